@@ -1,0 +1,219 @@
+//! Who gets the event stream: what a request's `Accept` says, under each policy.
+//!
+//! Several header lines are one list ([RFC 9110 §5.3]); the most specific range decides ([§12.5.1]); weights are 0 to 1
+//! with at most three decimals ([§12.4.2]). An element that does not parse is passed over. No value fails.
+//!
+//! [RFC 9110 §5.3]: https://www.rfc-editor.org/rfc/rfc9110#section-5.3
+//! [§12.4.2]: https://www.rfc-editor.org/rfc/rfc9110#section-12.4.2
+//! [§12.5.1]: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1
+
+use http::{HeaderMap, header::ACCEPT};
+
+/// How a request's `Accept` chooses between the event stream and the service inside.
+///
+/// Where `Accept` is looked at, both answers carry `Vary: Accept`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Negotiate {
+    /// The stream, if `text/event-stream` itself is listed and nothing listed has a higher weight. The default: an
+    /// `EventSource` gets the stream, and a browser's navigation, `curl` or a JSON client gets the service inside.
+    #[default]
+    Listed,
+    /// The same, but `text/*` and `*/*` count too, and no `Accept` means anything: `curl` gets the stream, a browser's
+    /// navigation still the service inside.
+    Wildcards,
+    /// The stream, if it is acceptable at all. Others get `406 Not Acceptable` and the service inside is not asked.
+    Require,
+    /// The stream, always. `Accept` is not looked at, so there is no `Vary`, and the event service decides by its
+    /// [`Reply`](crate::Reply). For clients that ask in another way, as those of LLM services do.
+    Always,
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Decision {
+    Stream,
+    Inside,
+    NotAcceptable,
+}
+
+impl Negotiate {
+    /// Whether answers depend on `Accept`.
+    pub(crate) fn looks(self) -> bool {
+        self != Self::Always
+    }
+
+    pub(crate) fn decide(self, headers: &HeaderMap) -> Decision {
+        if self == Self::Always {
+            return Decision::Stream;
+        }
+        let ranges = Ranges::read(headers);
+        let (chosen, otherwise) = match self {
+            Self::Listed => (ranges.prefer(ranges.listed), Decision::Inside),
+            Self::Wildcards => (ranges.prefer(ranges.effective()), Decision::Inside),
+            Self::Require | Self::Always => (ranges.effective() > 0, Decision::NotAcceptable),
+        };
+        if chosen { Decision::Stream } else { otherwise }
+    }
+}
+
+/// What a list says about `text/event-stream`. Weights are thousandths.
+#[derive(Debug, Default)]
+struct Ranges {
+    /// Whether the list has an element at all; none is the same as no header.
+    any: bool,
+    /// The weight of `text/event-stream` itself.
+    listed: Option<u16>,
+    /// The weight of `text/*`.
+    text: Option<u16>,
+    /// The weight of `*/*`.
+    all: Option<u16>,
+    /// The highest weight of anything listed.
+    highest: u16,
+}
+
+impl Ranges {
+    fn read(headers: &HeaderMap) -> Self {
+        let mut ranges = Self::default();
+        for value in headers.get_all(ACCEPT) {
+            for element in split(value.as_bytes(), b',') {
+                let element = element.trim_ascii();
+                if !element.is_empty() {
+                    ranges.any = true;
+                    ranges.add(element);
+                }
+            }
+        }
+        ranges
+    }
+
+    fn add(&mut self, element: &[u8]) {
+        let mut parts = split(element, b';');
+        let range = parts.next().unwrap_or_default().trim_ascii();
+        let Some(Parameters { weight, foreign }) = Parameters::read(parts) else { return };
+        let Some((kind, subtype)) = split_type(range) else { return };
+        self.highest = self.highest.max(weight);
+        if foreign {
+            // A range with parameters matches only what has the same ones, and an event stream has none but its charset.
+            return;
+        }
+        let slot = match (kind, subtype) {
+            (b"*", b"*") => &mut self.all,
+            (kind, b"*") if kind.eq_ignore_ascii_case(b"text") => &mut self.text,
+            (kind, subtype) if is_event_stream_type(kind, subtype) => &mut self.listed,
+            _ => return,
+        };
+        *slot = Some(slot.map_or(weight, |other| other.max(weight)));
+    }
+
+    /// The weight of an event stream by the most specific range.
+    fn effective(&self) -> u16 {
+        if !self.any {
+            return 1000;
+        }
+        self.listed.or(self.text).or(self.all).unwrap_or(0)
+    }
+
+    /// Whether this weight counts and nothing has a higher one; a tie goes to the stream.
+    fn prefer(&self, weight: impl Into<Option<u16>>) -> bool {
+        weight.into().is_some_and(|weight| weight > 0 && weight >= self.highest)
+    }
+}
+
+struct Parameters {
+    weight: u16,
+    /// There are parameters that an event stream does not have.
+    foreign: bool,
+}
+
+impl Parameters {
+    /// `None` where one does not parse.
+    fn read<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
+        let mut read = Self { weight: 1000, foreign: false };
+        for part in parts {
+            let part = part.trim_ascii();
+            if part.is_empty() {
+                continue;
+            }
+            let equals = part.iter().position(|&byte| byte == b'=')?;
+            let (name, value) = (part[..equals].trim_ascii(), part[equals + 1..].trim_ascii());
+            if name.eq_ignore_ascii_case(b"q") {
+                read.weight = weight(value)?;
+                // What follows the weight belongs to it, not to the range.
+                break;
+            }
+            let charset = name.eq_ignore_ascii_case(b"charset") && unquoted(value).eq_ignore_ascii_case(b"utf-8");
+            read.foreign |= !charset;
+        }
+        Some(read)
+    }
+}
+
+/// `0`, `1`, and up to three decimals, in thousandths.
+fn weight(value: &[u8]) -> Option<u16> {
+    let (whole, decimals) = match value {
+        [whole] => (whole, &[][..]),
+        [whole, b'.', decimals @ ..] if decimals.len() <= 3 => (whole, decimals),
+        _ => return None,
+    };
+    let mut thousandths = match whole {
+        b'0' => 0,
+        b'1' => 1000,
+        _ => return None,
+    };
+    for (digit, place) in decimals.iter().zip([100, 10, 1]) {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        thousandths += u16::from(digit - b'0') * place;
+    }
+    (thousandths <= 1000).then_some(thousandths)
+}
+
+/// The type and subtype of a media range, if it has both.
+fn split_type(range: &[u8]) -> Option<(&[u8], &[u8])> {
+    let slash = range.iter().position(|&byte| byte == b'/')?;
+    let (kind, subtype) = (&range[..slash], &range[slash + 1..]);
+    let token = |text: &[u8]| !text.is_empty() && text.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'/');
+    (token(kind) && token(subtype)).then_some((kind, subtype))
+}
+
+/// Whether a `Content-Type` is an event stream's, whatever its parameters.
+pub(crate) fn is_event_stream(content_type: &[u8]) -> bool {
+    let range = split(content_type, b';').next().unwrap_or_default().trim_ascii();
+    split_type(range).is_some_and(|(kind, subtype)| is_event_stream_type(kind, subtype))
+}
+
+fn is_event_stream_type(kind: &[u8], subtype: &[u8]) -> bool {
+    kind.eq_ignore_ascii_case(b"text") && subtype.eq_ignore_ascii_case(b"event-stream")
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    match value {
+        [b'"', inside @ .., b'"'] => inside,
+        _ => value,
+    }
+}
+
+/// Splits at a separator that is not within a quoted string (RFC 9110 §5.6.4).
+fn split(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(list);
+    std::iter::from_fn(move || {
+        let list = rest?;
+        let (mut quoted, mut escaped) = (false, false);
+        for (at, &byte) in list.iter().enumerate() {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if quoted => escaped = true,
+                b'"' => quoted = !quoted,
+                _ if byte == separator && !quoted => {
+                    rest = Some(&list[at + 1..]);
+                    return Some(&list[..at]);
+                }
+                _ => {}
+            }
+        }
+        rest = None;
+        Some(list)
+    })
+}

@@ -1,0 +1,59 @@
+//! axum handlers answer events, and see where the client left off (feature `axum`).
+//!
+//! ```
+//! use std::time::Duration;
+//! use axum::{Router, extract::State, routing::get};
+//! use tower_sse::{Event, Events, LastEventId, Source, SseLayer};
+//!
+//! async fn prices(State(step): State<u32>, last: Option<LastEventId>) -> Events<impl Source> {
+//!     let mut price = last.and_then(|last| last.to_str()?.parse().ok()).unwrap_or(100);
+//!     Events::every(Duration::from_secs(1), move || {
+//!         price += step;
+//!         async move { Event::json(&price).map(|event| event.with_id(u64::from(price))) }
+//!     })
+//! }
+//!
+//! // The layer gives the handlers' streams what it has; without it they have the defaults.
+//! let app: Router = Router::new()
+//!     .route("/prices", get(prices))
+//!     .layer(SseLayer::decorate().heartbeat(Duration::from_secs(10)))
+//!     .with_state(5);
+//! ```
+//!
+//! A handler can be an event service too: `SseLayer::new(handler.with_state(state))`.
+
+use std::convert::Infallible;
+
+use axum_core::{
+    body::Body,
+    extract::{FromRequestParts, OptionalFromRequestParts},
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, request::Parts};
+
+use crate::{BoxError, Events, LastEventId, Refusal, Source};
+
+impl<S> IntoResponse for Events<S>
+where
+    S: Source + Send + 'static,
+{
+    fn into_response(self) -> Response {
+        Response::from(self).map(Body::new)
+    }
+}
+
+/// As to a GET request, for a handler has no request any more when it answers.
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        self.into_http(&http::Method::GET).map(Body::from)
+    }
+}
+
+impl<S: Sync> OptionalFromRequestParts<S> for LastEventId {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
+        let noted = parts.extensions.get::<Self>().cloned();
+        Ok(noted.or_else(|| Self::from_headers(&parts.headers)))
+    }
+}

@@ -1,0 +1,188 @@
+//! What an event service comes to: while it is asked, and after its head went out without it.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{Method, Response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep};
+
+use crate::{
+    BoxError, Refusal, StreamSettings,
+    body::{
+        decorated::{Decorated, Splice},
+        guard::{Guarded, Panicked},
+        never::Never,
+        place::Place,
+        slot::{Attach, Mark},
+        source::{Pull, Pulled, Source},
+    },
+    events::Reply,
+    headers, refusal,
+};
+
+/// The future of an event service's answer. Sealed: it is what [`Sse`](crate::Sse) makes of a service and a request.
+pub trait EventFuture {
+    /// What its events come from.
+    type Source: Source;
+    /// The body of an answer that is a response.
+    type Body: Body<Error: Into<BoxError>>;
+
+    /// The answer.
+    fn poll_answer(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Reply<Self::Source, Self::Body>, Refusal>>;
+}
+
+/// The answer of no service: a stream that was made without one.
+#[derive(Debug)]
+pub struct Answered<S>(Never, std::marker::PhantomData<S>);
+
+impl<S: Source> EventFuture for Answered<S> {
+    type Source = S;
+    type Body = Never;
+
+    fn poll_answer(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<Reply<S, Never>, Refusal>> {
+        match self.0 {}
+    }
+}
+
+pin_project! {
+    /// An event service that has not answered yet. In a box of its own, since it moves from the response's future into
+    /// the body when the commit deadline comes before its answer.
+    #[derive(Debug)]
+    pub struct Waiting<F> {
+        #[pin]
+        future: F,
+        #[pin]
+        commit: Option<Sleep>,
+        commit_after: Option<Duration>,
+        method: Method,
+        splice: Splice,
+    }
+}
+
+/// The commit deadline came first.
+pub(crate) struct Commit;
+
+impl<F: EventFuture> Waiting<F> {
+    pub(crate) fn new(future: F, method: Method, commit_after: Option<Duration>, splice: Splice) -> Self {
+        Self { future, commit: None, commit_after, method, splice }
+    }
+
+    /// The answer, or that the head has to go out without it.
+    #[expect(clippy::type_complexity, reason = "a result of a result: late, or refused")]
+    pub(crate) fn poll(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Result<Reply<F::Source, F::Body>, Refusal>, Commit>> {
+        let mut this = self.project();
+        if let Poll::Ready(answer) = this.future.poll_answer(cx) {
+            return Poll::Ready(Ok(answer));
+        }
+        // A service that answers at once never needs the timer.
+        if let (None, Some(after)) = (this.commit.as_ref().get_ref(), *this.commit_after) {
+            this.commit.set(Some(sleep(after)));
+        }
+        match this.commit.as_pin_mut() {
+            Some(timer) => timer.poll(cx).map(|()| Err(Commit)),
+            None => Poll::Pending,
+        }
+    }
+}
+
+pin_project! {
+    /// Where the bytes of an event service's stream come from.
+    #[project = FromProj]
+    pub enum FromService<F>
+    where
+        F: EventFuture,
+    {
+        // It has not answered, and the head is out.
+        Late { #[pin] waiting: Guarded<Pin<Box<Waiting<F>>>> },
+        // It answered events.
+        Events { #[pin] source: F::Source },
+        // It answered a response that is an event stream.
+        Response { #[pin] source: Decorated<F::Body> },
+    }
+}
+
+impl<F: EventFuture> Source for FromService<F> {}
+
+impl<F: EventFuture> Pull for FromService<F> {
+    fn poll_pull(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Pulled> {
+        let waiting = match self.as_mut().project() {
+            FromProj::Late { waiting } => waiting,
+            FromProj::Events { source } => return source.poll_pull(cx),
+            FromProj::Response { source } => return source.poll_pull(cx),
+        };
+        let polled = waiting.run(|waiting| {
+            let this = waiting.get_mut().as_mut().project();
+            let (method, splice) = (this.method.clone(), *this.splice);
+            this.future.poll_answer(cx).map(|answer| (answer, method, splice))
+        });
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready((answer, method, splice))) => Poll::Ready(self.late_answer(answer, &method, splice)),
+            Err(Panicked) => Poll::Ready(Pulled::Panicked),
+        }
+    }
+
+    fn place(&self) -> Place {
+        match self {
+            Self::Late { .. } => Place::Between,
+            Self::Events { source } => source.place(),
+            Self::Response { source } => source.place(),
+        }
+    }
+
+    fn come_to_rest(self: Pin<&mut Self>) {
+        match self.project() {
+            FromProj::Late { .. } => {}
+            FromProj::Events { source } => source.come_to_rest(),
+            FromProj::Response { source } => source.come_to_rest(),
+        }
+    }
+}
+
+impl<F: EventFuture> FromService<F> {
+    /// The head went out before this answer: what is left of it.
+    fn late_answer(
+        mut self: Pin<&mut Self>,
+        answer: Result<Reply<F::Source, F::Body>, Refusal>,
+        method: &Method,
+        splice: Splice,
+    ) -> Pulled {
+        match answer {
+            Ok(Reply::Events(events)) => {
+                let (source, settings, _) = events.into_parts();
+                self.set(Self::Events { source });
+                Pulled::Answered(Box::new(settings))
+            }
+            Ok(Reply::Response(mut response)) if is_stream(&response) => {
+                if let Some(slot) = response.extensions_mut().get_mut::<Mark>().and_then(Mark::take) {
+                    slot.fill(Attach::Spliced);
+                }
+                let settings = response.extensions_mut().remove::<StreamSettings>().unwrap_or_default();
+                let source = Decorated::new(response.into_body(), splice);
+                self.set(Self::Response { source });
+                Pulled::Answered(Box::new(settings))
+            }
+            Ok(Reply::Response(response)) => Pulled::Refused(refusal::late_status(response.status()), None),
+            Err(refusal) => {
+                let (last, source) = refusal.into_last(method);
+                Pulled::Refused(last, source)
+            }
+        }
+    }
+}
+
+fn is_stream<B>(response: &Response<B>) -> bool {
+    headers::can_decorate(response.status(), response.headers())
+}

@@ -1,0 +1,172 @@
+//! Somebody else's event stream as a source: its bytes go through as they are.
+//!
+//! What is kept is where in the format they have come to, so that a heartbeat never stands within a line, and an end is
+//! never within an event if it can be helped.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::{Buf, Bytes};
+use http_body::{Body, Frame};
+use pin_project_lite::pin_project;
+
+use crate::{
+    BoxError, UpstreamError,
+    body::{
+        guard::{Guarded, Panicked},
+        place::{Count, Place},
+        source::{Chunk, Pull, Pulled, Source},
+    },
+};
+
+pin_project! {
+    /// A body that is an event stream.
+    #[derive(Debug)]
+    pub struct Decorated<B> {
+        #[pin]
+        body: Guarded<B>,
+        place: Place,
+        start: Start,
+        rest: Rest,
+        // Counted only if somebody looks.
+        count: Option<Count>,
+        on_error: UpstreamError,
+    }
+}
+
+/// A byte order mark may lead the stream, but not once there is a prelude before it.
+#[derive(Debug)]
+enum Start {
+    /// So many bytes of a mark have come, and are held.
+    Bom(usize),
+    Over,
+}
+
+#[derive(Debug)]
+enum Rest {
+    No,
+    /// At the end of the event.
+    Asked,
+    /// The last chunk ended with it.
+    Reached,
+}
+
+/// How somebody else's stream is taken in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Splice {
+    pub(crate) on_error: UpstreamError,
+    /// Its events are counted.
+    pub(crate) counts: bool,
+}
+
+impl<B> Decorated<B> {
+    pub(crate) fn new(body: B, splice: Splice) -> Self {
+        Self {
+            body: Guarded::new(body),
+            place: Place::default(),
+            start: Start::Bom(0),
+            rest: Rest::No,
+            count: splice.counts.then(Count::default),
+            on_error: splice.on_error,
+        }
+    }
+}
+
+impl<B> Source for Decorated<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+}
+
+impl<B> Pull for Decorated<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    fn poll_pull(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Pulled> {
+        if let Rest::Reached = self.rest {
+            return Poll::Ready(Pulled::Finished);
+        }
+        let frame = match self.as_mut().project().body.run(|body| body.poll_frame(cx)) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(frame)) => frame,
+            Err(Panicked) => return Poll::Ready(Pulled::Panicked),
+        };
+        match frame {
+            None => Poll::Ready(Pulled::Finished),
+            Some(Ok(frame)) => self.frame(frame, cx),
+            Some(Err(error)) => Poll::Ready(match self.on_error {
+                UpstreamError::End => Pulled::Failed(error.into()),
+                UpstreamError::Abort => Pulled::Aborted(error.into()),
+            }),
+        }
+    }
+
+    fn place(&self) -> Place {
+        self.place
+    }
+
+    fn come_to_rest(self: Pin<&mut Self>) {
+        *self.project().rest = Rest::Asked;
+    }
+}
+
+impl<B: Body> Decorated<B> {
+    fn frame(self: Pin<&mut Self>, frame: Frame<B::Data>, cx: &Context<'_>) -> Poll<Pulled> {
+        let this = self.project();
+        let mut data = match frame.into_data() {
+            Ok(data) => data,
+            Err(frame) => {
+                return match frame.into_trailers() {
+                    Ok(trailers) => Poll::Ready(Pulled::Trailers(Box::new(trailers))),
+                    Err(_) => again(cx),
+                };
+            }
+        };
+        let mut bytes = this.start.without_bom(data.copy_to_bytes(data.remaining()));
+        if bytes.is_empty() {
+            return again(cx);
+        }
+        if let Rest::Asked = this.rest {
+            if let Some(end) = this.place.end_of_event(&bytes) {
+                bytes.truncate(end);
+                *this.rest = Rest::Reached;
+            }
+        }
+        *this.place = this.place.after(&bytes);
+        let events = this.count.as_mut().map_or(0, |count| count.events(&bytes));
+        Poll::Ready(Pulled::Chunk(Chunk { bytes, events }))
+    }
+}
+
+impl Start {
+    fn without_bom(&mut self, mut bytes: Bytes) -> Bytes {
+        while let Self::Bom(seen) = *self {
+            match bytes.first() {
+                None => break,
+                Some(byte) if *byte == BOM[seen] => {
+                    bytes.advance(1);
+                    *self = if seen + 1 == BOM.len() { Self::Over } else { Self::Bom(seen + 1) };
+                }
+                Some(_) => {
+                    *self = Self::Over;
+                    if seen > 0 {
+                        return Bytes::from([&BOM[..seen], &bytes].concat());
+                    }
+                }
+            }
+        }
+        bytes
+    }
+}
+
+/// A frame with nothing in it is not passed on. Others get their turn, should there be no end of such frames.
+fn again(cx: &Context<'_>) -> Poll<Pulled> {
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
+const BOM: &[u8] = b"\xef\xbb\xbf";

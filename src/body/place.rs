@@ -1,0 +1,107 @@
+//! Where in an event stream some bytes end, and so what may follow them.
+//!
+//! Pure: a few bytes in, a place out. The stream may be cut anywhere.
+
+/// Where the bytes so far have come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+#[expect(unnameable_types, reason = "sealed")]
+pub enum Place {
+    /// After a blank line, or before anything: an event may follow.
+    #[default]
+    Between,
+    /// A line of an event, or a comment, has ended: another line may follow.
+    LineStart,
+    /// Within a line: nothing may follow but the rest of it.
+    WithinLine,
+    /// After a CR that ended a line of an event: an LF may come that belongs to it.
+    AfterCr,
+    /// After a CR that ended a blank line: an LF may come that belongs to it.
+    AfterBlankCr,
+}
+
+impl Place {
+    /// Where these bytes lead to from here. Looks at the last four at most.
+    pub(crate) fn after(self, bytes: &[u8]) -> Self {
+        // A blank line is at most four bytes with the end of the line before it, so what stands before them is moot.
+        let (start, tail) = match bytes.len() {
+            0..=4 => (self, bytes),
+            more => (Self::WithinLine, &bytes[more - 4..]),
+        };
+        tail.iter().fold(start, |place, &byte| place.step(byte))
+    }
+
+    /// Where this byte leads to from here.
+    pub(crate) fn step(self, byte: u8) -> Self {
+        match (self, byte) {
+            (Self::AfterCr, b'\n') => Self::LineStart,
+            (Self::AfterBlankCr | Self::Between | Self::LineStart, b'\n') => Self::Between,
+            (Self::WithinLine, b'\n') => Self::LineStart,
+            (Self::WithinLine, b'\r') => Self::AfterCr,
+            (_, b'\r') => Self::AfterBlankCr,
+            _ => Self::WithinLine,
+        }
+    }
+
+    /// Whether all events that began have ended, if nothing but the end of the stream follows.
+    pub(crate) fn is_end_of_event(self) -> bool {
+        matches!(self, Self::Between | Self::AfterBlankCr)
+    }
+
+    /// What ends the line that the stream is in.
+    pub(crate) fn line_end(self) -> &'static [u8] {
+        match self {
+            Self::Between | Self::LineStart => b"",
+            Self::WithinLine | Self::AfterCr | Self::AfterBlankCr => b"\n",
+        }
+    }
+
+    /// How many of these bytes, from here, end with the first blank line. `None`: they hold no end of an event.
+    pub(crate) fn end_of_event(self, bytes: &[u8]) -> Option<usize> {
+        let mut place = self;
+        for (at, &byte) in bytes.iter().enumerate() {
+            place = place.step(byte);
+            match place {
+                // The LF that may follow belongs to the blank line, but need not be sent: the CR has ended it.
+                Self::Between | Self::AfterBlankCr => return Some(at + 1),
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+/// Counts the events in a stream that goes by: blank lines that had a line of data before them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Count {
+    place: Place,
+    /// How many bytes of the line's field name have matched `data`; `None` once they cannot.
+    matched: Option<u8>,
+    has_data: bool,
+}
+
+impl Count {
+    /// How many events end within these bytes. Looks at each.
+    pub(crate) fn events(&mut self, bytes: &[u8]) -> u64 {
+        let mut events = 0;
+        for &byte in bytes {
+            let before = self.place;
+            self.place = before.step(byte);
+            let ends = byte == b'\r' || (byte == b'\n' && !matches!(before, Place::AfterCr | Place::AfterBlankCr));
+            if ends && matches!(self.place, Place::Between | Place::AfterBlankCr) {
+                events += u64::from(std::mem::take(&mut self.has_data));
+            } else if ends || byte == b':' {
+                self.has_data |= self.matched == Some(4);
+                self.matched = if ends { Some(0) } else { None };
+            } else if byte != b'\n' {
+                let starts = before != Place::WithinLine;
+                self.matched = if starts { Some(0) } else { self.matched }.and_then(|at| grow(at, byte));
+            }
+        }
+        events
+    }
+}
+
+fn grow(matched: u8, byte: u8) -> Option<u8> {
+    (b"data".get(usize::from(matched)) == Some(&byte)).then_some(matched + 1)
+}

@@ -1,0 +1,210 @@
+//! What happens in which order when a stream is polled.
+//!
+//! First what ends the stream, so that a busy one ends too. Then events. Then, if there were none, the heartbeat.
+
+use std::{
+    future::Future,
+    ops::ControlFlow,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::Frame;
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::{
+    BoxError, Reason,
+    body::{
+        heartbeat,
+        place::Place,
+        source::{Chunk, Pull, Pulled},
+        state::{Phase, State},
+    },
+};
+
+pin_project! {
+    /// A source, the one timer of its stream, and what the stream knows of itself.
+    #[derive(Debug)]
+    pub struct Running<S> {
+        #[pin]
+        source: S,
+        #[pin]
+        timer: Option<Sleep>,
+        state: State,
+    }
+
+    impl<S> PinnedDrop for Running<S> {
+        fn drop(this: Pin<&mut Self>) {
+            // Dropping is how most streams end. Says so, unless something else did.
+            this.project().state.dropped();
+        }
+    }
+}
+
+/// What a poll gives: a frame, an error, or the end.
+type Item = Option<Result<Frame<Bytes>, BoxError>>;
+
+/// Gives something, or has changed something so that the next thing is to be looked at.
+type Step = ControlFlow<Item>;
+
+impl<S> Running<S> {
+    pub(crate) fn new(source: S, state: State) -> Self {
+        Self { source, timer: None, state }
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.state.phase, Phase::Done)
+    }
+}
+
+impl<S: Pull> Running<S> {
+    pub(crate) fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Item> {
+        loop {
+            let this = self.as_mut().project();
+            let step = match &mut this.state.phase {
+                Phase::Done => Step::Break(None),
+                Phase::Last(bytes) => {
+                    let bytes = std::mem::take(bytes);
+                    this.state.phase = Phase::Done;
+                    give(bytes)
+                }
+                Phase::Prelude(_) => match this.state.begin() {
+                    Some(bytes) => this.state.send(bytes, 0, 0),
+                    None => Step::Continue(()),
+                },
+                Phase::Open | Phase::Ending(..) => ready!(self.as_mut().poll_open(cx)),
+            };
+            if let Step::Break(item) = step {
+                return Poll::Ready(item);
+            }
+        }
+    }
+
+    fn poll_open(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step> {
+        // First what ends the stream, so that a busy one ends too.
+        if self.as_mut().ends_now() {
+            return Poll::Ready(Step::Continue(()));
+        }
+        // Then events.
+        let this = self.as_mut().project();
+        if let Poll::Ready(pulled) = this.source.poll_pull(cx) {
+            return Poll::Ready(self.pulled(pulled));
+        }
+        // Now the heartbeat, since there was nothing. Whoever asks for the end from here on wakes this task.
+        this.state.record().waits(cx.waker());
+        if matches!(this.state.phase, Phase::Open) && this.state.record().asked().is_some() {
+            return Poll::Ready(Step::Continue(()));
+        }
+        self.poll_timer(cx)
+    }
+
+    /// Ends the stream if it is time and the source is not within an event; else asks the source to come to its end.
+    fn ends_now(self: Pin<&mut Self>) -> bool {
+        let mut this = self.project();
+        match this.state.phase {
+            Phase::Open => {
+                let Some(reason) = this.state.over() else { return false };
+                if this.source.place().is_end_of_event() {
+                    this.state.finish(reason, None, this.state.come_back());
+                    return true;
+                }
+                this.source.come_to_rest();
+                this.timer.set(None);
+                this.state.phase = Phase::Ending(reason, Instant::now() + GRACE);
+                false
+            }
+            Phase::Ending(reason, until) if until <= Instant::now() => {
+                this.state.finish(reason, None, Chunk::NONE);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn pulled(self: Pin<&mut Self>, pulled: Pulled) -> Step {
+        let mut this = self.project();
+        let state = this.state;
+        let place = this.source.place();
+        match pulled {
+            Pulled::Chunk(chunk) => return state.send(chunk.bytes, chunk.events, 0),
+            Pulled::Answered(settings) => {
+                this.timer.set(None);
+                if let Some(retry) = state.answered(*settings) {
+                    return state.send(retry, 0, 0);
+                }
+            }
+            Pulled::Refused(last, source) => state.finish(Reason::Refused, source.as_deref(), last),
+            Pulled::Finished => match state.phase {
+                Phase::Ending(reason, _) if place.is_end_of_event() => state.finish(reason, None, state.come_back()),
+                Phase::Ending(reason, _) => state.finish(reason, None, Chunk::NONE),
+                _ => state.finish(Reason::Finished, None, Chunk::NONE),
+            },
+            Pulled::Trailers(trailers) => {
+                state.finish(Reason::Finished, None, Chunk::NONE);
+                return Step::Break(Some(Ok(Frame::trailers(*trailers))));
+            }
+            Pulled::Failed(error) => state.finish(Reason::Failed, Some(&*error), state.failed(place)),
+            Pulled::Aborted(error) => {
+                state.finish(Reason::Failed, Some(&*error), Chunk::NONE);
+                return Step::Break(Some(Err(error)));
+            }
+            Pulled::Panicked => state.finish(Reason::Panicked, None, state.failed(place)),
+        }
+        Step::Continue(())
+    }
+
+    /// Waits for the timer. It is not armed anew for each event, which would take the timer's lock each time: it is looked
+    /// at when it fires, and then armed for what is left.
+    fn poll_timer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step> {
+        let mut this = self.project();
+        loop {
+            let last = this.state.record().last_frame();
+            let Some(mut timer) = this.timer.as_mut().as_pin_mut() else {
+                let Some(at) = this.state.next_look(last) else { return Poll::Pending };
+                this.timer.set(Some(sleep_until(at)));
+                continue;
+            };
+            ready!(timer.as_mut().poll(cx));
+            let now = Instant::now();
+            if this.state.is_time(now) {
+                return Poll::Ready(Step::Continue(()));
+            }
+            let due = this.state.heartbeat_due(now);
+            // Where there is no room for it now, the next one has to do.
+            let from = if due.is_some() { now } else { last };
+            match this.state.next_look(from) {
+                Some(at) => timer.reset(at),
+                None => this.timer.set(None),
+            }
+            if let Some(bytes) = due.and_then(|beat| at_place(beat, this.source.place())) {
+                return Poll::Ready(this.state.send(bytes, 0, 1));
+            }
+        }
+    }
+}
+
+/// A heartbeat that may stand here: within an event only a comment, within a line nothing.
+fn at_place(beat: Bytes, place: Place) -> Option<Bytes> {
+    match place {
+        Place::Between => Some(beat),
+        Place::LineStart => Some(heartbeat::COMMENT),
+        Place::WithinLine | Place::AfterCr | Place::AfterBlankCr => None,
+    }
+}
+
+impl State {
+    fn send(&mut self, bytes: Bytes, events: u64, heartbeats: u64) -> Step {
+        self.sent(&bytes, events, heartbeats);
+        give(bytes)
+    }
+}
+
+fn give(bytes: Bytes) -> Step {
+    Step::Break(Some(Ok(Frame::data(bytes))))
+}
+
+/// How long a stream that is to end waits for the end of the event that it is in.
+const GRACE: Duration = Duration::from_secs(5);

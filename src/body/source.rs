@@ -1,0 +1,76 @@
+//! What a body pulls its bytes from.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use crate::{BoxError, StreamSettings, body::place::Place};
+
+/// What [`Events`](crate::Events) are made of. Sealed: constructors of `Events` make it from streams and channels.
+///
+/// It is public so that a function can say what it returns: `-> Events<impl Source>`.
+pub trait Source: Pull {}
+
+/// The part that is the crate's own business.
+#[expect(unnameable_types, reason = "sealed")]
+pub trait Pull {
+    /// What comes next: ready events as one chunk, or how it ends.
+    ///
+    /// After anything but [`Pulled::Chunk`] and [`Pulled::Answered`] it is not called again.
+    fn poll_pull(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Pulled>;
+
+    /// Where in the format the bytes so far have come to, and so which others may follow them.
+    fn place(&self) -> Place {
+        Place::Between
+    }
+
+    /// Asks a source that is within an event to end where the event does.
+    fn come_to_rest(self: Pin<&mut Self>) {}
+}
+
+/// What a source gives.
+#[derive(Debug)]
+#[non_exhaustive]
+#[expect(unnameable_types, reason = "sealed")]
+pub enum Pulled {
+    /// Bytes to send. Never empty.
+    Chunk(Chunk),
+    /// The event service has answered after the head: its stream's own settings.
+    Answered(Box<StreamSettings>),
+    /// The event service was late and said no: its last bytes, and why.
+    Refused(Chunk, Option<BoxError>),
+    /// All has come, and these trailers.
+    Trailers(Box<HeaderMap>),
+    /// All has come.
+    Finished,
+    /// The source gave an error.
+    Failed(BoxError),
+    /// The source gave an error that the body shall give too.
+    Aborted(BoxError),
+    /// The source panicked.
+    Panicked,
+}
+
+/// Bytes, and how many events they hold.
+#[derive(Debug)]
+#[non_exhaustive]
+#[expect(unnameable_types, reason = "sealed")]
+pub struct Chunk {
+    pub(crate) bytes: Bytes,
+    pub(crate) events: u64,
+}
+
+impl Chunk {
+    /// No bytes.
+    pub(crate) const NONE: Self = Self { bytes: Bytes::new(), events: 0 };
+}
+
+/// How many bytes of ready events are put into one frame.
+///
+/// Frames are what costs: 38-byte events go out four times as fast at 8 KiB a frame as one by one, and an HTTP/2 client
+/// that gets too many small ones closes the connection. Above 8 KiB nothing is gained, and glibc's allocator loses.
+pub(crate) const FRAME_BYTES: usize = 8 * 1024;

@@ -1,0 +1,89 @@
+//! What an event stream's head says, and what a request's `Last-Event-ID` does.
+
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{
+        ACCEPT_RANGES, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+        HeaderName, TRANSFER_ENCODING, VARY,
+    },
+};
+
+use crate::accept;
+
+/// The head of a stream of our own. What the event service set itself wins.
+pub(crate) fn stream_head(own: HeaderMap) -> Response<()> {
+    let mut response = Response::new(());
+    let headers = response.headers_mut();
+    *headers = own;
+    headers.entry(CONTENT_TYPE).or_insert(EVENT_STREAM);
+    drop_framing(headers);
+    complete(headers);
+    response
+}
+
+/// Whether a response of somebody else is an event stream whose bytes can be added to.
+pub(crate) fn can_decorate(status: StatusCode, headers: &HeaderMap) -> bool {
+    status == StatusCode::OK
+        && headers.get(CONTENT_TYPE).is_some_and(|kind| accept::is_event_stream(kind.as_bytes()))
+        && !headers.contains_key(CONTENT_ENCODING)
+        && !headers.contains_key(CONTENT_RANGE)
+}
+
+/// Makes the head of somebody else's event stream fit a body that is added to.
+pub(crate) fn decorate_head(headers: &mut HeaderMap) {
+    for name in [ETAG, ACCEPT_RANGES, CONTENT_DIGEST, REPR_DIGEST, DIGEST, CONTENT_MD5] {
+        headers.remove(name);
+    }
+    drop_framing(headers);
+    complete(headers);
+}
+
+/// `Vary: Accept`, unless the response says so already or varies by everything.
+pub(crate) fn vary_by_accept(headers: &mut HeaderMap) {
+    let said = headers.get_all(VARY).iter().any(|value| {
+        value.as_bytes().split(|&byte| byte == b',').any(|name| {
+            let name = name.trim_ascii();
+            name == b"*" || name.eq_ignore_ascii_case(b"accept")
+        })
+    });
+    if !said {
+        headers.append(VARY, HeaderValue::from_static("accept"));
+    }
+}
+
+/// Whether a method's answer has no body.
+pub(crate) fn is_head(method: &Method) -> bool {
+    method == Method::HEAD
+}
+
+/// Puts the request's [`LastEventId`](crate::LastEventId) in its extensions, if it has one.
+pub(crate) fn note_last_event_id<B>(request: &mut Request<B>, query_parameter: Option<&str>) {
+    let id = crate::LastEventId::read(request.headers(), request.uri(), query_parameter);
+    if let Some(id) = id {
+        request.extensions_mut().insert(id);
+    }
+}
+
+/// What keeps caches and proxies from holding events back, where the response does not say something itself.
+fn complete(headers: &mut HeaderMap) {
+    headers.entry(CACHE_CONTROL).or_insert(NO_CACHE);
+    headers.entry(X_ACCEL_BUFFERING).or_insert(NO);
+}
+
+/// Connection and length are the server's: HTTP/2 and 3 forbid `Connection` (RFC 9113 §8.2.2), Safari fails on it, and
+/// a length would cut the stream.
+fn drop_framing(headers: &mut HeaderMap) {
+    for name in [CONNECTION, KEEP_ALIVE, CONTENT_LENGTH, TRANSFER_ENCODING] {
+        headers.remove(name);
+    }
+}
+
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache, no-transform");
+const NO: HeaderValue = HeaderValue::from_static("no");
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+const DIGEST: HeaderName = HeaderName::from_static("digest");
+const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");

@@ -1,0 +1,30 @@
+//! How many clients are kept from doing the same thing at the same moment.
+
+use std::{
+    collections::hash_map::RandomState,
+    hash::{BuildHasher, Hasher},
+    time::Duration,
+};
+
+/// This duration or up to half of it longer: never sooner than was asked for.
+pub(crate) fn at_least(duration: Duration) -> Duration {
+    duration.saturating_add(fraction_of(duration / 2))
+}
+
+/// This duration or up to a fifth of it shorter: never later than was promised.
+pub(crate) fn at_most(duration: Duration) -> Duration {
+    shortest(duration).saturating_add(fraction_of(duration / 5))
+}
+
+/// The least that [`at_most`] gives.
+pub(crate) fn shortest(duration: Duration) -> Duration {
+    duration - duration / 5
+}
+
+/// Something between nothing and this duration. Evenly spread, but nothing that a secret may depend on.
+fn fraction_of(duration: Duration) -> Duration {
+    // Each new state has keys of its own, out of the thread's random ones.
+    let random = RandomState::new().build_hasher().finish() >> 32;
+    let part = (duration.as_nanos() >> 16).saturating_mul(u128::from(random)) >> 16;
+    Duration::from_nanos(u64::try_from(part).unwrap_or(u64::MAX))
+}

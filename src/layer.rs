@@ -1,0 +1,239 @@
+//! The layer, and all that can be set on it.
+
+use std::{fmt, future::Future, sync::Arc, time::Duration};
+
+use http::{Method, Request};
+use tower_layer::Layer;
+
+use crate::{
+    Event, Heartbeat, IntoAnswer, Negotiate, Observer, RequestHead, Sse, StreamSettings,
+    accept::Decision,
+    service::{FromFn, NoEvents},
+};
+
+/// Puts an event service beside a service: requests for an event stream go to it, all others inside.
+///
+/// Three ways to make one:
+///
+/// - [`from_fn`](Self::from_fn): from an async function, the usual way;
+/// - [`new`](Self::new): from any `Service<http::Request<B>>`, a router for one;
+/// - [`decorate`](SseLayer::decorate): without an event service, for event streams that the service inside answers.
+///
+/// The setters take what they set by value and give the layer back; each says its default. The reasons for the defaults are
+/// in [`docs::defaults`](crate::docs::defaults).
+///
+/// ```
+/// use std::{convert::Infallible, time::Duration};
+/// use axum::{Router, routing::get};
+/// use tower_sse::{Event, Events, SseLayer};
+///
+/// let layer = SseLayer::from_fn(|_request| async {
+///     Events::every(Duration::from_secs(1), || async { Event::new("tick") })
+/// })
+/// .heartbeat(Duration::from_secs(10));
+///
+/// let app: Router = Router::new().route("/", get("the page")).layer(layer);
+/// ```
+#[derive(Clone)]
+#[must_use = "a layer does nothing until it is put around a service"]
+pub struct SseLayer<E> {
+    events: E,
+    pub(crate) settings: Arc<Settings>,
+}
+
+/// What happens to a [decorated](SseLayer::decorate) stream whose body gives an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum UpstreamError {
+    /// The line is closed, the [last event](SseLayer::on_failure) is sent if there is one, and the stream ends cleanly.
+    /// What the client has of an event that was cut is then dropped, or, if there is a last event, dispatched as it is.
+    /// The default, since a browser reconnects after it.
+    #[default]
+    End,
+    /// The body gives the error: the connection, or the HTTP/2 stream, is reset, and what is buffered is lost.
+    Abort,
+}
+
+/// All that is set on a layer, shared by the services made of it.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) decorates: bool,
+    negotiate: Negotiate,
+    methods: Arc<[Method]>,
+    predicate: Option<Predicate>,
+    pub(crate) last_event_id_query: Option<Arc<str>>,
+    pub(crate) commit_after: Option<Duration>,
+    pub(crate) upstream_error: UpstreamError,
+    pub(crate) stream: Arc<StreamSettings>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+}
+
+type Predicate = Arc<dyn Fn(&RequestHead<'_>) -> bool + Send + Sync>;
+
+impl<E> SseLayer<E> {
+    /// A layer whose events come from this service.
+    ///
+    /// It may answer [`Events`](crate::Events), an [`http::Response`] or a [`Reply`](crate::Reply); its error is made a
+    /// [`Refusal`](crate::Refusal). It is cloned for each request, driven to readiness and called within the response's
+    /// future. What it answers to a HEAD request is dropped but for the head.
+    pub fn new(events: E) -> Self {
+        Self { events, settings: Arc::new(Settings::new(false)) }
+    }
+
+    /// What is sent while there is no event. Default: a comment every 15 s. A [`Duration`] will do.
+    pub fn heartbeat(self, heartbeat: impl Into<Heartbeat>) -> Self {
+        self.set_stream(|stream| stream.heartbeat(heartbeat))
+    }
+
+    /// How long clients wait before they reconnect, sent with the head. Default: unset, so it is as the client has it.
+    pub fn retry(self, retry: Duration) -> Self {
+        self.set_stream(|stream| stream.retry(retry))
+    }
+
+    /// The last event of a stream that fails or panics. Default: none; the stream just ends, cleanly.
+    pub fn on_failure(self, last: Event) -> Self {
+        self.set_stream(|stream| stream.on_failure(last))
+    }
+
+    /// How `Accept` chooses. Default: [`Negotiate::Listed`]. Has no effect when [decorating](SseLayer::decorate).
+    pub fn negotiate(self, negotiate: Negotiate) -> Self {
+        self.set(|settings| settings.negotiate = negotiate)
+    }
+
+    /// Which methods can ask for events; others go inside, and `Accept` is not looked at. Default: GET and HEAD.
+    /// Has no effect when [decorating](SseLayer::decorate).
+    pub fn methods(self, methods: impl IntoIterator<Item = Method>) -> Self {
+        let methods = methods.into_iter().collect();
+        self.set(|settings| settings.methods = methods)
+    }
+
+    /// Which requests can ask for events, by their head; others go inside, and `Accept` is not looked at. Default: all.
+    /// Has no effect when [decorating](SseLayer::decorate). It runs for each request whose method fits, so it must be
+    /// quick.
+    ///
+    /// ```
+    /// # use tower_sse::{Event, Events, SseLayer};
+    /// # let events = |_: http::Request<()>| async { Events::new(futures_util::stream::pending::<Event>()) };
+    /// let layer = SseLayer::from_fn(events).only(|head| head.uri().path() == "/events");
+    /// ```
+    pub fn only(self, predicate: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
+        self.set(|settings| settings.predicate = Some(Arc::new(predicate)))
+    }
+
+    /// The query parameter that gives a [`LastEventId`](crate::LastEventId) where there is no such header: for a page that
+    /// saved its id over a reload. Default: none.
+    pub fn last_event_id_query(self, parameter: impl Into<String>) -> Self {
+        let parameter = parameter.into();
+        self.set(|settings| settings.last_event_id_query = Some(parameter.into()))
+    }
+
+    /// How long the event service may take until the head goes out without its answer, and heartbeats begin. `None`:
+    /// for ever. Default: 15 s, so that no proxy gives up first. Has no effect when [decorating](SseLayer::decorate).
+    ///
+    /// A later answer of events runs as usual. A later refusal, or a response that is no event stream, is told by a last
+    /// event named `refused` whose data is `{"status":…}`. Headers of a late answer are lost.
+    pub fn commit_after(self, deadline: impl Into<Option<Duration>>) -> Self {
+        let deadline = deadline.into();
+        self.set(|settings| settings.commit_after = deadline)
+    }
+
+    /// What happens when the body of a decorated stream gives an error. Default: [`UpstreamError::End`].
+    pub fn on_upstream_error(self, then: UpstreamError) -> Self {
+        self.set(|settings| settings.upstream_error = then)
+    }
+
+    /// Who is told of streams. Default: nobody, and nothing is computed. See [`observe`](crate::observe) for the costs.
+    pub fn observer(self, observer: impl Observer) -> Self {
+        self.set(|settings| settings.observer = Some(Arc::new(observer)))
+    }
+
+    fn set(mut self, set: impl FnOnce(&mut Settings)) -> Self {
+        set(Arc::make_mut(&mut self.settings));
+        self
+    }
+
+    fn set_stream(self, set: impl FnOnce(StreamSettings) -> StreamSettings) -> Self {
+        self.set(|settings| settings.stream = Arc::new(set((*settings.stream).clone())))
+    }
+}
+
+impl<F> SseLayer<FromFn<F>> {
+    /// A layer whose events come from this async function of the request.
+    ///
+    /// It may return what an event service may answer, or a `Result` of that. The function is cloned for each request.
+    pub fn from_fn<B, Fut>(f: F) -> Self
+    where
+        F: Fn(Request<B>) -> Fut + Clone,
+        Fut: Future<Output: IntoAnswer>,
+    {
+        Self::new(FromFn::new(f))
+    }
+}
+
+impl SseLayer<NoEvents> {
+    /// A layer without an event service: event streams that the service inside answers get prelude, heartbeat and a
+    /// clean end.
+    ///
+    /// Requests go inside untouched, and so do all responses that are not a `200` of type `text/event-stream`, answer a
+    /// HEAD request, or have a `Content-Encoding` or `Content-Range`. What no longer fits goes from the head: length,
+    /// `ETag`, digests. Nothing is put into a line, and no event into another.
+    pub fn decorate() -> Self {
+        Self { events: NoEvents(()), settings: Arc::new(Settings::new(true)) }
+    }
+}
+
+impl<S, E: Clone> Layer<S> for SseLayer<E> {
+    type Service = Sse<S, E>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Sse::new(inner, self.events.clone(), Arc::clone(&self.settings))
+    }
+}
+
+impl Settings {
+    fn new(decorates: bool) -> Self {
+        Self {
+            decorates,
+            negotiate: Negotiate::default(),
+            methods: Arc::new([Method::GET, Method::HEAD]),
+            predicate: None,
+            last_event_id_query: None,
+            commit_after: Some(COMMIT_AFTER),
+            upstream_error: UpstreamError::default(),
+            stream: Arc::new(StreamSettings::new().heartbeat(Heartbeat::default())),
+            observer: None,
+        }
+    }
+
+    /// Where a request goes, and whether its `Accept` was looked at.
+    pub(crate) fn decide<B>(&self, request: &Request<B>) -> (Decision, bool) {
+        let head = RequestHead::new(request);
+        let fits = self.methods.contains(head.method()) && self.predicate.as_ref().is_none_or(|fits| fits(&head));
+        if fits { (self.negotiate.decide(head.headers()), self.negotiate.looks()) } else { (Decision::Inside, false) }
+    }
+}
+
+impl<E> fmt::Debug for SseLayer<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SseLayer").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("decorates", &self.decorates)
+            .field("negotiate", &self.negotiate)
+            .field("methods", &self.methods)
+            .field("predicate", &self.predicate.is_some())
+            .field("last_event_id_query", &self.last_event_id_query)
+            .field("commit_after", &self.commit_after)
+            .field("upstream_error", &self.upstream_error)
+            .field("stream", &self.stream)
+            .field("observer", &self.observer.is_some())
+            .finish()
+    }
+}
+
+/// Below every proxy's wait for a first byte, and as long as a heartbeat.
+const COMMIT_AFTER: Duration = Duration::from_secs(15);

@@ -1,0 +1,86 @@
+//! What a stream's own settings are, and how they stand above its layer's.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{Event, Heartbeat};
+
+/// Settings of one stream. What is not set here is as the layer has it.
+///
+/// [`Events`](crate::Events) has the same setters. A plain [`http::Response`] that is an event stream carries its own by
+/// having this among its extensions:
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_sse::StreamSettings;
+///
+/// # let body = ();
+/// let response = http::Response::builder()
+///     .header("content-type", "text/event-stream")
+///     .extension(StreamSettings::new().heartbeat(Duration::from_secs(5)))
+///     .body(body);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct StreamSettings {
+    pub(crate) heartbeat: Option<Heartbeat>,
+    pub(crate) retry: Option<Duration>,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) on_failure: Option<Event>,
+}
+
+impl StreamSettings {
+    /// Nothing set.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What is sent while there is no event. Default: as the layer has it, a comment every 15 s.
+    ///
+    /// A [`Duration`] will do: `.heartbeat(Duration::from_secs(5))`. Costs five bytes or so for each, and a timer entry.
+    #[must_use]
+    pub fn heartbeat(mut self, heartbeat: impl Into<Heartbeat>) -> Self {
+        self.heartbeat = Some(heartbeat.into());
+        self
+    }
+
+    /// How long the client waits before it reconnects, in milliseconds on the wire. Sent with the head.
+    /// Default: as the layer has it, unset, which leaves it to the client (3 s in Chromium, 5 s in Firefox).
+    #[must_use]
+    pub fn retry(mut self, retry: Duration) -> Self {
+        self.retry = Some(retry);
+        self
+    }
+
+    /// When the stream ends, however busy it is: a token's expiry, for one. Default: never.
+    ///
+    /// The end is clean, with a jittered `retry:` before it, and its reason is [`Reason::Deadline`](crate::Reason).
+    /// Costs a look at the clock for each frame.
+    #[must_use]
+    pub fn deadline(mut self, at: impl Into<Instant>) -> Self {
+        self.deadline = Some(at.into());
+        self
+    }
+
+    /// The last event of a stream that fails or panics. Default: none; the stream just ends, cleanly.
+    #[must_use]
+    pub fn on_failure(mut self, last: Event) -> Self {
+        self.on_failure = Some(last);
+        self
+    }
+
+    /// These, and what the others have where these have nothing. Shares the others where there is nothing of its own.
+    pub(crate) fn over(self, others: &Arc<Self>) -> Arc<Self> {
+        let Self { heartbeat, retry, deadline, on_failure } = self;
+        if heartbeat.is_none() && retry.is_none() && deadline.is_none() && on_failure.is_none() {
+            return Arc::clone(others);
+        }
+        Arc::new(Self {
+            heartbeat: heartbeat.or_else(|| others.heartbeat.clone()),
+            retry: retry.or(others.retry),
+            deadline: deadline.or(others.deadline),
+            on_failure: on_failure.or_else(|| others.on_failure.clone()),
+        })
+    }
+}
