@@ -101,6 +101,8 @@ where
         match &self.kind {
             Kind::Inside { body } => body.size_hint(),
             Kind::Own { body } => body.size_hint(),
+            // Of nothing it is not said: a HEAD request's answer, or a 204, has no length.
+            Kind::Whole { bytes } if bytes.is_empty() => SizeHint::new(),
             Kind::Whole { bytes } => SizeHint::with_exact(bytes.len() as u64),
             Kind::Events { .. } | Kind::Decorated { .. } => SizeHint::new(),
         }

@@ -1,0 +1,1 @@
+//! What the end-to-end tests share: servers on loopback, certificates, and processes that end with their test.
