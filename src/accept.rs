@@ -75,14 +75,10 @@ struct Ranges {
 impl Ranges {
     fn read(headers: &HeaderMap) -> Self {
         let mut ranges = Self::default();
-        for value in headers.get_all(ACCEPT) {
-            for element in split(value.as_bytes(), b',') {
-                let element = element.trim_ascii();
-                if !element.is_empty() {
-                    ranges.any = true;
-                    ranges.add(element);
-                }
-            }
+        let elements = headers.get_all(ACCEPT).iter().flat_map(|value| split(value.as_bytes(), b','));
+        for element in elements.map(<[u8]>::trim_ascii).filter(|element| !element.is_empty()) {
+            ranges.any = true;
+            ranges.add(element);
         }
         ranges
     }

@@ -26,12 +26,12 @@ use std::convert::Infallible;
 
 use axum_core::{
     body::Body,
-    extract::{FromRequestParts, OptionalFromRequestParts},
+    extract::OptionalFromRequestParts,
     response::{IntoResponse, Response},
 };
-use http::{StatusCode, request::Parts};
+use http::request::Parts;
 
-use crate::{BoxError, Events, LastEventId, Refusal, Source};
+use crate::{Events, LastEventId, Refusal, Source};
 
 impl<S> IntoResponse for Events<S>
 where

@@ -25,13 +25,13 @@ use std::{error::Error, fmt, time::Duration};
 
 use memchr::memchr2;
 
-use crate::{Event, EventId, EventName};
+use crate::{Event, EventId, EventName, bom::Bom};
 
 /// Reads an event stream from bytes.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     limits: Limits,
-    start: Start,
+    bom: Bom,
     /// A lone CR ended the last line, so an LF that comes next belongs to it.
     after_cr: bool,
     /// What has come of a line whose end has not.
@@ -74,7 +74,7 @@ impl Decoder {
     pub fn new() -> Self {
         Self {
             limits: Limits { line: 1 << 20, event: 8 << 20 },
-            start: Start::Bom(0),
+            bom: Bom::START,
             after_cr: false,
             line: Vec::new(),
             block: Block::default(),
@@ -118,7 +118,9 @@ impl Decoder {
     }
 
     fn next_item(&mut self, input: &mut &[u8]) -> Result<Option<Item>, DecodeError> {
-        self.skip_bom(input);
+        let (skip, held) = self.bom.skip(input);
+        self.line.extend_from_slice(held);
+        *input = &input[skip..];
         while !input.is_empty() {
             if std::mem::take(&mut self.after_cr) && input[0] == b'\n' {
                 *input = &input[1..];
@@ -148,20 +150,6 @@ impl Decoder {
             }
         }
         Ok(None)
-    }
-
-    /// One leading U+FEFF is not part of the stream, wherever the bytes are cut.
-    fn skip_bom(&mut self, input: &mut &[u8]) {
-        while let Start::Bom(seen) = self.start {
-            let Some(&byte) = input.first() else { return };
-            if byte == BOM[seen] {
-                *input = &input[1..];
-                self.start = if seen + 1 == BOM.len() { Start::Over } else { Start::Bom(seen + 1) };
-            } else {
-                self.line.extend_from_slice(&BOM[..seen]);
-                self.start = Start::Over;
-            }
-        }
     }
 
     fn keep(&mut self, part: &[u8]) -> Result<(), DecodeError> {
@@ -274,13 +262,6 @@ impl Limits {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Start {
-    /// So many bytes of a byte order mark have come, and nothing else.
-    Bom(usize),
-    Over,
-}
-
 /// What has come of an event whose blank line has not.
 #[derive(Debug, Clone, Default)]
 struct Block {
@@ -315,5 +296,3 @@ fn retry(value: &[u8]) -> Option<Duration> {
     let millis = std::str::from_utf8(value).ok()?.parse().ok()?;
     Some(Duration::from_millis(millis))
 }
-
-const BOM: &[u8] = b"\xef\xbb\xbf";

@@ -13,9 +13,9 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-pub use crate::body::answer::{Answered, EventFuture};
+pub use crate::body::answer::{Answer, Answered, EventFuture};
 use crate::{
-    BoxError, IntoReply, Refusal, Reply, SseBody,
+    BoxError, IntoReply, Refusal, SseBody,
     body::{Kind, answer::Waiting},
     headers,
     layer::Settings,
@@ -151,24 +151,21 @@ where
     type Source = <S::Response as IntoReply>::Source;
     type Body = <S::Response as IntoReply>::Body;
 
-    fn poll_answer(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Reply<Self::Source, Self::Body>, Refusal>> {
+    fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer<Self>> {
         let mut state = self.project().state;
-        loop {
-            let future = match state.as_mut().project() {
-                OneshotStateProj::Called { future } => {
-                    return future.poll(cx).map(|answer| answer.map(IntoReply::into_reply).map_err(Into::into));
-                }
-                OneshotStateProj::NotReady { service, request } => {
-                    ready!(service.poll_ready(cx)).map_err(Into::into)?;
-                    let Some(request) = request.take() else { return Poll::Pending };
-                    service.call(request)
-                }
-            };
-            // The service goes here, as soon as it is of no more use.
-            state.set(OneshotState::Called { future });
+        if let OneshotStateProj::NotReady { service, request } = state.as_mut().project() {
+            ready!(service.poll_ready(cx)).map_err(Into::into)?;
+            if let Some(request) = request.take() {
+                let future = service.call(request);
+                // The service goes here, as soon as it is of no more use.
+                state.set(OneshotState::Called { future });
+            }
+        }
+        match state.project() {
+            OneshotStateProj::Called { future } => {
+                future.poll(cx).map(|answer| answer.map(IntoReply::into_reply).map_err(Into::into))
+            }
+            OneshotStateProj::NotReady { .. } => Poll::Pending,
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 /// - [`decorate`](SseLayer::decorate): without an event service, for event streams that the service inside answers.
 ///
 /// The setters take what they set by value and give the layer back; each says its default. The reasons for the defaults are
-/// in [`docs::defaults`](crate::docs::defaults).
+/// in `docs/defaults.md`.
 ///
 /// ```
 /// use std::{convert::Infallible, time::Duration};

@@ -11,6 +11,7 @@ mod accept;
 #[cfg(feature = "axum")]
 pub mod axum;
 mod body;
+mod bom;
 mod channel;
 mod encode;
 mod events;

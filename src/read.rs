@@ -22,12 +22,13 @@ pin_project! {
     /// Reads any [`Body`] as an event stream. It is a [`Stream`] of what a client acts on.
     ///
     /// ```
+    /// use bytes::Bytes;
     /// use futures_util::StreamExt;
     /// use http_body_util::Full;
     /// use tower_sse::{EventReader, decode::Item};
     ///
     /// # tokio_test(async {
-    /// let mut reader = EventReader::new(Full::from("data: hello\n\n"));
+    /// let mut reader = EventReader::new(Full::<Bytes>::from("data: hello\n\n"));
     /// let Some(Ok(Item::Event(message))) = reader.next().await else { panic!() };
     /// assert_eq!(message.data(), "hello");
     /// # });

@@ -8,7 +8,7 @@ use crate::{
     Refusal, Reply, SseBody, StreamSettings,
     body::{
         Kind,
-        answer::{Commit, EventFuture, FromService, Waiting},
+        answer::{Answer, EventFuture, FromService, Waiting},
         decorated::{Decorated, Splice},
         guard::Guarded,
         running::Running,
@@ -52,21 +52,21 @@ impl Asked {
     /// The head, and the body that begins. Takes the event service along if it has not answered.
     pub(crate) fn respond<F: EventFuture, IB>(
         &self,
-        answer: Result<Result<Reply<F::Source, F::Body>, Refusal>, Commit>,
+        answer: Option<Answer<F>>,
         waiting: Option<Pin<Box<Waiting<F>>>>,
     ) -> Response<SseBody<F, IB>> {
         match (answer, waiting) {
-            (Ok(Ok(Reply::Events(events))), _) => {
+            (Some(Ok(Reply::Events(events))), _) => {
                 let (source, own, headers) = events.into_parts();
                 self.stream(headers, own, FromService::Events { source })
             }
-            (Ok(Ok(Reply::Response(response))), _) => self.response(response),
-            (Ok(Err(refusal)), _) => self.refuse(refusal),
-            (Err(Commit), Some(waiting)) => {
+            (Some(Ok(Reply::Response(response))), _) => self.response(response),
+            (Some(Err(refusal)), _) => self.refuse(refusal),
+            (None, Some(waiting)) => {
                 let source = FromService::Late { waiting: Guarded::new(waiting) };
                 self.stream(HeaderMap::new(), StreamSettings::new(), source)
             }
-            (Err(Commit), None) => self.finish(Response::new(SseBody::empty())),
+            (None, None) => self.finish(Response::new(SseBody::empty())),
         }
     }
 

@@ -34,11 +34,11 @@ pub trait EventFuture {
     type Body: Body<Error: Into<BoxError>>;
 
     /// The answer.
-    fn poll_answer(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Reply<Self::Source, Self::Body>, Refusal>>;
+    fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer<Self>>;
 }
+
+/// Events or a response, or a refusal.
+pub type Answer<F> = Result<Reply<<F as EventFuture>::Source, <F as EventFuture>::Body>, Refusal>;
 
 /// The answer of no service: a stream that was made without one.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl<S: Source> EventFuture for Answered<S> {
     type Source = S;
     type Body = Never;
 
-    fn poll_answer(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<Reply<S, Never>, Refusal>> {
+    fn poll_answer(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Answer<Self>> {
         match self.0 {}
     }
 }
@@ -68,30 +68,23 @@ pin_project! {
     }
 }
 
-/// The commit deadline came first.
-pub(crate) struct Commit;
-
 impl<F: EventFuture> Waiting<F> {
     pub(crate) fn new(future: F, method: Method, commit_after: Option<Duration>, splice: Splice) -> Self {
         Self { future, commit: None, commit_after, method, splice }
     }
 
-    /// The answer, or that the head has to go out without it.
-    #[expect(clippy::type_complexity, reason = "a result of a result: late, or refused")]
-    pub(crate) fn poll(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Result<Reply<F::Source, F::Body>, Refusal>, Commit>> {
+    /// The answer. `None`: the commit deadline came first, and the head has to go out without one.
+    pub(crate) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Answer<F>>> {
         let mut this = self.project();
         if let Poll::Ready(answer) = this.future.poll_answer(cx) {
-            return Poll::Ready(Ok(answer));
+            return Poll::Ready(Some(answer));
         }
         // A service that answers at once never needs the timer.
         if let (None, Some(after)) = (this.commit.as_ref().get_ref(), *this.commit_after) {
             this.commit.set(Some(sleep(after)));
         }
         match this.commit.as_pin_mut() {
-            Some(timer) => timer.poll(cx).map(|()| Err(Commit)),
+            Some(timer) => timer.poll(cx).map(|()| None),
             None => Poll::Pending,
         }
     }
@@ -153,12 +146,7 @@ impl<F: EventFuture> Pull for FromService<F> {
 
 impl<F: EventFuture> FromService<F> {
     /// The head went out before this answer: what is left of it.
-    fn late_answer(
-        mut self: Pin<&mut Self>,
-        answer: Result<Reply<F::Source, F::Body>, Refusal>,
-        method: &Method,
-        splice: Splice,
-    ) -> Pulled {
+    fn late_answer(mut self: Pin<&mut Self>, answer: Answer<F>, method: &Method, splice: Splice) -> Pulled {
         match answer {
             Ok(Reply::Events(events)) => {
                 let (source, settings, _) = events.into_parts();

@@ -15,10 +15,12 @@ use pin_project_lite::pin_project;
 use crate::{
     BoxError, UpstreamError,
     body::{
+        count::Count,
         guard::{Guarded, Panicked},
-        place::{Count, Place},
+        place::Place,
         source::{Chunk, Pull, Pulled, Source},
     },
+    bom::Bom,
 };
 
 pin_project! {
@@ -28,20 +30,12 @@ pin_project! {
         #[pin]
         body: Guarded<B>,
         place: Place,
-        start: Start,
+        bom: Bom,
         rest: Rest,
         // Counted only if somebody looks.
         count: Option<Count>,
         on_error: UpstreamError,
     }
-}
-
-/// A byte order mark may lead the stream, but not once there is a prelude before it.
-#[derive(Debug)]
-enum Start {
-    /// So many bytes of a mark have come, and are held.
-    Bom(usize),
-    Over,
 }
 
 #[derive(Debug)]
@@ -66,7 +60,7 @@ impl<B> Decorated<B> {
         Self {
             body: Guarded::new(body),
             place: Place::default(),
-            start: Start::Bom(0),
+            bom: Bom::START,
             rest: Rest::No,
             count: splice.counts.then(Count::default),
             on_error: splice.on_error,
@@ -126,7 +120,7 @@ impl<B: Body> Decorated<B> {
                 };
             }
         };
-        let mut bytes = this.start.without_bom(data.copy_to_bytes(data.remaining()));
+        let mut bytes = without_bom(this.bom, data.copy_to_bytes(data.remaining()));
         if bytes.is_empty() {
             return again(cx);
         }
@@ -142,25 +136,11 @@ impl<B: Body> Decorated<B> {
     }
 }
 
-impl Start {
-    fn without_bom(&mut self, mut bytes: Bytes) -> Bytes {
-        while let Self::Bom(seen) = *self {
-            match bytes.first() {
-                None => break,
-                Some(byte) if *byte == BOM[seen] => {
-                    bytes.advance(1);
-                    *self = if seen + 1 == BOM.len() { Self::Over } else { Self::Bom(seen + 1) };
-                }
-                Some(_) => {
-                    *self = Self::Over;
-                    if seen > 0 {
-                        return Bytes::from([&BOM[..seen], &bytes].concat());
-                    }
-                }
-            }
-        }
-        bytes
-    }
+/// A mark may lead the stream, but not once there is a prelude before it.
+fn without_bom(bom: &mut Bom, mut bytes: Bytes) -> Bytes {
+    let (skip, held) = bom.skip(&bytes);
+    bytes.advance(skip);
+    if held.is_empty() { bytes } else { Bytes::from([held, &bytes].concat()) }
 }
 
 /// A frame with nothing in it is not passed on. Others get their turn, should there be no end of such frames.
@@ -168,5 +148,3 @@ fn again(cx: &Context<'_>) -> Poll<Pulled> {
     cx.waker().wake_by_ref();
     Poll::Pending
 }
-
-const BOM: &[u8] = b"\xef\xbb\xbf";

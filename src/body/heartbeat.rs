@@ -17,7 +17,7 @@ use crate::{EventName, encode, jitter};
 /// use tower_sse::{Heartbeat, event_name};
 ///
 /// let quiet = Heartbeat::every(Duration::from_secs(20)); // a comment, which no page sees
-/// let seen = Heartbeat::event(Duration::from_secs(5), event_name!("ping")); // one that a page can watch for
+/// let seen = Heartbeat::event(Duration::from_secs(5), &event_name!("ping")); // one that a page can watch for
 /// let none = Heartbeat::off();
 /// ```
 #[derive(Debug, Clone)]
@@ -40,8 +40,8 @@ impl Heartbeat {
 
     /// An event with this name and empty data, for a page whose script wants to notice that the connection is dead.
     #[must_use]
-    pub fn event(interval: Duration, name: EventName) -> Self {
-        Self::new(interval, encode::text(Some(&name), ""))
+    pub fn event(interval: Duration, name: &EventName) -> Self {
+        Self::new(interval, encode::text(Some(name), ""))
     }
 
     /// Nothing. For streams that are never idle, or whose events are heartbeats.

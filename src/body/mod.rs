@@ -9,6 +9,7 @@
 
 pub(crate) mod answer;
 mod coalesce;
+mod count;
 pub(crate) mod decorated;
 pub(crate) mod guard;
 pub(crate) mod heartbeat;

@@ -70,38 +70,3 @@ impl Place {
         None
     }
 }
-
-/// Counts the events in a stream that goes by: blank lines that had a line of data before them.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Count {
-    place: Place,
-    /// How many bytes of the line's field name have matched `data`; `None` once they cannot.
-    matched: Option<u8>,
-    has_data: bool,
-}
-
-impl Count {
-    /// How many events end within these bytes. Looks at each.
-    pub(crate) fn events(&mut self, bytes: &[u8]) -> u64 {
-        let mut events = 0;
-        for &byte in bytes {
-            let before = self.place;
-            self.place = before.step(byte);
-            let ends = byte == b'\r' || (byte == b'\n' && !matches!(before, Place::AfterCr | Place::AfterBlankCr));
-            if ends && matches!(self.place, Place::Between | Place::AfterBlankCr) {
-                events += u64::from(std::mem::take(&mut self.has_data));
-            } else if ends || byte == b':' {
-                self.has_data |= self.matched == Some(4);
-                self.matched = if ends { Some(0) } else { None };
-            } else if byte != b'\n' {
-                let starts = before != Place::WithinLine;
-                self.matched = if starts { Some(0) } else { self.matched }.and_then(|at| grow(at, byte));
-            }
-        }
-        events
-    }
-}
-
-fn grow(matched: u8, byte: u8) -> Option<u8> {
-    (b"data".get(usize::from(matched)) == Some(&byte)).then_some(matched + 1)
-}

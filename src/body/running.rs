@@ -162,11 +162,10 @@ impl<S: Pull> Running<S> {
         let mut this = self.project();
         loop {
             let last = this.state.record().last_frame();
-            let Some(mut timer) = this.timer.as_mut().as_pin_mut() else {
-                let Some(at) = this.state.next_look(last) else { return Poll::Pending };
-                this.timer.set(Some(sleep_until(at)));
-                continue;
-            };
+            if this.timer.is_none() {
+                this.timer.set(this.state.next_look(last).map(sleep_until));
+            }
+            let Some(mut timer) = this.timer.as_mut().as_pin_mut() else { return Poll::Pending };
             ready!(timer.as_mut().poll(cx));
             let now = Instant::now();
             if this.state.is_time(now) {
