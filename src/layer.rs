@@ -20,7 +20,7 @@ use crate::{
 /// - [`decorate`](SseLayer::decorate): without an event service, for event streams that the service inside answers.
 ///
 /// The setters take what they set by value and give the layer back; each says its default. The reasons for the defaults are
-/// in `docs/defaults.md`.
+/// in [`docs::defaults`](crate::docs::defaults).
 ///
 /// ```
 /// use std::{convert::Infallible, time::Duration};
@@ -62,10 +62,18 @@ pub(crate) struct Settings {
     methods: Arc<[Method]>,
     predicate: Option<Predicate>,
     pub(crate) last_event_id_query: Option<Arc<str>>,
-    pub(crate) commit_after: Option<Duration>,
+    commit: Commit,
     pub(crate) upstream_error: UpstreamError,
     pub(crate) stream: Arc<StreamSettings>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
+}
+
+/// When the head goes out without an answer.
+#[derive(Debug, Clone, Copy)]
+enum Commit {
+    ByDefault,
+    After(Duration),
+    Never,
 }
 
 type Predicate = Arc<dyn Fn(&RequestHead<'_>) -> bool + Send + Sync>;
@@ -128,13 +136,14 @@ impl<E> SseLayer<E> {
     }
 
     /// How long the event service may take until the head goes out without its answer, and heartbeats begin. `None`:
-    /// for ever. Default: 15 s, so that no proxy gives up first. Has no effect when [decorating](SseLayer::decorate).
+    /// for ever. Default: 15 s, so that no proxy gives up first; for ever with [`Negotiate::Always`], where the answer may
+    /// be no stream at all. Has no effect when [decorating](SseLayer::decorate).
     ///
     /// A later answer of events runs as usual. A later refusal, or a response that is no event stream, is told by a last
     /// event named `refused` whose data is `{"status":…}`. Headers of a late answer are lost.
     pub fn commit_after(self, deadline: impl Into<Option<Duration>>) -> Self {
-        let deadline = deadline.into();
-        self.set(|settings| settings.commit_after = deadline)
+        let commit = deadline.into().map_or(Commit::Never, Commit::After);
+        self.set(|settings| settings.commit = commit)
     }
 
     /// What happens when the body of a decorated stream gives an error. Default: [`UpstreamError::End`].
@@ -198,10 +207,20 @@ impl Settings {
             methods: Arc::new([Method::GET, Method::HEAD]),
             predicate: None,
             last_event_id_query: None,
-            commit_after: Some(COMMIT_AFTER),
+            commit: Commit::ByDefault,
             upstream_error: UpstreamError::default(),
             stream: Arc::new(StreamSettings::new().heartbeat(Heartbeat::default())),
             observer: None,
+        }
+    }
+
+    pub(crate) fn commit_after(&self) -> Option<Duration> {
+        match self.commit {
+            Commit::After(deadline) => Some(deadline),
+            // A client that did not ask for a stream must not get one because a long answer took its time.
+            Commit::ByDefault if self.negotiate == Negotiate::Always => None,
+            Commit::ByDefault => Some(COMMIT_AFTER),
+            Commit::Never => None,
         }
     }
 
@@ -227,7 +246,7 @@ impl fmt::Debug for Settings {
             .field("methods", &self.methods)
             .field("predicate", &self.predicate.is_some())
             .field("last_event_id_query", &self.last_event_id_query)
-            .field("commit_after", &self.commit_after)
+            .field("commit", &self.commit)
             .field("upstream_error", &self.upstream_error)
             .field("stream", &self.stream)
             .field("observer", &self.observer.is_some())

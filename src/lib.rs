@@ -1,4 +1,77 @@
-//! Server-Sent Events as a tower [`Layer`](tower_layer::Layer).
+//! Server push over HTTP by [Server-Sent Events], as a [tower] layer for axum, tonic and hyper.
+//!
+//! A page opens `new EventSource(url)`; the server keeps the response open and sends an event whenever it has one.
+//! [`SseLayer`] puts an *event service* beside the service that is there: a request that asks for `text/event-stream` goes to
+//! it, every other goes inside, untouched. The layer owns everything between an event and the socket: the head, the encoding,
+//! the flush, the heartbeat, the end.
+//!
+//! # Five minutes, in axum
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use axum::{Router, response::Html, routing::get};
+//! use serde::Serialize;
+//! use tower_sse::{Event, Events, SseLayer};
+//!
+//! #[derive(Serialize)]
+//! struct Price { symbol: &'static str, cents: u32 }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! let events = SseLayer::from_fn(|_request| async {
+//!     // Each second: ask, send as JSON, flush.
+//!     Events::every(Duration::from_secs(1), || async {
+//!         Event::json(&Price { symbol: "ACME", cents: 4210 })
+//!     })
+//! })
+//! .heartbeat(Duration::from_secs(10));
+//!
+//! let app = Router::new()
+//!     .route("/", get(Html("<script>new EventSource('/').onmessage = e => document.body.append(e.data)</script>")))
+//!     .layer(events);
+//!
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//! axum::serve(listener, app).await
+//! # }
+//! ```
+//!
+//! # The parts
+//!
+//! | | |
+//! |---|---|
+//! | [`SseLayer`], [`Sse`] | the layer and all that can be set on it, and the service that it makes |
+//! | [`Event`], [`EventName`], [`EventId`] | what is sent; see [`event`] and [`field`] |
+//! | [`Events`], [`EventSender`], [`Reply`] | what an event service answers: a stream, a channel, a source asked at a pace |
+//! | [`Refusal`] | how it says no, so that a browser understands; see [`refusal`] |
+//! | [`Negotiate`] | how `Accept` chooses |
+//! | [`LastEventId`] | where a reconnecting client left off |
+//! | [`Heartbeat`], [`StreamSettings`] | what one stream has of its own |
+//! | [`Observer`], [`StreamObserver`], [`Reason`] | who is told what happens, and why it ended; see [`observe`] |
+//! | [`decode::Decoder`], [`EventReader`] | bytes, or a body, to events: for clients and tests |
+//!
+//! # What it promises
+//!
+//! - Nothing in an event can inject: a line break in its data is one of its data's lines, its name and id hold none.
+//! - All events that are ready leave at once, in one frame up to 8 KiB; memory for a stream does not grow.
+//! - A stream ends cleanly whatever happens in the code that feeds it, panics included; what came before has been sent.
+//! - A request that is not for events, and its response, pass as they are. Only `Vary: Accept` is added where `Accept` was
+//!   looked at.
+//!
+//! # What it needs
+//!
+//! A tokio runtime with its timer, for heartbeats and deadlines: the body of a stream that has either panics when it is polled
+//! outside of one. No server setting is required, but [`docs::proxies`] and [`docs::stacking`] tell what stands in the way of
+//! events elsewhere.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `json` | yes | [`Event::json`] and [`Event::tagged`], by serde_json |
+//! | `axum` | no | handlers answer [`Events`] and [`Refusal`], and extract [`LastEventId`]; see [`mod@axum`] |
+//!
+//! [Server-Sent Events]: https://html.spec.whatwg.org/multipage/server-sent-events.html
+//! [tower]: https://docs.rs/tower
 
 pub mod decode;
 pub mod event;
@@ -54,3 +127,24 @@ pub use crate::{
 
 /// Any error. What tower and hyper call so too.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What would be too long beside the code: why the defaults are what they are, proxies, pages, other layers, choices.
+#[cfg(any(doc, doctest))]
+pub mod docs {
+    #[doc = include_str!("../docs/browser.md")]
+    pub mod browser {}
+    #[doc = include_str!("../docs/compare.md")]
+    pub mod compare {}
+    #[doc = include_str!("../docs/defaults.md")]
+    pub mod defaults {}
+    #[doc = include_str!("../docs/design.md")]
+    pub mod design {}
+    #[doc = include_str!("../docs/proxies.md")]
+    pub mod proxies {}
+    #[doc = include_str!("../docs/stacking.md")]
+    pub mod stacking {}
+}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

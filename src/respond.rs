@@ -46,7 +46,7 @@ impl Asked {
     /// The event service, on its way to an answer.
     pub(crate) fn waiting<F: EventFuture>(&self, future: F) -> Waiting<F> {
         let settings = &self.layer.settings;
-        Waiting::new(future, self.method.clone(), settings.commit_after, self.layer.splice())
+        Waiting::new(future, self.method.clone(), settings.commit_after(), self.layer.splice())
     }
 
     /// The head, and the body that begins. Takes the event service along if it has not answered.
@@ -90,8 +90,13 @@ impl Asked {
 
     /// A response of the event service: decorated if it is an event stream, else as it is.
     fn response<F: EventFuture, IB>(&self, mut response: Response<F::Body>) -> Response<SseBody<F, IB>> {
+        if headers::is_head(&self.method) {
+            return self.head_only(response);
+        }
         let own = match self.layer.meet(&mut response) {
-            Met::Stranger | Met::Ours => return self.pass(response),
+            Met::Stranger | Met::Ours => {
+                return self.finish(response.map(|body| SseBody::new(Kind::Own { body })));
+            }
             Met::Stream(own) => own,
         };
         headers::decorate_head(response.headers_mut());
@@ -100,11 +105,13 @@ impl Asked {
         self.run(Response::from_parts(parts, ()), own, source)
     }
 
-    fn pass<F: EventFuture, IB>(&self, response: Response<F::Body>) -> Response<SseBody<F, IB>> {
-        self.finish(response.map(|body| match headers::is_head(&self.method) {
-            true => SseBody::empty(),
-            false => SseBody::new(Kind::Own { body }),
-        }))
+    /// The head that the same request with GET would get, without a body, and without a stream that opens.
+    fn head_only<F: EventFuture, IB>(&self, mut response: Response<F::Body>) -> Response<SseBody<F, IB>> {
+        let ours = response.extensions().get::<Mark>().is_some();
+        if !ours && headers::can_decorate(response.status(), response.headers()) {
+            headers::decorate_head(response.headers_mut());
+        }
+        self.finish(response.map(|_| SseBody::empty()))
     }
 
     /// The stream begins; for a HEAD request it is dropped unpolled, and is none.
