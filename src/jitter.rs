@@ -28,3 +28,27 @@ fn fraction_of(duration: Duration) -> Duration {
     let part = (duration.as_nanos() >> 16).saturating_mul(u128::from(random)) >> 16;
     Duration::from_nanos(u64::try_from(part).unwrap_or(u64::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_stays_within_what_it_says_and_is_spread() {
+        let second = Duration::from_secs(1);
+        let later: Vec<_> = (0..1000).map(|_| at_least(second)).collect();
+        assert!(later.iter().all(|&drawn| drawn >= second && drawn < second * 3 / 2));
+        assert!(later.iter().filter(|&&drawn| drawn < second * 5 / 4).count().abs_diff(500) < 150);
+        let sooner: Vec<_> = (0..1000).map(|_| at_most(second)).collect();
+        assert!(sooner.iter().all(|&drawn| drawn >= shortest(second) && drawn <= second));
+        assert_ne!(sooner.iter().min(), sooner.iter().max());
+    }
+
+    #[test]
+    fn nothing_overflows() {
+        assert_eq!(at_least(Duration::MAX), Duration::MAX);
+        assert!(at_most(Duration::MAX) <= Duration::MAX);
+        assert_eq!(at_least(Duration::ZERO), Duration::ZERO);
+        assert_eq!(at_most(Duration::ZERO), Duration::ZERO);
+    }
+}

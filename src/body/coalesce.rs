@@ -63,3 +63,57 @@ impl Coalesce {
         self.alone.as_ref().is_some_and(|event| event.encoded_len() >= FRAME_BYTES)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(bytes: usize) -> Event {
+        let event = Event::new("x".repeat(bytes - "data: \n\n".len()));
+        assert_eq!(event.encoded_len(), bytes);
+        event
+    }
+
+    /// The sizes of the frames that events of these sizes make, and how many are in each.
+    fn frames(sizes: &[usize]) -> Vec<(usize, u64)> {
+        let mut coalesce = Coalesce::default();
+        let mut frames = Vec::new();
+        for &size in sizes {
+            while coalesce.is_full() {
+                frames.extend(coalesce.take());
+            }
+            if coalesce.push(event(size)) {
+                frames.extend(coalesce.take());
+            }
+        }
+        while let Some(chunk) = coalesce.take() {
+            frames.push(chunk);
+        }
+        frames.iter().map(|chunk| (chunk.bytes.len(), chunk.events)).collect()
+    }
+
+    #[test]
+    fn small_events_share_a_frame_up_to_the_limit() {
+        assert_eq!(frames(&[]), []);
+        assert_eq!(frames(&[100]), [(100, 1)]);
+        assert_eq!(frames(&[100, 50]), [(150, 2)]);
+        assert_eq!(frames(&[FRAME_BYTES / 2; 2]), [(FRAME_BYTES, 2)]);
+        assert_eq!(frames(&[FRAME_BYTES / 2 + 1; 2]), [(FRAME_BYTES / 2 + 1, 1); 2]);
+    }
+
+    #[test]
+    fn a_large_event_keeps_its_place_and_its_own_frame() {
+        let large = FRAME_BYTES + 1;
+        assert_eq!(frames(&[10, 10, large, 10]), [(20, 2), (large, 1), (10, 1)]);
+        assert_eq!(frames(&[large, large, 10]), [(large, 1), (large, 1), (10, 1)]);
+    }
+
+    #[test]
+    fn an_event_that_is_alone_is_not_copied() {
+        let event = event(100);
+        let mut coalesce = Coalesce::default();
+        assert!(!coalesce.push(event.clone()));
+        let chunk = coalesce.take().expect("one event is a frame");
+        assert_eq!(chunk.bytes.as_ptr(), event.encode().as_ptr());
+    }
+}

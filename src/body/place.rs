@@ -70,3 +70,54 @@ impl Place {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All texts of up to eight bytes out of a letter, CR and LF.
+    fn texts() -> impl Iterator<Item = Vec<u8>> {
+        (0..=8).flat_map(|len| {
+            (0..3_usize.pow(len))
+                .map(move |number| (0..len).map(|at| b"a\r\n"[number / 3_usize.pow(at) % 3]).collect::<Vec<u8>>())
+        })
+    }
+
+    fn step_by_step(text: &[u8]) -> Place {
+        text.iter().fold(Place::default(), |place, &byte| place.step(byte))
+    }
+
+    #[test]
+    fn the_last_four_bytes_are_enough() {
+        for text in texts() {
+            assert_eq!(Place::default().after(&text), step_by_step(&text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn it_does_not_matter_where_the_bytes_are_cut() {
+        for text in texts() {
+            for cut in 0..=text.len() {
+                let (head, tail) = text.split_at(cut);
+                assert_eq!(Place::default().after(head).after(tail), step_by_step(&text), "{text:?} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn after_a_line_end_that_is_added_a_line_may_follow() {
+        for text in texts() {
+            let place = Place::default().after(&text);
+            assert!(matches!(place.after(place.line_end()), Place::Between | Place::LineStart), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_ends_with_the_first_blank_line() {
+        assert_eq!(Place::WithinLine.end_of_event(b"a\n\nb\n\n"), Some(3));
+        assert_eq!(Place::WithinLine.end_of_event(b"a\r\n\r\nb"), Some(4));
+        assert_eq!(Place::LineStart.end_of_event(b"\nb"), Some(1));
+        assert_eq!(Place::AfterCr.end_of_event(b"\n\n"), Some(2));
+        assert_eq!(Place::WithinLine.end_of_event(b"a\r\nb\r\n"), None);
+    }
+}

@@ -87,3 +87,50 @@ const REASONS: [Reason; 1] = [Reason::Deadline];
 
 /// Longer than a proxy or a phone takes to go on reading.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering::SeqCst},
+        },
+        task::Wake,
+    };
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_who_asks_is_heard_and_wakes_the_stream_once() {
+        let (record, wakes) = (Record::new(), Arc::new(Wakes::default()));
+        record.waits(&wakes.clone().into());
+        assert_eq!(record.asked(), None);
+        record.ask_to_end(Reason::Deadline);
+        record.ask_to_end(Reason::Deadline);
+        assert_eq!(record.asked(), Some(Reason::Deadline));
+        assert_eq!(wakes.0.load(SeqCst), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_one_whose_last_poll_gave_a_frame_long_ago_was_stalled() {
+        let record = Record::new();
+        tokio::time::advance(STALLED_AFTER).await;
+        assert_eq!(record.why_dropped(), Reason::ClientGone, "never polled");
+        record.gave_frame(Instant::now());
+        assert_eq!(record.why_dropped(), Reason::ClientGone, "a frame just now");
+        tokio::time::advance(STALLED_AFTER).await;
+        assert_eq!(record.why_dropped(), Reason::Stalled);
+        record.waits(std::task::Waker::noop());
+        assert_eq!(record.why_dropped(), Reason::ClientGone, "it waited for events");
+        assert_eq!(record.last_frame() + STALLED_AFTER, Instant::now(), "waiting keeps the time of the frame");
+    }
+}
