@@ -1,6 +1,6 @@
 //! What an event service answers: events, a response, or one of the two.
 
-use std::{fmt, future::Future, marker::PhantomData, sync::Arc, time::Duration};
+use std::{fmt, future::Future, marker::PhantomData, time::Duration};
 
 use futures_core::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
@@ -8,20 +8,10 @@ use http_body::Body;
 use tokio::time::Instant;
 
 use crate::{
-    BoxError, Event, EventSender, Heartbeat, IntoEvent, Refusal, SseBody, StreamSettings,
-    body::{
-        Kind,
-        answer::{Answered, FromService},
-        never::Never,
-        running::Running,
-        slot::{Mark, Slot},
-        source::Source,
-        state::State,
-        streamed::FromStream,
-    },
+    BoxError, Event, EventSender, Heartbeat, IntoEvent, Refusal, StreamSettings,
+    body::{never::Never, source::Source, streamed::FromStream},
     channel::{self, EventReceiver},
     every::Every,
-    headers,
 };
 
 /// Events, and this stream's own settings: what an event service answers, or an axum handler under feature `axum`.
@@ -179,20 +169,6 @@ impl<S> Events<S> {
 
     pub(crate) fn into_parts(self) -> (S, StreamSettings, HeaderMap) {
         (self.source, self.settings, self.headers)
-    }
-}
-
-/// A whole response, for handlers and frameworks that take nothing else. A layer outside that meets it gives it what the
-/// layer has, below the stream's own settings; without one the defaults hold.
-impl<S: Source> From<Events<S>> for Response<SseBody<Answered<S>, Never>> {
-    fn from(events: Events<S>) -> Self {
-        let (source, settings, headers) = events.into_parts();
-        let slot = Arc::new(Slot::default());
-        let mut response = headers::stream_head(headers);
-        response.extensions_mut().insert(Mark::open(&slot));
-        let state = State::with_slot(settings, slot);
-        let running = Box::pin(Running::new(FromService::Events { source }, state));
-        response.map(|()| SseBody::new(Kind::Events { running }))
     }
 }
 

@@ -13,13 +13,17 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-pub use crate::body::answer::{Answer, Answered, EventFuture};
 use crate::{
     BoxError, IntoReply, Refusal, SseBody,
-    body::{Kind, answer::Waiting},
+    answer::Waiting,
+    body::Kind,
     headers,
-    layer::Settings,
+    layer_settings::LayerSettings,
     respond::{Asked, Decorate},
+};
+pub use crate::{
+    answer::{Answer, EventFuture},
+    whole::Answered,
 };
 
 pin_project! {
@@ -56,7 +60,7 @@ impl<F, SF> ResponseFuture<F, SF> {
         Self { kind: Kinds::Decorate { future, decorate } }
     }
 
-    pub(crate) fn refuse<B>(settings: &Arc<Settings>, request: &Request<B>, vary: bool) -> Self {
+    pub(crate) fn refuse<B>(settings: &Arc<LayerSettings>, request: &Request<B>, vary: bool) -> Self {
         let asked = Asked::new(settings, request, vary);
         Self { kind: Kinds::Refused { refusal: Some(Refusal::not_acceptable()), asked } }
     }
@@ -66,7 +70,7 @@ impl<E, B, SF> ResponseFuture<Oneshot<E, Request<B>>, SF>
 where
     E: Service<Request<B>, Response: IntoReply, Error: Into<Refusal>>,
 {
-    pub(crate) fn events(events: E, mut request: Request<B>, settings: &Arc<Settings>, vary: bool) -> Self {
+    pub(crate) fn events(events: E, mut request: Request<B>, settings: &Arc<LayerSettings>, vary: bool) -> Self {
         headers::note_last_event_id(&mut request, settings.last_event_id_query.as_deref());
         let asked = Asked::new(settings, &request, vary);
         let waiting = asked.waiting(Oneshot::new(events, request));

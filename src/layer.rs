@@ -6,8 +6,8 @@ use http::{Method, Request};
 use tower_layer::Layer;
 
 use crate::{
-    Event, Heartbeat, IntoAnswer, Negotiate, Observer, RequestHead, Sse, StreamSettings,
-    accept::Decision,
+    Event, Heartbeat, IntoAnswer, Negotiate, Observer, RequestHead, Sse, StreamSettings, UpstreamError,
+    layer_settings::{Commit, LayerSettings},
     service::{FromFn, NoEvents},
 };
 
@@ -38,45 +38,8 @@ use crate::{
 #[must_use = "a layer does nothing until it is put around a service"]
 pub struct SseLayer<E> {
     events: E,
-    pub(crate) settings: Arc<Settings>,
+    pub(crate) settings: Arc<LayerSettings>,
 }
-
-/// What happens to a [decorated](SseLayer::decorate) stream whose body gives an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum UpstreamError {
-    /// The line is closed, the [last event](SseLayer::on_failure) is sent if there is one, and the stream ends cleanly.
-    /// What the client has of an event that was cut is then dropped, or, if there is a last event, dispatched as it is.
-    /// The default, since a browser reconnects after it.
-    #[default]
-    End,
-    /// The body gives the error: the connection, or the HTTP/2 stream, is reset, and what is buffered is lost.
-    Abort,
-}
-
-/// All that is set on a layer, shared by the services made of it.
-#[derive(Clone)]
-pub(crate) struct Settings {
-    pub(crate) decorates: bool,
-    negotiate: Negotiate,
-    methods: Arc<[Method]>,
-    predicate: Option<Predicate>,
-    pub(crate) last_event_id_query: Option<Arc<str>>,
-    commit: Commit,
-    pub(crate) upstream_error: UpstreamError,
-    pub(crate) stream: Arc<StreamSettings>,
-    pub(crate) observer: Option<Arc<dyn Observer>>,
-}
-
-/// When the head goes out without an answer.
-#[derive(Debug, Clone, Copy)]
-enum Commit {
-    ByDefault,
-    After(Duration),
-    Never,
-}
-
-type Predicate = Arc<dyn Fn(&RequestHead<'_>) -> bool + Send + Sync>;
 
 impl<E> SseLayer<E> {
     /// A layer whose events come from this service.
@@ -85,7 +48,7 @@ impl<E> SseLayer<E> {
     /// [`Refusal`](crate::Refusal). It is cloned for each request, driven to readiness and called within the response's
     /// future. What it answers to a HEAD request is dropped but for the head.
     pub fn new(events: E) -> Self {
-        Self { events, settings: Arc::new(Settings::new(false)) }
+        Self { events, settings: Arc::new(LayerSettings::new(false)) }
     }
 
     /// What is sent while there is no event. Default: a comment every 15 s. A [`Duration`] will do.
@@ -156,7 +119,7 @@ impl<E> SseLayer<E> {
         self.set(|settings| settings.observer = Some(Arc::new(observer)))
     }
 
-    fn set(mut self, set: impl FnOnce(&mut Settings)) -> Self {
+    fn set(mut self, set: impl FnOnce(&mut LayerSettings)) -> Self {
         set(Arc::make_mut(&mut self.settings));
         self
     }
@@ -187,7 +150,7 @@ impl SseLayer<NoEvents> {
     /// HEAD request, or have a `Content-Encoding` or `Content-Range`. What no longer fits goes from the head: length,
     /// `ETag`, digests. Nothing is put into a line, and no event into another.
     pub fn decorate() -> Self {
-        Self { events: NoEvents(()), settings: Arc::new(Settings::new(true)) }
+        Self { events: NoEvents(()), settings: Arc::new(LayerSettings::new(true)) }
     }
 }
 
@@ -199,60 +162,8 @@ impl<S, E: Clone> Layer<S> for SseLayer<E> {
     }
 }
 
-impl Settings {
-    fn new(decorates: bool) -> Self {
-        Self {
-            decorates,
-            negotiate: Negotiate::default(),
-            methods: Arc::new([Method::GET, Method::HEAD]),
-            predicate: None,
-            last_event_id_query: None,
-            commit: Commit::ByDefault,
-            upstream_error: UpstreamError::default(),
-            stream: Arc::new(StreamSettings::new().heartbeat(Heartbeat::default())),
-            observer: None,
-        }
-    }
-
-    pub(crate) fn commit_after(&self) -> Option<Duration> {
-        match self.commit {
-            Commit::After(deadline) => Some(deadline),
-            // A client that did not ask for a stream must not get one because a long answer took its time.
-            Commit::ByDefault if self.negotiate == Negotiate::Always => None,
-            Commit::ByDefault => Some(COMMIT_AFTER),
-            Commit::Never => None,
-        }
-    }
-
-    /// Where a request goes, and whether its `Accept` was looked at.
-    pub(crate) fn decide<B>(&self, request: &Request<B>) -> (Decision, bool) {
-        let head = RequestHead::new(request);
-        let fits = self.methods.contains(head.method()) && self.predicate.as_ref().is_none_or(|fits| fits(&head));
-        if fits { (self.negotiate.decide(head.headers()), self.negotiate.looks()) } else { (Decision::Inside, false) }
-    }
-}
-
 impl<E> fmt::Debug for SseLayer<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SseLayer").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
-
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("decorates", &self.decorates)
-            .field("negotiate", &self.negotiate)
-            .field("methods", &self.methods)
-            .field("predicate", &self.predicate.is_some())
-            .field("last_event_id_query", &self.last_event_id_query)
-            .field("commit", &self.commit)
-            .field("upstream_error", &self.upstream_error)
-            .field("stream", &self.stream)
-            .field("observer", &self.observer.is_some())
-            .finish()
-    }
-}
-
-/// Below every proxy's wait for a first byte, and as long as a heartbeat.
-const COMMIT_AFTER: Duration = Duration::from_secs(15);

@@ -81,6 +81,7 @@ pub mod observe;
 pub mod refusal;
 
 mod accept;
+mod answer;
 #[cfg(feature = "axum")]
 pub mod axum;
 mod body;
@@ -95,12 +96,14 @@ mod jitter;
 mod json;
 mod last_event_id;
 mod layer;
+mod layer_settings;
 mod read;
 mod respond;
 mod service;
 mod settings;
 #[cfg(feature = "json")]
 mod tagged;
+mod whole;
 
 /// What [`Events`] are made of, for those who have to name it.
 pub mod source {
@@ -117,7 +120,8 @@ pub use crate::{
     events::{Events, IntoAnswer, IntoReply, Reply},
     field::{EventId, EventName, InvalidId, InvalidName},
     last_event_id::LastEventId,
-    layer::{SseLayer, UpstreamError},
+    layer::SseLayer,
+    layer_settings::UpstreamError,
     observe::{Closed, Observer, Reason, RequestHead, Sent, StreamObserver},
     read::{EventReader, ReadError},
     refusal::Refusal,

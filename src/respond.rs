@@ -6,9 +6,9 @@ use http::{HeaderMap, Method, Request, Response};
 
 use crate::{
     Refusal, Reply, SseBody, StreamSettings,
+    answer::{Answer, EventFuture, FromService, Waiting},
     body::{
         Kind,
-        answer::{Answer, EventFuture, FromService, Waiting},
         decorated::{Decorated, Splice},
         guard::Guarded,
         running::Running,
@@ -17,7 +17,7 @@ use crate::{
         state::State,
     },
     headers,
-    layer::Settings,
+    layer_settings::LayerSettings,
     observe::{Observed, OwnedHead},
 };
 
@@ -34,12 +34,12 @@ pub(crate) struct Decorate(Lookout);
 
 /// The layer's settings, and the request's head if somebody looks.
 struct Lookout {
-    settings: Arc<Settings>,
+    settings: Arc<LayerSettings>,
     head: Option<Box<OwnedHead>>,
 }
 
 impl Asked {
-    pub(crate) fn new<B>(settings: &Arc<Settings>, request: &Request<B>, vary: bool) -> Self {
+    pub(crate) fn new<B>(settings: &Arc<LayerSettings>, request: &Request<B>, vary: bool) -> Self {
         Self { layer: Lookout::new(settings, request), method: request.method().clone(), vary }
     }
 
@@ -139,7 +139,7 @@ impl Asked {
 
 impl Decorate {
     /// `None` for a request whose response has no body.
-    pub(crate) fn new<B>(settings: &Arc<Settings>, request: &Request<B>) -> Option<Self> {
+    pub(crate) fn new<B>(settings: &Arc<LayerSettings>, request: &Request<B>) -> Option<Self> {
         (!headers::is_head(request.method())).then(|| Self(Lookout::new(settings, request)))
     }
 
@@ -171,7 +171,7 @@ enum Met {
 }
 
 impl Lookout {
-    fn new<B>(settings: &Arc<Settings>, request: &Request<B>) -> Self {
+    fn new<B>(settings: &Arc<LayerSettings>, request: &Request<B>) -> Self {
         let head = settings.observer.is_some().then(|| Box::new(OwnedHead::copy(request)));
         Self { settings: Arc::clone(settings), head }
     }

@@ -19,7 +19,7 @@ use crate::{
     accept::Decision,
     body::never::Never,
     future::{Oneshot, ResponseFuture},
-    layer::Settings,
+    layer_settings::LayerSettings,
     respond::Decorate,
 };
 
@@ -31,11 +31,11 @@ use crate::{
 pub struct Sse<S, E> {
     inner: S,
     events: E,
-    settings: Arc<Settings>,
+    settings: Arc<LayerSettings>,
 }
 
 impl<S, E> Sse<S, E> {
-    pub(crate) fn new(inner: S, events: E, settings: Arc<Settings>) -> Self {
+    pub(crate) fn new(inner: S, events: E, settings: Arc<LayerSettings>) -> Self {
         Self { inner, events, settings }
     }
 }

@@ -7,7 +7,6 @@
 //!
 //! [`SseBody`] is the choice; `Running` owns the order of things within a poll; a source owns what comes next.
 
-pub(crate) mod answer;
 mod coalesce;
 mod count;
 pub(crate) mod decorated;

@@ -12,11 +12,8 @@ use pin_project_lite::pin_project;
 
 use crate::{
     BoxError,
-    body::{
-        answer::{EventFuture, FromService},
-        decorated::Decorated,
-        running::Running,
-    },
+    answer::{EventFuture, FromService},
+    body::{decorated::Decorated, running::Running},
 };
 
 pin_project! {

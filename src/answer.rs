@@ -17,7 +17,6 @@ use crate::{
     body::{
         decorated::{Decorated, Splice},
         guard::{Guarded, Panicked},
-        never::Never,
         place::Place,
         slot::{Attach, Mark},
         source::{Pull, Pulled, Source},
@@ -39,19 +38,6 @@ pub trait EventFuture {
 
 /// Events or a response, or a refusal.
 pub type Answer<F> = Result<Reply<<F as EventFuture>::Source, <F as EventFuture>::Body>, Refusal>;
-
-/// The answer of no service: a stream that was made without one.
-#[derive(Debug)]
-pub struct Answered<S>(Never, std::marker::PhantomData<S>);
-
-impl<S: Source> EventFuture for Answered<S> {
-    type Source = S;
-    type Body = Never;
-
-    fn poll_answer(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Answer<Self>> {
-        match self.0 {}
-    }
-}
 
 pin_project! {
     /// An event service that has not answered yet. In a box of its own, since it moves from the response's future into
@@ -117,8 +103,7 @@ impl<F: EventFuture> Pull for FromService<F> {
         };
         let polled = waiting.run(|waiting| {
             let this = waiting.get_mut().as_mut().project();
-            let (method, splice) = (this.method.clone(), *this.splice);
-            this.future.poll_answer(cx).map(|answer| (answer, method, splice))
+            this.future.poll_answer(cx).map(|answer| (answer, this.method.clone(), *this.splice))
         });
         match polled {
             Ok(Poll::Pending) => Poll::Pending,

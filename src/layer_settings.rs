@@ -1,0 +1,96 @@
+//! What is set on a layer, and which requests it makes the layer's.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::{Method, Request};
+
+use crate::{Heartbeat, Negotiate, Observer, RequestHead, StreamSettings, accept::Decision};
+
+/// What happens to a [decorated](crate::SseLayer::decorate) stream whose body gives an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum UpstreamError {
+    /// The line is closed, the [last event](crate::SseLayer::on_failure) is sent if there is one, and the stream ends cleanly.
+    /// What the client has of an event that was cut is then dropped, or, if there is a last event, dispatched as it is.
+    /// The default, since a browser reconnects after it.
+    #[default]
+    End,
+    /// The body gives the error: the connection, or the HTTP/2 stream, is reset, and what is buffered is lost.
+    Abort,
+}
+
+/// All that is set on a layer, shared by the services made of it.
+#[derive(Clone)]
+pub(crate) struct LayerSettings {
+    pub(crate) decorates: bool,
+    pub(crate) negotiate: Negotiate,
+    pub(crate) methods: Arc<[Method]>,
+    pub(crate) predicate: Option<Predicate>,
+    pub(crate) last_event_id_query: Option<Arc<str>>,
+    pub(crate) commit: Commit,
+    pub(crate) upstream_error: UpstreamError,
+    pub(crate) stream: Arc<StreamSettings>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+}
+
+/// When the head goes out without an answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Commit {
+    ByDefault,
+    After(Duration),
+    Never,
+}
+
+pub(crate) type Predicate = Arc<dyn Fn(&RequestHead<'_>) -> bool + Send + Sync>;
+
+impl LayerSettings {
+    pub(crate) fn new(decorates: bool) -> Self {
+        Self {
+            decorates,
+            negotiate: Negotiate::default(),
+            methods: Arc::new([Method::GET, Method::HEAD]),
+            predicate: None,
+            last_event_id_query: None,
+            commit: Commit::ByDefault,
+            upstream_error: UpstreamError::default(),
+            stream: Arc::new(StreamSettings::new().heartbeat(Heartbeat::default())),
+            observer: None,
+        }
+    }
+
+    pub(crate) fn commit_after(&self) -> Option<Duration> {
+        match self.commit {
+            Commit::After(deadline) => Some(deadline),
+            // A client that did not ask for a stream must not get one because a long answer took its time.
+            Commit::ByDefault if self.negotiate == Negotiate::Always => None,
+            Commit::ByDefault => Some(COMMIT_AFTER),
+            Commit::Never => None,
+        }
+    }
+
+    /// Where a request goes, and whether its `Accept` was looked at.
+    pub(crate) fn decide<B>(&self, request: &Request<B>) -> (Decision, bool) {
+        let head = RequestHead::new(request);
+        let fits = self.methods.contains(head.method()) && self.predicate.as_ref().is_none_or(|fits| fits(&head));
+        if fits { (self.negotiate.decide(head.headers()), self.negotiate.looks()) } else { (Decision::Inside, false) }
+    }
+}
+
+impl fmt::Debug for LayerSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LayerSettings")
+            .field("decorates", &self.decorates)
+            .field("negotiate", &self.negotiate)
+            .field("methods", &self.methods)
+            .field("predicate", &self.predicate.is_some())
+            .field("last_event_id_query", &self.last_event_id_query)
+            .field("commit", &self.commit)
+            .field("upstream_error", &self.upstream_error)
+            .field("stream", &self.stream)
+            .field("observer", &self.observer.is_some())
+            .finish()
+    }
+}
+
+/// Below every proxy's wait for a first byte, and as long as a heartbeat.
+const COMMIT_AFTER: Duration = Duration::from_secs(15);
