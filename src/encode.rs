@@ -6,26 +6,33 @@
 use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
-use memchr::{memchr, memchr2, memchr2_iter};
+use memchr::{memchr, memchr_iter, memchr2, memchr2_iter};
 
 use crate::{EventId, EventName};
 
 /// All of an event but its id.
 pub(crate) fn text(name: Option<&EventName>, data: &str) -> Bytes {
-    let breaks = memchr2_iter(b'\r', b'\n', data.as_bytes()).count();
-    let lines = (DATA.len() + 1) * (breaks + 1);
-    let mut buffer = Vec::with_capacity(name_line_len(name) + data.len() - breaks + lines + 1);
-    put_name(name, &mut buffer);
-    let mut rest = data.as_bytes();
-    for _ in 0..breaks {
-        let Some(end) = memchr2(b'\r', b'\n', rest) else { break };
-        put_data_line(&rest[..end], &mut buffer);
-        // CRLF is one break, not two (HTML §9.2.5).
-        let pair = rest[end..].starts_with(b"\r\n");
-        rest = &rest[end + 1 + usize::from(pair)..];
+    let data = data.as_bytes();
+    let around = name_line_len(name) + DATA.len() + END.len();
+    let mut buffer;
+    match memchr2(b'\r', b'\n', data) {
+        None => {
+            buffer = Vec::with_capacity(around + data.len());
+            put_name(name, &mut buffer);
+            buffer.extend_from_slice(DATA);
+            buffer.extend_from_slice(data);
+        }
+        Some(first) => {
+            // To look for one, twice, is faster than to look for both. A CRLF that is counted twice costs a few bytes.
+            let rest = &data[first..];
+            let breaks = memchr_iter(b'\n', rest).count() + memchr_iter(b'\r', rest).count();
+            buffer = Vec::with_capacity(around + data.len() + breaks * (NEXT_LINE.len() - 1));
+            put_name(name, &mut buffer);
+            buffer.extend_from_slice(DATA);
+            put_lines(data, &mut buffer);
+        }
     }
-    put_data_line(rest, &mut buffer);
-    buffer.push(b'\n');
+    buffer.extend_from_slice(END);
     Bytes::from(buffer)
 }
 
@@ -61,7 +68,7 @@ pub(crate) fn close_json(buffer: &mut Vec<u8>) {
             at <= start || (byte != b'\r' && byte != b'\n')
         });
     }
-    buffer.extend_from_slice(b"\n\n");
+    buffer.extend_from_slice(END);
 }
 
 /// An event's id line before the rest of it.
@@ -124,15 +131,25 @@ fn put_name(name: Option<&EventName>, buffer: &mut Vec<u8>) {
     }
 }
 
-fn put_data_line(line: &[u8], buffer: &mut Vec<u8>) {
-    buffer.extend_from_slice(DATA);
-    buffer.extend_from_slice(line);
-    buffer.push(b'\n');
+/// CRLF, CR and LF are one break each (HTML §9.2.5).
+fn put_lines(data: &[u8], buffer: &mut Vec<u8>) {
+    let mut start = 0;
+    for end in memchr2_iter(b'\r', b'\n', data) {
+        let of_crlf = end > 0 && data[end] == b'\n' && data[end - 1] == b'\r';
+        if !of_crlf {
+            buffer.extend_from_slice(&data[start..end]);
+            buffer.extend_from_slice(NEXT_LINE);
+        }
+        start = end + 1;
+    }
+    buffer.extend_from_slice(&data[start..]);
 }
 
 const ID: &[u8] = b"id: ";
 const EVENT: &[u8] = b"event: ";
 const DATA: &[u8] = b"data: ";
+const NEXT_LINE: &[u8] = b"\ndata: ";
+const END: &[u8] = b"\n\n";
 
 /// Room for a small value, so that most events are one allocation.
 #[cfg(feature = "json")]
