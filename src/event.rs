@@ -137,6 +137,15 @@ impl Event {
         self.id.as_ref().map_or(0, encode::id_line_len) + self.rest.len()
     }
 
+    /// All but its id.
+    pub(crate) fn into_rest(self) -> Bytes {
+        self.rest
+    }
+
+    pub(crate) fn from_rest(id: EventId, rest: Bytes) -> Self {
+        Self { id: Some(id), rest }
+    }
+
     pub(crate) fn encode_to(&self, buffer: &mut Vec<u8>) {
         if let Some(id) = &self.id {
             encode::put_id(id, buffer);

@@ -118,6 +118,12 @@ impl EventId {
         Self(Text::Static(id))
     }
 
+    /// An id out of digits, letters and hyphens.
+    pub(crate) fn from_plain(id: &str) -> Self {
+        debug_assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
+        Self(Text::Shared(id.into()))
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

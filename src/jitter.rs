@@ -23,10 +23,15 @@ pub(crate) fn shortest(duration: Duration) -> Duration {
 
 /// Something between nothing and this duration. Evenly spread, but nothing that a secret may depend on.
 fn fraction_of(duration: Duration) -> Duration {
-    // Each new state has keys of its own, out of the thread's random ones.
-    let random = RandomState::new().build_hasher().finish() >> 32;
+    let random = random() >> 32;
     let part = (duration.as_nanos() >> 16).saturating_mul(u128::from(random)) >> 16;
     Duration::from_nanos(u64::try_from(part).unwrap_or(u64::MAX))
+}
+
+/// 64 bits that differ each time, and from process to process.
+pub(crate) fn random() -> u64 {
+    // Each new state has keys of its own, out of the thread's random ones, which are the system's.
+    RandomState::new().build_hasher().finish()
 }
 
 #[cfg(test)]

@@ -30,6 +30,12 @@ impl LastEventId {
         Self::from_bytes(Bytes::copy_from_slice(value.as_bytes()))
     }
 
+    /// An event's id, as a client would send it. `None` where it is empty.
+    #[must_use]
+    pub fn from_id(id: &EventId) -> Option<Self> {
+        Self::from_bytes(Bytes::copy_from_slice(id.as_str().as_bytes()))
+    }
+
     /// The id as bytes, never empty.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

@@ -77,6 +77,7 @@ pub mod decode;
 pub mod event;
 pub mod field;
 pub mod future;
+pub mod hub;
 pub mod observe;
 pub mod refusal;
 
@@ -147,6 +148,8 @@ pub mod docs {
     pub mod proxies {}
     #[doc = include_str!("../docs/stacking.md")]
     pub mod stacking {}
+    #[doc = include_str!("../docs/topics.md")]
+    pub mod topics {}
 }
 
 #[cfg(doctest)]

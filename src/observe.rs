@@ -39,7 +39,7 @@ use std::{
 
 use http::{Extensions, HeaderMap, Method, Request, Uri};
 
-use crate::Refusal;
+use crate::{Refusal, hub::Gap};
 
 /// Is told of each stream that opens, and of each request for one that was refused.
 pub trait Observer: Send + Sync + 'static {
@@ -62,6 +62,11 @@ pub trait StreamObserver: Send + 'static {
     /// A frame goes out, with so much in it.
     fn sent(&mut self, sent: &Sent) {
         let _ = sent;
+    }
+
+    /// The client has missed something, and is told so.
+    fn lagged(&mut self, gap: &Gap) {
+        let _ = gap;
     }
 
     /// The stream is over.
@@ -109,6 +114,10 @@ pub enum Reason {
     Panicked,
     /// Its [deadline](crate::StreamSettings::deadline) came.
     Deadline,
+    /// It was behind what its topics keep, and is to come back.
+    Lagged,
+    /// All its topics are closed.
+    TopicClosed,
     /// The event service was late and then refused, or answered something that is no event stream.
     Refused,
     /// The connection was gone while the stream waited for events.
@@ -172,6 +181,8 @@ impl Reason {
             Self::Failed => "failed",
             Self::Panicked => "panicked",
             Self::Deadline => "deadline",
+            Self::Lagged => "lagged",
+            Self::TopicClosed => "topic closed",
             Self::Refused => "refused",
             Self::ClientGone => "client gone",
             Self::Stalled => "stalled",
@@ -226,6 +237,10 @@ impl Observed {
         self.totals.bytes += sent.bytes;
         self.totals.heartbeats += sent.heartbeats;
         quietly(|| self.stream.sent(&sent));
+    }
+
+    pub(crate) fn lagged(&mut self, gap: &Gap) {
+        quietly(|| self.stream.lagged(gap));
     }
 
     pub(crate) fn closed(

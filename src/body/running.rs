@@ -130,6 +130,10 @@ impl<S: Pull> Running<S> {
         let place = this.source.place();
         match pulled {
             Pulled::Chunk(chunk) => return state.send(chunk.bytes, chunk.events, 0),
+            Pulled::Missed(gap, chunk) => {
+                state.lagged(&gap);
+                return state.send(chunk.bytes, chunk.events, 0);
+            }
             Pulled::Answered(settings) => {
                 this.timer.set(None);
                 if let Some(retry) = state.answered(*settings) {
@@ -142,6 +146,8 @@ impl<S: Pull> Running<S> {
                 Phase::Ending(reason, _) => state.finish(reason, None, Chunk::NONE),
                 _ => state.finish(Reason::Finished, None, Chunk::NONE),
             },
+            Pulled::Ended(Reason::Lagged) => state.finish(Reason::Lagged, None, state.come_back()),
+            Pulled::Ended(reason) => state.finish(reason, None, Chunk::NONE),
             Pulled::Trailers(trailers) => {
                 state.finish(Reason::Finished, None, Chunk::NONE);
                 return Step::Break(Some(Ok(Frame::trailers(*trailers))));

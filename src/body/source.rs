@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::{BoxError, StreamSettings, body::place::Place};
+use crate::{BoxError, Reason, StreamSettings, body::place::Place, hub::Gap};
 
 /// What [`Events`](crate::Events) are made of. Sealed: constructors of `Events` make it from streams and channels.
 ///
@@ -20,7 +20,7 @@ pub trait Source: Pull {}
 pub trait Pull {
     /// What comes next: ready events as one chunk, or how it ends.
     ///
-    /// After anything but [`Pulled::Chunk`] and [`Pulled::Answered`] it is not called again.
+    /// After anything but [`Pulled::Chunk`], [`Pulled::Missed`] and [`Pulled::Answered`] it is not called again.
     fn poll_pull(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Pulled>;
 
     /// Where in the format the bytes so far have come to, and so which others may follow them.
@@ -39,6 +39,8 @@ pub trait Pull {
 pub enum Pulled {
     /// Bytes to send. Never empty.
     Chunk(Chunk),
+    /// Something is missing before these bytes, which say so.
+    Missed(Box<Gap>, Chunk),
     /// The event service has answered after the head: its stream's own settings.
     Answered(Box<StreamSettings>),
     /// The event service was late and said no: its last bytes, and why.
@@ -47,6 +49,8 @@ pub enum Pulled {
     Trailers(Box<HeaderMap>),
     /// All has come.
     Finished,
+    /// It ends here, for this reason.
+    Ended(Reason),
     /// The source gave an error.
     Failed(BoxError),
     /// The source gave an error that the body shall give too.

@@ -13,7 +13,9 @@ use crate::{
         slot::{Attach, Slot},
         source::Chunk,
     },
-    encode, jitter,
+    encode,
+    hub::Gap,
+    jitter,
     observe::{Observed, Sent},
     refusal::PRELUDE,
 };
@@ -131,6 +133,13 @@ impl State {
         if let Some(observed) = &mut self.observed {
             let sent = Sent { events, bytes: bytes.len() as u64, heartbeats };
             observed.sent(sent, || self.record.age());
+        }
+    }
+
+    /// The client is told that it has missed something.
+    pub(crate) fn lagged(&mut self, gap: &Gap) {
+        if let Some(observed) = &mut self.observed {
+            observed.lagged(gap);
         }
     }
 

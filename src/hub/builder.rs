@@ -1,0 +1,84 @@
+//! What can be set on a hub before it is made.
+
+use std::sync::Arc;
+
+use super::{bounds::Bounds, core::Core, hub::Hub};
+use crate::EventName;
+
+/// Makes a [`Hub`]; from [`Hub::builder`].
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until `build` makes the hub"]
+pub struct HubBuilder {
+    settings: Settings,
+}
+
+/// What is set on a hub.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) bounds: Bounds,
+    pub(crate) bytes: usize,
+    pub(crate) topics: usize,
+    pub(crate) greeting: Option<EventName>,
+    pub(crate) gap: EventName,
+}
+
+impl Settings {
+    /// Whether a new client is told where it is.
+    pub(crate) fn greets(&self) -> bool {
+        self.greeting.is_some()
+    }
+}
+
+impl HubBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            settings: Settings {
+                bounds: Bounds::new(),
+                bytes: 64 << 20,
+                topics: 10_000,
+                greeting: Some(crate::event_name!("subscribed")),
+                gap: crate::event_name!("gap"),
+            },
+        }
+    }
+
+    /// What each topic keeps that is not [told otherwise](Hub::topic_with). Default: [`Bounds::new`].
+    pub fn bounds(mut self, bounds: Bounds) -> Self {
+        self.settings.bounds = bounds;
+        self
+    }
+
+    /// What all topics keep together, in bytes, counted as by [`Bounds::bytes`]. Default 64 MiB. Beyond it the oldest events
+    /// go, whichever topic they are in; and if there are none any more, keyed values.
+    pub fn bytes(mut self, bytes: usize) -> Self {
+        self.settings.bytes = bytes;
+        self
+    }
+
+    /// How many topics there may be at a time. Default 10,000. A topic is there as long as it has a subscriber, an event, or
+    /// a [`Topic`](super::Topic) that somebody holds. As many are remembered after they are gone.
+    pub fn topics(mut self, topics: usize) -> Self {
+        self.settings.topics = topics;
+        self
+    }
+
+    /// The name of the event that a new client gets first. Its data are empty and its id is the position, so that a client
+    /// that is cut before its first event comes back with an id. Default `subscribed`; `None`: there is none, and such a
+    /// client comes back as a new one.
+    pub fn greeting(mut self, name: impl Into<Option<EventName>>) -> Self {
+        self.settings.greeting = name.into();
+        self
+    }
+
+    /// The name of the event that tells a client that it has missed something. Default `gap`.
+    pub fn gap(mut self, name: EventName) -> Self {
+        self.settings.gap = name;
+        self
+    }
+
+    /// The hub. Needs no runtime.
+    #[must_use]
+    pub fn build(self) -> Hub {
+        Hub::from_core(Arc::new(Core::new(self.settings)))
+    }
+}

@@ -1,0 +1,105 @@
+//! The hub: where topics are found.
+
+use std::{fmt, sync::Arc};
+
+use super::{
+    bounds::Bounds, builder::HubBuilder, core::Core, error::SubscribeError, error::TopicError, service::HubService,
+    subscribe::Subscribe, subscription::Subscription, topic::Topic,
+};
+
+/// Named topics with one order of all their events. Cloning gives another handle to the same hub.
+///
+/// See the [module's documentation](crate::hub) for an example and the rules.
+#[derive(Clone)]
+pub struct Hub(Arc<Core>);
+
+impl Hub {
+    /// A hub with the defaults of [`Hub::builder`]. Needs no runtime.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Begins a hub with other bounds.
+    pub fn builder() -> HubBuilder {
+        HubBuilder::new()
+    }
+
+    /// The topic of this name, new if there is none: any text of up to 256 bytes. It stays as long as it is held.
+    ///
+    /// # Errors
+    ///
+    /// The name is too long, or the hub has as many [topics](HubBuilder::topics) as it may.
+    pub fn topic(&self, name: impl AsRef<str>) -> Result<Topic, TopicError> {
+        self.open(name.as_ref(), None)
+    }
+
+    /// The topic of this name with bounds of its own, which it has from here on, also if it is there already.
+    ///
+    /// # Errors
+    ///
+    /// As for [`topic`](Self::topic).
+    pub fn topic_with(&self, name: impl AsRef<str>, bounds: Bounds) -> Result<Topic, TopicError> {
+        self.open(name.as_ref(), Some(bounds))
+    }
+
+    /// A subscription: from its position on, nothing that is published in its topics escapes it, though it is only counted
+    /// and woken from its first poll on. What can be asked for is in [`Subscribe`].
+    ///
+    /// # Errors
+    ///
+    /// A topic cannot be had, none is named, or the member's value is too long. Each is a [`Refusal`](crate::Refusal) too.
+    pub fn subscribe(&self, subscribe: impl Into<Subscribe>) -> Result<Subscription, SubscribeError> {
+        Subscription::new(&self.0, subscribe.into())
+    }
+
+    /// An event service for [`SseLayer::new`](crate::SseLayer::new): the function says which topics a request may see, or
+    /// refuses. It gets the head only, and runs within the request, so it must be quick. Where the client left off is seen
+    /// to.
+    ///
+    /// ```
+    /// use tower_sse::{Refusal, SseLayer, hub::{Hub, Subscribe}};
+    ///
+    /// let hub = Hub::new();
+    /// let layer = SseLayer::new(hub.service(|head| {
+    ///     let room = head.uri().path().strip_prefix("/rooms/").ok_or(http::StatusCode::NOT_FOUND)?;
+    ///     Ok::<_, Refusal>(Subscribe::to(format!("room/{room}")))
+    /// }));
+    /// ```
+    pub fn service<F>(&self, subscribe: F) -> HubService<F> {
+        HubService::new(self.clone(), subscribe)
+    }
+
+    /// How many topics there are now.
+    #[must_use]
+    pub fn topics(&self) -> usize {
+        self.0.topics()
+    }
+
+    /// How many bytes all topics keep now, counted as by [`Bounds::bytes`].
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.kept()
+    }
+
+    pub(crate) fn from_core(core: Arc<Core>) -> Self {
+        Self(core)
+    }
+
+    fn open(&self, name: &str, bounds: Option<Bounds>) -> Result<Topic, TopicError> {
+        let shared = self.0.topic(name, bounds)?;
+        Ok(Topic::new(Arc::clone(&self.0), shared))
+    }
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").field("topics", &self.topics()).field("bytes", &self.bytes()).finish()
+    }
+}

@@ -1,0 +1,74 @@
+//! For each key its newest event, beside the log, for readers to whom only the present counts.
+//!
+//! Pure. In order of sequence, so that a reader that has come so far finds what is newer.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Bound,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+
+use crate::hub::log::size_of_event;
+
+/// The newest event of each key.
+#[derive(Debug, Default)]
+pub(crate) struct Latest {
+    by_sequence: BTreeMap<u64, (Arc<str>, Bytes)>,
+    by_key: HashMap<Arc<str>, u64>,
+    bytes: usize,
+    evicted_through: u64,
+}
+
+impl Latest {
+    /// An empty one, whose keys up to here are gone.
+    pub(crate) fn new(evicted_through: u64) -> Self {
+        Self { evicted_through, ..Self::default() }
+    }
+
+    /// Keys whose newest event was at most here may be gone.
+    pub(crate) fn evicted_through(&self) -> u64 {
+        self.evicted_through
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes a key's newest event.
+    pub(crate) fn put(&mut self, key: Arc<str>, sequence: u64, event: Bytes) {
+        self.remove(&key);
+        self.bytes += size_of_event(&event, Some(&key));
+        self.by_key.insert(Arc::clone(&key), sequence);
+        self.by_sequence.insert(sequence, (key, event));
+    }
+
+    /// Forgets a key. Its owner wants it so: nobody has missed anything.
+    pub(crate) fn remove(&mut self, key: &str) {
+        let Some(sequence) = self.by_key.remove(key) else { return };
+        if let Some((key, event)) = self.by_sequence.remove(&sequence) {
+            self.bytes -= size_of_event(&event, Some(&key));
+        }
+    }
+
+    /// Lets the key go that was published least recently.
+    pub(crate) fn evict(&mut self) -> bool {
+        let Some((sequence, (key, event))) = self.by_sequence.pop_first() else { return false };
+        self.bytes -= size_of_event(&event, Some(&key));
+        self.by_key.remove(&key);
+        self.evicted_through = sequence;
+        true
+    }
+
+    /// The newest event of each key that has one above this sequence, in order.
+    pub(crate) fn after(&self, sequence: u64) -> impl Iterator<Item = (u64, &Bytes)> {
+        self.by_sequence
+            .range((Bound::Excluded(sequence), Bound::Unbounded))
+            .map(|(&sequence, (_, event))| (sequence, event))
+    }
+}

@@ -1,0 +1,108 @@
+//! Events on their way out of a log: taken under a lock by their count of references, encoded outside.
+//!
+//! Pure.
+
+use bytes::Bytes;
+
+use crate::body::source::FRAME_BYTES;
+
+/// An event as it was found: its id is its sequence.
+#[derive(Debug, Clone)]
+pub(crate) struct Picked {
+    pub(crate) sequence: u64,
+    pub(crate) event: Bytes,
+    /// Which of a subscription's topics it is from.
+    pub(crate) seat: u32,
+}
+
+/// How much is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    pub(crate) events: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Budget {
+    /// One event, however large.
+    pub(crate) const ONE: Self = Self { events: 1, bytes: usize::MAX };
+
+    /// One frame.
+    pub(crate) const FRAME: Self = Self { events: usize::MAX, bytes: FRAME_BYTES };
+
+    pub(crate) fn is_one(self) -> bool {
+        self.events <= 1
+    }
+
+    /// Takes an event's share. `false`: it does not fit any more. The first always does.
+    pub(crate) fn take(&mut self, bytes: usize, is_first: bool) -> bool {
+        if !is_first && (self.events == 0 || self.bytes < bytes) {
+            return false;
+        }
+        self.events = self.events.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        true
+    }
+}
+
+impl Picked {
+    /// What it takes on the wire behind its hub's prefix for ids.
+    pub(crate) fn encoded_len(&self, prefix: &[u8]) -> usize {
+        prefix.len() + digits(self.sequence) + 1 + self.event.len()
+    }
+}
+
+/// These bytes, and then these events with their ids.
+pub(crate) fn encode(prefix: &[u8], before: &[u8], events: &[Picked]) -> Bytes {
+    let len = before.len() + events.iter().map(|event| event.encoded_len(prefix)).sum::<usize>();
+    let mut buffer = Vec::with_capacity(len);
+    buffer.extend_from_slice(before);
+    for event in events {
+        put_id(prefix, event.sequence, &mut buffer);
+        buffer.extend_from_slice(&event.event);
+    }
+    Bytes::from(buffer)
+}
+
+/// A line with this position as id.
+pub(crate) fn put_id(prefix: &[u8], sequence: u64, buffer: &mut Vec<u8>) {
+    buffer.extend_from_slice(prefix);
+    buffer.extend_from_slice(itoa::Buffer::new().format(sequence).as_bytes());
+    buffer.push(b'\n');
+}
+
+fn digits(number: u64) -> usize {
+    number.checked_ilog10().map_or(1, |digits| digits as usize + 1)
+}
+
+/// Puts what several topics gave in order, as far as all of them have told what they have, and within the budget.
+///
+/// `told` is how far the one came that stopped first. Gives how far what is left reaches; `None`: nothing was left out.
+pub(crate) fn merge(events: &mut Vec<Picked>, told: Option<u64>, mut budget: Budget, prefix: &[u8]) -> Option<u64> {
+    events.sort_unstable_by_key(|event| event.sequence);
+    let mut keep = 0;
+    for event in &*events {
+        let told = told.is_none_or(|told| event.sequence <= told);
+        if !told || !budget.take(event.encoded_len(prefix), keep == 0) {
+            break;
+        }
+        keep += 1;
+    }
+    let cut = told.is_some() || keep < events.len();
+    events.truncate(keep);
+    if cut { events.last().map(|event| event.sequence) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_length_is_what_is_written() {
+        for sequence in [0, 9, 10, 99, 100, u64::MAX] {
+            let event = Picked { sequence, event: Bytes::from_static(b"data: x\n\n"), seat: 0 };
+            let bytes = encode(b"id: e-", b"", std::slice::from_ref(&event));
+            assert_eq!(bytes.len(), event.encoded_len(b"id: e-"));
+            assert_eq!(bytes, format!("id: e-{sequence}\ndata: x\n\n"));
+        }
+    }
+}

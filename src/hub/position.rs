@@ -1,0 +1,82 @@
+//! A place in a hub's order of events, and its text: `epoch-sequence`.
+//!
+//! Pure. The sequence is one for the whole hub, so one position is true in all its topics. The epoch is the hub's: an id of
+//! another run, or of another server, is never taken for one of this.
+
+use std::fmt;
+
+use crate::EventId;
+
+/// Everything up to this event, whichever topics it was in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) epoch: u64,
+    pub(crate) sequence: u64,
+}
+
+impl Position {
+    /// What a client sent back. `None`: no hub ever gave this out.
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+        let (epoch, rest) = text.split_at_checked(EPOCH_DIGITS)?;
+        let digits = rest.strip_prefix(b"-")?;
+        // One position has one text: no capitals, no sign, no zeros in front.
+        if !epoch.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+            return None;
+        }
+        if !digits.iter().all(u8::is_ascii_digit) || (digits.len() > 1 && digits[0] == b'0') {
+            return None;
+        }
+        let epoch = u64::from_str_radix(std::str::from_utf8(epoch).ok()?, 16).ok()?;
+        let sequence = std::str::from_utf8(digits).ok()?.parse().ok()?;
+        Some(Self { epoch, sequence })
+    }
+
+    pub(crate) fn id(self) -> EventId {
+        EventId::from_plain(&self.to_string())
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:0EPOCH_DIGITS$x}-{}", self.epoch, self.sequence)
+    }
+}
+
+const EPOCH_DIGITS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        for (epoch, sequence) in [(0, 0), (1, 1), (u64::MAX, u64::MAX), (0xabc, 10)] {
+            let position = Position { epoch, sequence };
+            assert_eq!(Position::parse(position.to_string().as_bytes()), Some(position));
+        }
+        assert_eq!(Position { epoch: 0xabc, sequence: 10 }.to_string(), "0000000000000abc-10");
+    }
+
+    #[test]
+    fn nothing_else_is_a_position() {
+        let texts: [&[u8]; 14] = [
+            b"",
+            b"-",
+            b"1",
+            b"abc-1",
+            b"0000000000000abc",
+            b"0000000000000abc-",
+            b"0000000000000abc-01",
+            b"0000000000000abc-+1",
+            b"0000000000000abc--1",
+            b"0000000000000abc-1 ",
+            b"0000000000000ABC-1",
+            b"0000000000000abc-18446744073709551616",
+            b"+000000000000abc-1",
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff-1",
+        ];
+        for text in texts {
+            assert_eq!(Position::parse(text), None, "{text:?}");
+        }
+    }
+}

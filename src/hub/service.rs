@@ -1,0 +1,94 @@
+//! A hub as an event service.
+
+use std::{
+    fmt,
+    future::{Ready, ready},
+    task::{Context, Poll},
+};
+
+use http::Request;
+use tower_service::Service;
+
+use super::{hub::Hub, subscribe::Subscribe, subscription::Subscription};
+use crate::{Events, LastEventId, Refusal, RequestHead};
+
+/// An event service out of a hub and a function; made by [`Hub::service`].
+#[derive(Clone)]
+pub struct HubService<F> {
+    hub: Hub,
+    subscribe: F,
+}
+
+/// What the function of [`Hub::service`] may return: a [`Subscribe`], or a `Result` of one whose error is made a
+/// [`Refusal`]. Sealed.
+pub trait IntoSubscribe: sealed::Sealed {
+    /// It, as one of the two.
+    ///
+    /// # Errors
+    ///
+    /// The refusal that it is.
+    fn into_subscribe(self) -> Result<Subscribe, Refusal>;
+}
+
+impl<F> HubService<F> {
+    pub(crate) fn new(hub: Hub, subscribe: F) -> Self {
+        Self { hub, subscribe }
+    }
+
+    fn answer<B, R>(&self, request: &Request<B>) -> Result<Events<Subscription>, Refusal>
+    where
+        F: Fn(&RequestHead<'_>) -> R,
+        R: IntoSubscribe,
+    {
+        let mut subscribe = (self.subscribe)(&RequestHead::new(request)).into_subscribe()?;
+        if subscribe.after.is_none() {
+            let noted = request.extensions().get().cloned();
+            subscribe.after = noted.or_else(|| LastEventId::from_headers(request.headers()));
+        }
+        Ok(self.hub.subscribe(subscribe)?.into())
+    }
+}
+
+impl<F, B, R> Service<Request<B>> for HubService<F>
+where
+    F: Fn(&RequestHead<'_>) -> R,
+    R: IntoSubscribe,
+{
+    type Response = Events<Subscription>;
+    type Error = Refusal;
+    type Future = Ready<Result<Events<Subscription>, Refusal>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        ready(self.answer(&request))
+    }
+}
+
+impl IntoSubscribe for Subscribe {
+    fn into_subscribe(self) -> Result<Subscribe, Refusal> {
+        Ok(self)
+    }
+}
+
+impl<E: Into<Refusal>> IntoSubscribe for Result<Subscribe, E> {
+    fn into_subscribe(self) -> Result<Subscribe, Refusal> {
+        self.map_err(Into::into)
+    }
+}
+
+impl<F> fmt::Debug for HubService<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HubService").field("hub", &self.hub).finish_non_exhaustive()
+    }
+}
+
+mod sealed {
+    #[expect(unnameable_types, reason = "sealed")]
+    pub trait Sealed {}
+
+    impl Sealed for super::Subscribe {}
+    impl<E> Sealed for Result<super::Subscribe, E> {}
+}

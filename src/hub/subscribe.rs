@@ -1,0 +1,111 @@
+//! What a subscriber asks for.
+
+use std::sync::Arc;
+
+use crate::LastEventId;
+
+/// Which topics, from where, and what happens when the reader is too slow.
+///
+/// ```
+/// use tower_sse::hub::{Hub, Lag, Start, Subscribe};
+///
+/// let hub = Hub::new();
+/// let subscription = hub.subscribe(
+///     Subscribe::to("prices").and("news").start(Start::Latest).lag(Lag::Latest).member("alice"),
+/// )?;
+/// # Ok::<(), tower_sse::hub::SubscribeError>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "it does nothing until a hub gets it"]
+pub struct Subscribe {
+    pub(crate) topics: Vec<Arc<str>>,
+    pub(crate) start: Start,
+    pub(crate) lag: Lag,
+    pub(crate) after: Option<LastEventId>,
+    pub(crate) member: Option<Arc<str>>,
+}
+
+/// Where a client begins that comes without an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Start {
+    /// With what is published from now on. The default.
+    #[default]
+    Now,
+    /// With the present: the newest event of each key, and the newest without one.
+    Latest,
+    /// With the oldest event that is kept.
+    Beginning,
+}
+
+/// What happens to a reader that is behind what the log keeps. It is told so in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Lag {
+    /// Ends the stream, cleanly, with a `retry:`. The client comes back with its last id, is told the gap, and goes on from
+    /// the oldest event that is kept. The default: a reader that is slow for good is seen, and still comes ahead.
+    #[default]
+    Disconnect,
+    /// Tells the gap within the stream, and goes on from the oldest event that is kept.
+    Skip,
+    /// Only the present counts, also before it is too late: of the events with a key the newest each, which is never lost.
+    /// Those without a key as by [`Skip`](Self::Skip).
+    Latest,
+}
+
+impl Subscribe {
+    /// The events of this topic.
+    pub fn to(topic: impl Into<Arc<str>>) -> Self {
+        Self { topics: vec![topic.into()], start: Start::default(), lag: Lag::default(), after: None, member: None }
+    }
+
+    /// And of this one, in the order in which they were published. A topic that is named twice counts once.
+    pub fn and(mut self, topic: impl Into<Arc<str>>) -> Self {
+        self.topics.push(topic.into());
+        self
+    }
+
+    /// The events of all these topics.
+    pub fn to_all<T: Into<Arc<str>>>(topics: impl IntoIterator<Item = T>) -> Self {
+        let topics = topics.into_iter().map(Into::into).collect();
+        Self { topics, ..Self::to("") }
+    }
+
+    /// Where a client begins that comes without an id. Default: [`Start::Now`].
+    pub fn start(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// What happens when the reader is too slow. Default: [`Lag::Disconnect`].
+    pub fn lag(mut self, lag: Lag) -> Self {
+        self.lag = lag;
+        self
+    }
+
+    /// Goes on after this id: what the client sent. One that this hub has not given, or not yet, is a gap; it is never
+    /// taken on trust. Default: none, or, in a [`Hub::service`](super::Hub::service), the request's.
+    pub fn after(mut self, id: impl Into<Option<LastEventId>>) -> Self {
+        self.after = id.into();
+        self
+    }
+
+    /// Who this is, for the [presence](super::Topic::presence) in each of the topics: up to 128 bytes. Default: nobody,
+    /// who is counted all the same.
+    pub fn member(mut self, value: impl Into<Arc<str>>) -> Self {
+        self.member = Some(value.into());
+        self
+    }
+}
+
+impl From<&str> for Subscribe {
+    fn from(topic: &str) -> Self {
+        Self::to(topic)
+    }
+}
+
+impl From<String> for Subscribe {
+    fn from(topic: String) -> Self {
+        Self::to(topic)
+    }
+}

@@ -1,0 +1,307 @@
+//! All that a topic is, under one lock: its log, its keyed values, and who reads.
+//!
+//! Pure but for the lock around it. Time is milliseconds since the hub began.
+
+use std::{
+    ops::{Deref, DerefMut},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::{
+    bounds::Bounds,
+    joined::{self, Joined},
+    lane::Lane,
+    latest::Latest,
+    log::{Entry, Log},
+    members::Members,
+    picked::{Budget, Picked},
+    readers::Readers,
+    sync::{Mutex, MutexGuard, lock, try_lock},
+    waiters::Waiters,
+};
+
+/// A topic, as its hub and its subscribers hold it.
+#[derive(Debug)]
+pub(crate) struct TopicShared {
+    name: Arc<str>,
+    /// What all topics of the hub keep, in bytes.
+    kept: Arc<AtomicUsize>,
+    is_closed: AtomicBool,
+    /// Is told when somebody comes or leaves.
+    pub(crate) arrivals: Arc<Notify>,
+    state: Mutex<TopicState>,
+}
+
+#[derive(Debug)]
+pub(crate) struct TopicState {
+    pub(crate) bounds: Bounds,
+    pub(crate) log: Log,
+    pub(crate) latest: Latest,
+    pub(crate) joined: Joined,
+    pub(crate) waiters: Waiters<Arc<TopicShared>>,
+    pub(crate) readers: Readers,
+    pub(crate) members: Members,
+    /// The hub knows when its oldest event came.
+    pub(crate) is_ranked: bool,
+}
+
+/// The state, whose bytes are the hub's too when it is let go.
+pub(crate) struct Locked<'a> {
+    state: MutexGuard<'a, TopicState>,
+    before: usize,
+    kept: &'a AtomicUsize,
+}
+
+/// Which events count for a reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Take {
+    /// Every event.
+    All,
+    /// Of those with a key the newest, of the others all.
+    Newest,
+    /// Of those with a key the newest, of the others the last.
+    Present,
+}
+
+impl TopicShared {
+    pub(crate) fn new(name: Arc<str>, bounds: Bounds, kept: &Arc<AtomicUsize>, evicted_through: u64) -> Arc<Self> {
+        let state = TopicState {
+            bounds,
+            log: Log::new(evicted_through),
+            latest: Latest::new(evicted_through),
+            joined: Joined::new(evicted_through),
+            waiters: Waiters::new(),
+            readers: Readers::default(),
+            members: Members::default(),
+            is_ranked: false,
+        };
+        let (is_closed, arrivals) = (AtomicBool::new(false), Arc::default());
+        Arc::new(Self { name, kept: Arc::clone(kept), is_closed, arrivals, state: Mutex::new(state) })
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(crate) fn lock(&self) -> Locked<'_> {
+        Locked::new(lock(&self.state), &self.kept)
+    }
+
+    pub(crate) fn try_lock(&self) -> Option<Locked<'_>> {
+        try_lock(&self.state).map(|state| Locked::new(state, &self.kept))
+    }
+
+    /// Its streams end once they have read everything, and whoever publishes looks the topic up again. It is closed under
+    /// the hub's lock, and by the time that a stream sees it the last event is there.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+    }
+
+    /// Joins what came since the last round, for those who wait in this lane to share.
+    pub(crate) fn join(&self, lane: &Lane<Arc<Self>>, prefix: &[u8]) {
+        let is_shared = self.lock().waiters.len(lane) > 1;
+        for _ in 0..if is_shared { FRAMES_A_ROUND } else { 0 } {
+            let (after, events) = self.lock().unjoined(prefix);
+            let frame = joined::join(prefix, &events);
+            if frame.is_none() {
+                return;
+            }
+            self.lock().joined.push(after, frame);
+        }
+        // The rest, if there is any, each encodes for itself.
+        let mut state = self.lock();
+        let last = state.log.last();
+        state.joined.skip(last);
+    }
+}
+
+impl TopicState {
+    /// How much it keeps.
+    pub(crate) fn bytes(&self) -> usize {
+        self.log.bytes() + self.latest.bytes()
+    }
+
+    /// Takes an event, and lets go what the bounds leave no room for.
+    pub(crate) fn append(&mut self, entry: Entry) {
+        if let Some(key) = &entry.key {
+            self.latest.put(Arc::clone(key), entry.sequence, entry.event.clone());
+        }
+        let now = entry.at;
+        self.log.push(entry);
+        self.trim(now);
+    }
+
+    /// Lets go what is too old, or too much.
+    pub(crate) fn trim(&mut self, now: u64) {
+        while self.latest.len() > self.bounds.keys {
+            self.latest.evict();
+        }
+        while self.log.len() > self.bounds.events || (self.bytes() > self.bounds.bytes && self.log.len() > 1) {
+            self.evict();
+        }
+        while self.bytes() > self.bounds.bytes && self.evict_key() {}
+        self.expire(now);
+    }
+
+    /// Lets go what is too old.
+    pub(crate) fn expire(&mut self, now: u64) {
+        let Some(age) = self.bounds.age else { return };
+        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        while self.log.oldest().is_some_and(|oldest| now.saturating_sub(oldest.at) > age) {
+            self.evict();
+        }
+    }
+
+    /// Lets the oldest event go.
+    pub(crate) fn evict(&mut self) {
+        if self.log.evict().is_some() {
+            self.joined.evicted(self.log.evicted_through());
+        }
+    }
+
+    /// Lets the key go that was published least recently.
+    pub(crate) fn evict_key(&mut self) -> bool {
+        self.latest.evict()
+    }
+
+    /// Whether nothing would be lost if it were not there.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.log.len() == 0 && self.latest.len() == 0 && self.readers.len() == 0
+    }
+
+    /// A frame of what came since the last one, and where that was.
+    fn unjoined(&self, prefix: &[u8]) -> (u64, Vec<Picked>) {
+        let after = self.joined.through();
+        let mut events = Vec::new();
+        if self.log.last() > after {
+            let wish = Wish { take: Take::All, after, through: u64::MAX, seat: 0 };
+            self.pick(wish, Budget::FRAME, prefix, &mut events);
+        }
+        (after, events)
+    }
+
+    /// What a reader who takes so may have missed, if it had come less far.
+    pub(crate) fn evicted_through(&self, take: Take) -> u64 {
+        match take {
+            Take::All => self.log.evicted_through(),
+            Take::Newest => self.log.unkeyed_evicted_through().max(self.latest.evicted_through()),
+            Take::Present => 0,
+        }
+    }
+
+    /// What a reader wishes for, in order, as far as the budget goes. Gives how far the last one reaches if more may follow.
+    pub(crate) fn pick(&self, wish: Wish, budget: Budget, prefix: &[u8], into: &mut Vec<Picked>) -> Option<u64> {
+        let first = into.len();
+        let mut picking = Picking { into, first, budget, wish, prefix };
+        let logged = self.log.after(wish.after);
+        let unkeyed = |entry: &&Entry| entry.key.is_none();
+        match wish.take {
+            Take::All => picking.extend(logged.map(Entry::numbered)),
+            Take::Newest => {
+                picking.extend(merged(logged.filter(unkeyed).map(Entry::numbered), self.latest.after(wish.after)))
+            }
+            Take::Present => {
+                let last = logged.rev().find(unkeyed).map(Entry::numbered);
+                picking.extend(merged(last.into_iter(), self.latest.after(wish.after)))
+            }
+        }
+    }
+}
+
+/// What a reader wants of a topic.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish {
+    pub(crate) take: Take,
+    /// Above this.
+    pub(crate) after: u64,
+    /// Up to this.
+    pub(crate) through: u64,
+    /// Which of the reader's topics it is.
+    pub(crate) seat: u32,
+}
+
+struct Picking<'a> {
+    into: &'a mut Vec<Picked>,
+    first: usize,
+    budget: Budget,
+    wish: Wish,
+    prefix: &'a [u8],
+}
+
+impl Picking<'_> {
+    fn extend<'a>(&mut self, events: impl Iterator<Item = (u64, &'a Bytes)>) -> Option<u64> {
+        for (sequence, event) in events.take_while(|&(sequence, _)| sequence <= self.wish.through) {
+            let event = Picked { sequence, event: event.clone(), seat: self.wish.seat };
+            if !self.budget.take(event.encoded_len(self.prefix), self.into.len() == self.first) {
+                return self.into.last().map(|event| event.sequence);
+            }
+            self.into.push(event);
+        }
+        None
+    }
+}
+
+/// Two that are in order, as one that is.
+fn merged<'a>(
+    one: impl Iterator<Item = (u64, &'a Bytes)>,
+    other: impl Iterator<Item = (u64, &'a Bytes)>,
+) -> impl Iterator<Item = (u64, &'a Bytes)> {
+    let (mut one, mut other) = (one.peekable(), other.peekable());
+    std::iter::from_fn(move || {
+        let other_first = match (one.peek(), other.peek()) {
+            (Some((left, _)), Some((right, _))) => right < left,
+            (left, _) => left.is_none(),
+        };
+        if other_first { other.next() } else { one.next() }
+    })
+}
+
+impl<'a> Locked<'a> {
+    fn new(state: MutexGuard<'a, TopicState>, kept: &'a AtomicUsize) -> Self {
+        Self { before: state.bytes(), state, kept }
+    }
+}
+
+impl Deref for Locked<'_> {
+    type Target = TopicState;
+
+    fn deref(&self) -> &TopicState {
+        &self.state
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut TopicState {
+        &mut self.state
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let now = self.state.bytes();
+        if now != self.before {
+            // A difference below nothing wraps, and so does the sum.
+            self.kept.fetch_add(now.wrapping_sub(self.before), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for TopicShared {
+    fn drop(&mut self) {
+        let bytes = self.lock().bytes();
+        self.kept.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// How many frames the pump joins at once; what is beyond them each subscriber encodes for itself.
+const FRAMES_A_ROUND: usize = 4;

@@ -1,0 +1,3 @@
+//! Topics: what is published, what is read, what is missed.
+
+mod reading;

@@ -1,0 +1,186 @@
+//! A subscriber gets what is published, once, in order, and is told what it missed.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt};
+use tower_sse::{
+    Event, EventId, LastEventId, Reason,
+    hub::{Bounds, Hub, Lag, PublishError, Start, Subscribe, Subscription, Topic, Update},
+};
+
+/// What there is now, in short: data of events, `+` for the greeting, `gap` for a gap.
+fn read(subscription: &mut Subscription) -> Vec<String> {
+    let mut read = Vec::new();
+    while let Some(Some(update)) = subscription.next().now_or_never() {
+        read.push(match update {
+            Update::Subscribed(_) => "+".to_owned(),
+            Update::Event { event, .. } => event.data().into_owned(),
+            Update::Gap(gap) => {
+                format!("gap {}..{}@{}", gap.from.as_ref().map_or("?".into(), short), short(&gap.to), short(&gap.at))
+            }
+            update => format!("{update:?}"),
+        });
+    }
+    read
+}
+
+fn short(id: &EventId) -> String {
+    id.as_str().rsplit('-').next().unwrap_or_default().to_owned()
+}
+
+fn publish(topic: &Topic, data: &str) -> EventId {
+    topic.publish(Event::new(data)).now().expect("it is small")
+}
+
+fn after(id: &EventId) -> Option<LastEventId> {
+    LastEventId::from_id(id)
+}
+
+#[test]
+fn a_new_client_is_greeted_and_gets_what_comes_from_then_on() {
+    let hub = Hub::new();
+    let topic = hub.topic("a").unwrap();
+    publish(&topic, "1");
+    let mut new = hub.subscribe("a").unwrap();
+    publish(&topic, "2");
+    assert_eq!(read(&mut new), ["+", "2"]);
+    publish(&topic, "3");
+    publish(&topic, "4");
+    assert_eq!(read(&mut new), ["3", "4"]);
+}
+
+#[test]
+fn who_comes_back_goes_on_where_it_was() {
+    let hub = Hub::new();
+    let topic = hub.topic("a").unwrap();
+    let first = publish(&topic, "1");
+    publish(&topic, "2");
+    let mut back = hub.subscribe(Subscribe::to("a").after(after(&first))).unwrap();
+    assert_eq!(read(&mut back), ["2"]);
+}
+
+#[test]
+fn who_missed_something_is_told_once_and_goes_on() {
+    let hub = Hub::new();
+    let topic = hub.topic_with("a", Bounds::new().events(2)).unwrap();
+    let first = publish(&topic, "1");
+    for number in 2..=5 {
+        publish(&topic, &number.to_string());
+    }
+    let mut back = hub.subscribe(Subscribe::to("a").after(after(&first))).unwrap();
+    assert_eq!(read(&mut back), ["gap 1..3@3", "4", "5"]);
+}
+
+/// A reader that had `1` and `2` when the log of two went on to `5`.
+fn overtaken(lag: Lag) -> (Topic, Subscription) {
+    let hub = Hub::new();
+    let topic = hub.topic_with("a", Bounds::new().events(2)).expect("there is room");
+    let mut slow = hub.subscribe(Subscribe::to("a").lag(lag)).expect("there is room");
+    publish(&topic, "1");
+    publish(&topic, "2");
+    assert_eq!(read(&mut slow), ["+", "1", "2"]);
+    topic.publish_all([3, 4, 5].map(|number| Event::new(number.to_string()))).now().expect("they are small");
+    (topic, slow)
+}
+
+#[test]
+fn a_reader_that_is_overtaken_gets_what_its_policy_says() {
+    let (_topic, mut slow) = overtaken(Lag::Skip);
+    assert_eq!(read(&mut slow), ["gap 2..3@3", "4", "5"]);
+    let (_topic, mut slow) = overtaken(Lag::Disconnect);
+    assert_eq!(read(&mut slow), [""; 0]);
+    assert_eq!(slow.ended(), Some(Reason::Lagged));
+    let (topic, mut slow) = overtaken(Lag::Latest);
+    topic.publish_keyed("x", Event::new("x1")).now().unwrap();
+    topic.publish_keyed("x", Event::new("x2")).now().unwrap();
+    assert_eq!(read(&mut slow), ["gap 2..5@6", "x2"]);
+}
+
+#[test]
+fn several_topics_are_one_order() {
+    let hub = Hub::new();
+    let (a, b) = (hub.topic("a").unwrap(), hub.topic("b").unwrap());
+    let mut both = hub.subscribe(Subscribe::to("a").and("b")).unwrap();
+    for (number, topic) in [&a, &b, &b, &a, &b].into_iter().enumerate() {
+        publish(topic, &number.to_string());
+    }
+    assert_eq!(read(&mut both), ["+", "0", "1", "2", "3", "4"]);
+    a.close(Event::new("last of a")).now().unwrap();
+    assert_eq!(read(&mut both), ["last of a"]);
+    assert_eq!(both.ended(), None);
+    b.close(None).now().unwrap();
+    assert_eq!(read(&mut both), [""; 0]);
+    assert_eq!(both.ended(), Some(Reason::TopicClosed));
+}
+
+#[test]
+fn only_the_present_counts_for_latest() {
+    let hub = Hub::new();
+    let topic = hub.topic_with("a", Bounds::new().events(2)).unwrap();
+    let keyed = |key: &str, data: &str| topic.publish_keyed(key, Event::new(data)).now().unwrap();
+    keyed("x", "x1");
+    keyed("y", "y1");
+    keyed("x", "x2");
+    publish(&topic, "u1");
+    keyed("x", "x3");
+    let mut new = hub.subscribe(Subscribe::to("a").start(Start::Latest).lag(Lag::Latest)).unwrap();
+    assert_eq!(read(&mut new), ["+", "y1", "u1", "x3"]);
+    for number in 4..=9 {
+        keyed("x", &format!("x{number}"));
+    }
+    assert_eq!(read(&mut new), ["x9"]);
+}
+
+#[test]
+fn ids_of_another_run_or_of_nobody_are_a_gap() {
+    let hub = Hub::new();
+    let topic = hub.topic("a").unwrap();
+    publish(&topic, "1");
+    let other = publish(&Hub::new().topic("a").unwrap(), "1");
+    let mut back = hub.subscribe(Subscribe::to("a").after(after(&other))).unwrap();
+    assert_eq!(read(&mut back), ["gap 1..0@0", "1"]);
+    let garbage = after(&EventId::try_from("x\"y").unwrap());
+    let mut back = hub.subscribe(Subscribe::to("a").after(garbage)).unwrap();
+    assert_eq!(read(&mut back), ["gap ?..0@0", "1"]);
+}
+
+#[test]
+fn what_is_too_large_is_not_published() {
+    let hub = Hub::builder().bytes(1000).build();
+    let topic = hub.topic("a").unwrap();
+    let error = topic.publish(Event::new("x".repeat(1000))).now().unwrap_err();
+    assert!(matches!(error, PublishError::TooLarge { limit: 1000, .. }), "{error}");
+    for number in 0..100 {
+        publish(&topic, &number.to_string());
+    }
+    assert!(hub.bytes() <= 1000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn subscribers_are_woken_by_the_pump() {
+    let hub = Hub::new();
+    let topic = hub.topic("a").unwrap();
+    let readers: Vec<_> = (0..300)
+        .map(|_| {
+            let mut subscription = hub.subscribe("a").unwrap();
+            tokio::spawn(async move {
+                let mut got = Vec::new();
+                while got.len() < 3 {
+                    got.push(subscription.next().await);
+                }
+                got
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(topic.presence().count(), 300);
+    publish(&topic, "1");
+    topic.drained(0).await;
+    publish(&topic, "2");
+    for reader in readers {
+        let got = reader.await.unwrap();
+        assert!(matches!(&got[2], Some(Update::Event { event, .. }) if event.data() == "2"), "{got:?}");
+    }
+    drop(topic);
+    assert_eq!(hub.topics(), 1, "its log is still there");
+}
