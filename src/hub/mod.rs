@@ -30,12 +30,14 @@
 //! The rules, with a picture, are in [`docs::topics`](crate::docs::topics).
 
 // ── pure ──
+mod begin;
 mod bounds;
 mod directory;
 mod joined;
 mod latest;
 mod log;
 mod members;
+mod pick;
 mod picked;
 mod position;
 mod readers;
@@ -45,6 +47,7 @@ mod waiters;
 // ── shared ──
 mod core;
 mod lane;
+mod ordered;
 mod pump;
 mod sync;
 mod topic_state;

@@ -10,14 +10,15 @@ use std::{
 };
 
 use super::{
+    begin::{Begin, Notice},
     core::Core,
     error::SubscribeError,
     joined::Slice,
+    pick::{Take, Wish},
     picked::{self, Budget, Picked},
-    position::Position,
     pump::{Lanes, TopicLane},
-    subscribe::{Lag, Start, Subscribe},
-    topic_state::{Take, TopicShared, Wish},
+    subscribe::{Lag, Subscribe},
+    topic_state::TopicShared,
     waiters::{Dead, Ticket},
 };
 use crate::Reason;
@@ -62,15 +63,6 @@ enum Phase {
         present_through: u64,
     },
     Ended(Reason),
-}
-
-/// What is told between events.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Notice {
-    /// The client is new.
-    Greeting,
-    /// Something is missing, from here on (if it said a position at all), and up to here at least.
-    Gap { from: Option<Position>, through: u64 },
 }
 
 /// What a poll gives.
@@ -374,53 +366,6 @@ impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let topics: Vec<_> = self.seats.iter().map(|seat| seat.topic.name()).collect();
         f.debug_struct("Subscription").field("topics", &topics).field("cursor", &self.cursor).finish_non_exhaustive()
-    }
-}
-
-impl Notice {
-    /// A gap up to here, beside what was to be told already.
-    fn gap(other: Option<Self>, cursor: Position, missed: u64) -> Self {
-        match other {
-            Some(Self::Gap { from, through }) => Self::Gap { from, through: missed.max(through) },
-            // It also tells a new client where it is.
-            Some(Self::Greeting) | None => Self::Gap { from: Some(cursor), through: missed },
-        }
-    }
-}
-
-/// Where a subscription begins.
-struct Begin {
-    cursor: u64,
-    /// The client has everything up to the cursor.
-    has_position: bool,
-    notice: Option<Notice>,
-    present_through: u64,
-}
-
-impl Begin {
-    /// By what the client sent, if it did, and where the hub is now.
-    fn new(asked: Option<&[u8]>, head: Position, start: Start) -> Self {
-        let Some(asked) = asked else { return Self::fresh(head, start) };
-        let from = Position::parse(asked);
-        match from {
-            // A position of this run, and not one that is still to come.
-            Some(Position { epoch, sequence }) if epoch == head.epoch && sequence <= head.sequence => {
-                Self { cursor: sequence, has_position: true, notice: None, present_through: 0 }
-            }
-            _ => {
-                let notice = Some(Notice::Gap { from, through: 0 });
-                Self { cursor: 0, has_position: false, notice, present_through: 0 }
-            }
-        }
-    }
-
-    fn fresh(head: Position, start: Start) -> Self {
-        let (cursor, present_through) = match start {
-            Start::Now => (head.sequence, 0),
-            Start::Beginning => (0, 0),
-            Start::Latest => (0, head.sequence),
-        };
-        Self { cursor, has_position: start == Start::Now, notice: Some(Notice::Greeting), present_through }
     }
 }
 

@@ -10,7 +10,6 @@ use std::{
     },
 };
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::{
@@ -20,6 +19,7 @@ use super::{
     latest::Latest,
     log::{Entry, Log},
     members::Members,
+    pick::{Take, Wish},
     picked::{Budget, Picked},
     readers::Readers,
     sync::{Mutex, MutexGuard, lock, try_lock},
@@ -56,17 +56,6 @@ pub(crate) struct Locked<'a> {
     state: MutexGuard<'a, TopicState>,
     before: usize,
     kept: &'a AtomicUsize,
-}
-
-/// Which events count for a reader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Take {
-    /// Every event.
-    All,
-    /// Of those with a key the newest, of the others all.
-    Newest,
-    /// Of those with a key the newest, of the others the last.
-    Present,
 }
 
 impl TopicShared {
@@ -190,6 +179,11 @@ impl TopicState {
         (after, events)
     }
 
+    /// What a reader wishes for. Gives how far the last of it reaches if more may follow.
+    pub(crate) fn pick(&self, wish: Wish, budget: Budget, prefix: &[u8], into: &mut Vec<Picked>) -> Option<u64> {
+        wish.pick(&self.log, &self.latest, budget, prefix, into)
+    }
+
     /// What a reader who takes so may have missed, if it had come less far.
     pub(crate) fn evicted_through(&self, take: Take) -> u64 {
         match take {
@@ -198,72 +192,6 @@ impl TopicState {
             Take::Present => 0,
         }
     }
-
-    /// What a reader wishes for, in order, as far as the budget goes. Gives how far the last one reaches if more may follow.
-    pub(crate) fn pick(&self, wish: Wish, budget: Budget, prefix: &[u8], into: &mut Vec<Picked>) -> Option<u64> {
-        let first = into.len();
-        let mut picking = Picking { into, first, budget, wish, prefix };
-        let logged = self.log.after(wish.after);
-        let unkeyed = |entry: &&Entry| entry.key.is_none();
-        match wish.take {
-            Take::All => picking.extend(logged.map(Entry::numbered)),
-            Take::Newest => {
-                picking.extend(merged(logged.filter(unkeyed).map(Entry::numbered), self.latest.after(wish.after)))
-            }
-            Take::Present => {
-                let last = logged.rev().find(unkeyed).map(Entry::numbered);
-                picking.extend(merged(last.into_iter(), self.latest.after(wish.after)))
-            }
-        }
-    }
-}
-
-/// What a reader wants of a topic.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Wish {
-    pub(crate) take: Take,
-    /// Above this.
-    pub(crate) after: u64,
-    /// Up to this.
-    pub(crate) through: u64,
-    /// Which of the reader's topics it is.
-    pub(crate) seat: u32,
-}
-
-struct Picking<'a> {
-    into: &'a mut Vec<Picked>,
-    first: usize,
-    budget: Budget,
-    wish: Wish,
-    prefix: &'a [u8],
-}
-
-impl Picking<'_> {
-    fn extend<'a>(&mut self, events: impl Iterator<Item = (u64, &'a Bytes)>) -> Option<u64> {
-        for (sequence, event) in events.take_while(|&(sequence, _)| sequence <= self.wish.through) {
-            let event = Picked { sequence, event: event.clone(), seat: self.wish.seat };
-            if !self.budget.take(event.encoded_len(self.prefix), self.into.len() == self.first) {
-                return self.into.last().map(|event| event.sequence);
-            }
-            self.into.push(event);
-        }
-        None
-    }
-}
-
-/// Two that are in order, as one that is.
-fn merged<'a>(
-    one: impl Iterator<Item = (u64, &'a Bytes)>,
-    other: impl Iterator<Item = (u64, &'a Bytes)>,
-) -> impl Iterator<Item = (u64, &'a Bytes)> {
-    let (mut one, mut other) = (one.peekable(), other.peekable());
-    std::iter::from_fn(move || {
-        let other_first = match (one.peek(), other.peek()) {
-            (Some((left, _)), Some((right, _))) => right < left,
-            (left, _) => left.is_none(),
-        };
-        if other_first { other.next() } else { one.next() }
-    })
 }
 
 impl<'a> Locked<'a> {

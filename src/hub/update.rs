@@ -10,10 +10,11 @@ use bytes::Bytes;
 use futures_core::Stream;
 
 use super::{
+    begin::Notice,
     core::Core,
     picked::{self, Budget, Picked},
     position::Position,
-    subscription::{Given, Notice, Subscription},
+    subscription::{Given, Subscription},
 };
 use crate::{
     Event, EventId, Events,

@@ -1,0 +1,189 @@
+//! What a hub has to do one thing after the other: numbers, topics, and who has to make room.
+//!
+//! Under the hub's lock. Topics' own locks are taken within it, never the other way round.
+
+use std::{
+    cmp,
+    collections::BinaryHeap,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use super::{
+    bounds::Bounds,
+    builder::Settings,
+    directory::Directory,
+    error::TopicError,
+    removed::Removed,
+    topic_state::{TopicShared, TopicState},
+};
+
+/// The last number that was given, and the topics.
+#[derive(Debug)]
+pub(crate) struct Ordered {
+    pub(crate) last: u64,
+    topics: Directory<Arc<TopicShared>>,
+    removed: Removed,
+    oldest: BinaryHeap<Ranked>,
+    kept: Arc<AtomicUsize>,
+    bounds: Bounds,
+    max_bytes: usize,
+    max_topics: usize,
+}
+
+/// A topic by an event that was its oldest once. It is looked at before it is believed.
+#[derive(Debug)]
+struct Ranked {
+    sequence: u64,
+    topic: Weak<TopicShared>,
+}
+
+impl Ordered {
+    pub(crate) fn new(settings: &Settings, kept: &Arc<AtomicUsize>) -> Self {
+        Self {
+            last: 0,
+            topics: Directory::new(),
+            removed: Removed::new(settings.topics),
+            oldest: BinaryHeap::new(),
+            kept: Arc::clone(kept),
+            bounds: settings.bounds,
+            max_bytes: settings.bytes,
+            max_topics: settings.topics,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.topics.len()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<TopicShared>> {
+        self.topics.iter().cloned().collect()
+    }
+
+    /// The topic of this name, new if there is none.
+    pub(crate) fn find(&mut self, name: &str, now: u64) -> Result<Arc<TopicShared>, TopicError> {
+        if let Some(topic) = self.topics.get(name) {
+            return Ok(Arc::clone(topic));
+        }
+        if name.len() > MAX_NAME {
+            return Err(TopicError::name_too_long(name.len(), MAX_NAME));
+        }
+        if self.topics.len() >= self.max_topics {
+            self.look_after(TURNS_IF_FULL, now);
+        }
+        if self.topics.len() >= self.max_topics {
+            return Err(TopicError::too_many(self.max_topics));
+        }
+        let gone = self.removed.take(name);
+        let topic = TopicShared::new(name.into(), self.bounds, &self.kept, gone);
+        self.topics.insert(Arc::clone(topic.name()), Arc::clone(&topic));
+        Ok(topic)
+    }
+
+    /// A topic that is closed is not found any more.
+    pub(crate) fn close(&mut self, topic: &TopicShared) -> Option<Arc<TopicShared>> {
+        self.removed.put(topic.name(), topic.lock().log.last());
+        self.topics.remove(topic.name())
+    }
+
+    /// Removes a topic that nobody would miss.
+    pub(crate) fn release(&mut self, name: &str) {
+        if !self.topics.get(name).is_some_and(is_unused) {
+            return;
+        }
+        if let Some(topic) = self.topics.remove(name) {
+            self.removed.put(topic.name(), topic.lock().log.last());
+        }
+    }
+
+    /// Notes a topic's oldest event, unless one of the topic's is noted.
+    pub(crate) fn rank(&mut self, topic: &Arc<TopicShared>, state: &mut TopicState) {
+        if state.is_ranked {
+            return;
+        }
+        if let Some(oldest) = state.log.oldest() {
+            state.is_ranked = true;
+            self.oldest.push(Ranked { sequence: oldest.sequence, topic: Arc::downgrade(topic) });
+        }
+    }
+
+    /// The oldest events of all go, until the hub is within its bound.
+    pub(crate) fn shrink(&mut self) {
+        while self.is_too_large() {
+            let Some(ranked) = self.oldest.pop() else { break };
+            let Some(topic) = ranked.topic.upgrade() else { continue };
+            let mut state = topic.lock();
+            state.is_ranked = false;
+            if state.log.oldest().is_some_and(|oldest| oldest.sequence <= ranked.sequence) {
+                state.evict();
+            }
+            self.rank(&topic, &mut state);
+        }
+        // No event is left in any log: now keys, topic by topic.
+        for _ in 0..if self.is_too_large() { self.topics.len() } else { 0 } {
+            let Some((_, topic)) = self.topics.next() else { return };
+            let topic = Arc::clone(topic);
+            while self.is_too_large() && topic.lock().evict_key() {}
+        }
+    }
+
+    /// Looks after some topics in their turn: what is too old goes, and so do topics that nobody would miss.
+    pub(crate) fn sweep(&mut self, now: u64) {
+        self.look_after(TURNS, now);
+    }
+
+    fn look_after(&mut self, turns: usize, now: u64) {
+        for _ in 0..turns {
+            let Some((name, topic)) = self.topics.next() else { return };
+            // One that is in use looks after itself.
+            let Some(mut state) = topic.try_lock() else { continue };
+            state.expire(now);
+            drop(state);
+            if is_unused(topic) {
+                let name = Arc::clone(name);
+                self.release(&name);
+            }
+        }
+    }
+
+    fn is_too_large(&self) -> bool {
+        self.kept.load(Ordering::Relaxed) > self.max_bytes
+    }
+}
+
+/// Whether only the directory holds it. Under the hub's lock nobody else can come to hold it.
+fn is_unused(topic: &Arc<TopicShared>) -> bool {
+    Arc::strong_count(topic) == 1 && topic.lock().is_idle()
+}
+
+/// The oldest first: a heap gives the greatest.
+impl Ord for Ranked {
+    fn cmp(&self, other: &Self) -> cmp::Ordering {
+        other.sequence.cmp(&self.sequence)
+    }
+}
+
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Self) -> Option<cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Ranked {
+    fn eq(&self, other: &Self) -> bool {
+        self.sequence == other.sequence
+    }
+}
+
+impl Eq for Ranked {}
+
+/// How many topics each publish and each subscribe looks after.
+const TURNS: usize = 2;
+
+/// How many one does that finds no room.
+const TURNS_IF_FULL: usize = 64;
+
+/// The longest name of a topic, in bytes.
+const MAX_NAME: usize = 256;
