@@ -59,6 +59,7 @@ mod error;
 mod hub;
 mod presence;
 mod published;
+mod seats;
 mod service;
 mod subscription;
 mod topic;

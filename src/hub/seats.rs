@@ -1,0 +1,178 @@
+//! What a subscription has in each of its topics.
+//!
+//! Each topic's lock is taken for itself. No waker is cloned, woken or dropped under one.
+
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Waker},
+};
+
+use super::{
+    core::Core,
+    joined::Slice,
+    pick::Wish,
+    picked::{Budget, Picked},
+    pump::TopicLane,
+    topic_state::TopicShared,
+    waiters::{Dead, Ticket},
+};
+
+/// The topics, and the place in each.
+pub(crate) struct Seats(Box<[Seat]>);
+
+/// What it has in a topic.
+struct Seat {
+    topic: Arc<TopicShared>,
+    /// Up to here the client knows that it has missed this topic's events, if it has.
+    known: u64,
+    ticket: Ticket,
+    reader: u32,
+}
+
+/// What the subscribers of a topic share.
+pub(crate) enum Shared {
+    Slice(Slice),
+    /// There is nothing new at all.
+    Nothing,
+    /// There may be something elsewhere.
+    Other,
+}
+
+/// What one look at all topics found.
+pub(crate) struct Look {
+    pub(crate) events: Vec<Picked>,
+    /// How far the topic reaches that stopped first for the budget.
+    pub(crate) told: Option<u64>,
+    /// Up to here events are missing.
+    pub(crate) missed: Option<u64>,
+}
+
+/// What came of waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waits {
+    /// There is something new.
+    No,
+    Yes,
+    /// All topics are closed, and everything is read.
+    ForNothing,
+}
+
+impl Seats {
+    /// A client that has a position may have missed something since.
+    pub(crate) fn new(topics: Vec<Arc<TopicShared>>, has_position: bool) -> Self {
+        let seats = topics.into_iter().map(|topic| {
+            let known = if has_position { 0 } else { topic.lock().log.evicted_through() };
+            Seat { topic, known, ticket: Ticket::default(), reader: 0 }
+        });
+        Self(seats.collect())
+    }
+
+    /// The name of one of the topics.
+    pub(crate) fn topic(&self, seat: u32) -> Option<&Arc<str>> {
+        self.0.get(seat as usize).map(|seat| seat.topic.name())
+    }
+
+    pub(crate) fn join(&mut self, cursor: u64, member: Option<&Arc<str>>) {
+        for seat in &mut self.0 {
+            let mut state = seat.topic.lock();
+            seat.reader = u32::try_from(state.readers.join(cursor)).unwrap_or(u32::MAX);
+            state.members.join(member);
+            drop(state);
+            seat.topic.arrivals.notify_waiters();
+        }
+    }
+
+    /// Leaves all topics, those that it had joined and those that it had only found.
+    pub(crate) fn leave(&mut self, core: &Core, has_joined: bool, member: Option<&Arc<str>>) {
+        for seat in std::mem::take(&mut self.0) {
+            if has_joined {
+                seat.leave(member);
+            }
+            let Seat { topic, .. } = seat;
+            let name = topic.lock().is_idle().then(|| Arc::clone(topic.name()));
+            drop(topic);
+            if let Some(name) = name {
+                core.release(&name);
+            }
+        }
+    }
+
+    /// A slice of what the subscribers of the one topic share, if this one is within it.
+    pub(crate) fn shared(&self, cursor: u64) -> Shared {
+        let [seat] = &*self.0 else { return Shared::Other };
+        let mut state = seat.topic.lock();
+        let producers = state.readers.advance(seat.reader as usize, cursor);
+        let is_new = state.log.last() > cursor;
+        let is_behind = state.log.evicted_through() > cursor.max(seat.known);
+        let slice = if is_behind { None } else { state.joined.after(cursor) };
+        drop(state);
+        producers.into_iter().for_each(Waker::wake);
+        match slice {
+            Some(slice) => Shared::Slice(slice),
+            None if is_new => Shared::Other,
+            None => Shared::Nothing,
+        }
+    }
+
+    /// What each topic has of what is wished for.
+    pub(crate) fn look(&mut self, core: &Core, wish: Wish, budget: Budget) -> Look {
+        let now = core.now();
+        let mut look = Look { events: Vec::new(), told: None, missed: None };
+        for (number, seat) in (0..).zip(&mut self.0) {
+            let mut state = seat.topic.lock();
+            state.expire(now);
+            let producers = state.readers.advance(seat.reader as usize, wish.after);
+            let evicted = state.evicted_through(wish.take);
+            if evicted > wish.after.max(seat.known) {
+                look.missed = look.missed.max(Some(evicted));
+                seat.known = evicted;
+            }
+            let told = state.pick(Wish { seat: number, ..wish }, budget, core.prefix(), &mut look.events);
+            drop(state);
+            producers.into_iter().for_each(Waker::wake);
+            look.told = [look.told, told].into_iter().flatten().min();
+        }
+        look
+    }
+
+    /// Leaves a waker in each topic, under the lock under which nothing new was found.
+    pub(crate) fn wait(&mut self, lane: &Arc<TopicLane>, cursor: u64, cx: &Context<'_>) -> Result<Waits, Dead> {
+        let mut waits = Waits::ForNothing;
+        for seat in &mut self.0 {
+            // Cloned before the lock, and what it replaces is dropped after it.
+            let waker = cx.waker().clone();
+            let mut state = seat.topic.lock();
+            if state.log.last() > cursor {
+                return Ok(Waits::No);
+            }
+            if seat.topic.is_closed() {
+                continue;
+            }
+            waits = Waits::Yes;
+            let replaced = state.waiters.register(lane, &mut seat.ticket, waker);
+            drop(state);
+            drop(replaced?);
+        }
+        Ok(waits)
+    }
+}
+
+impl Seat {
+    fn leave(&self, member: Option<&Arc<str>>) {
+        let mut state = self.topic.lock();
+        let waker = state.waiters.clear(self.ticket);
+        let producers = state.readers.leave(self.reader as usize);
+        state.members.leave(member);
+        drop(state);
+        drop(waker);
+        producers.into_iter().for_each(Waker::wake);
+        self.topic.arrivals.notify_waiters();
+    }
+}
+
+impl fmt::Debug for Seats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|seat| seat.topic.name())).finish()
+    }
+}
