@@ -3,9 +3,16 @@
 use std::{fmt, sync::Arc};
 
 use super::{
-    bounds::Bounds, builder::HubBuilder, core::Core, error::SubscribeError, error::TopicError, service::HubService,
-    subscribe::Subscribe, subscription::Subscription, topic::Topic,
+    bounds::Bounds,
+    builder::HubBuilder,
+    core::Core,
+    error::{SubscribeError, TopicError},
+    service::{HubService, IntoSubscribe},
+    subscribe::Subscribe,
+    subscription::Subscription,
+    topic::Topic,
 };
+use crate::RequestHead;
 
 /// Named topics with one order of all their events. Cloning gives another handle to the same hub.
 ///
@@ -66,7 +73,11 @@ impl Hub {
     ///     Ok::<_, Refusal>(Subscribe::to(format!("room/{room}")))
     /// }));
     /// ```
-    pub fn service<F>(&self, subscribe: F) -> HubService<F> {
+    pub fn service<F, R>(&self, subscribe: F) -> HubService<F>
+    where
+        F: Fn(&RequestHead<'_>) -> R,
+        R: IntoSubscribe,
+    {
         HubService::new(self.clone(), subscribe)
     }
 
