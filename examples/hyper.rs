@@ -1,0 +1,100 @@
+//! No framework: hyper's server, and two services. Each client that asks for events starts a job and hears how far it is;
+//! when the client leaves, the job stops.
+//!
+//! ```sh
+//! cargo run --example hyper
+//! curl -N -H 'accept: text/event-stream' http://127.0.0.1:3000/
+//! ```
+
+use std::{convert::Infallible, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tower::{Layer, service_fn};
+use tower_sse::{BoxError, Event, EventSender, Events, LastEventId, Refusal, Source, SseLayer, event_id};
+
+/// What a client hears. The variant is the event's name.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Progress {
+    Step { done: u32, of: u32 },
+    Finished { letters: usize },
+}
+
+/// The event service.
+async fn events(request: Request<Incoming>) -> Result<Events<impl Source>, Refusal> {
+    // A client that comes back after the job was finished is not to start another one: 204 keeps it away.
+    if request.extensions().get::<LastEventId>().is_some_and(|last| last.as_bytes() == b"finished") {
+        return Err(Refusal::stop());
+    }
+    let (progress, events) = Events::channel(1);
+    tokio::spawn(async move {
+        match job(&progress).await {
+            Ok(()) => println!("a job is finished"),
+            Err(error) => println!("a job stops: {error}"),
+        }
+    });
+    Ok(events)
+}
+
+/// Does something that takes its time. `send` fails when the client has left.
+async fn job(progress: &EventSender) -> Result<(), BoxError> {
+    let of = u32::try_from(TEXT.split(' ').count())?;
+    let mut letters = 0;
+    for (word, done) in TEXT.split(' ').zip(1..) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        letters += word.len();
+        progress.send(Event::tagged(&Progress::Step { done, of })?).await?;
+    }
+    let finished = Event::tagged(&Progress::Finished { letters })?;
+    progress.send(finished.with_id(event_id!("finished"))).await?;
+    Ok(())
+}
+
+/// The service inside, which knows nothing of events.
+async fn page(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    if request.uri().path() != "/" {
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        return Ok(response);
+    }
+    let mut response = Response::new(Full::from(PAGE));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    Ok(response)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let layer = SseLayer::from_fn(events).only(|head| head.uri().path() == "/");
+    let service = TowerToHyperService::new(layer.layer(service_fn(page)));
+
+    let port = std::env::var("PORT").map_or(Ok(3000), |port| port.parse::<u16>())?;
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    println!("listening on http://{}/", listener.local_addr()?);
+    loop {
+        let (socket, _) = listener.accept().await?;
+        // An event is smaller than a packet: without this it may wait for the one before it to be acknowledged.
+        socket.set_nodelay(true)?;
+        let service = service.clone();
+        tokio::spawn(async move {
+            let mut server = auto::Builder::new(TokioExecutor::new()).http1_only();
+            server.http1().timer(TokioTimer::new());
+            // A client that leaves is an error to it, and how most streams end.
+            let _ = server.serve_connection(TokioIo::new(socket), service).await;
+        });
+    }
+}
+
+const TEXT: &str = "a middleware that does one thing and does it well is worth more than three that almost do it all \
+                    and a job that nobody listens to is better stopped than finished";
+
+const PAGE: &str = include_str!("hyper.html");
