@@ -1,0 +1,110 @@
+//! The examples, each built as it is and started as a process of its own.
+
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    io,
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
+
+use serde::Deserialize;
+
+use crate::process::Process;
+
+/// An example that listens, until this is dropped.
+#[derive(Debug)]
+pub struct Example {
+    process: Process,
+    origin: String,
+}
+
+impl Example {
+    /// Starts an example on a free port and waits until it listens.
+    ///
+    /// # Errors
+    ///
+    /// It does not build, or does not start.
+    pub async fn start(name: &str) -> io::Result<Self> {
+        Self::start_with(name, &[]).await
+    }
+
+    /// The same, with more in its environment.
+    ///
+    /// # Errors
+    ///
+    /// It does not build, or does not start.
+    pub async fn start_with(name: &str, environment: &[(&str, &str)]) -> io::Result<Self> {
+        let mut command = command(name)?;
+        command.env("PORT", "0").envs(environment.iter().copied());
+        let mut process = Process::start(command)?;
+        let address = process.line("listening on ").await?;
+        Ok(Self { process, origin: address.trim_end_matches('/').to_owned() })
+    }
+
+    /// The address of a path of it.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.origin)
+    }
+
+    /// What it printed next that begins so, without the beginning.
+    ///
+    /// # Errors
+    ///
+    /// It did not.
+    pub async fn line(&mut self, beginning: &str) -> io::Result<String> {
+        self.process.line(beginning).await
+    }
+}
+
+/// The program of an example, to be run in another way.
+///
+/// # Errors
+///
+/// The examples do not build, or there is none of this name.
+pub fn command(name: &str) -> io::Result<tokio::process::Command> {
+    static BUILT: OnceLock<Result<Programs, String>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| build().map_err(|error| error.to_string()));
+    let programs = built.as_ref().map_err(|error| io::Error::other(error.clone()))?;
+    let program = programs.get(name).ok_or_else(|| io::Error::other(format!("there is no example {name}")))?;
+    Ok(tokio::process::Command::new(program))
+}
+
+type Programs = BTreeMap<String, PathBuf>;
+
+/// With the packages and features that `tests/run` builds, so that nothing is built twice. Cargo holds no lock on the
+/// directory while tests run.
+fn build() -> Result<Programs, Box<dyn Error>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "--workspace", "--all-features", "--examples", "--bins", "--locked", "--quiet"])
+        .args(["--message-format", "json-render-diagnostics"])
+        .args((!cfg!(debug_assertions)).then_some("--release"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stderr(Stdio::inherit())
+        .output()?;
+    if !output.status.success() {
+        return Err("the examples do not build".into());
+    }
+    let mut programs = Programs::new();
+    for line in output.stdout.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        let message: Message = serde_json::from_slice(line)?;
+        if let (Some(target), Some(program)) = (message.target, message.executable) {
+            programs.insert(target.name, program);
+        }
+    }
+    Ok(programs)
+}
+
+/// What cargo says while it builds.
+#[derive(Deserialize)]
+struct Message {
+    target: Option<Target>,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}

@@ -1,0 +1,66 @@
+//! Other programs: each ends with its test, when that fails too.
+
+use std::{io, path::Path, process::Stdio, time::Duration};
+
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+    time::timeout,
+};
+
+/// A program that runs until this is dropped.
+#[derive(Debug)]
+pub struct Process {
+    _child: Child,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Process {
+    /// Starts it. What it writes to standard error appears among what the test does.
+    ///
+    /// # Errors
+    ///
+    /// It could not be started.
+    pub fn start(mut command: Command) -> io::Result<Self> {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
+        let output = child.stdout.take().ok_or_else(|| io::Error::other("standard output was not asked for"))?;
+        Ok(Self { _child: child, output: BufReader::new(output).lines() })
+    }
+
+    /// The next line of its output that begins with this, without it. Lines before that are passed over.
+    ///
+    /// # Errors
+    ///
+    /// The program ended without such a line, or did not write one for a long time.
+    pub async fn line(&mut self, beginning: &str) -> io::Result<String> {
+        timeout(LONG, self.find(beginning)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    async fn find(&mut self, beginning: &str) -> io::Result<String> {
+        while let Some(line) = self.output.next_line().await? {
+            if let Some(rest) = line.strip_prefix(beginning) {
+                return Ok(rest.to_owned());
+            }
+        }
+        Err(io::Error::other(format!("the program ended before it said {beginning:?}")))
+    }
+}
+
+/// Runs a program to its end and gives its output.
+///
+/// # Errors
+///
+/// It could not be started, did not end for a long time, or failed; the error then holds what it wrote to standard error.
+pub async fn run(mut command: Command) -> io::Result<Vec<u8>> {
+    let ended = command.stdin(Stdio::null()).kill_on_drop(true).output();
+    let output = timeout(LONG, ended).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let program = Path::new(command.as_std().get_program()).display();
+    Err(io::Error::other(format!("{program}: {}\n{said}", output.status)))
+}
+
+/// No test takes as long; one that hangs does.
+const LONG: Duration = Duration::from_secs(60);
