@@ -8,7 +8,7 @@ use tower_sse_e2e::process::run;
 
 pub(crate) fn curl() -> Command {
     let mut curl = Command::new("curl");
-    curl.args(["--silent", "--show-error", "--no-buffer", "--noproxy", "*", "--max-time", "60"]);
+    curl.args(["--silent", "--show-error", "--no-buffer", "--noproxy", "*", "--max-time", "120"]);
     curl
 }
 
