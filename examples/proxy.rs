@@ -14,7 +14,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{Request, State},
-    http::{HeaderName, StatusCode, Uri, header::CONTENT_TYPE, uri::Scheme},
+    http::{HeaderName, StatusCode, Uri, header::CONTENT_TYPE},
     response::{Html, IntoResponse, Response},
     routing::get,
 };
@@ -42,7 +42,7 @@ impl Upstream {
     /// The same path and query, there.
     fn uri(&self, of: &Uri) -> Result<Uri, BoxError> {
         let mut parts = of.clone().into_parts();
-        parts.scheme = Some(Scheme::HTTP);
+        parts.scheme = self.address.scheme().cloned();
         parts.authority = self.address.authority().cloned();
         Ok(Uri::from_parts(parts)?)
     }
@@ -105,7 +105,7 @@ async fn quiet_events() -> Response {
     ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(events)).into_response()
 }
 
-/// RFC 9110 §7.6.1. A proxy that knows who its clients are also says so upstream.
+/// RFC 9110 §7.6.1. A proxy for everything also removes what `connection` names, and says upstream whom it asks for.
 const HOP_BY_HOP: [HeaderName; 6] = [
     HeaderName::from_static("connection"),
     HeaderName::from_static("keep-alive"),
