@@ -1,3 +1,32 @@
-//! What the crate promises, by promise.
+//! What the crate promises, shown without a socket: services called, bodies polled, time paused.
 
+#![cfg(test)]
+
+#[cfg(feature = "axum")]
+mod axum_handlers;
+mod channel;
+mod commit;
+mod decoding;
+mod decorated;
+mod encoding;
+mod ends;
+mod frames;
+mod head;
+mod heartbeat;
 mod hub;
+mod inside;
+#[cfg(feature = "json")]
+mod json;
+mod naive;
+mod negotiation;
+mod observer;
+mod pace;
+mod promises;
+mod refusals;
+mod resume;
+mod sizes;
+mod splits;
+mod stacked;
+mod support;
+#[cfg(feature = "json")]
+mod tagged;

@@ -1,0 +1,253 @@
+//! Somebody else's event stream gets what it lacks; what is none passes as it is.
+
+use std::{convert::Infallible, time::Duration};
+
+use bytes::{Buf, Bytes};
+use http::{Method, Request, Response};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use tokio::time::Instant;
+use tower::{Layer, ServiceExt};
+use tower_sse::{Event, Heartbeat, SseLayer, StreamSettings, UpstreamError, event_name};
+
+use crate::support::{
+    Hang, Panic, Reading, Script, Told, Wait, answers, ask, bytes, decorate, error, get, stream, trailers,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A response with a length and all that goes with it.
+fn plain(status: u16, headers: &[(&'static str, &'static str)]) -> Response<Full<Bytes>> {
+    let mut response = Response::builder().status(status);
+    for &(name, value) in headers {
+        response = response.header(name, value);
+    }
+    response.body(Full::from("data: a\n\n")).unwrap()
+}
+
+const EVENT_STREAM: (&str, &str) = ("content-type", "text/event-stream");
+
+#[tokio::test(start_paused = true)]
+async fn what_no_longer_fits_goes_from_the_head_and_the_rest_stays() {
+    let headers = [
+        ("content-type", "Text/Event-Stream; charset=utf-8"),
+        ("content-length", "9"),
+        ("connection", "keep-alive"),
+        ("keep-alive", "timeout=5"),
+        ("transfer-encoding", "chunked"),
+        ("etag", "\"1\""),
+        ("accept-ranges", "bytes"),
+        ("digest", "md5=x"),
+        ("content-md5", "x"),
+        ("content-digest", "x"),
+        ("repr-digest", "x"),
+        ("cache-control", "no-store"),
+        ("x-own", "1"),
+    ];
+    let service = SseLayer::decorate().layer(answers(plain(200, &headers)));
+    let response = service.oneshot(get()).await.unwrap();
+    let mut left: Vec<_> = response.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    left.sort_unstable();
+    let expected: [(&str, &[u8]); 4] = [
+        ("cache-control", b"no-store"),
+        ("content-type", b"Text/Event-Stream; charset=utf-8"),
+        ("x-accel-buffering", b"no"),
+        ("x-own", b"1"),
+    ];
+    assert_eq!(left, expected);
+    assert_eq!(Reading::new(response.into_body()).rest().await, [":\n", "data: a\n\n"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_added_to_passes_as_it_is() {
+    type Headers = &'static [(&'static str, &'static str)];
+    let cases: [(Method, u16, Headers); 9] = [
+        (Method::GET, 206, &[EVENT_STREAM, ("content-range", "bytes 0-8/9")]),
+        (Method::GET, 200, &[EVENT_STREAM, ("content-range", "bytes 0-8/9")]),
+        (Method::GET, 200, &[EVENT_STREAM, ("content-encoding", "gzip")]),
+        (Method::GET, 404, &[EVENT_STREAM]),
+        (Method::GET, 201, &[EVENT_STREAM]),
+        (Method::HEAD, 200, &[EVENT_STREAM, ("content-length", "9"), ("etag", "\"1\"")]),
+        (Method::GET, 200, &[("content-type", "text/event-streams")]),
+        (Method::GET, 200, &[("content-type", "application/json"), ("etag", "\"1\"")]),
+        (Method::GET, 200, &[]),
+    ];
+    for (method, status, headers) in cases {
+        let told = Told::default();
+        let layer = SseLayer::decorate().retry(SECOND).observer(told.clone());
+        let response = layer.layer(answers(plain(status, headers))).oneshot(ask(method)).await.unwrap();
+        assert_eq!(response.headers(), plain(status, headers).headers());
+        assert_eq!(response.body().size_hint().exact(), Some(9));
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!((&body[..], told.lines().len()), (&b"data: a\n\n"[..], 0), "{status} {headers:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_method_and_any_accept_is_decorated() {
+    for request in [ask(Method::POST), Request::new(String::new())] {
+        let service = SseLayer::decorate().layer(answers(plain(200, &[EVENT_STREAM])));
+        let response = service.oneshot(request).await.unwrap();
+        assert!(!response.headers().contains_key("vary"), "`Accept` was not looked at");
+        assert_eq!(Reading::new(response.into_body()).rest().await, [":\n", "data: a\n\n"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trailers_stay() {
+    let steps = [bytes("data: a\n\n"), Wait(20_000), trailers("x-sum")];
+    let frames = decorate(SseLayer::decorate(), stream(steps)).await.rest().await;
+    assert_eq!(frames, [":\n", "data: a\n\n", ":\n", "trailers Some([\"x-sum\"])"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_pass_one_by_one_uncopied_and_empty_ones_not_at_all() {
+    let large = Bytes::from("data: ".repeat(10_000));
+    let steps = [bytes(""), crate::support::Give(Ok(http_body::Frame::data(large.clone()))), bytes(""), bytes("\n\n")];
+    let mut body = decorate(SseLayer::decorate(), stream(steps)).await;
+    body.next().await;
+    let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(frame.as_ptr(), large.as_ptr());
+    assert_eq!(body.rest().await, ["\n\n"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn endless_empty_frames_neither_hang_the_task_nor_hold_heartbeats_back() {
+    let empty = (0..10_000).flat_map(|_| [bytes(""), Wait(10)]);
+    let mut body = decorate(SseLayer::decorate().heartbeat(10 * SECOND), stream(empty)).await;
+    let frames = body.frames_within(99 * SECOND).await;
+    assert!((10..=13).contains(&frames.len()), "{frames:?}");
+    let endless = std::iter::repeat_with(|| bytes("")).take(1000);
+    let mut body = decorate(SseLayer::decorate(), stream(endless)).await;
+    body.next().await;
+    assert!(body.poll_once().is_pending(), "others get their turn");
+    assert!(body.rest().await.is_empty());
+}
+
+/// Data in parts, whose errors are not boxed.
+struct Parts(Option<bytes::buf::Chain<Bytes, Bytes>>);
+
+impl Body for Parts {
+    type Data = bytes::buf::Chain<Bytes, Bytes>;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Self::Data>, Infallible>>> {
+        std::task::Poll::Ready(self.0.take().map(|data| Ok(http_body::Frame::data(data))))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_of_any_kind_is_taken() {
+    let parts = Parts(Some(Bytes::from("data: ").chain(Bytes::from("a\n\n"))));
+    let response = Response::builder().header(EVENT_STREAM.0, EVENT_STREAM.1).body(parts).unwrap();
+    assert_eq!(decorate(SseLayer::decorate(), response).await.rest().await, [":\n", "data: a\n\n"]);
+}
+
+/// What is sent when the body fails after this text.
+async fn failed(text: &str, panics: bool, last: Option<&str>) -> (String, Vec<String>) {
+    let told = Told::default();
+    let mut layer = SseLayer::decorate().observer(told.clone());
+    if let Some(last) = last {
+        layer = layer.on_failure(Event::new(last));
+    }
+    let script = Script::new([bytes(text), if panics { Panic } else { error("reset") }]);
+    let life = script.life();
+    let response = Response::builder().header(EVENT_STREAM.0, EVENT_STREAM.1).body(script).unwrap();
+    let frames = decorate(layer, response).await.rest().await;
+    assert!(life.is_dropped() && !life.was_polled_after_its_end());
+    (frames.concat(), told.closed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_error_or_panic_closes_the_line_and_ends_cleanly() {
+    let cases = [
+        ("data: a\n\n", "", "data: sorry\n\n"),
+        ("data: a\r\n\r\n", "", "data: sorry\n\n"),
+        ("data: a\n\ndata: b", "\n", "\n\ndata: sorry\n\n"),
+        ("data: a\n\ndata: b\n", "", "\ndata: sorry\n\n"),
+        ("data: a\r", "\n", "\n\ndata: sorry\n\n"),
+        ("data: a\r\r", "\n", "\ndata: sorry\n\n"),
+    ];
+    for ((text, without, with), panics) in cases.into_iter().flat_map(|case| [(case, false), (case, true)]) {
+        let (reason, error) = if panics { ("panicked", false) } else { ("failed", true) };
+        let (sent, told) = failed(text, panics, None).await;
+        assert_eq!(sent, format!(":\n{text}{without}"), "{text:?}");
+        assert_eq!((told.len(), told[0].starts_with(reason)), (1, true), "{told:?}");
+        let (sent, told) = failed(text, panics, Some("sorry")).await;
+        assert_eq!(sent, format!(":\n{text}{with}"), "{text:?}");
+        assert_eq!((told.len(), told[0].ends_with(", reset")), (1, error), "{told:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_error_reaches_the_server_by_choice() {
+    let told = Told::default();
+    let layer = SseLayer::decorate().on_upstream_error(UpstreamError::Abort).on_failure(Event::new("sorry"));
+    let steps = [bytes("data: a\n\n"), error("reset")];
+    let frames = decorate(layer.observer(told.clone()), stream(steps)).await.rest().await;
+    assert_eq!(frames, [":\n", "data: a\n\n", "error reset"]);
+    assert_eq!(told.closed(), ["failed after 0 ms: 1 events, 11 bytes, 0 heartbeats, reset"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_within_an_event_that_does_not_end_has_a_grace() {
+    // Upstream stays within the event, silent, or always sending.
+    for busy in [false, true] {
+        let more = (0..if busy { 100_000 } else { 0 }).flat_map(|_| [bytes("x"), Wait(10)]);
+        let steps = [bytes("data: a\n\ndata: b")].into_iter().chain(more).chain([Hang]);
+        let told = Told::default();
+        let mut response = stream(steps);
+        response.extensions_mut().insert(StreamSettings::new().deadline(Instant::now() + 10 * SECOND));
+        let layer = SseLayer::decorate().on_failure(Event::new("sorry")).observer(told.clone());
+        let mut body = decorate(layer, response).await;
+        let text: String = body.frames_within(60 * SECOND).await.into_iter().map(|(_, text)| text).collect();
+        assert!(body.rest().await.is_empty());
+        assert!(!text.contains("sorry") && !text.contains("retry"), "no last event within an event: {text}");
+        assert!(told.closed()[0].starts_with("deadline after 15000 ms: 1 events"), "{:?}", told.closed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_ends_within_the_grace_ends_the_stream() {
+    for (tail, comes_back) in [("\n", true), ("", false)] {
+        let steps = [bytes("data: a\n"), Wait(11_000), bytes(tail)];
+        let mut response = stream(steps);
+        response.extensions_mut().insert(StreamSettings::new().deadline(Instant::now() + 10 * SECOND));
+        let told = Told::default();
+        let frames = decorate(SseLayer::decorate().observer(told.clone()), response).await.rest().await;
+        assert_eq!(frames.last().unwrap().starts_with("retry: "), comes_back, "{frames:?}");
+        assert!(told.closed()[0].starts_with("deadline after 11000 ms"), "{:?}", told.closed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_always_ready_upstream_ends_at_its_deadline_with_whole_events() {
+    let endless = std::iter::repeat_with(|| ["data: ", "a\n", "\n"].map(bytes)).take(100_000).flatten();
+    let mut response = stream(endless);
+    response.extensions_mut().insert(StreamSettings::new().deadline(Instant::now() + SECOND));
+    let mut body = decorate(SseLayer::decorate(), response).await;
+    let mut text = String::new();
+    for _ in 0..1000 {
+        text += &body.next().await.unwrap();
+    }
+    tokio::time::advance(SECOND).await;
+    let rest = body.rest().await;
+    assert!(rest.len() <= 4, "{}", rest.len());
+    text += &rest.concat();
+    let events = text.strip_prefix(":\n").unwrap().split_inclusive("\n\n").collect::<Vec<_>>();
+    let (last, events) = events.split_last().unwrap();
+    assert!(last.starts_with("retry: "));
+    assert!(events.iter().all(|event| *event == "data: a\n\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_named_heartbeat_within_an_event_is_a_comment() {
+    let ping = Heartbeat::event(10 * SECOND, &event_name!("ping"));
+    let gap = || Wait(10_500);
+    let steps = [bytes("data: a\n"), gap(), bytes("\n"), gap(), bytes("data: b"), gap()];
+    let frames = decorate(SseLayer::decorate().heartbeat(ping), stream(steps)).await.rest().await;
+    assert_eq!(frames, [":\n", "data: a\n", ":\n", "\n", "event: ping\ndata: \n\n", "data: b"]);
+}

@@ -1,0 +1,149 @@
+//! What is ready leaves at once, in as few frames as fit.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http_body::Body as _;
+use proptest::prelude::*;
+use tower_sse::{Event, Events, SseLayer};
+
+use crate::support::{Give, Hang, Reading, Script, Wait, answers, error, event, events, get, open, paused, respond};
+
+/// The most that small events have of a frame.
+const FRAME: usize = 8 * 1024;
+
+/// An event that takes so many bytes.
+fn sized(bytes: usize) -> Event {
+    Event::new("x".repeat(bytes - "data: \n\n".len()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn ready_events_share_a_frame_that_leaves_when_nothing_is_ready() {
+    let steps = [event("a"), event("b"), event("c"), Wait(100), event("d"), Wait(100), event("e"), event("f")];
+    let mut body = open(SseLayer::new(answers(events(steps)))).await;
+    let frames = body.frames_within(Duration::from_secs(1)).await;
+    let expected = [(0, ":\n"), (0, "data: a\n\ndata: b\n\ndata: c\n\n"), (100, "data: d\n\n")]
+        .into_iter()
+        .chain([(200, "data: e\n\ndata: f\n\n")]);
+    assert_eq!(frames, expected.map(|(at, text)| (at, String::from(text))).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_goes_out_in_frames_of_eight_kib() {
+    let burst = stream::iter((0..1000).map(|number| Event::new(format!("{number:030}"))));
+    let mut body = open(SseLayer::new(answers(Events::new(burst)))).await;
+    let frames = body.rest().await;
+    let (prelude, frames) = frames.split_first().unwrap();
+    assert_eq!(prelude, ":\n");
+    let (last, full) = frames.split_last().unwrap();
+    assert!(full.iter().all(|frame| frame.len() <= FRAME && frame.len() > FRAME - 38), "each holds what fits");
+    assert!(last.len() <= FRAME);
+    let all: String = (0..1000).map(|number| format!("data: {number:030}\n\n")).collect();
+    assert_eq!(frames.concat(), all);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_event_has_its_own_frame_and_is_not_copied() {
+    let large = sized(100_000);
+    let steps = [event("before"), Give(Ok(large.clone())), event("after")];
+    let mut body = open(SseLayer::new(answers(events(steps)))).await;
+    let mut frames = Vec::new();
+    while let Some(frame) = body.frame().await {
+        frames.push(frame.unwrap().into_data().unwrap());
+    }
+    let sizes: Vec<_> = frames.iter().map(Bytes::len).collect();
+    assert_eq!(sizes, [2, "data: before\n\n".len(), 100_000, "data: after\n\n".len()]);
+    assert_eq!(frames[2].as_ptr(), large.encode().as_ptr());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_alone_is_not_copied() {
+    let small = Event::new("alone");
+    let mut body = open(SseLayer::new(answers(events([Give(Ok(small.clone()))])))).await;
+    body.next().await;
+    let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(frame.as_ptr(), small.encode().as_ptr());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_prelude_comes_before_the_source_has_anything() {
+    let mut body = open(SseLayer::new(answers(events([Hang])))).await;
+    assert_eq!(body.next().await.unwrap(), ":\n");
+    assert!(body.poll_once().is_pending());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_prelude_has_the_retry_in_milliseconds_and_no_blank_line() {
+    let layer = SseLayer::new(answers(events([Hang]))).retry(Duration::from_micros(1_500_999));
+    assert_eq!(open(layer).await.next().await.unwrap(), ":\nretry: 1500\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_of_any_length_is_digits() {
+    for (retry, text) in [(Duration::ZERO, "0"), (Duration::MAX, "18446744073709551615")] {
+        let layer = SseLayer::new(answers(events([Hang]))).retry(retry);
+        assert_eq!(open(layer).await.next().await.unwrap(), format!(":\nretry: {text}\n"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_over_at_once_still_says_that_it_is_none_yet() {
+    let body = respond(SseLayer::new(answers(events([]))), get()).await.into_body();
+    assert!(!body.is_end_stream());
+    assert_eq!((body.size_hint().lower(), body.size_hint().upper()), (0, None));
+    assert_eq!(Reading::new(body).rest().await, [":\n"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_is_not_polled_after_its_end_nor_before_the_prelude_is_out() {
+    let script = Script::new([event("a")]);
+    let life = script.life();
+    let mut body = open(SseLayer::new(answers(Events::new(script)))).await;
+    body.next().await;
+    assert_eq!(life.polls(), 0);
+    assert_eq!(body.rest().await, ["data: a\n\n"]);
+    assert!(!life.was_polled_after_its_end());
+    assert!(life.is_dropped(), "and it is released with the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_before_an_error_arrives_before_it() {
+    let many = (0..500).map(|number| event(&format!("{number:030}")));
+    let steps = many.chain([error("broken")]);
+    let mut body = open(SseLayer::new(answers(events(steps)))).await;
+    let all: String = (0..500).map(|number| format!("data: {number:030}\n\n")).collect();
+    assert_eq!(body.rest().await.concat(), format!(":\n{all}"));
+}
+
+/// Sizes of events, and after each whether nothing is ready for a while.
+fn bursts() -> impl Strategy<Value = Vec<(usize, bool)>> {
+    let size = prop_oneof![8 => 8..200_usize, 2 => 200..5000_usize, 1 => 5000..20_000_usize, 1 => 8190..8194_usize];
+    prop::collection::vec((size, prop::bool::weighted(0.1)), 0..80)
+}
+
+proptest! {
+    #[test]
+    fn all_events_arrive_in_order_and_no_frame_could_have_taken_more(bursts in bursts()) {
+        let steps = bursts.iter().flat_map(|&(bytes, waits)| {
+            [Some(Give(Ok(sized(bytes)))), waits.then_some(Wait(1))].into_iter().flatten()
+        });
+        let frames = paused(async { open(SseLayer::new(answers(events(steps)))).await.rest().await });
+        let frames: Vec<_> = frames[1..].iter().map(String::len).collect();
+        prop_assert_eq!(frames, expected(&bursts));
+    }
+}
+
+/// The sizes of the frames: each event goes into the frame before it if there is room and nothing stood between.
+fn expected(bursts: &[(usize, bool)]) -> Vec<usize> {
+    let mut frames = Vec::new();
+    let mut may_join = false;
+    for &(bytes, waits) in bursts {
+        match frames.last_mut() {
+            Some(frame) if may_join && *frame + bytes <= FRAME => *frame += bytes,
+            _ => frames.push(bytes),
+        }
+        may_join = !waits;
+    }
+    frames
+}

@@ -1,0 +1,106 @@
+//! What goes out while there is nothing to send: only then, in time, and not from all streams at once.
+
+use std::time::Duration;
+
+use tower_sse::{Heartbeat, SseLayer, event_name};
+
+use crate::support::{Hang, Wait, answers, event, events, open};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The times between frames in milliseconds.
+fn gaps(frames: &[(u64, String)]) -> Vec<u64> {
+    frames.windows(2).map(|pair| pair[1].0 - pair[0].0).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_stream_beats_within_a_fifth_before_its_interval() {
+    let mut body = open(SseLayer::new(answers(events([Hang]))).heartbeat(10 * SECOND)).await;
+    let frames = body.frames_within(HOUR).await;
+    assert!(frames.iter().all(|(_, text)| text == ":\n"), "one newline, and nothing else");
+    let gaps = gaps(&frames);
+    // The timer counts whole milliseconds and never fires early.
+    assert!(gaps.iter().all(|gap| (8_000..=10_001).contains(gap)), "{gaps:?}");
+    assert!(gaps.iter().max().unwrap() - gaps.iter().min().unwrap() > 500, "they are spread: {gaps:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_default_is_a_comment_within_fifteen_seconds() {
+    let frames = open(SseLayer::new(answers(events([Hang])))).await.frames_within(HOUR).await;
+    assert!(frames.iter().all(|(_, text)| text == ":\n"));
+    assert!(gaps(&frames).iter().all(|gap| (12_000..=15_001).contains(gap)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_stream_does_not_beat() {
+    let steps = (0..100).flat_map(|_| [Wait(7_900), event("tick")]);
+    let mut body = open(SseLayer::new(answers(events(steps))).heartbeat(10 * SECOND)).await;
+    let frames = body.rest().await;
+    assert_eq!(frames.len(), 101);
+    assert!(frames[1..].iter().all(|frame| frame == "data: tick\n\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn idleness_counts_from_the_last_frame_not_from_the_last_look() {
+    for busy_for in [1, 7_900, 9_999, 30_000] {
+        // Events up to then, less than 8 s apart, then nothing.
+        let ticks = (0..busy_for / 5_000).flat_map(|_| [Wait(5_000), event("tick")]);
+        let steps = ticks.chain([Wait(busy_for % 5_000), event("last"), Hang]);
+        let mut body = open(SseLayer::new(answers(events(steps))).heartbeat(10 * SECOND)).await;
+        let frames = body.frames_within(60 * SECOND).await;
+        let last = frames.iter().position(|(_, text)| text.ends_with("data: last\n\n")).unwrap();
+        let gap = frames[last + 1].0 - frames[last].0;
+        assert_eq!(frames[last + 1].1, ":\n");
+        assert!((8_000..=10_001).contains(&gap), "{gap} ms after the last of {busy_for} busy ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_named_heartbeat_is_an_event_that_a_page_sees() {
+    let heartbeat = Heartbeat::event(SECOND, &event_name!("ping"));
+    let mut body = open(SseLayer::new(answers(events([Hang]))).heartbeat(heartbeat)).await;
+    let frames = body.frames_within(60 * SECOND).await;
+    assert_eq!(frames[0].1, ":\n");
+    assert!(frames.len() >= 60);
+    assert!(frames[1..].iter().all(|(_, text)| text == "event: ping\ndata: \n\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn off_is_off() {
+    let layer = SseLayer::new(answers(events([Wait(3_000_000), event("late"), Hang]))).heartbeat(Heartbeat::off());
+    let frames = open(layer).await.frames_within(HOUR).await;
+    assert_eq!(frames, [(0, String::from(":\n")), (3_000_000, String::from("data: late\n\n"))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_streams_own_heartbeat_stands_above_the_layers() {
+    let layer = SseLayer::new(answers(events([Hang]).heartbeat(SECOND))).heartbeat(60 * SECOND);
+    assert!(gaps(&open(layer).await.frames_within(60 * SECOND).await).iter().all(|gap| (800..=1_001).contains(gap)));
+
+    let layer = SseLayer::new(answers(events([Hang]).heartbeat(Heartbeat::off()))).heartbeat(SECOND);
+    assert_eq!(open(layer).await.frames_within(HOUR).await, [(0, String::from(":\n"))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interval_of_nothing_is_a_millisecond() {
+    let mut body = open(SseLayer::new(answers(events([Hang]))).heartbeat(Duration::ZERO)).await;
+    let frames = body.frames_within(SECOND).await;
+    assert!((500..=1_002).contains(&frames.len()), "{}", frames.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interval_beyond_all_time_is_never() {
+    let mut body = open(SseLayer::new(answers(events([Hang]))).heartbeat(Duration::MAX)).await;
+    assert_eq!(body.frames_within(1000 * HOUR).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_nobody_reads_beats_once_when_it_is_read_again() {
+    let mut body = open(SseLayer::new(answers(events([Hang]))).heartbeat(10 * SECOND)).await;
+    body.next().await;
+    assert!(body.poll_once().is_pending());
+    tokio::time::advance(HOUR).await;
+    assert_eq!(body.next().await.unwrap(), ":\n");
+    assert!(body.poll_once().is_pending(), "not one for each that was missed");
+}

@@ -1,0 +1,102 @@
+//! JSON in events: written straight into the buffer, on one line whatever the value holds.
+
+use std::{collections::HashMap, error::Error};
+
+use proptest::prelude::*;
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json, value::RawValue};
+use tower_sse::{
+    Event,
+    decode::{Decoder, Item},
+    event_name,
+};
+
+/// Name and data as a client receives them.
+fn received(event: &Event) -> (Option<String>, String) {
+    let bytes = event.encode();
+    let (mut decoder, mut input) = (Decoder::new().max_line(1 << 25).max_event(1 << 25), &bytes[..]);
+    let Some(Item::Event(message)) = decoder.decode(&mut input).unwrap() else { panic!("no event in {bytes:?}") };
+    assert!(input.is_empty(), "nothing else");
+    (message.name().map(ToString::to_string), message.data().to_owned())
+}
+
+fn values() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![any::<String>(), Just(String::from("\r\n\u{2028}\0\u{feff}\ndata: x"))];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        text.clone().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 40, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::btree_map(text.clone(), inner, 0..6).prop_map(|map| map.into_iter().collect()),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_data_are_what_serde_json_writes(value in values()) {
+        let text = serde_json::to_string(&value).unwrap();
+        let event = Event::json(&value).unwrap();
+        prop_assert_eq!(event.data(), text.as_str());
+        prop_assert_eq!(received(&event), (None, text.clone()));
+        let named = Event::builder().name(event_name!("n")).id(1).json(&value).unwrap();
+        prop_assert_eq!(received(&named), (Some("n".into()), text));
+    }
+}
+
+#[test]
+fn breaks_that_a_raw_value_holds_are_taken_out_and_nothing_else() {
+    let raw = "{\r\n  \"a\":\t[1,\n\r2],\n\"b\\n\": \"c\\r\\nd\"\n}";
+    let value = RawValue::from_string(raw.into()).unwrap();
+    for event in [Event::json(&value).unwrap(), Event::builder().name(event_name!("n")).json(&value).unwrap()] {
+        let (_, data) = received(&event);
+        assert_eq!(data, "{  \"a\":\t[1,2],\"b\\n\": \"c\\r\\nd\"}");
+        assert_eq!(serde_json::from_str::<Value>(&data).unwrap(), serde_json::from_str::<Value>(raw).unwrap());
+    }
+    let nested = json!({ "before": "\n" });
+    #[derive(Serialize)]
+    struct Outer<'a> {
+        nested: &'a Value,
+        raw: &'a RawValue,
+    }
+    let event = Event::json(&Outer { nested: &nested, raw: &value }).unwrap();
+    assert_eq!(event.encode().iter().filter(|byte| **byte == b'\n').count(), 2);
+}
+
+#[test]
+fn a_break_in_a_name_is_not_what_is_taken_out() {
+    // The name's own line ends with the one LF that has to stay.
+    let raw = RawValue::from_string("[\n]".into()).unwrap();
+    let event = Event::builder().name(event_name!("[]")).json(&raw).unwrap();
+    assert_eq!(&event.encode()[..], b"event: []\ndata: []\n\n");
+}
+
+#[test]
+fn ten_megabytes_of_json_arrive() {
+    let value = "0123456789".repeat(1 << 20);
+    let event = Event::json(&value).unwrap();
+    assert_eq!(received(&event).1, serde_json::to_string(&value).unwrap());
+}
+
+struct Refuses;
+
+impl Serialize for Refuses {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("no such value"))
+    }
+}
+
+#[test]
+fn what_is_no_json_is_an_error_that_says_why() {
+    let error = Event::json(&Refuses).unwrap_err();
+    assert_eq!(error.to_string(), "the value could not be made an event");
+    assert_eq!(error.source().unwrap().to_string(), "no such value");
+    let map = HashMap::from([(vec![1], 2)]);
+    assert!(Event::json(&map).is_err(), "keys that are not strings");
+    assert!(Event::builder().name(event_name!("n")).json(&vec![Refuses]).is_err());
+}

@@ -1,0 +1,178 @@
+//! Which types are `Send`, `Sync`, `Unpin` and `Clone`: a promise, since an application's types depend on it.
+
+use std::{
+    cell::Cell,
+    future::{Ready, ready},
+    marker::{PhantomData, PhantomPinned},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower::Service;
+use tower_sse::{
+    BoxError, ClosedError, Event, EventBuilder, EventId, EventName, EventReader, EventSender, Events, Heartbeat,
+    InvalidId, InvalidName, LastEventId, Negotiate, Never, NoEvents, Observer, ReadError, Reason, Refusal, Reply,
+    RequestHead, Sent, Source, Sse, SseBody, SseLayer, StreamObserver, StreamSettings, TrySendError, UpstreamError,
+    decode::{DecodeError, Decoder, Item, Message},
+    future::{Answered, Oneshot, ResponseFuture},
+    source::{EventReceiver, Every, FromStream},
+};
+
+/// `Send` and `Sync`, as most things are.
+#[derive(Debug, Clone)]
+struct Both;
+
+/// `Send` only.
+#[derive(Debug, Clone)]
+struct SendOnly(#[expect(dead_code, reason = "it is what makes it so")] Cell<u8>);
+
+/// Neither.
+#[derive(Debug, Clone)]
+struct Neither(#[expect(dead_code, reason = "it is what makes it so")] Rc<u8>);
+
+/// Does not compile if a type has what it must not have: there are two ways to read the call then.
+macro_rules! lacks {
+    ($type:ty: $trait:ident) => {{
+        trait Ambiguous<A> {
+            fn call() {}
+        }
+        struct Has;
+        impl<T: ?Sized> Ambiguous<()> for T {}
+        impl<T: ?Sized + $trait> Ambiguous<Has> for T {}
+        <$type as Ambiguous<_>>::call();
+    }};
+}
+
+macro_rules! has {
+    ($type:ty: $trait:ident) => {{
+        fn call<T: ?Sized + $trait>() {}
+        call::<$type>();
+    }};
+}
+
+macro_rules! promise {
+    ($($type:ty: $($has:ident)* $(, lacks $($lacks:ident)*)?;)*) => {$(
+        $(has!($type: $has);)*
+        $($(lacks!($type: $lacks);)*)?
+    )*};
+}
+
+type Asked<S, B> = Oneshot<Answers<S, B>, Request<String>>;
+
+/// An event service of which only the types are of interest.
+#[derive(Debug, Clone)]
+struct Answers<S, B>(PhantomData<fn() -> (S, B)>);
+
+impl<S, B> Service<Request<String>> for Answers<S, B>
+where
+    S: Source,
+    B: Body<Error: Into<BoxError>>,
+{
+    type Response = Reply<S, B>;
+    type Error = Refusal;
+    type Future = Ready<Result<Reply<S, B>, Refusal>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        Poll::Pending
+    }
+
+    fn call(&mut self, _: Request<String>) -> Self::Future {
+        ready(Err(Refusal::stop()))
+    }
+}
+
+/// A stream of events that holds this.
+struct Holds<T>(T);
+
+impl<T> futures_core::Stream for Holds<T> {
+    type Item = Event;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Event>> {
+        Poll::Pending
+    }
+}
+
+type Stream<T> = FromStream<Holds<T>>;
+
+#[test]
+fn events_and_all_that_describes_them_can_go_anywhere() {
+    promise! {
+        Event: Send Sync Unpin Clone;
+        EventBuilder: Send Sync Unpin Clone;
+        EventName: Send Sync Unpin Clone;
+        EventId: Send Sync Unpin Clone;
+        InvalidName: Send Sync Unpin Clone;
+        InvalidId: Send Sync Unpin Clone;
+        LastEventId: Send Sync Unpin Clone;
+        EventSender: Send Sync Unpin Clone;
+        EventReceiver: Send Sync Unpin, lacks Clone;
+        ClosedError: Send Sync Unpin Clone;
+        TrySendError: Send Sync Unpin Clone;
+        Heartbeat: Send Sync Unpin Clone;
+        StreamSettings: Send Sync Unpin Clone;
+        Negotiate: Send Sync Unpin Copy;
+        UpstreamError: Send Sync Unpin Copy;
+        Reason: Send Sync Unpin Copy;
+        Sent: Send Sync Unpin Copy;
+        RequestHead<'_>: Send Sync Unpin Copy;
+        Refusal: Send Sync Unpin, lacks Clone;
+        Never: Send Sync Unpin Copy;
+        Decoder: Send Sync Unpin Clone;
+        Item: Send Sync Unpin Clone;
+        Message: Send Sync Unpin Clone;
+        DecodeError: Send Sync Unpin Copy;
+        ReadError: Send Sync Unpin, lacks Clone;
+        dyn Observer: Send Sync;
+        dyn StreamObserver: Send, lacks Sync;
+    }
+    #[cfg(feature = "json")]
+    promise! { tower_sse::JsonError: Send Sync Unpin, lacks Clone; }
+}
+
+#[test]
+fn a_layer_and_its_service_are_what_their_parts_are() {
+    promise! {
+        SseLayer<Both>: Send Sync Unpin Clone;
+        SseLayer<SendOnly>: Send Unpin Clone, lacks Sync;
+        SseLayer<Neither>: Unpin Clone, lacks Send Sync;
+        SseLayer<NoEvents>: Send Sync Unpin Clone;
+        Sse<Both, Both>: Send Sync Unpin Clone;
+        Sse<SendOnly, Both>: Send Unpin Clone, lacks Sync;
+        Sse<Both, Neither>: Unpin Clone, lacks Send Sync;
+        Events<Both>: Send Sync Unpin, lacks Clone;
+        Events<SendOnly>: Send Unpin, lacks Sync;
+        Events<Neither>: Unpin, lacks Send Sync;
+        Reply<Both, Both>: Send Sync Unpin;
+        Reply<Both, Neither>: Unpin, lacks Send Sync;
+        FromStream<Both>: Send Sync Unpin;
+        FromStream<SendOnly>: Send Unpin, lacks Sync;
+        FromStream<Neither>: Unpin, lacks Send Sync;
+        FromStream<PhantomPinned>: Send Sync, lacks Unpin;
+        Every<Both, Both>: Send Sync, lacks Unpin;
+        Every<Neither, Both>:, lacks Send Sync Unpin;
+        EventReader<Both>: Send Sync Unpin;
+        EventReader<Neither>: Unpin, lacks Send Sync;
+    }
+}
+
+#[test]
+fn a_body_and_a_response_future_are_what_their_parts_are() {
+    promise! {
+        // Not `Sync`: an observer of a stream need not be.
+        SseBody<Asked<Stream<Both>, String>, Both>: Send, lacks Sync Clone;
+        SseBody<Asked<Stream<SendOnly>, String>, Both>: Send, lacks Sync;
+        SseBody<Asked<Stream<Neither>, String>, Both>:, lacks Send Sync;
+        SseBody<Asked<Stream<Both>, String>, Neither>:, lacks Send Sync;
+        SseBody<Asked<Stream<Both>, String>, Bytes>: Unpin;
+        SseBody<Answered<Stream<Both>>, Never>: Send Unpin, lacks Sync;
+        SseBody<Answered<Stream<Neither>>, Never>: Unpin, lacks Send;
+        ResponseFuture<Asked<Stream<Both>, String>, Both>: Send Sync Unpin, lacks Clone;
+        ResponseFuture<Asked<Stream<Both>, String>, SendOnly>: Send Unpin, lacks Sync;
+        ResponseFuture<Asked<Stream<Both>, String>, PhantomPinned>:, lacks Unpin;
+        Response<SseBody<Asked<Stream<Both>, String>, Bytes>>: Send;
+    }
+}

@@ -1,0 +1,119 @@
+//! What the tests share: scripts, services that answer once, streams as they are read, an observer.
+
+mod reading;
+mod script;
+mod told;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body::{Body, Frame};
+use tokio::time::sleep;
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_sse::{BoxError, Event, Events, IntoReply, Refusal, Source, SseLayer};
+
+pub(crate) use self::{
+    reading::Reading,
+    script::{
+        Life, Script,
+        Step::{self, Give, Hang, Panic, Wait},
+        bytes, error, event, trailers,
+    },
+    told::Told,
+};
+
+/// Events that follow a script.
+pub(crate) fn events(steps: impl IntoIterator<Item = Step<Result<Event, BoxError>>>) -> Events<impl Source> {
+    Events::new(Script::new(steps))
+}
+
+/// A response of type `text/event-stream` whose body follows a script.
+pub(crate) fn stream(
+    steps: impl IntoIterator<Item = Step<Result<Frame<Bytes>, BoxError>>>,
+) -> Response<Script<Result<Frame<Bytes>, BoxError>>> {
+    Response::builder().header("content-type", "text/event-stream").body(Script::new(steps)).unwrap()
+}
+
+/// A GET request for an event stream.
+pub(crate) fn get() -> Request<String> {
+    Request::get("/").header("accept", "text/event-stream").body(String::new()).unwrap()
+}
+
+/// The same with another method.
+pub(crate) fn ask(method: Method) -> Request<String> {
+    let mut request = get();
+    *request.method_mut() = method;
+    request
+}
+
+/// A service that gives this answer, to one request.
+pub(crate) fn answers<T>(answer: T) -> impl Service<Request<String>, Response = T, Error = Refusal> + Clone {
+    answers_after(0, Ok(answer))
+}
+
+/// The same after so many milliseconds, or an error.
+pub(crate) fn answers_after<T, E>(
+    millis: u64,
+    answer: Result<T, E>,
+) -> impl Service<Request<String>, Response = T, Error = E> + Clone {
+    let answer = Arc::new(Mutex::new(Some(answer)));
+    service_fn(move |_: Request<String>| {
+        let answer = Arc::clone(&answer);
+        async move {
+            if millis > 0 {
+                sleep(Duration::from_millis(millis)).await;
+            }
+            answer.lock().unwrap().take().expect("one request")
+        }
+    })
+}
+
+/// What a layer around a service that answers `inside` responds.
+pub(crate) async fn respond<E>(
+    layer: SseLayer<E>,
+    request: Request<String>,
+) -> Response<impl Body<Data = Bytes, Error = BoxError>>
+where
+    E: Service<Request<String>, Response: IntoReply, Error: Into<Refusal>> + Clone,
+{
+    let inside = answers_again(|| Response::new(String::from("inside")));
+    layer.layer(inside).oneshot(request).await.unwrap_or_else(|refusal| panic!("{refusal:?}"))
+}
+
+/// A service that makes an answer for each request.
+pub(crate) fn answers_again<T>(
+    make: impl Fn() -> T + Clone,
+) -> impl Service<Request<String>, Response = T, Error = Refusal> + Clone {
+    service_fn(move |_: Request<String>| std::future::ready(Ok(make())))
+}
+
+/// The stream that a layer with an event service opens.
+pub(crate) async fn open<E>(layer: SseLayer<E>) -> Reading<impl Body<Data = Bytes, Error = BoxError>>
+where
+    E: Service<Request<String>, Response: IntoReply, Error: Into<Refusal>> + Clone,
+{
+    Reading::new(respond(layer, get()).await.into_body())
+}
+
+/// The stream that a layer makes of somebody else's.
+pub(crate) async fn decorate<B, E>(
+    layer: SseLayer<E>,
+    inside: Response<B>,
+) -> Reading<impl Body<Data = Bytes, Error = BoxError>>
+where
+    B: Body<Error: Into<BoxError>>,
+    E: Service<Request<String>, Response: IntoReply, Error: Into<Refusal>> + Clone,
+{
+    let response = layer.layer(answers(inside)).oneshot(get()).await.unwrap_or_else(|refusal| panic!("{refusal:?}"));
+    Reading::new(response.into_body())
+}
+
+/// Runs to its end with time that passes only while nothing else happens.
+pub(crate) fn paused<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(future)
+}
