@@ -43,6 +43,7 @@ where
             if let Some(asked) = this.asked.as_mut().as_pin_mut() {
                 let item = ready!(asked.poll(cx));
                 this.asked.set(None);
+                skip_missed(this.sleep.as_mut(), *this.period);
                 return Poll::Ready(Some(item));
             }
             match this.sleep.as_mut().as_pin_mut() {
@@ -62,6 +63,15 @@ where
 impl<F, Fut> fmt::Debug for Every<F, Fut> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Every").field("period", &self.period).finish_non_exhaustive()
+    }
+}
+
+/// A source that took longer than its period is not asked again at once, but at the next full one.
+fn skip_missed(sleep: Pin<&mut Option<Sleep>>, period: Duration) {
+    let Some(sleep) = sleep.as_pin_mut() else { return };
+    let (tick, now) = (sleep.deadline(), Instant::now());
+    if tick < now {
+        sleep.reset(after(tick, now, period));
     }
 }
 

@@ -51,6 +51,19 @@ async fn the_time_that_it_takes_is_no_drift() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_source_that_takes_longer_is_asked_again_at_the_next_full_period() {
+    let (events, _) = every(SECOND, |_| 2_500);
+    assert_eq!(times(events, Duration::from_millis(12_000)).await, [2_500, 5_500, 8_500, 11_500]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_slow_answer_is_not_made_up_for() {
+    let (events, asked) = every(SECOND, |number| if number == 1 { 5_300 } else { 0 });
+    assert_eq!(times(events, Duration::from_millis(9_500)).await, [0, 6_300, 7_000, 8_000, 9_000]);
+    assert_eq!(asked.load(SeqCst), 5);
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_is_not_asked_while_the_client_does_not_read() {
     let (events, asked) = every(SECOND, |_| 0);
     let mut body = open(SseLayer::new(answers(events))).await;
