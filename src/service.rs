@@ -62,14 +62,23 @@ where
         let (decision, looked) = self.settings.decide(&request);
         match decision {
             Decision::Inside => ResponseFuture::inside(self.inner.call(request), looked),
-            Decision::NotAcceptable => ResponseFuture::refuse(&self.settings, &request, looked),
+            Decision::NotAcceptable => {
+                self.leave_inner();
+                ResponseFuture::refuse(&self.settings, &request, looked)
+            }
             Decision::Stream => {
-                // The readied service goes unused: a clone takes its place, so that no permit stays held by it.
-                let unused = self.inner.clone();
-                drop(std::mem::replace(&mut self.inner, unused));
+                self.leave_inner();
                 ResponseFuture::events(self.events.clone(), request, &self.settings, looked)
             }
         }
+    }
+}
+
+impl<S: Clone, E> Sse<S, E> {
+    /// The readied service goes unused: a clone takes its place, so that no permit stays held by it.
+    fn leave_inner(&mut self) {
+        let unused = self.inner.clone();
+        drop(std::mem::replace(&mut self.inner, unused));
     }
 }
 

@@ -189,6 +189,18 @@ async fn a_stream_holds_no_permit_of_the_service_inside() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_refused_holds_no_permit_either() {
+    let layer = SseLayer::new(answers_again(|| events([event("a")]))).negotiate(Negotiate::Require);
+    let mut service = layer.layer(narrow());
+    let mut other = service.clone();
+    assert!(is_ready(&mut service));
+    let mut request = get();
+    request.headers_mut().insert("accept", http::HeaderValue::from_static("text/html"));
+    assert_eq!(service.call(request).await.unwrap().status(), StatusCode::NOT_ACCEPTABLE);
+    assert!(is_ready(&mut other), "nor does the service that it went through");
+}
+
+#[tokio::test]
 async fn a_request_inside_holds_its_permit_as_long_as_it_did() {
     let mut service = SseLayer::new(answers_again(|| events([event("a")]))).layer(narrow());
     let mut other = service.clone();
