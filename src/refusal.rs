@@ -37,7 +37,11 @@ use http::{
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
 
-use crate::{BoxError, body::source::Chunk, encode, headers, jitter};
+use crate::{
+    BoxError,
+    body::{slot::Mark, source::Chunk},
+    encode, headers, jitter,
+};
 
 /// A no to a request for events. See the [module's documentation](self) for what the client gets.
 pub struct Refusal {
@@ -111,7 +115,10 @@ impl Refusal {
         match self.answer {
             Answer::Stop => respond(status),
             Answer::Later(after) if reads_streams(method) => {
-                headers::stream_head(http::HeaderMap::new()).map(|()| retry_only(after, PRELUDE))
+                let mut response = headers::stream_head(http::HeaderMap::new());
+                // It is whole: a second layer has nothing to add.
+                response.extensions_mut().insert(Mark::done());
+                response.map(|()| retry_only(after, PRELUDE))
             }
             Answer::Later(after) => {
                 let mut response = respond(status);

@@ -77,6 +77,15 @@ async fn a_handler_is_an_event_service_and_sees_the_query_parameter() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_handler_refuses_as_to_a_get_request() {
+    let app = app().layer(SseLayer::decorate()).with_state(5);
+    let response = call(app, Request::post("/full")).await;
+    assert_eq!((response.status(), response.headers().contains_key("retry-after")), (StatusCode::OK, false));
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert!(body.starts_with(b":\nretry: 1"), "one prelude: {body:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_head_request_to_a_handler_has_the_streams_head() {
     let app = app().layer(SseLayer::decorate()).with_state(5);
     let response = call(app, Request::head("/counts")).await;

@@ -5,10 +5,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
+use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt};
-use tower_sse::{BoxError, Event, Events, Heartbeat, NoEvents, Source, SseLayer, StreamSettings};
+use tower_sse::{BoxError, Event, Events, Heartbeat, NoEvents, Refusal, Source, SseLayer, StreamSettings};
 
-use crate::support::{Hang, Reading, Told, Wait, answers, ask, bytes, error, event, events, get, stream};
+use crate::support::{
+    Hang, Reading, Told, Wait, answers, answers_after, ask, bytes, error, event, events, get, stream,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -144,6 +147,18 @@ async fn a_response_of_whose_body_nothing_is_left_is_not_told() {
     let service = outer().observer(told.clone()).layer(answers(replaced));
     drop(service.oneshot(get()).await.unwrap());
     assert_eq!(told.lines(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_passes_through_a_second_layer_as_it_is() {
+    let told = Told::default();
+    let service = answers_after(0, Err::<Response<String>, _>(Refusal::later(SECOND)));
+    let inner = SseLayer::new(service).layer(answers(Response::new(String::new())));
+    let response = outer().observer(told.clone()).layer(inner).oneshot(get()).await.unwrap();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let text = std::str::from_utf8(&body).unwrap();
+    assert!(text.starts_with(":\nretry: 1") && text.lines().count() == 2, "{text}");
+    assert_eq!(told.lines(), [""; 0], "it is not a stream");
 }
 
 #[tokio::test(start_paused = true)]
