@@ -30,7 +30,8 @@ impl Count {
                 false
             }
             _ => {
-                let at = if before == Place::WithinLine { self.matched } else { Some(0) };
+                let at =
+                    if matches!(before, Place::WithinLine | Place::WithinComment) { self.matched } else { Some(0) };
                 self.matched = at.filter(|&at| DATA.get(at) == Some(&byte)).map(|at| at + 1);
                 false
             }
@@ -46,7 +47,7 @@ mod tests {
 
     #[test]
     fn only_blocks_with_data_are_events_wherever_they_are_cut() {
-        let stream = b"data: 1\n\n:c\n\nid: 2\n\ndata\r\n\r\ndatas: 3\n\n data: 4\n\nevent: x\rdata:\r\r\ndata\n:\n\n\ndata: tail";
+        let stream = b"data: 1\n\n:c\n: data:\n:data\n\nid: 2\n\ndata\r\n\r\ndatas: 3\n\n data: 4\n\nevent: x\rdata:\r\r\ndata\n:\n\n\ndata: tail";
         for cut in 0..=stream.len() {
             let mut count = Count::default();
             let (head, tail) = stream.split_at(cut);

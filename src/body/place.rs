@@ -2,43 +2,63 @@
 //!
 //! Pure: a few bytes in, a place out. The stream may be cut anywhere.
 
+use memchr::memrchr2;
+
 /// Where the bytes so far have come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 #[expect(unnameable_types, reason = "sealed")]
 pub enum Place {
-    /// After a blank line, or before anything: an event may follow.
+    /// After a blank line, or before anything, or after a comment there: an event may follow.
     #[default]
     Between,
     /// A line of an event, or a comment, has ended: another line may follow.
     LineStart,
     /// Within a line: nothing may follow but the rest of it.
     WithinLine,
+    /// Within a comment that stands between events: the same.
+    WithinComment,
     /// After a CR that ended a line of an event: an LF may come that belongs to it.
     AfterCr,
-    /// After a CR that ended a blank line: an LF may come that belongs to it.
+    /// After a CR that ended a blank line, or a comment between events: an LF may come that belongs to it.
     AfterBlankCr,
 }
 
 impl Place {
-    /// Where these bytes lead to from here. Looks at the last four at most.
+    /// Where these bytes lead to from here. Looks at the last line, unless a blank one or comments follow it.
     pub(crate) fn after(self, bytes: &[u8]) -> Self {
-        // A blank line is at most four bytes with the end of the line before it, so what stands before them is moot.
-        let (start, tail) = match bytes.len() {
-            0..=4 => (self, bytes),
-            more => (Self::WithinLine, &bytes[more - 4..]),
+        let mut end = bytes.len();
+        let (start, at) = loop {
+            let Some(last) = bytes[..end].iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')) else {
+                break (self, 0);
+            };
+            // Behind a blank line it is moot which line was before it.
+            if Self::WithinLine.steps(&bytes[last + 1..end]).is_end_of_event() {
+                break (Self::WithinLine, last + 1);
+            }
+            let line = memrchr2(b'\r', b'\n', &bytes[..last]).map_or(0, |at| at + 1);
+            match bytes[line] {
+                first if line == 0 => break (self.step(first), last + 1),
+                // It may stand within an event or between two.
+                b':' => end = line,
+                _ => break (Self::WithinLine, last + 1),
+            }
         };
-        tail.iter().fold(start, |place, &byte| place.step(byte))
+        start.steps(&bytes[at..])
+    }
+
+    fn steps(self, bytes: &[u8]) -> Self {
+        bytes.iter().fold(self, |place, &byte| place.step(byte))
     }
 
     /// Where this byte leads to from here.
     pub(crate) fn step(self, byte: u8) -> Self {
         match (self, byte) {
-            (Self::AfterCr, b'\n') => Self::LineStart,
-            (Self::AfterBlankCr | Self::Between | Self::LineStart, b'\n') => Self::Between,
-            (Self::WithinLine, b'\n') => Self::LineStart,
+            (Self::AfterCr | Self::WithinLine, b'\n') => Self::LineStart,
+            (_, b'\n') => Self::Between,
             (Self::WithinLine, b'\r') => Self::AfterCr,
             (_, b'\r') => Self::AfterBlankCr,
+            (Self::Between | Self::AfterBlankCr, b':') | (Self::WithinComment, _) => Self::WithinComment,
             _ => Self::WithinLine,
         }
     }
@@ -52,11 +72,11 @@ impl Place {
     pub(crate) fn line_end(self) -> &'static [u8] {
         match self {
             Self::Between | Self::LineStart => b"",
-            Self::WithinLine | Self::AfterCr | Self::AfterBlankCr => b"\n",
+            Self::WithinLine | Self::WithinComment | Self::AfterCr | Self::AfterBlankCr => b"\n",
         }
     }
 
-    /// How many of these bytes, from here, end with the first blank line. `None`: they hold no end of an event.
+    /// How many of these bytes, from here, end where an event may follow. `None`: they hold no end of an event.
     pub(crate) fn end_of_event(self, bytes: &[u8]) -> Option<usize> {
         let mut place = self;
         for (at, &byte) in bytes.iter().enumerate() {
@@ -75,23 +95,33 @@ impl Place {
 mod tests {
     use super::*;
 
-    /// All texts of up to eight bytes out of a letter, CR and LF.
+    /// All texts of up to seven bytes out of a letter, a colon, CR and LF.
     fn texts() -> impl Iterator<Item = Vec<u8>> {
-        (0..=8).flat_map(|len| {
-            (0..3_usize.pow(len))
-                .map(move |number| (0..len).map(|at| b"a\r\n"[number / 3_usize.pow(at) % 3]).collect::<Vec<u8>>())
+        (0..=7).flat_map(|len| {
+            (0..4_usize.pow(len))
+                .map(move |number| (0..len).map(|at| b"a:\r\n"[number / 4_usize.pow(at) % 4]).collect::<Vec<u8>>())
         })
     }
 
     fn step_by_step(text: &[u8]) -> Place {
-        text.iter().fold(Place::default(), |place, &byte| place.step(byte))
+        Place::default().steps(text)
     }
 
     #[test]
-    fn the_last_four_bytes_are_enough() {
+    fn the_last_lines_are_enough() {
         for text in texts() {
             assert_eq!(Place::default().after(&text), step_by_step(&text), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_comment_between_events_is_no_part_of_one() {
+        let after = |text: &[u8]| Place::default().after(text);
+        assert_eq!(after(b":"), Place::WithinComment);
+        assert_eq!(after(b": a: b\n"), Place::Between);
+        assert_eq!(after(b"data: a\n\n: b\r: c\r"), Place::AfterBlankCr);
+        assert_eq!(after(b"data: a\n: b\n: c\n"), Place::LineStart);
+        assert_eq!(after(&b":\n".repeat(1_000_000)), Place::Between);
     }
 
     #[test]

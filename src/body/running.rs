@@ -196,7 +196,7 @@ fn at_place(beat: Bytes, place: Place) -> Option<Bytes> {
     match place {
         Place::Between => Some(beat),
         Place::LineStart => Some(heartbeat::COMMENT),
-        Place::WithinLine | Place::AfterCr | Place::AfterBlankCr => None,
+        Place::WithinLine | Place::WithinComment | Place::AfterCr | Place::AfterBlankCr => None,
     }
 }
 

@@ -251,3 +251,15 @@ async fn a_named_heartbeat_within_an_event_is_a_comment() {
     let frames = decorate(SseLayer::decorate().heartbeat(ping), stream(steps)).await.rest().await;
     assert_eq!(frames, [":\n", "data: a\n", ":\n", "\n", "event: ping\ndata: \n\n", "data: b"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn upstreams_own_comments_are_no_events_that_are_under_way() {
+    let told = Told::default();
+    let ping = Heartbeat::event(10 * SECOND, &event_name!("ping"));
+    let mut response = stream([bytes(": welcome\n"), Hang]);
+    response.extensions_mut().insert(StreamSettings::new().deadline(Instant::now() + 15 * SECOND));
+    let mut body = decorate(SseLayer::decorate().heartbeat(ping).observer(told.clone()), response).await;
+    let frames = body.frames_within(60 * SECOND).await;
+    assert_eq!(frames[2].1, "event: ping\ndata: \n\n");
+    assert_eq!(frames.last().unwrap().0, 15_000, "there is nothing to wait for");
+}
