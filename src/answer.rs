@@ -127,6 +127,14 @@ impl<F: EventFuture> Pull for FromService<F> {
             FromProj::Response { source } => source.come_to_rest(),
         }
     }
+
+    fn release(self: Pin<&mut Self>) {
+        match self.project() {
+            FromProj::Late { waiting } => waiting.release(),
+            FromProj::Events { source } => source.release(),
+            FromProj::Response { source } => source.release(),
+        }
+    }
 }
 
 impl<F: EventFuture> FromService<F> {

@@ -106,6 +106,10 @@ where
     fn come_to_rest(self: Pin<&mut Self>) {
         *self.project().rest = Rest::Asked;
     }
+
+    fn release(self: Pin<&mut Self>) {
+        self.project().body.release();
+    }
 }
 
 impl<B: Body> Decorated<B> {

@@ -42,4 +42,8 @@ impl Pull for Never {
     fn come_to_rest(self: Pin<&mut Self>) {
         match *self {}
     }
+
+    fn release(self: Pin<&mut Self>) {
+        match *self {}
+    }
 }

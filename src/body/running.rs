@@ -75,7 +75,11 @@ impl<S: Pull> Running<S> {
                     Some(bytes) => this.state.send(bytes, 0, 0),
                     None => Step::Continue(()),
                 },
-                Phase::Open | Phase::Ending(..) => ready!(self.as_mut().poll_open(cx)),
+                Phase::Open | Phase::Ending(..) => {
+                    let step = ready!(self.as_mut().poll_open(cx));
+                    self.as_mut().release_if_over();
+                    step
+                }
             };
             if let Step::Break(item) = step {
                 return Poll::Ready(item);
@@ -99,6 +103,14 @@ impl<S: Pull> Running<S> {
             return Poll::Ready(Step::Continue(()));
         }
         self.poll_timer(cx)
+    }
+
+    fn release_if_over(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        if matches!(this.state.phase, Phase::Last(_) | Phase::Done) {
+            this.source.release();
+            this.timer.set(None);
+        }
     }
 
     /// Ends the stream if it is time and the source is not within an event; else asks the source to come to its end.

@@ -30,6 +30,9 @@ pub trait Pull {
 
     /// Asks a source that is within an event to end where the event does.
     fn come_to_rest(self: Pin<&mut Self>) {}
+
+    /// The stream is over. Lets go of all that is the user's: a connection may hold a body long after its end.
+    fn release(self: Pin<&mut Self>);
 }
 
 /// What a source gives.

@@ -89,12 +89,15 @@ where
             return Poll::Ready(Pulled::Chunk(chunk));
         }
         match this.end.take() {
-            Some(end) => {
-                this.stream.release();
-                Poll::Ready(end)
-            }
+            Some(end) => Poll::Ready(end),
             None => Poll::Pending,
         }
+    }
+
+    fn release(self: Pin<&mut Self>) {
+        let this = self.project();
+        this.stream.release();
+        *this.ready = Coalesce::default();
     }
 }
 

@@ -237,7 +237,8 @@ impl Subscription {
         Given::Ended(reason)
     }
 
-    fn leave(&mut self) {
+    /// Leaves its topics, if it has not yet.
+    pub(crate) fn leave(&mut self) {
         let runs = matches!(self.phase, Phase::Runs { .. });
         self.seats.leave(&self.core, runs, self.member.as_ref());
     }

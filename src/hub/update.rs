@@ -78,6 +78,10 @@ impl Pull for Subscription {
             Given::Ended(reason) => Pulled::Ended(reason),
         })
     }
+
+    fn release(self: Pin<&mut Self>) {
+        self.get_mut().leave();
+    }
 }
 
 impl From<Subscription> for Events<Subscription> {

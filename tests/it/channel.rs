@@ -65,6 +65,19 @@ async fn the_sender_sees_the_client_leave() {
     assert_closed(&sender).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_sender_sees_the_stream_end_at_its_deadline() {
+    let (sender, events) = Events::channel(1);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    let mut body = open(SseLayer::new(answers(events.deadline(deadline)))).await;
+    assert_eq!(body.next().await.unwrap(), ":\n");
+    assert!(!sender.is_closed());
+    let last = body.next().await.unwrap();
+    assert!(last.starts_with("retry: "), "{last}");
+    // The body is still there: a connection whose client has stalled holds it for long.
+    assert_closed(&sender).await;
+}
+
 async fn assert_closed(sender: &EventSender) {
     assert!(sender.is_closed());
     let refused = sender.try_send(number(1)).unwrap_err();

@@ -193,6 +193,24 @@ async fn an_upstream_error_reaches_the_server_by_choice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_deadline_within_an_event_waits_for_the_events_end() {
+    let steps = [bytes("data: a\nda"), Wait(12_000), bytes("ta: b\n\ndata: c\n\n"), Hang];
+    let told = Told::default();
+    let script = Script::new(steps);
+    let life = script.life();
+    let mut response = Response::builder().header(EVENT_STREAM.0, EVENT_STREAM.1).body(script).unwrap();
+    response.extensions_mut().insert(StreamSettings::new().deadline(Instant::now() + 10 * SECOND));
+    let mut body = decorate(SseLayer::decorate().retry(SECOND).observer(told.clone()), response).await;
+    let mut frames = body.frames_within(60 * SECOND).await;
+    let (at, retry) = frames.pop().unwrap();
+    assert!((at, retry.starts_with("retry: 1")) == (12_000, true), "{retry}");
+    assert_eq!(frames.pop().unwrap(), (12_000, String::from("ta: b\n\n")));
+    assert_eq!(frames.len(), 2);
+    assert!(told.closed()[0].starts_with("deadline after 12000 ms: 1 events"), "{:?}", told.closed());
+    assert!(life.is_dropped(), "the upstream is let go");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deadline_within_an_event_that_does_not_end_has_a_grace() {
     // Upstream stays within the event, silent, or always sending.
     for busy in [false, true] {

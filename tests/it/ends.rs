@@ -94,6 +94,27 @@ fn comes_back_after(last: &str, millis: u64) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_idle_stream_ends_at_its_deadline_and_the_client_comes_back_later() {
+    for (retry, least) in [(None, 3_000), (Some(100), 100)] {
+        let (script, told) = (Script::new([event("a"), Hang]), Told::default());
+        let life = script.life();
+        let mut events = Events::new(script).deadline(Instant::now() + 5 * SECOND);
+        if let Some(millis) = retry {
+            events = events.retry(Duration::from_millis(millis));
+        }
+        let mut body = open(SseLayer::new(answers(events)).observer(told.clone())).await;
+        let frames = body.frames_within(60 * SECOND).await;
+        let (at, last) = frames.last().unwrap();
+        assert_eq!((frames.len(), *at), (3, 5_000));
+        assert!(comes_back_after(last, least), "{last}");
+        assert!(life.is_dropped());
+        assert!(body.rest().await.is_empty());
+        assert!(told.closed()[0].starts_with("deadline after 5000 ms: 1 events, "), "{:?}", told.closed());
+        assert_eq!(told.closed().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_is_always_ready_ends_at_its_deadline() {
     let told = Told::default();
     let endless = futures_util::stream::repeat_with(|| Event::new("x".repeat(100)));
