@@ -13,12 +13,12 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
 use crate::{
-    BoxError, Refusal, StreamSettings,
+    BoxError, Heartbeat, Refusal, StreamSettings,
     body::{
         decorated::{Decorated, Splice},
         guard::{Guarded, Panicked},
         place::Place,
-        slot::{Attach, Mark},
+        slot::Mark,
         source::{Pull, Pulled, Source},
     },
     events::Reply,
@@ -144,16 +144,22 @@ impl<F: EventFuture> FromService<F> {
             Ok(Reply::Events(events)) => {
                 let (source, settings, _) = events.into_parts();
                 self.set(Self::Events { source });
-                Pulled::Answered(Box::new(settings))
+                Pulled::Answered(Box::new(settings), None)
             }
             Ok(Reply::Response(mut response)) if is_stream(&response) => {
-                if let Some(slot) = response.extensions_mut().get_mut::<Mark>().and_then(Mark::take) {
-                    slot.fill(Attach::Spliced);
-                }
-                let settings = response.extensions_mut().remove::<StreamSettings>().unwrap_or_default();
+                let mut settings = response.extensions_mut().remove::<StreamSettings>().unwrap_or_default();
+                let mark = response.extensions_mut().get_mut::<Mark>();
+                let slot = match mark.map(Mark::take) {
+                    // A layer has seen to it: it has a heartbeat.
+                    Some(None) => {
+                        settings = settings.heartbeat(Heartbeat::off());
+                        None
+                    }
+                    slot => slot.flatten(),
+                };
                 let source = Decorated::new(response.into_body(), splice);
                 self.set(Self::Response { source });
-                Pulled::Answered(Box::new(settings))
+                Pulled::Answered(Box::new(settings), slot)
             }
             Ok(Reply::Response(response)) => Pulled::Refused(refusal::late_status(response.status()), None),
             Err(refusal) => {

@@ -38,6 +38,7 @@ use std::{
 };
 
 use http::{Extensions, HeaderMap, Method, Request, Uri};
+use tokio::time::Instant;
 
 use crate::{Refusal, hub::Gap};
 
@@ -212,7 +213,7 @@ impl OwnedHead {
 
     pub(crate) fn opened(&self, observer: &dyn Observer) -> Option<Box<Observed>> {
         let stream = quietly(|| observer.opened(&RequestHead::new(&self.0))).flatten()?;
-        Some(Box::new(Observed { stream, totals: Sent::default() }))
+        Some(Box::new(Observed { stream, opened: Instant::now(), totals: Sent::default() }))
     }
 
     pub(crate) fn refused(&self, observer: &dyn Observer, refusal: &Refusal) {
@@ -223,14 +224,15 @@ impl OwnedHead {
 /// A stream that somebody looks at.
 pub(crate) struct Observed {
     stream: Box<dyn StreamObserver>,
+    /// When the head went out.
+    opened: Instant,
     totals: Sent,
 }
 
 impl Observed {
-    /// `since_head` is asked only when it is told.
-    pub(crate) fn sent(&mut self, sent: Sent, since_head: impl FnOnce() -> Duration) {
+    pub(crate) fn sent(&mut self, sent: Sent) {
         if self.totals.events == 0 && sent.events > 0 {
-            let after = since_head();
+            let after = self.opened.elapsed();
             quietly(|| self.stream.first_event(after));
         }
         self.totals.events += sent.events;
@@ -243,13 +245,8 @@ impl Observed {
         quietly(|| self.stream.lagged(gap));
     }
 
-    pub(crate) fn closed(
-        mut self,
-        reason: Reason,
-        error: Option<&(dyn Error + Send + Sync + 'static)>,
-        duration: Duration,
-    ) {
-        let closed = Closed { reason, error, duration, totals: self.totals };
+    pub(crate) fn closed(mut self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
+        let closed = Closed { reason, error, duration: self.opened.elapsed(), totals: self.totals };
         quietly(|| self.stream.closed(&closed));
         quietly(|| drop(self.stream));
     }

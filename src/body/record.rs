@@ -31,11 +31,6 @@ impl Record {
         Self { opened: Instant::now(), last: AtomicU64::new(0), asked: AtomicU8::new(0), waker: AtomicWaker::new() }
     }
 
-    /// How long it has been open.
-    pub(crate) fn age(&self) -> Duration {
-        self.opened.elapsed()
-    }
-
     /// When the last frame was given, or the stream opened.
     pub(crate) fn last_frame(&self) -> Instant {
         self.opened + Duration::from_micros(self.last.load(Ordering::Relaxed) >> 1)

@@ -146,9 +146,9 @@ impl<S: Pull> Running<S> {
                 state.lagged(&gap);
                 return state.send(chunk.bytes, chunk.events, 0);
             }
-            Pulled::Answered(settings) => {
+            Pulled::Answered(settings, slot) => {
                 this.timer.set(None);
-                if let Some(retry) = state.answered(*settings) {
+                if let Some(retry) = state.answered(*settings, slot) {
                     return state.send(retry, 0, 0);
                 }
             }

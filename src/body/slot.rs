@@ -19,13 +19,14 @@ pub(crate) struct Mark(Option<Weak<Slot>>);
 pub(crate) enum Attach {
     /// Its settings, below the stream's own, and who looks.
     Layer(Arc<StreamSettings>, Option<Box<Observed>>),
-    /// It goes on in a body that has a prelude and a heartbeat.
-    Spliced,
+    /// The same, of a layer whose stream has begun without it and goes on with it.
+    Spliced(Arc<StreamSettings>, Option<Box<Observed>>),
 }
 
 /// Where a layer leaves it.
 #[derive(Debug, Default)]
-pub(crate) struct Slot(Mutex<Option<Attach>>);
+#[expect(unnameable_types, reason = "sealed")]
+pub struct Slot(Mutex<Option<Attach>>);
 
 impl Mark {
     /// A layer has seen to this stream.
@@ -58,7 +59,7 @@ impl fmt::Debug for Attach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Layer(..) => "Layer",
-            Self::Spliced => "Spliced",
+            Self::Spliced(..) => "Spliced",
         })
     }
 }

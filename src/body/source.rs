@@ -2,13 +2,18 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::{BoxError, Reason, StreamSettings, body::place::Place, hub::Gap};
+use crate::{
+    BoxError, Reason, StreamSettings,
+    body::{place::Place, slot::Slot},
+    hub::Gap,
+};
 
 /// What [`Events`](crate::Events) are made of. Sealed: constructors of `Events` make it from streams and channels.
 ///
@@ -44,8 +49,9 @@ pub enum Pulled {
     Chunk(Chunk),
     /// Something is missing before these bytes, which say so.
     Missed(Box<Gap>, Chunk),
-    /// The event service has answered after the head: its stream's own settings.
-    Answered(Box<StreamSettings>),
+    /// The event service has answered after the head: its stream's own settings, and where to leave the layer's if the
+    /// stream is one of this crate's.
+    Answered(Box<StreamSettings>, Option<Arc<Slot>>),
     /// The event service was late and said no: its last bytes, and why.
     Refused(Chunk, Option<BoxError>),
     /// All has come, and these trailers.

@@ -64,36 +64,40 @@ impl State {
             Phase::Prelude(slot) => slot,
             _ => None,
         };
+        let own_retry = self.settings.retry;
         let attached = slot.and_then(|slot| slot.take());
-        let prelude = match attached {
-            Some(Attach::Spliced) => {
-                let own = (*self.settings).clone();
-                self.settings = Arc::new(own.heartbeat(Heartbeat::off()));
-                &[][..]
-            }
-            Some(Attach::Layer(settings, observed)) => {
-                self.settings = (*self.settings).clone().over(&settings);
-                self.observed = observed;
-                PRELUDE
-            }
-            None => PRELUDE,
-        };
+        let begun = matches!(attached, Some(Attach::Spliced(..)));
+        if let Some(Attach::Layer(settings, observed) | Attach::Spliced(settings, observed)) = attached {
+            self.settings = (*self.settings).clone().over(&settings);
+            self.observed = observed;
+        }
         if self.settings.heartbeat.is_none() {
-            let own = (*self.settings).clone();
-            self.settings = Arc::new(own.heartbeat(Heartbeat::default()));
+            self.set_heartbeat(Heartbeat::default());
         }
-        match self.settings.retry {
-            None if prelude.is_empty() => None,
-            None => Some(Bytes::from_static(PRELUDE)),
-            Some(retry) => Some(retry_line(retry, prelude)),
+        if begun {
+            return own_retry.map(|retry| retry_line(retry, b""));
         }
+        Some(match self.settings.retry {
+            None => Bytes::from_static(PRELUDE),
+            Some(retry) => retry_line(retry, PRELUDE),
+        })
     }
 
     /// A late answer has settings of its own. The `retry:` among them is still to be said.
-    pub(crate) fn answered(&mut self, own: StreamSettings) -> Option<Bytes> {
+    pub(crate) fn answered(&mut self, own: StreamSettings, slot: Option<Arc<Slot>>) -> Option<Bytes> {
         let retry = own.retry.map(|retry| retry_line(retry, b""));
         self.settings = own.over(&self.settings);
+        if let Some(slot) = slot {
+            // What is left to do and to tell is up to the stream that has the slot: it knows how it ends.
+            slot.fill(Attach::Spliced(Arc::clone(&self.settings), self.observed.take()));
+            self.set_heartbeat(Heartbeat::off());
+        }
         retry
+    }
+
+    fn set_heartbeat(&mut self, heartbeat: Heartbeat) {
+        let settings = (*self.settings).clone();
+        self.settings = Arc::new(settings.heartbeat(heartbeat));
     }
 
     /// Why the stream is to end now, if it is.
@@ -132,7 +136,7 @@ impl State {
         self.record.gave_frame(Instant::now());
         if let Some(observed) = &mut self.observed {
             let sent = Sent { events, bytes: bytes.len() as u64, heartbeats };
-            observed.sent(sent, || self.record.age());
+            observed.sent(sent);
         }
     }
 
@@ -177,7 +181,7 @@ impl State {
     /// The body is gone before its end.
     pub(crate) fn dropped(&mut self) {
         if let Phase::Prelude(Some(slot)) = &self.phase {
-            if let Some(Attach::Layer(_, observed)) = slot.take() {
+            if let Some(Attach::Layer(_, observed) | Attach::Spliced(_, observed)) = slot.take() {
                 self.observed = observed;
             }
         }
@@ -187,7 +191,7 @@ impl State {
 
     fn close(&mut self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
         if let Some(observed) = self.observed.take() {
-            observed.closed(reason, error, self.record.age());
+            observed.closed(reason, error);
         }
     }
 }

@@ -130,6 +130,16 @@ async fn a_late_stream_of_this_crates_own_has_one_prelude_and_one_heartbeat() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_late_stream_of_this_crates_own_is_one_with_its_layer() {
+    let told = Told::default();
+    let own = events([event("a"), Wait(20_000), event("b"), error("broken")]);
+    let layer = late(Ok(Response::from(own))).on_failure(Event::new("layer's")).observer(told.clone());
+    assert_eq!(open(layer).await.rest().await, [":\n", "data: a\n\n", ":\n", "data: b\n\n", "data: layer's\n\n"]);
+    assert_eq!(told.closed(), ["failed after 20500 ms: 3 events, 37 bytes, 1 heartbeats, broken"]);
+    assert!(told.lines().contains(&String::from("first event after 500 ms")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_late_refusal_is_told_by_the_last_event() {
     let forbidden = Refusal::status(StatusCode::FORBIDDEN).with_source("no ticket");
     let cases = [(Refusal::stop(), 204, ""), (forbidden, 403, ", no ticket"), (broken(), 500, ", broken")];

@@ -75,6 +75,19 @@ async fn a_layer_whose_event_service_wears_a_layer_leaves_it_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_layer_whose_event_service_is_late_and_wears_a_layer_adds_nothing() {
+    let inner = SseLayer::new(answers(quiet())).heartbeat(10 * SECOND);
+    let dressed = inner.layer(answers(Response::new(String::new()))).oneshot(get()).await.unwrap();
+    let outer = SseLayer::new(answers_after(1_000, Ok::<_, Refusal>(dressed))).commit_after(SECOND / 2);
+    let outer = outer.heartbeat(9 * SECOND);
+    let response = outer.layer(answers(Response::new(String::new()))).oneshot(get()).await.unwrap();
+    let frames = Reading::new(response.into_body()).frames_within(100 * SECOND).await;
+    assert_eq!(frames[..2], [(0, String::from(":\n")), (500, String::from(":\n"))], "the inner one's prelude is late");
+    let beats = &frames[1..frames.len() - 1];
+    assert!(beats.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 7_999), "one heartbeat: {frames:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_without_a_layer_has_the_defaults() {
     let mut frames = Reading::new(Response::from(quiet()).into_body()).frames_within(100 * SECOND).await;
     assert_eq!(frames.remove(0), (0, String::from(":\n")));
