@@ -76,7 +76,7 @@ where
 
 #[tokio::test(start_paused = true)]
 async fn late_events_have_their_own_settings_and_lose_their_headers() {
-    let own = events([event("a"), Wait(5_000), error("broken")])
+    let own = events([event("a"), Wait(4_500), error("broken")])
         .header(http::header::CACHE_CONTROL, http::HeaderValue::from_static("private"))
         .retry(2 * SECOND)
         .heartbeat(Heartbeat::event(2 * SECOND, &tower_sse::event_name!("ping")))
