@@ -12,6 +12,7 @@ use crate::{
     body::{never::Never, source::Source, streamed::FromStream},
     channel::{self, EventReceiver},
     every::Every,
+    streams::OnDrain,
 };
 
 /// Events, and this stream's own settings: what an event service answers, or an axum handler under feature `axum`.
@@ -158,6 +159,18 @@ impl<S> Events<S> {
     /// See [`StreamSettings::deadline`].
     pub fn deadline(mut self, at: impl Into<Instant>) -> Self {
         self.settings = self.settings.deadline(at);
+        self
+    }
+
+    /// See [`StreamSettings::lifetime`].
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.settings = self.settings.lifetime(lifetime);
+        self
+    }
+
+    /// See [`StreamSettings::on_drain`].
+    pub fn on_drain(mut self, on_drain: OnDrain) -> Self {
+        self.settings = self.settings.on_drain(on_drain);
         self
     }
 

@@ -72,7 +72,10 @@ where
 {
     pub(crate) fn events(events: E, mut request: Request<B>, settings: &Arc<LayerSettings>, vary: bool) -> Self {
         headers::note_last_event_id(&mut request, settings.last_event_id_query.as_deref());
-        let asked = Asked::new(settings, &request, vary);
+        let mut asked = Asked::new(settings, &request, vary);
+        if let Err(refusal) = asked.admit() {
+            return Self { kind: Kinds::Refused { refusal: Some(refusal), asked } };
+        }
         let waiting = asked.waiting(Oneshot::new(events, request));
         Self { kind: Kinds::Events { waiting: Some(Box::pin(waiting)), asked } }
     }

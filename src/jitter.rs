@@ -8,12 +8,17 @@ use std::{
 
 /// This duration or up to half of it longer: never sooner than was asked for.
 pub(crate) fn at_least(duration: Duration) -> Duration {
-    duration.saturating_add(fraction_of(duration / 2))
+    within(duration, duration / 2)
 }
 
 /// This duration or up to a fifth of it shorter: never later than was promised.
 pub(crate) fn at_most(duration: Duration) -> Duration {
     shortest(duration).saturating_add(fraction_of(duration / 5))
+}
+
+/// This duration or up to so much longer.
+pub(crate) fn within(duration: Duration, spread: Duration) -> Duration {
+    duration.saturating_add(fraction_of(spread))
 }
 
 /// The least that [`at_most`] gives.

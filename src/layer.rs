@@ -7,8 +7,11 @@ use tower_layer::Layer;
 
 use crate::{
     Event, Heartbeat, IntoAnswer, Negotiate, Observer, RequestHead, Sse, StreamSettings, UpstreamError,
+    access::Access,
     layer_settings::{Commit, LayerSettings},
+    observe,
     service::{FromFn, NoEvents},
+    streams::{OnDrain, Streams},
 };
 
 /// Puts an event service beside a service: requests for an event stream go to it, all others inside.
@@ -61,7 +64,8 @@ impl<E> SseLayer<E> {
         self.set_stream(|stream| stream.retry(retry))
     }
 
-    /// The last event of a stream that fails or panics. Default: none; the stream just ends, cleanly.
+    /// The last event of a stream that fails or panics, or is cut by the deadline of a drain. Default: none; the stream just
+    /// ends, cleanly.
     pub fn on_failure(self, last: Event) -> Self {
         self.set_stream(|stream| stream.on_failure(last))
     }
@@ -114,9 +118,39 @@ impl<E> SseLayer<E> {
         self.set(|settings| settings.upstream_error = then)
     }
 
-    /// Who is told of streams. Default: nobody, and nothing is computed. See [`observe`](crate::observe) for the costs.
+    /// Who is told of streams: this one, beside those that were given before. Default: nobody, and nothing is computed. See
+    /// [`observe`](crate::observe) for the costs.
     pub fn observer(self, observer: impl Observer) -> Self {
-        self.set(|settings| settings.observer = Some(Arc::new(observer)))
+        self.set(|settings| settings.observer = Some(observe::both(settings.observer.take(), observer)))
+    }
+
+    /// Where streams are counted, limited and ended together. Default: nowhere. See [`streams`](crate::streams).
+    pub fn streams(self, streams: &Streams) -> Self {
+        let registry = streams.registry();
+        self.set(|settings| settings.streams = Some(registry))
+    }
+
+    /// The key that a stream is counted by, and can be [ended](Streams::end) by: an address, a user. Default: none. It runs
+    /// for each request that may become a stream, and only if there are [`streams`](Self::streams); if it panics the request
+    /// is refused.
+    pub fn stream_key(self, key: impl Fn(&RequestHead<'_>) -> Option<Arc<str>> + Send + Sync + 'static) -> Self {
+        self.set(|settings| settings.key = Some(Arc::new(key)))
+    }
+
+    /// Whether a client may still see its stream, asked while it is open. Default: it is not asked. Costs a copy of the
+    /// request's head for each stream, and its checks. See [`access`](crate::access).
+    pub fn access(self, access: Access) -> Self {
+        self.set(|settings| settings.access = Some(Arc::new(access)))
+    }
+
+    /// The longest that a stream is open, or up to a fifth shorter. Default: any time. See [`StreamSettings::lifetime`].
+    pub fn lifetime(self, lifetime: Duration) -> Self {
+        self.set_stream(|stream| stream.lifetime(lifetime))
+    }
+
+    /// What becomes of streams when a [drain](Streams::drain) begins. Default: [`OnDrain::Leave`].
+    pub fn on_drain(self, on_drain: OnDrain) -> Self {
+        self.set_stream(|stream| stream.on_drain(on_drain))
     }
 
     fn set(mut self, set: impl FnOnce(&mut LayerSettings)) -> Self {

@@ -1,10 +1,20 @@
 //! What is set on a layer, and which requests it makes the layer's.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{Method, Request};
 
-use crate::{Heartbeat, Negotiate, Observer, RequestHead, StreamSettings, accept::Decision};
+use crate::{
+    Heartbeat, Negotiate, Observer, Refusal, RequestHead, StreamSettings,
+    accept::Decision,
+    access::Access,
+    streams::{NotAdmitted, Permit, Registry},
+};
 
 /// What happens to a [decorated](crate::SseLayer::decorate) stream whose body gives an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,6 +41,9 @@ pub(crate) struct LayerSettings {
     pub(crate) upstream_error: UpstreamError,
     pub(crate) stream: Arc<StreamSettings>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) streams: Option<Arc<Registry>>,
+    pub(crate) key: Option<KeyOf>,
+    pub(crate) access: Option<Arc<Access>>,
 }
 
 /// When the head goes out without an answer.
@@ -40,6 +53,8 @@ pub(crate) enum Commit {
     After(Duration),
     Never,
 }
+
+pub(crate) type KeyOf = Arc<dyn Fn(&RequestHead<'_>) -> Option<Arc<str>> + Send + Sync>;
 
 pub(crate) type Predicate = Arc<dyn Fn(&RequestHead<'_>) -> bool + Send + Sync>;
 
@@ -55,7 +70,24 @@ impl LayerSettings {
             upstream_error: UpstreamError::default(),
             stream: Arc::new(StreamSettings::new().heartbeat(Heartbeat::default())),
             observer: None,
+            streams: None,
+            key: None,
+            access: None,
         }
+    }
+
+    /// The key of a request, if there is one, and anybody asks.
+    pub(crate) fn key_of(&self, head: &RequestHead<'_>) -> Result<Option<Arc<str>>, NotAdmitted> {
+        let (Some(_), Some(key)) = (&self.streams, &self.key) else { return Ok(None) };
+        // Without its key a stream cannot be counted; and other requests on this connection are not to blame.
+        catch_unwind(AssertUnwindSafe(|| key(head))).map_err(|_| NotAdmitted::NoKey)
+    }
+
+    /// A permit for a stream, or `None` where none is needed.
+    pub(crate) fn admit(&self, key: Result<Option<Arc<str>>, NotAdmitted>) -> Result<Option<Permit>, Refusal> {
+        let Some(streams) = &self.streams else { return Ok(None) };
+        let permit = key.and_then(|key| streams.admit(key));
+        permit.map(Some).map_err(|no| no.refusal(streams.come_back_after()))
     }
 
     pub(crate) fn commit_after(&self) -> Option<Duration> {
@@ -88,6 +120,9 @@ impl fmt::Debug for LayerSettings {
             .field("upstream_error", &self.upstream_error)
             .field("stream", &self.stream)
             .field("observer", &self.observer.is_some())
+            .field("streams", &self.streams.is_some())
+            .field("key", &self.key.is_some())
+            .field("access", &self.access)
             .finish()
     }
 }

@@ -73,6 +73,7 @@
 //! [Server-Sent Events]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 //! [tower]: https://docs.rs/tower
 
+pub mod access;
 pub mod decode;
 pub mod event;
 pub mod field;
@@ -80,6 +81,9 @@ pub mod future;
 pub mod hub;
 pub mod observe;
 pub mod refusal;
+pub mod streams;
+#[cfg(feature = "test-util")]
+pub mod testing;
 
 mod accept;
 mod answer;
@@ -98,12 +102,16 @@ mod json;
 mod last_event_id;
 mod layer;
 mod layer_settings;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod read;
 mod respond;
 mod service;
 mod settings;
 #[cfg(feature = "json")]
 mod tagged;
+#[cfg(feature = "tracing")]
+pub mod tracing;
 mod whole;
 
 /// What [`Events`] are made of, for those who have to name it.

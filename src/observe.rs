@@ -34,6 +34,7 @@ use std::{
     error::Error,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     time::Duration,
 };
 
@@ -113,8 +114,14 @@ pub enum Reason {
     Failed,
     /// The stream of events, a decorated body, or an event service that was late, panicked.
     Panicked,
+    /// A [drain](crate::streams::Streams::drain) ended it.
+    Drained,
+    /// It was open for as long as it [may be](crate::StreamSettings::lifetime).
+    Lifetime,
     /// Its [deadline](crate::StreamSettings::deadline) came.
     Deadline,
+    /// [Access](crate::access) was withdrawn, or it was [ended by its key](crate::streams::Streams::end).
+    Withdrawn,
     /// It was behind what its topics keep, and is to come back.
     Lagged,
     /// All its topics are closed.
@@ -123,7 +130,8 @@ pub enum Reason {
     Refused,
     /// The connection was gone while the stream waited for events.
     ClientGone,
-    /// The connection was gone and the client had not read for 30 s or longer.
+    /// The client had not read for 30 s or longer: found by a [watchdog](crate::streams::StreamsBuilder::stalled_after), or
+    /// when the connection was gone.
     Stalled,
 }
 
@@ -181,7 +189,10 @@ impl Reason {
             Self::Finished => "finished",
             Self::Failed => "failed",
             Self::Panicked => "panicked",
+            Self::Drained => "drained",
+            Self::Lifetime => "lifetime",
             Self::Deadline => "deadline",
+            Self::Withdrawn => "access withdrawn",
             Self::Lagged => "lagged",
             Self::TopicClosed => "topic closed",
             Self::Refused => "refused",
@@ -197,6 +208,59 @@ impl fmt::Display for Reason {
     }
 }
 
+/// One observer, or two as one.
+pub(crate) fn both(one: Option<Arc<dyn Observer>>, other: impl Observer) -> Arc<dyn Observer> {
+    match one {
+        None => Arc::new(other),
+        Some(one) => Arc::new(Both(one, other)),
+    }
+}
+
+struct Both<O>(Arc<dyn Observer>, O);
+
+struct BothStreams(Box<dyn StreamObserver>, Box<dyn StreamObserver>);
+
+impl<O: Observer> Observer for Both<O> {
+    fn opened(&self, head: &RequestHead<'_>) -> Option<Box<dyn StreamObserver>> {
+        let opened = |observer: &dyn Observer| quietly(|| observer.opened(head)).flatten();
+        match (opened(&*self.0), opened(&self.1)) {
+            (Some(one), Some(other)) => Some(Box::new(BothStreams(one, other))),
+            (one, other) => one.or(other),
+        }
+    }
+
+    fn refused(&self, head: &RequestHead<'_>, refusal: &Refusal) {
+        quietly(|| self.0.refused(head, refusal));
+        quietly(|| self.1.refused(head, refusal));
+    }
+}
+
+impl BothStreams {
+    /// A panic of one is not the other's.
+    fn each(&mut self, call: impl Fn(&mut dyn StreamObserver)) {
+        quietly(|| call(&mut *self.0));
+        quietly(|| call(&mut *self.1));
+    }
+}
+
+impl StreamObserver for BothStreams {
+    fn first_event(&mut self, after: Duration) {
+        self.each(|observer| observer.first_event(after));
+    }
+
+    fn sent(&mut self, sent: &Sent) {
+        self.each(|observer| observer.sent(sent));
+    }
+
+    fn lagged(&mut self, gap: &Gap) {
+        self.each(|observer| observer.lagged(gap));
+    }
+
+    fn closed(&mut self, closed: &Closed<'_>) {
+        self.each(|observer| observer.closed(closed));
+    }
+}
+
 /// A head that outlives its request.
 #[derive(Debug)]
 pub(crate) struct OwnedHead(Request<()>);
@@ -209,6 +273,10 @@ impl OwnedHead {
         copy.headers_mut().clone_from(request.headers());
         copy.extensions_mut().clone_from(request.extensions());
         Self(copy)
+    }
+
+    pub(crate) fn head(&self) -> RequestHead<'_> {
+        RequestHead::new(&self.0)
     }
 
     pub(crate) fn opened(&self, observer: &dyn Observer) -> Option<Box<Observed>> {

@@ -2,23 +2,27 @@
 
 use std::{pin::Pin, sync::Arc};
 
+use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 
 use crate::{
-    Refusal, Reply, SseBody, StreamSettings,
+    Refusal, Reply, RequestHead, SseBody, StreamSettings,
+    access::Checks,
     answer::{Answer, EventFuture, FromService, Waiting},
     body::{
         Kind,
         decorated::{Decorated, Splice},
         guard::Guarded,
+        record::Record,
         running::Running,
-        slot::{Attach, Mark},
+        slot::{Attach, Layered, Mark},
         source::Pull,
         state::State,
     },
     headers,
     layer_settings::LayerSettings,
     observe::{Observed, OwnedHead},
+    streams::{NotAdmitted, Permit},
 };
 
 /// What is left of a request for events once the event service has it.
@@ -32,15 +36,28 @@ pub(crate) struct Asked {
 /// What it takes to decorate a response.
 pub(crate) struct Decorate(Lookout);
 
-/// The layer's settings, and the request's head if somebody looks.
+/// The layer's settings, and what somebody who looks or counts needs of the request.
 struct Lookout {
     settings: Arc<LayerSettings>,
-    head: Option<Box<OwnedHead>>,
+    noted: Option<Box<Noted>>,
+}
+
+/// What is noted of a request for those who look at its stream, or count it.
+struct Noted {
+    head: Option<Arc<OwnedHead>>,
+    method: Method,
+    key: Result<Option<Arc<str>>, NotAdmitted>,
+    permit: Option<Permit>,
 }
 
 impl Asked {
     pub(crate) fn new<B>(settings: &Arc<LayerSettings>, request: &Request<B>, vary: bool) -> Self {
         Self { layer: Lookout::new(settings, request), method: request.method().clone(), vary }
+    }
+
+    /// Takes a permit for the stream that may come. An answer to HEAD is none.
+    pub(crate) fn admit(&mut self) -> Result<(), Refusal> {
+        if headers::is_head(&self.method) { Ok(()) } else { self.layer.admit() }
     }
 
     /// The event service, on its way to an answer.
@@ -51,7 +68,7 @@ impl Asked {
 
     /// The head, and the body that begins. Takes the event service along if it has not answered.
     pub(crate) fn respond<F: EventFuture, IB>(
-        &self,
+        &mut self,
         answer: Option<Answer<F>>,
         waiting: Option<Pin<Box<Waiting<F>>>>,
     ) -> Response<SseBody<F, IB>> {
@@ -71,8 +88,7 @@ impl Asked {
     }
 
     pub(crate) fn refuse<F: EventFuture, IB>(&self, refusal: Refusal) -> Response<SseBody<F, IB>> {
-        self.layer.refused(&refusal);
-        let response = refusal.into_http(&self.method);
+        let response = self.layer.refuse(refusal, Some(&self.method));
         self.finish(response.map(|bytes| match headers::is_head(&self.method) {
             true => SseBody::empty(),
             false => SseBody::new(Kind::Whole { bytes }),
@@ -80,7 +96,7 @@ impl Asked {
     }
 
     fn stream<F: EventFuture, IB>(
-        &self,
+        &mut self,
         headers: HeaderMap,
         own: StreamSettings,
         source: FromService<F>,
@@ -89,7 +105,7 @@ impl Asked {
     }
 
     /// A response of the event service: decorated if it is an event stream, else as it is.
-    fn response<F: EventFuture, IB>(&self, mut response: Response<F::Body>) -> Response<SseBody<F, IB>> {
+    fn response<F: EventFuture, IB>(&mut self, mut response: Response<F::Body>) -> Response<SseBody<F, IB>> {
         if headers::is_head(&self.method) {
             return self.head_only(response);
         }
@@ -98,6 +114,7 @@ impl Asked {
                 return self.finish(response.map(|body| SseBody::new(Kind::Own { body })));
             }
             Met::Stream(own) => own,
+            Met::Refused(refusal) => return self.refuse(refusal),
         };
         headers::decorate_head(response.headers_mut());
         let (parts, body) = response.into_parts();
@@ -116,7 +133,7 @@ impl Asked {
 
     /// The stream begins; for a HEAD request it is dropped unpolled, and is none.
     fn run<F: EventFuture, IB>(
-        &self,
+        &mut self,
         mut response: Response<()>,
         own: StreamSettings,
         source: FromService<F>,
@@ -143,13 +160,17 @@ impl Decorate {
         (!headers::is_head(request.method())).then(|| Self(Lookout::new(settings, request)))
     }
 
-    pub(crate) fn respond<F: EventFuture, IB>(self, mut response: Response<IB>) -> Response<SseBody<F, IB>>
+    pub(crate) fn respond<F: EventFuture, IB>(mut self, mut response: Response<IB>) -> Response<SseBody<F, IB>>
     where
         Decorated<IB>: Pull,
     {
         let own = match self.0.meet(&mut response) {
             Met::Stranger | Met::Ours => return response.map(|body| SseBody::new(Kind::Inside { body })),
             Met::Stream(own) => own,
+            Met::Refused(refusal) => {
+                let response = self.0.refuse(refusal, None);
+                return response.map(|bytes| SseBody::new(Kind::Whole { bytes }));
+            }
         };
         headers::decorate_head(response.headers_mut());
         response.extensions_mut().insert(Mark::done());
@@ -168,43 +189,90 @@ enum Met {
     Ours,
     /// An event stream, with these settings of its own.
     Stream(StreamSettings),
+    /// An event stream for which there is no room.
+    Refused(Refusal),
 }
 
 impl Lookout {
     fn new<B>(settings: &Arc<LayerSettings>, request: &Request<B>) -> Self {
-        let head = settings.observer.is_some().then(|| Box::new(OwnedHead::copy(request)));
-        Self { settings: Arc::clone(settings), head }
+        Self { settings: Arc::clone(settings), noted: Noted::of(settings, request) }
     }
 
-    fn meet<B>(&self, response: &mut Response<B>) -> Met {
+    /// Takes a permit, if there is to be one and there is none yet.
+    fn admit(&mut self) -> Result<(), Refusal> {
+        if let Some(noted) = self.noted.as_mut().filter(|noted| noted.permit.is_none()) {
+            noted.permit = self.settings.admit(noted.key.clone())?;
+        }
+        Ok(())
+    }
+
+    fn meet<B>(&mut self, response: &mut Response<B>) -> Met {
         if !headers::can_decorate(response.status(), response.headers()) {
             return Met::Stranger;
         }
-        if let Some(mark) = response.extensions_mut().get_mut::<Mark>() {
-            if let Some(slot) = mark.take() {
-                slot.fill(Attach::Layer(Arc::clone(&self.settings.stream), self.opened()));
-            }
+        let mark = response.extensions_mut().get_mut::<Mark>().map(Mark::take);
+        if let Some(None) = mark {
+            return Met::Ours;
+        }
+        // An event service's answer has its permit; that of the service inside was not known to be a stream.
+        if let Err(refusal) = self.admit() {
+            return Met::Refused(refusal);
+        }
+        if let Some(Some(slot)) = mark {
+            slot.fill(Attach::Layer(self.layered(Arc::clone(&self.settings.stream))));
             return Met::Ours;
         }
         Met::Stream(response.extensions_mut().remove().unwrap_or_default())
     }
 
-    fn running<S: Pull>(&self, source: S, own: StreamSettings) -> Pin<Box<Running<S>>> {
-        let state = State::new(own.over(&self.settings.stream), self.opened());
-        Box::pin(Running::new(source, state))
+    fn running<S: Pull>(&mut self, source: S, own: StreamSettings) -> Pin<Box<Running<S>>> {
+        let layered = self.layered(own.over(&self.settings.stream));
+        Box::pin(Running::new(source, State::new(layered)))
+    }
+
+    /// What the layer has for the stream that opens now.
+    fn layered(&mut self, settings: Arc<StreamSettings>) -> Layered {
+        let permit = self.noted.as_mut().and_then(|noted| noted.permit.take());
+        let record = Record::entered(self.opened(), permit);
+        let access = self.settings.access.as_ref().zip(self.head());
+        let checks = access.map(|(access, head)| Checks::new(access, head));
+        Layered { settings, record, checks }
+    }
+
+    fn head(&self) -> Option<&Arc<OwnedHead>> {
+        self.noted.as_ref()?.head.as_ref()
     }
 
     fn splice(&self) -> Splice {
-        Splice { on_error: self.settings.upstream_error, counts: self.head.is_some() }
+        Splice { on_error: self.settings.upstream_error, counts: self.settings.observer.is_some() }
     }
 
     fn opened(&self) -> Option<Box<Observed>> {
-        self.head.as_ref()?.opened(&**self.settings.observer.as_ref()?)
+        self.head()?.opened(&**self.settings.observer.as_ref()?)
     }
 
-    fn refused(&self, refusal: &Refusal) {
-        if let (Some(head), Some(observer)) = (&self.head, &self.settings.observer) {
-            head.refused(&**observer, refusal);
+    /// The refusal as a response to this method, or the request's own.
+    fn refuse(&self, refusal: Refusal, method: Option<&Method>) -> Response<Bytes> {
+        if let (Some(head), Some(observer)) = (self.head(), &self.settings.observer) {
+            head.refused(&**observer, &refusal);
         }
+        let noted = self.noted.as_ref().map(|noted| &noted.method);
+        refusal.into_http(method.or(noted).unwrap_or(&Method::GET))
+    }
+}
+
+impl Noted {
+    /// `None`: nobody looks, and nobody counts.
+    fn of<B>(settings: &LayerSettings, request: &Request<B>) -> Option<Box<Self>> {
+        let looks = settings.observer.is_some() || settings.access.is_some();
+        if !looks && settings.streams.is_none() {
+            return None;
+        }
+        Some(Box::new(Self {
+            head: looks.then(|| Arc::new(OwnedHead::copy(request))),
+            method: request.method().clone(),
+            key: settings.key_of(&RequestHead::new(request)),
+            permit: None,
+        }))
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::{Event, Heartbeat};
+use crate::{Event, Heartbeat, streams::OnDrain};
 
 /// Settings of one stream. What is not set here is as the layer has it.
 ///
@@ -26,6 +26,8 @@ pub struct StreamSettings {
     pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) retry: Option<Duration>,
     pub(crate) deadline: Option<Instant>,
+    pub(crate) lifetime: Option<Duration>,
+    pub(crate) on_drain: Option<OnDrain>,
     pub(crate) on_failure: Option<Event>,
 }
 
@@ -63,7 +65,27 @@ impl StreamSettings {
         self
     }
 
-    /// The last event of a stream that fails or panics. Default: none; the stream just ends, cleanly.
+    /// The longest that the stream is open, or up to a fifth shorter, so that streams that opened together do not end
+    /// together. Default: as the layer has it, any time. Costs a look at the clock for each frame.
+    ///
+    /// The end is clean, with a jittered `retry:` before it, and its reason is [`Reason::Lifetime`](crate::Reason): the client
+    /// comes back, through the load balancer, and is asked again.
+    #[must_use]
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = Some(lifetime);
+        self
+    }
+
+    /// What becomes of the stream when a [drain](crate::streams::Streams::drain) begins. Default: as the layer has it,
+    /// [`OnDrain::Leave`].
+    #[must_use]
+    pub fn on_drain(mut self, on_drain: OnDrain) -> Self {
+        self.on_drain = Some(on_drain);
+        self
+    }
+
+    /// The last event of a stream that fails or panics, or is cut by the deadline of a drain. Default: none; the stream just
+    /// ends, cleanly.
     #[must_use]
     pub fn on_failure(mut self, last: Event) -> Self {
         self.on_failure = Some(last);
@@ -72,14 +94,17 @@ impl StreamSettings {
 
     /// These, and what the others have where these have nothing. Shares the others where there is nothing of its own.
     pub(crate) fn over(self, others: &Arc<Self>) -> Arc<Self> {
-        let Self { heartbeat, retry, deadline, on_failure } = self;
-        if heartbeat.is_none() && retry.is_none() && deadline.is_none() && on_failure.is_none() {
+        let Self { heartbeat, retry, deadline, lifetime, on_drain, on_failure } = self;
+        let has_times = retry.is_some() || deadline.is_some() || lifetime.is_some();
+        if heartbeat.is_none() && !has_times && on_drain.is_none() && on_failure.is_none() {
             return Arc::clone(others);
         }
         Arc::new(Self {
             heartbeat: heartbeat.or_else(|| others.heartbeat.clone()),
             retry: retry.or(others.retry),
             deadline: deadline.or(others.deadline),
+            lifetime: lifetime.or(others.lifetime),
+            on_drain: on_drain.or(others.on_drain),
             on_failure: on_failure.or_else(|| others.on_failure.clone()),
         })
     }

@@ -13,6 +13,7 @@ pub(crate) mod decorated;
 pub(crate) mod guard;
 pub(crate) mod heartbeat;
 pub(crate) mod never;
+pub(crate) mod outside;
 pub(crate) mod place;
 pub(crate) mod record;
 pub(crate) mod running;
@@ -21,6 +22,7 @@ pub(crate) mod source;
 mod sse;
 pub(crate) mod state;
 pub(crate) mod streamed;
+pub(crate) mod why;
 
 pub(crate) use sse::Kind;
 pub use sse::SseBody;

@@ -5,7 +5,10 @@
 //! can ask the stream to end.
 
 use std::{
-    sync::atomic::{AtomicU8, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+    },
     task::Waker,
     time::Duration,
 };
@@ -13,7 +16,13 @@ use std::{
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
-use crate::Reason;
+use crate::{
+    Reason,
+    access::Withdrawn,
+    body::{outside::Outside, why::Why},
+    observe::Observed,
+    streams::Permit,
+};
 
 /// Shared by a body and those who watch over it. One writer, the body; any number of readers.
 #[derive(Debug)]
@@ -21,14 +30,43 @@ pub(crate) struct Record {
     opened: Instant,
     /// Microseconds from `opened` to the last frame, and in the lowest bit whether the last poll gave one.
     last: AtomicU64,
-    /// What it was asked to end for, by [`code`].
+    /// What it was asked to end for: one of the constants below.
     asked: AtomicU8,
+    finishes: AtomicBool,
     waker: AtomicWaker,
+    /// Most streams that nobody watches and counts have none.
+    outside: Option<Box<Outside>>,
 }
 
 impl Record {
-    pub(crate) fn new() -> Self {
-        Self { opened: Instant::now(), last: AtomicU64::new(0), asked: AtomicU8::new(0), waker: AtomicWaker::new() }
+    pub(crate) fn new(outside: Option<Box<Outside>>) -> Self {
+        Self {
+            opened: Instant::now(),
+            last: AtomicU64::new(0),
+            asked: AtomicU8::new(NOT_ASKED),
+            finishes: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+            outside,
+        }
+    }
+
+    /// One that is found among the streams of its permit.
+    pub(crate) fn entered(observed: Option<Box<Observed>>, permit: Option<Permit>) -> Arc<Self> {
+        let registry = permit.as_ref().map(|permit| Arc::clone(permit.registry()));
+        let record = Arc::new(Self::new(Outside::new(observed, permit)));
+        if let Some(registry) = registry {
+            registry.enter(&record);
+        }
+        record
+    }
+
+    pub(crate) fn outside(&self) -> Option<&Outside> {
+        self.outside.as_deref()
+    }
+
+    /// How long it has been open, at the latest since its head went out.
+    pub(crate) fn opened(&self) -> Instant {
+        self.opened
     }
 
     /// When the last frame was given, or the stream opened.
@@ -48,37 +86,90 @@ impl Record {
         self.waker.register(waker);
     }
 
-    /// Asks the stream to end, for this reason, and wakes it. The first to ask is heard.
-    #[cfg_attr(not(test), expect(dead_code, reason = "drain, lifetimes and the watchdog ask; they come with them"))]
-    pub(crate) fn ask_to_end(&self, reason: Reason) {
-        let first = self.asked.compare_exchange(0, code(reason), Ordering::Release, Ordering::Relaxed);
+    /// Whether the stream waits for events, or gave a frame within this time: somebody reads it.
+    pub(crate) fn is_read_within(&self, time: Duration) -> bool {
+        let gave = self.last.load(Ordering::Relaxed) & 1 == 1;
+        !gave || self.last_frame().elapsed() < time
+    }
+
+    /// A drain is to let it come to its end.
+    pub(crate) fn set_finishes(&self, finishes: bool) {
+        self.finishes.store(finishes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn finishes(&self) -> bool {
+        self.finishes.load(Ordering::Relaxed)
+    }
+
+    /// Asks the stream to leave.
+    pub(crate) fn drain(&self) {
+        self.ask(DRAIN);
+    }
+
+    /// Asks the stream to end whatever it does.
+    pub(crate) fn cut(&self) {
+        self.ask(CUT);
+    }
+
+    /// Asks the stream to end since its client may not see it any more. One that nobody reads ends here.
+    pub(crate) fn withdraw(&self, why: &Withdrawn) {
+        let Some(outside) = &self.outside else { return };
+        outside.withdraw(why.clone());
+        self.ask(WITHDRAW);
+        // Whether it is read is not known at once, and what it holds is not needed for its end.
+        if !self.is_read_within(Duration::ZERO) {
+            outside.close(Reason::Withdrawn, Some(why));
+        }
+    }
+
+    /// If nobody has read the stream for so long, what it holds is let go here.
+    pub(crate) fn stall_unless_read_within(&self, time: Duration) {
+        if self.is_read_within(time) {
+            return;
+        }
+        self.ask(STALL);
+        if let Some(outside) = &self.outside {
+            outside.close(Reason::Stalled, None);
+        }
+    }
+
+    /// The first to ask is heard, and wakes the stream.
+    fn ask(&self, what: u8) {
+        let first = self.asked.compare_exchange(NOT_ASKED, what, Ordering::Release, Ordering::Relaxed);
         if first.is_ok() {
             self.waker.wake();
         }
     }
 
     /// What it was asked to end for.
-    pub(crate) fn asked(&self) -> Option<Reason> {
-        let asked = self.asked.load(Ordering::Acquire);
-        // Not asked is by far the most likely.
-        if asked == 0 { None } else { REASONS.iter().copied().find(|&reason| code(reason) == asked) }
+    pub(crate) fn asked(&self) -> Option<Why> {
+        match self.asked.load(Ordering::Acquire) {
+            DRAIN => Some(Why::Drain),
+            CUT => Some(Why::Cut),
+            WITHDRAW => self.outside.as_ref()?.why().cloned().map(Why::Withdrawn),
+            STALL => Some(Why::Stalled),
+            _ => None,
+        }
+    }
+
+    /// Over how long the clients of a drain come back.
+    pub(crate) fn spread(&self) -> Duration {
+        let spread = self.outside().and_then(|outside| outside.permit(|permit| permit.registry().spread()));
+        spread.unwrap_or_default()
     }
 
     /// Why a body was dropped before its end: a last poll that waited for events means that the client left; one that
     /// gave a frame, long ago, means that nobody read it.
     pub(crate) fn why_dropped(&self) -> Reason {
-        let gave = self.last.load(Ordering::Relaxed) & 1 == 1;
-        if gave && self.last_frame().elapsed() >= STALLED_AFTER { Reason::Stalled } else { Reason::ClientGone }
+        if self.is_read_within(STALLED_AFTER) { Reason::ClientGone } else { Reason::Stalled }
     }
 }
 
-/// 0 is for not asked.
-fn code(reason: Reason) -> u8 {
-    1 + REASONS.iter().position(|&other| other == reason).map_or(0, |at| u8::try_from(at).unwrap_or(0))
-}
-
-/// Those that can be asked for.
-const REASONS: [Reason; 1] = [Reason::Deadline];
+const NOT_ASKED: u8 = 0;
+const DRAIN: u8 = 1;
+const CUT: u8 = 2;
+const WITHDRAW: u8 = 3;
+const STALL: u8 = 4;
 
 /// Longer than a proxy or a phone takes to go on reading.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
@@ -106,18 +197,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_who_asks_is_heard_and_wakes_the_stream_once() {
-        let (record, wakes) = (Record::new(), Arc::new(Wakes::default()));
+        let (record, wakes) = (Record::new(None), Arc::new(Wakes::default()));
         record.waits(&wakes.clone().into());
-        assert_eq!(record.asked(), None);
-        record.ask_to_end(Reason::Deadline);
-        record.ask_to_end(Reason::Deadline);
-        assert_eq!(record.asked(), Some(Reason::Deadline));
+        assert!(record.asked().is_none());
+        record.drain();
+        record.cut();
+        assert!(matches!(record.asked(), Some(Why::Drain)));
         assert_eq!(wakes.0.load(SeqCst), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_one_whose_last_poll_gave_a_frame_long_ago_was_stalled() {
-        let record = Record::new();
+        let record = Record::new(None);
         tokio::time::advance(STALLED_AFTER).await;
         assert_eq!(record.why_dropped(), Reason::ClientGone, "never polled");
         record.gave_frame(Instant::now());

@@ -89,7 +89,7 @@ impl<S: Pull> Running<S> {
 
     fn poll_open(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step> {
         // First what ends the stream, so that a busy one ends too.
-        if self.as_mut().ends_now() {
+        if self.as_mut().ends_now(cx) {
             return Poll::Ready(Step::Continue(()));
         }
         // Then events.
@@ -114,22 +114,24 @@ impl<S: Pull> Running<S> {
     }
 
     /// Ends the stream if it is time and the source is not within an event; else asks the source to come to its end.
-    fn ends_now(self: Pin<&mut Self>) -> bool {
+    fn ends_now(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         let mut this = self.project();
-        match this.state.phase {
+        let place = this.source.place();
+        match &this.state.phase {
             Phase::Open => {
-                let Some(reason) = this.state.over() else { return false };
-                if this.source.place().is_end_of_event() {
-                    this.state.finish(reason, None, this.state.come_back());
+                let Some(why) = this.state.over(cx) else { return false };
+                if place.is_end_of_event() {
+                    this.state.end(&why, place);
                     return true;
                 }
                 this.source.come_to_rest();
                 this.timer.set(None);
-                this.state.phase = Phase::Ending(reason, Instant::now() + GRACE);
+                this.state.phase = Phase::Ending(why, Instant::now() + GRACE);
                 false
             }
-            Phase::Ending(reason, until) if until <= Instant::now() => {
-                this.state.finish(reason, None, Chunk::NONE);
+            Phase::Ending(why, until) if *until <= Instant::now() => {
+                let why = why.clone();
+                this.state.finish(why.reason(), why.error(), Chunk::NONE);
                 true
             }
             _ => false,
@@ -153,9 +155,15 @@ impl<S: Pull> Running<S> {
                 }
             }
             Pulled::Refused(last, source) => state.finish(Reason::Refused, source.as_deref(), last),
-            Pulled::Finished => match state.phase {
-                Phase::Ending(reason, _) if place.is_end_of_event() => state.finish(reason, None, state.come_back()),
-                Phase::Ending(reason, _) => state.finish(reason, None, Chunk::NONE),
+            Pulled::Finished => match &state.phase {
+                Phase::Ending(why, _) => {
+                    let why = why.clone();
+                    if place.is_end_of_event() {
+                        state.end(&why, place);
+                    } else {
+                        state.finish(why.reason(), why.error(), Chunk::NONE);
+                    }
+                }
                 _ => state.finish(Reason::Finished, None, Chunk::NONE),
             },
             Pulled::Ended(Reason::Lagged) => state.finish(Reason::Lagged, None, state.come_back()),

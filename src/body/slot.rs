@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use crate::{StreamSettings, observe::Observed};
+use crate::{StreamSettings, access::Checks, body::record::Record};
 
 /// Says in a response's extensions that its body is a stream of this crate's.
 #[derive(Debug, Clone)]
@@ -17,10 +17,18 @@ pub(crate) struct Mark(Option<Weak<Slot>>);
 
 /// What a layer gives to a stream that was made without it.
 pub(crate) enum Attach {
-    /// Its settings, below the stream's own, and who looks.
-    Layer(Arc<StreamSettings>, Option<Box<Observed>>),
+    /// What a layer has for the stream, its settings below the stream's own.
+    Layer(Layered),
     /// The same, of a layer whose stream has begun without it and goes on with it.
-    Spliced(Arc<StreamSettings>, Option<Box<Observed>>),
+    Spliced(Layered),
+}
+
+/// What a layer has for one stream.
+#[derive(Debug)]
+pub(crate) struct Layered {
+    pub(crate) settings: Arc<StreamSettings>,
+    pub(crate) record: Arc<Record>,
+    pub(crate) checks: Option<Box<Checks>>,
 }
 
 /// Where a layer leaves it.
@@ -58,8 +66,8 @@ impl Slot {
 impl fmt::Debug for Attach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Layer(..) => "Layer",
-            Self::Spliced(..) => "Spliced",
+            Self::Layer(_) => "Layer",
+            Self::Spliced(_) => "Spliced",
         })
     }
 }

@@ -1,23 +1,26 @@
 //! What a running stream knows of itself, beside its source and its timer.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, task::Context, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::{
     Heartbeat, Reason, StreamSettings,
+    access::Checks,
     body::{
         place::Place,
         record::Record,
-        slot::{Attach, Slot},
+        slot::{Attach, Layered, Slot},
         source::Chunk,
+        why::Why,
     },
     encode,
     hub::Gap,
     jitter,
-    observe::{Observed, Sent},
+    observe::Sent,
     refusal::PRELUDE,
+    streams::OnDrain,
 };
 
 /// How far a stream has come.
@@ -28,30 +31,48 @@ pub(crate) enum Phase {
     /// Events go out.
     Open,
     /// It is to end, and waits for the end of the event that it is in.
-    Ending(Reason, Instant),
+    Ending(Why, Instant),
     /// These bytes are the last.
     Last(Bytes),
     /// All is said.
     Done,
 }
 
-/// The record, the settings, who looks, and the phase.
+/// The record, the settings, and the phase.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) phase: Phase,
     record: Arc<Record>,
     settings: Arc<StreamSettings>,
-    observed: Option<Box<Observed>>,
+    /// When it ends at the latest.
+    end: Option<End>,
+    checks: Option<Box<Checks>>,
+}
+
+/// A time that the stream does not outlive.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    at: Instant,
+    is_lifetime: bool,
+}
+
+impl End {
+    fn why(self) -> Why {
+        if self.is_lifetime { Why::Lifetime } else { Why::Deadline }
+    }
 }
 
 impl State {
-    pub(crate) fn new(settings: Arc<StreamSettings>, observed: Option<Box<Observed>>) -> Self {
-        Self { phase: Phase::Prelude(None), record: Arc::new(Record::new()), settings, observed }
+    pub(crate) fn new(layered: Layered) -> Self {
+        let Layered { settings, record, checks } = layered;
+        Self { phase: Phase::Prelude(None), record, settings, end: None, checks }
     }
 
     /// A stream without a layer, so far.
     pub(crate) fn with_slot(settings: StreamSettings, slot: Arc<Slot>) -> Self {
-        Self { phase: Phase::Prelude(Some(slot)), ..Self::new(Arc::new(settings), None) }
+        let record = Arc::new(Record::new(None));
+        let layered = Layered { settings: Arc::new(settings), record, checks: None };
+        Self { phase: Phase::Prelude(Some(slot)), ..Self::new(layered) }
     }
 
     pub(crate) fn record(&self) -> &Record {
@@ -66,14 +87,16 @@ impl State {
         };
         let own_retry = self.settings.retry;
         let attached = slot.and_then(|slot| slot.take());
-        let begun = matches!(attached, Some(Attach::Spliced(..)));
-        if let Some(Attach::Layer(settings, observed) | Attach::Spliced(settings, observed)) = attached {
-            self.settings = (*self.settings).clone().over(&settings);
-            self.observed = observed;
+        let begun = matches!(attached, Some(Attach::Spliced(_)));
+        if let Some(Attach::Layer(layered) | Attach::Spliced(layered)) = attached {
+            self.settings = (*self.settings).clone().over(&layered.settings);
+            self.record = layered.record;
+            self.checks = layered.checks;
         }
         if self.settings.heartbeat.is_none() {
             self.set_heartbeat(Heartbeat::default());
         }
+        self.take_settings();
         if begun {
             return own_retry.map(|retry| retry_line(retry, b""));
         }
@@ -89,10 +112,24 @@ impl State {
         self.settings = own.over(&self.settings);
         if let Some(slot) = slot {
             // What is left to do and to tell is up to the stream that has the slot: it knows how it ends.
-            slot.fill(Attach::Spliced(Arc::clone(&self.settings), self.observed.take()));
+            let record = std::mem::replace(&mut self.record, Arc::new(Record::new(None)));
+            let layered = Layered { settings: Arc::clone(&self.settings), record, checks: self.checks.take() };
+            slot.fill(Attach::Spliced(layered));
+            self.settings = Arc::new(StreamSettings::new());
             self.set_heartbeat(Heartbeat::off());
         }
+        self.take_settings();
         retry
+    }
+
+    /// Takes from the settings what is looked at often, or from outside.
+    fn take_settings(&mut self) {
+        let lifetime = self.settings.lifetime.map(jitter::at_most);
+        let lifetime = lifetime.and_then(|lifetime| self.record.opened().checked_add(lifetime));
+        let deadline = self.settings.deadline.map(|at| End { at, is_lifetime: false });
+        let lifetime = lifetime.map(|at| End { at, is_lifetime: true });
+        self.end = [deadline, lifetime].into_iter().flatten().min_by_key(|end| end.at);
+        self.record.set_finishes(self.settings.on_drain == Some(OnDrain::Finish));
     }
 
     fn set_heartbeat(&mut self, heartbeat: Heartbeat) {
@@ -100,29 +137,36 @@ impl State {
         self.settings = Arc::new(settings.heartbeat(heartbeat));
     }
 
-    /// Why the stream is to end now, if it is.
-    pub(crate) fn over(&self) -> Option<Reason> {
-        let deadline = || self.settings.deadline.is_some_and(|at| at <= Instant::now());
-        self.record.asked().or_else(|| deadline().then_some(Reason::Deadline))
-    }
-
-    /// Whether the timer fired for an end, rather than for a heartbeat.
-    pub(crate) fn is_time(&self, now: Instant) -> bool {
-        self.end().is_some_and(|at| at <= now)
-    }
-
-    /// When the stream ends at the latest.
-    fn end(&self) -> Option<Instant> {
-        match self.phase {
-            Phase::Ending(_, until) => Some(until),
-            _ => self.settings.deadline,
+    /// Why the stream is to end now, if it is. A check of access that is under way is polled.
+    pub(crate) fn over(&mut self, cx: &mut Context<'_>) -> Option<Why> {
+        if let Some(why) = self.record.asked() {
+            return Some(why);
         }
+        if let Some(end) = self.end.filter(|end| end.at <= Instant::now()) {
+            return Some(end.why());
+        }
+        let withdrawn = self.checks.as_mut()?.poll(Instant::now(), cx)?;
+        Some(Why::Withdrawn(withdrawn))
+    }
+
+    /// Whether the timer fired for something else than a heartbeat.
+    pub(crate) fn is_time(&self, now: Instant) -> bool {
+        self.next_time().is_some_and(|at| at <= now)
+    }
+
+    /// When something else than a heartbeat is due.
+    fn next_time(&self) -> Option<Instant> {
+        if let Phase::Ending(_, until) = self.phase {
+            return Some(until);
+        }
+        let check = self.checks.as_ref().map(|checks| checks.next_look());
+        [self.end.map(|end| end.at), check].into_iter().flatten().min()
     }
 
     /// When the timer has to look again.
     pub(crate) fn next_look(&self, last_frame: Instant) -> Option<Instant> {
         let beat = self.settings.heartbeat.as_ref().and_then(|beat| beat.next(last_frame));
-        [beat, self.end()].into_iter().flatten().min()
+        [beat, self.next_time()].into_iter().flatten().min()
     }
 
     /// The heartbeat, if it is time.
@@ -134,17 +178,30 @@ impl State {
     /// A frame goes out.
     pub(crate) fn sent(&mut self, bytes: &Bytes, events: u64, heartbeats: u64) {
         self.record.gave_frame(Instant::now());
-        if let Some(observed) = &mut self.observed {
-            let sent = Sent { events, bytes: bytes.len() as u64, heartbeats };
-            observed.sent(sent);
+        if let Some(outside) = self.record.outside() {
+            outside.sent(Sent { events, bytes: bytes.len() as u64, heartbeats });
         }
     }
 
     /// The client is told that it has missed something.
-    pub(crate) fn lagged(&mut self, gap: &Gap) {
-        if let Some(observed) = &mut self.observed {
-            observed.lagged(gap);
+    pub(crate) fn lagged(&self, gap: &Gap) {
+        if let Some(outside) = self.record.outside() {
+            outside.lagged(gap);
         }
+    }
+
+    /// The stream is to end, and its source is within nothing.
+    pub(crate) fn end(&mut self, why: &Why, place: Place) {
+        let last = match why {
+            Why::Deadline | Why::Lifetime | Why::Stalled => self.come_back(),
+            Why::Drain => self.come_back_spread(&[]),
+            Why::Cut => {
+                let Chunk { bytes, events } = self.failed(place);
+                Chunk { events, ..self.come_back_spread(&bytes) }
+            }
+            Why::Withdrawn(_) => Chunk::NONE,
+        };
+        self.finish(why.reason(), why.error(), last);
     }
 
     /// The stream is over, but for these bytes.
@@ -164,6 +221,13 @@ impl State {
         Chunk { bytes: retry_line(retry, b""), events: 0 }
     }
 
+    /// The same for all clients of a drain, which are many.
+    fn come_back_spread(&self, before: &[u8]) -> Chunk {
+        let retry = self.settings.retry.unwrap_or(COME_BACK_AFTER);
+        let retry = jitter::within(retry, self.record.spread());
+        Chunk { bytes: retry_line(retry, before), events: 0 }
+    }
+
     /// The last bytes of a stream that failed where it had come to: the line is closed, then the last event, if there is
     /// to be one, behind a blank line.
     pub(crate) fn failed(&self, place: Place) -> Chunk {
@@ -181,17 +245,16 @@ impl State {
     /// The body is gone before its end.
     pub(crate) fn dropped(&mut self) {
         if let Phase::Prelude(Some(slot)) = &self.phase {
-            if let Some(Attach::Layer(_, observed) | Attach::Spliced(_, observed)) = slot.take() {
-                self.observed = observed;
+            if let Some(Attach::Layer(layered) | Attach::Spliced(layered)) = slot.take() {
+                self.record = layered.record;
             }
         }
-        let reason = self.record.why_dropped();
-        self.close(reason, None);
+        self.close(self.record.why_dropped(), None);
     }
 
-    fn close(&mut self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
-        if let Some(observed) = self.observed.take() {
-            observed.closed(reason, error);
+    fn close(&self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
+        if let Some(outside) = self.record.outside() {
+            outside.close(reason, error);
         }
     }
 }

@@ -1,0 +1,180 @@
+//! Whether a client may still see what it sees: a look at it again, while the stream is open.
+//!
+//! A stream may be open for longer than the permission that it began with. [`Access`] asks again, at a period of its own,
+//! whether the stream is idle or busy and whether its heartbeat is on or off. A check that takes its time holds up no event
+//! until its [time limit](Access::time_limit); then its [answer on expiry](Access::on_expiry) holds.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_sse::{SseLayer, access::{Access, Verdict}};
+//!
+//! # async fn is_valid(_: Option<String>) -> bool { true }
+//! let layer = SseLayer::decorate().access(Access::every(Duration::from_secs(60), |head| {
+//!     let cookie = head.headers().get("cookie").and_then(|cookie| Some(cookie.to_str().ok()?.to_owned()));
+//!     async move {
+//!         if is_valid(cookie).await { Verdict::Allow } else { Verdict::Withdraw("the session is over".into()) }
+//!     }
+//! }));
+//! ```
+
+use std::{
+    any::Any,
+    borrow::Cow,
+    error::Error,
+    fmt,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{RequestHead, observe::OwnedHead};
+
+/// A check of access, and when it is made.
+#[derive(Clone)]
+#[must_use = "it checks nothing until a layer has it"]
+pub struct Access {
+    period: Duration,
+    time_limit: Duration,
+    on_expiry: Verdict,
+    check: Arc<Check>,
+}
+
+/// What a check of access comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// The stream goes on.
+    Allow,
+    /// The stream ends, cleanly, for this reason, which observers are told and the client is not.
+    Withdraw(Cow<'static, str>),
+}
+
+/// Access was withdrawn, for this reason: the error that an observer is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withdrawn(pub(crate) Arc<str>);
+
+type Check = dyn Fn(&RequestHead<'_>) -> Answer + Send + Sync;
+type Answer = Pin<Box<dyn Future<Output = Verdict> + Send>>;
+
+impl Access {
+    /// A check at this period. It gets the head of the request that the stream is an answer to, kept for it. Below a
+    /// millisecond the period is a millisecond.
+    ///
+    /// A check that needs not wait answers with [`std::future::ready`].
+    pub fn every<F, Fut>(period: Duration, check: F) -> Self
+    where
+        F: Fn(&RequestHead<'_>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Verdict> + Send + 'static,
+    {
+        Self {
+            period: period.max(Duration::from_millis(1)),
+            time_limit: Duration::from_secs(10),
+            on_expiry: Verdict::Withdraw(Cow::Borrowed("the check of access did not answer")),
+            check: Arc::new(move |head| Box::pin(check(head))),
+        }
+    }
+
+    /// How long a check may take. Default 10 s.
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
+        self
+    }
+
+    /// What holds when a check takes too long, or panics. Default: access is withdrawn; the client comes back and is asked
+    /// as a new one.
+    pub fn on_expiry(mut self, verdict: Verdict) -> Self {
+        self.on_expiry = verdict;
+        self
+    }
+}
+
+impl Withdrawn {
+    pub(crate) fn new(why: &str) -> Self {
+        Self(why.into())
+    }
+}
+
+impl fmt::Display for Withdrawn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Withdrawn {}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access")
+            .field("period", &self.period)
+            .field("time_limit", &self.time_limit)
+            .field("on_expiry", &self.on_expiry)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The checks of one stream.
+pub(crate) struct Checks {
+    access: Arc<Access>,
+    head: Arc<OwnedHead>,
+    next: Instant,
+    /// One that has not answered, and when its time is over.
+    under_way: Option<(Answer, Instant)>,
+}
+
+impl Checks {
+    /// The first is a period from now: the event service has seen to it that the client may begin.
+    pub(crate) fn new(access: &Arc<Access>, head: &Arc<OwnedHead>) -> Box<Self> {
+        let next = Instant::now() + access.period;
+        Box::new(Self { access: Arc::clone(access), head: Arc::clone(head), next, under_way: None })
+    }
+
+    /// When to look again, if nobody wakes before.
+    pub(crate) fn next_look(&self) -> Instant {
+        self.under_way.as_ref().map_or(self.next, |&(_, limit)| limit)
+    }
+
+    /// Why access is withdrawn, if it is. Begins a check when it is time.
+    pub(crate) fn poll(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<Withdrawn> {
+        if self.under_way.is_none() && self.next <= now {
+            let begun = caught(|| (self.access.check)(&self.head.head()));
+            self.under_way = match begun {
+                Ok(answer) => Some((answer, now + self.access.time_limit)),
+                Err(_) => return self.verdict(self.access.on_expiry.clone(), now),
+            };
+        }
+        let (answer, limit) = self.under_way.as_mut()?;
+        let verdict = match caught(|| answer.as_mut().poll(cx)) {
+            Ok(Poll::Ready(verdict)) => verdict,
+            Ok(Poll::Pending) if now < *limit => return None,
+            Ok(Poll::Pending) | Err(_) => self.access.on_expiry.clone(),
+        };
+        self.verdict(verdict, now)
+    }
+
+    fn verdict(&mut self, verdict: Verdict, now: Instant) -> Option<Withdrawn> {
+        let answered = self.under_way.take();
+        // Its destructor is the user's too.
+        let _ = caught(|| drop(answered));
+        self.next = now + self.access.period;
+        match verdict {
+            Verdict::Allow => None,
+            Verdict::Withdraw(why) => Some(Withdrawn::new(&why)),
+        }
+    }
+}
+
+impl fmt::Debug for Checks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checks").field("access", &self.access).field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
+/// A panic of the user's is an answer that did not come.
+fn caught<T>(call: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+    catch_unwind(AssertUnwindSafe(call))
+}

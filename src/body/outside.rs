@@ -1,0 +1,133 @@
+//! What a stream holds for others: its permit, and who looks at it.
+//!
+//! It can be told to its end, and let go of, by whoever comes first: the body, or somebody outside while nobody polls it.
+//! No lock is held while an observer is called, so one may do what it likes with other streams.
+
+use std::{
+    error::Error,
+    mem,
+    sync::{
+        Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use crate::{
+    Reason,
+    access::Withdrawn,
+    hub::Gap,
+    observe::{Observed, Sent},
+    streams::Permit,
+};
+
+/// What is let go of at the end of a stream, once.
+#[derive(Debug)]
+pub(crate) struct Outside {
+    observed: Mutex<Watch>,
+    permit: Mutex<Option<Permit>>,
+    /// Its number among the streams of its permit.
+    number: AtomicUsize,
+    why: OnceLock<Withdrawn>,
+}
+
+/// The observer of a stream.
+#[derive(Debug)]
+enum Watch {
+    Nobody,
+    Here(Box<Observed>),
+    /// It is being told something. What it has to be told last, if the end came meanwhile.
+    Told(Option<(Reason, Option<Withdrawn>)>),
+}
+
+impl Outside {
+    /// `None`: there is nothing to hold.
+    pub(crate) fn new(observed: Option<Box<Observed>>, permit: Option<Permit>) -> Option<Box<Self>> {
+        if observed.is_none() && permit.is_none() {
+            return None;
+        }
+        Some(Box::new(Self {
+            observed: Mutex::new(observed.map_or(Watch::Nobody, Watch::Here)),
+            permit: Mutex::new(permit),
+            number: AtomicUsize::new(NO_NUMBER),
+            why: OnceLock::new(),
+        }))
+    }
+
+    /// With this number it is found among the streams of its permit.
+    pub(crate) fn numbered(&self, number: usize) {
+        self.number.store(number, Ordering::Release);
+    }
+
+    /// Looks at the permit, if it is still held.
+    pub(crate) fn permit<T>(&self, look: impl FnOnce(&Permit) -> T) -> Option<T> {
+        self.lock_permit().as_ref().map(look)
+    }
+
+    pub(crate) fn withdraw(&self, why: Withdrawn) {
+        let _ = self.why.set(why);
+    }
+
+    /// Why access was withdrawn, if somebody outside did it.
+    pub(crate) fn why(&self) -> Option<&Withdrawn> {
+        self.why.get()
+    }
+
+    pub(crate) fn sent(&self, sent: Sent) {
+        self.tell(|observed| observed.sent(sent));
+    }
+
+    pub(crate) fn lagged(&self, gap: &Gap) {
+        self.tell(|observed| observed.lagged(gap));
+    }
+
+    /// The stream is over, or as good as over. The first to say so is heard.
+    pub(crate) fn close(&self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
+        self.close_observed(reason, error);
+        let permit = self.lock_permit().take();
+        if let Some(permit) = permit {
+            let number = self.number.swap(NO_NUMBER, Ordering::AcqRel);
+            permit.registry().leave(number);
+        }
+    }
+
+    fn close_observed(&self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
+        let mut watch = self.lock_observed();
+        match mem::replace(&mut *watch, Watch::Nobody) {
+            Watch::Here(observed) => {
+                drop(watch);
+                observed.closed(reason, error);
+            }
+            Watch::Told(None) => *watch = Watch::Told(Some((reason, self.why.get().cloned()))),
+            other => *watch = other,
+        }
+    }
+
+    fn tell(&self, tell: impl FnOnce(&mut Observed)) {
+        let mut watch = self.lock_observed();
+        let Watch::Here(mut observed) = mem::replace(&mut *watch, Watch::Told(None)) else {
+            *watch = Watch::Nobody;
+            return;
+        };
+        drop(watch);
+        tell(&mut observed);
+        let mut watch = self.lock_observed();
+        match mem::replace(&mut *watch, Watch::Nobody) {
+            Watch::Told(Some((reason, why))) => {
+                drop(watch);
+                observed.closed(reason, why.as_ref().map(|why| why as _));
+            }
+            _ => *watch = Watch::Here(observed),
+        }
+    }
+
+    fn lock_observed(&self) -> MutexGuard<'_, Watch> {
+        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_permit(&self) -> MutexGuard<'_, Option<Permit>> {
+        self.permit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A stream that nobody lists.
+const NO_NUMBER: usize = usize::MAX;

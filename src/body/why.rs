@@ -1,0 +1,39 @@
+//! Why a stream ends before its source does.
+
+use std::error::Error;
+
+use crate::{Reason, access::Withdrawn};
+
+/// What ends it.
+#[derive(Debug, Clone)]
+pub(crate) enum Why {
+    /// The time that the event service set.
+    Deadline,
+    /// The longest that a stream may be open.
+    Lifetime,
+    /// A drain, at once.
+    Drain,
+    /// A drain, at its end.
+    Cut,
+    Withdrawn(Withdrawn),
+    Stalled,
+}
+
+impl Why {
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::Deadline => Reason::Deadline,
+            Self::Lifetime => Reason::Lifetime,
+            Self::Drain | Self::Cut => Reason::Drained,
+            Self::Withdrawn(_) => Reason::Withdrawn,
+            Self::Stalled => Reason::Stalled,
+        }
+    }
+
+    pub(crate) fn error(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+        match self {
+            Self::Withdrawn(why) => Some(why),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Numbers about streams, for the [`metrics`] facade (feature `metrics`).
+//!
+//! Install any recorder, and give [`Metrics`] to a layer. What it records:
+//!
+//! | metric | | labels |
+//! |---|---|---|
+//! | `sse_streams_open` | gauge | |
+//! | `sse_streams_opened_total` | counter | |
+//! | `sse_streams_refused_total` | counter | `status` |
+//! | `sse_streams_closed_total` | counter | `reason`: a [`Reason`](crate::Reason), with `_` for spaces |
+//! | `sse_events_sent_total` | counter | |
+//! | `sse_bytes_sent_total` | counter | |
+//! | `sse_heartbeats_sent_total` | counter | |
+//! | `sse_gaps_total` | counter | |
+//! | `sse_first_event_seconds` | histogram | |
+//! | `sse_stream_duration_seconds` | histogram | |
+//!
+//! Each has the labels that [`Metrics::label`] adds. They are looked up when a stream opens, not for each event.
+//!
+//! [`metrics`]: https://docs.rs/metrics
+
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
+
+use crate::{Closed, Observer, Refusal, RequestHead, Sent, StreamObserver, hub::Gap};
+
+/// An [`Observer`] that records numbers.
+///
+/// ```
+/// use tower_sse::{SseLayer, metrics::Metrics};
+///
+/// let layer = SseLayer::decorate().observer(Metrics::new().label("service", "prices"));
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use = "it records nothing until a layer has it"]
+pub struct Metrics {
+    labels: Vec<Label>,
+}
+
+struct Recorded {
+    labels: Vec<Label>,
+    open: Gauge,
+    events: Counter,
+    bytes: Counter,
+    heartbeats: Counter,
+}
+
+impl Metrics {
+    /// Without labels.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a label to each metric: its name, and its value. Default: none.
+    pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.push(Label::new(name.into(), value.into()));
+        self
+    }
+}
+
+impl Observer for Metrics {
+    fn opened(&self, _: &RequestHead<'_>) -> Option<Box<dyn StreamObserver>> {
+        counter!("sse_streams_opened_total", self.labels.iter()).increment(1);
+        let recorded = Recorded {
+            open: gauge!("sse_streams_open", self.labels.iter()),
+            events: counter!("sse_events_sent_total", self.labels.iter()),
+            bytes: counter!("sse_bytes_sent_total", self.labels.iter()),
+            heartbeats: counter!("sse_heartbeats_sent_total", self.labels.iter()),
+            labels: self.labels.clone(),
+        };
+        recorded.open.increment(1);
+        Some(Box::new(recorded))
+    }
+
+    fn refused(&self, head: &RequestHead<'_>, refusal: &Refusal) {
+        let status = refusal.status_for(head.method()).as_str().to_owned();
+        counter!("sse_streams_refused_total", with(&self.labels, "status", status).iter()).increment(1);
+    }
+}
+
+impl StreamObserver for Recorded {
+    fn first_event(&mut self, after: Duration) {
+        self.histogram("sse_first_event_seconds").record(after);
+    }
+
+    fn sent(&mut self, sent: &Sent) {
+        self.events.increment(sent.events);
+        self.bytes.increment(sent.bytes);
+        self.heartbeats.increment(sent.heartbeats);
+    }
+
+    fn lagged(&mut self, _: &Gap) {
+        counter!("sse_gaps_total", self.labels.iter()).increment(1);
+    }
+
+    fn closed(&mut self, closed: &Closed<'_>) {
+        self.open.decrement(1);
+        self.histogram("sse_stream_duration_seconds").record(closed.duration);
+        let reason = closed.reason.as_str().replace(' ', "_");
+        counter!("sse_streams_closed_total", with(&self.labels, "reason", reason).iter()).increment(1);
+    }
+}
+
+impl Recorded {
+    fn histogram(&self, name: &'static str) -> Histogram {
+        histogram!(name, self.labels.iter())
+    }
+}
+
+fn with(labels: &[Label], name: &'static str, value: String) -> Vec<Label> {
+    let mut labels = labels.to_vec();
+    labels.push(Label::new(name, value));
+    labels
+}

@@ -1,0 +1,89 @@
+//! What can be set on [`Streams`] before they are made.
+
+use std::time::Duration;
+
+use super::registry::Streams;
+
+/// Makes [`Streams`]; from [`Streams::builder`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `build` makes the streams"]
+pub struct StreamsBuilder {
+    settings: Settings,
+}
+
+/// What is set on streams.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) total: usize,
+    pub(crate) per_key: usize,
+    pub(crate) come_back_after: Duration,
+    pub(crate) spread: Duration,
+    pub(crate) stalled_after: Option<Duration>,
+    #[cfg(feature = "rate-limit")]
+    pub(crate) rate: Option<super::rate::Rate>,
+}
+
+impl StreamsBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            settings: Settings {
+                total: usize::MAX,
+                per_key: usize::MAX,
+                come_back_after: Duration::from_secs(10),
+                spread: Duration::from_secs(5),
+                stalled_after: Some(Duration::from_secs(30)),
+                #[cfg(feature = "rate-limit")]
+                rate: None,
+            },
+        }
+    }
+
+    /// How many streams there may be at a time. Default: any number. Newcomers are refused, and nobody is evicted.
+    pub fn total(mut self, streams: usize) -> Self {
+        self.settings.total = streams;
+        self
+    }
+
+    /// How many streams there may be of one [key](crate::SseLayer::stream_key). Default: any number. Those without a key are
+    /// not limited. A browser on HTTP/1.1 opens at most six to a host.
+    pub fn per_key(mut self, streams: usize) -> Self {
+        self.settings.per_key = streams;
+        self
+    }
+
+    /// How often streams of one [key](crate::SseLayer::stream_key) may be opened: so many within this time, evenly or at
+    /// once. Default: as often as they like. Each key that came lately takes about 100 bytes.
+    #[cfg(feature = "rate-limit")]
+    pub fn opens_per_key(mut self, opens: std::num::NonZeroU32, within: Duration) -> Self {
+        self.settings.rate = super::rate::Rate::new(opens, within);
+        self
+    }
+
+    /// When those who are refused shall come back: see [`Refusal::later`](crate::Refusal::later). Default 10 s.
+    pub fn come_back_after(mut self, after: Duration) -> Self {
+        self.settings.come_back_after = after;
+        self
+    }
+
+    /// Over how long the clients of a drain come back: each is told to wait for its stream's `retry` (3 s where none is set),
+    /// and between nothing and this time longer. Default 5 s.
+    pub fn spread(mut self, spread: Duration) -> Self {
+        self.settings.spread = spread;
+        self
+    }
+
+    /// When a stream whose client does not read is ended: its permit is free, observers are told, and nothing more is sent.
+    /// Default 30 s, found within a quarter of it later; `None`: never. Needs a tokio runtime, in which one task looks.
+    ///
+    /// hyper holds what such a client has not read, and the connection, until the socket gives up: set `TCP_USER_TIMEOUT`.
+    pub fn stalled_after(mut self, after: impl Into<Option<Duration>>) -> Self {
+        self.settings.stalled_after = after.into();
+        self
+    }
+
+    /// The streams, none of them open. Needs no runtime.
+    #[must_use]
+    pub fn build(self) -> Streams {
+        Streams::with(self.settings)
+    }
+}

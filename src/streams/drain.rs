@@ -1,0 +1,132 @@
+//! How all streams end together: before a deploy, when the process stops.
+
+use std::{future::Future, time::Duration};
+
+use futures_util::future::{Either, select};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::registry::{Registry, Streams};
+
+/// What becomes of a stream when a drain begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnDrain {
+    /// It ends at once, with a `retry:`, and the client comes back to another process. The default: for streams that can
+    /// be resumed, or that anybody can make anew.
+    #[default]
+    Leave,
+    /// It goes on until it ends by itself, or until the drain's deadline: for work that would be lost, such as the answer of
+    /// a language model.
+    Finish,
+}
+
+/// How a drain went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// Streams that came to their end.
+    pub ended: usize,
+    /// Streams that did not: their clients did not read, or did not read the end in time.
+    pub cut: usize,
+}
+
+impl Streams {
+    /// Begins a drain: newcomers are refused with [`Refusal::later`](crate::Refusal::later), streams that
+    /// [leave](OnDrain::Leave) end. It cannot be taken back.
+    pub fn start_drain(&self) {
+        self.0.start_drain();
+        self.0.each(|record| {
+            if !record.finishes() {
+                record.drain();
+            }
+        });
+    }
+
+    /// Whether a drain has begun.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.0.is_draining()
+    }
+
+    /// [Begins](Self::start_drain) a drain, and waits for the last stream that is still read, or for the deadline. Shortly
+    /// before it, those that still go on are ended, with their [last event](crate::StreamSettings::on_failure).
+    ///
+    /// Streams whose clients have not read for a second are not waited for: they would never end.
+    ///
+    /// # Cancel safety
+    ///
+    /// What has begun goes on when the future is dropped. It can be called again.
+    pub async fn drain(&self, deadline: Duration) -> Drained {
+        let before = self.0.len();
+        self.start_drain();
+        let until = Instant::now() + deadline;
+        let cut_at = until - CUT_BEFORE.min(deadline / 2);
+        if !self.0.came_to_rest(cut_at).await {
+            self.0.each(|record| record.cut());
+            self.0.came_to_rest(until).await;
+        }
+        let cut = self.0.len();
+        Drained { ended: before.saturating_sub(cut), cut }
+    }
+}
+
+impl Streams {
+    /// Drains while a server that was told to stop comes to its end: give it the server's future. Neither takes longer than
+    /// the deadline; the server is dropped then. Once the last stream has ended the server has a second for what is still to
+    /// be written, and for other requests, if it is not the deadline before.
+    ///
+    /// `axum::serve` with `with_graceful_shutdown`, hyper-util's `GracefulShutdown::shutdown` and tonic's
+    /// `serve_with_shutdown` have no deadline of their own, and wait for readers that do not read.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`drain`](Self::drain). The server is dropped with the future.
+    pub async fn drain_beside<F: Future>(&self, server: F, deadline: Duration) -> (Drained, Option<F::Output>) {
+        let until = Instant::now() + deadline;
+        let (server, drain) = (std::pin::pin!(server), std::pin::pin!(self.drain(deadline)));
+        match select(server, drain).await {
+            Either::Left((output, drain)) => (drain.await, Some(output)),
+            Either::Right((drained, server)) => {
+                let until = until.min(Instant::now() + LAST_WRITES);
+                (drained, timeout_at(until, server).await.ok())
+            }
+        }
+    }
+}
+
+impl Registry {
+    /// Waits until only streams are left that are not read. `false`: it took too long.
+    async fn came_to_rest(&self, until: Instant) -> bool {
+        loop {
+            let left = self.left.notified();
+            let mut left = std::pin::pin!(left);
+            left.as_mut().enable();
+            let (mut is_read, mut is_left) = (false, false);
+            self.each(|record| {
+                is_left = true;
+                is_read |= record.is_read_within(STALLED_FOR_A_DRAIN);
+            });
+            if !is_read {
+                return true;
+            }
+            let now = Instant::now();
+            if now >= until {
+                return false;
+            }
+            let look_again = sleep_until(until.min(now + LOOK_EVERY));
+            select(left, std::pin::pin!(look_again)).await;
+        }
+    }
+}
+
+/// How long before its deadline a drain ends what still goes on, so that the end can be read.
+const CUT_BEFORE: Duration = Duration::from_secs(1);
+
+/// How long a server has, after the last stream, for what it still has to write.
+const LAST_WRITES: Duration = Duration::from_secs(1);
+
+/// A client that has not read for so long is not waited for.
+const STALLED_FOR_A_DRAIN: Duration = Duration::from_secs(1);
+
+/// How often a drain looks at who still reads.
+const LOOK_EVERY: Duration = Duration::from_millis(100);

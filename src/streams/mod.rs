@@ -1,0 +1,61 @@
+//! The open streams of one or several layers, from outside: how many there are and may be, and how they end together.
+//!
+//! A server that has event streams never comes to rest by itself: they are open for hours. [`Streams`] is the handle that a
+//! shutdown, a logout and a limit need. Give it to [each layer](crate::SseLayer::streams) whose streams it shall hold.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use axum::Router;
+//! use tower_sse::{Event, Events, SseLayer, streams::Streams};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! let streams = Streams::builder().total(10_000).per_key(6).build();
+//! let layer = SseLayer::from_fn(|_| async {
+//!     Events::every(Duration::from_secs(1), || async { Event::new("tick") })
+//! })
+//! .streams(&streams)
+//! // Who it is, for the limit by key: here by a header that a proxy sets.
+//! .stream_key(|head| head.headers().get("x-user")?.to_str().ok().map(Into::into));
+//!
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//! let server = axum::serve(listener, Router::new().layer(layer)).with_graceful_shutdown(stop());
+//! let mut server = std::pin::pin!(server.into_future());
+//! tokio::select! {
+//!     result = &mut server => return result,
+//!     () = stop() => {}
+//! }
+//! // All streams end, cleanly, and their clients come back to the next process; the server has until then at most.
+//! streams.drain_beside(server, Duration::from_secs(20)).await;
+//! # Ok(())
+//! # }
+//! # async fn stop() {}
+//! ```
+//!
+//! # Ends
+//!
+//! | | who ends | how |
+//! |---|---|---|
+//! | [`Streams::drain`] | all | at once, with a `retry:` that is spread; those that [finish](OnDrain::Finish) have time until the deadline |
+//! | [`Streams::end`] | those of a key: a logout | at once |
+//! | the [watchdog](StreamsBuilder::stalled_after) | those whose client does not read | what they hold is freed; the connection itself is the server's to cut |
+//!
+//! # Costs
+//!
+//! A lock when a stream opens and when it ends, and about 100 bytes for each. Without a `Streams` there is none of it.
+
+mod builder;
+mod drain;
+mod permit;
+#[cfg(feature = "rate-limit")]
+mod rate;
+mod registry;
+mod watchdog;
+
+pub use self::{
+    builder::StreamsBuilder,
+    drain::{Drained, OnDrain},
+    permit::NotAdmitted,
+    registry::Streams,
+};
+pub(crate) use self::{permit::Permit, registry::Registry};

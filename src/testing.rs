@@ -1,0 +1,273 @@
+//! A stream without a socket, for tests of one's own service (feature `test-util`).
+//!
+//! [`TestStream`] asks a service for an event stream and reads it as a client does; [`Recorder`] remembers what observers
+//! are told. With tokio's time paused (`start_paused = true`, tokio's feature `test-util`) a heartbeat of 15 seconds takes no
+//! time at all.
+//!
+//! ```
+//! use std::time::Duration;
+//! use axum::{Router, body::Body, routing::get};
+//! use futures_util::stream;
+//! use tower_sse::{Event, Events, Reason, SseLayer, testing::{Recorder, TestStream}};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
+//! let recorder = Recorder::new();
+//! let layer = SseLayer::from_fn(|_| async {
+//!     let events = stream::once(async {
+//!         tokio::time::sleep(Duration::from_secs(20)).await;
+//!         Event::new("hello")
+//!     });
+//!     Events::new(events)
+//! });
+//! let app = Router::new().route("/", get("the page")).layer(layer.observer(recorder.clone()));
+//!
+//! let mut stream = TestStream::get(app, "/", Body::empty()).await.expect("it is an event stream");
+//! assert_eq!(stream.head().headers["cache-control"], "no-cache, no-transform");
+//! // The prelude came with the head; now 20 seconds of nothing, and so a heartbeat within 15.
+//! assert!(stream.heartbeat().await.expect("one comes") <= Duration::from_secs(15));
+//! let message = stream.message().await.expect("it is still open");
+//! assert_eq!(message.data(), "hello");
+//! assert_eq!(stream.rest().await, []);
+//!
+//! assert_eq!(recorder.closed()[0].reason, Reason::Finished);
+//! assert_eq!(recorder.closed()[0].totals.events, 1);
+//! # }
+//! ```
+
+use std::{
+    fmt,
+    future::poll_fn,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_core::Stream;
+use http::{Request, Response, header::ACCEPT, response::Parts};
+use http_body::Body;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use crate::{
+    BoxError, Closed, EventReader, Observer, ReadError, Reason, Refusal, RequestHead, Sent, StreamObserver, accept,
+    decode::{Item, Message},
+    hub::Gap,
+};
+
+/// An event stream that a service answered, read as a client reads it.
+#[derive(Debug)]
+pub struct TestStream<B> {
+    head: Parts,
+    reader: Pin<Box<EventReader<B>>>,
+}
+
+/// What a service answered instead of an event stream.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum NoStream<B, E> {
+    /// Another response.
+    Response(Response<B>),
+    /// An error.
+    Error(E),
+}
+
+impl<B: Body<Error: Into<BoxError>>> TestStream<B> {
+    /// Asks for the event stream at this address, with a body of the kind that the service takes: an empty one.
+    ///
+    /// # Errors
+    ///
+    /// The service answers something else.
+    pub async fn get<S, RB>(service: S, uri: &str, body: RB) -> Result<Self, NoStream<B, S::Error>>
+    where
+        S: Service<Request<RB>, Response = Response<B>>,
+    {
+        let mut request = Request::new(body);
+        *request.uri_mut() = uri.parse().unwrap_or_default();
+        request.headers_mut().insert(ACCEPT, http::HeaderValue::from_static("text/event-stream"));
+        Self::open(service, request).await
+    }
+
+    /// Sends this request.
+    ///
+    /// # Errors
+    ///
+    /// The service answers something else than an event stream.
+    pub async fn open<S, RB>(mut service: S, request: Request<RB>) -> Result<Self, NoStream<B, S::Error>>
+    where
+        S: Service<Request<RB>, Response = Response<B>>,
+    {
+        poll_fn(|cx| service.poll_ready(cx)).await.map_err(NoStream::Error)?;
+        let response = service.call(request).await.map_err(NoStream::Error)?;
+        let kind = response.headers().get(http::header::CONTENT_TYPE);
+        if response.status() != 200 || !kind.is_some_and(|kind| accept::is_event_stream(kind.as_bytes())) {
+            return Err(NoStream::Response(response));
+        }
+        let (head, body) = response.into_parts();
+        Ok(Self { head, reader: Box::pin(EventReader::new(body)) })
+    }
+
+    /// Status and headers.
+    #[must_use]
+    pub fn head(&self) -> &Parts {
+        &self.head
+    }
+
+    /// The id that a client would come back with.
+    #[must_use]
+    pub fn last_event_id(&self) -> &str {
+        self.reader.last_event_id()
+    }
+
+    /// What comes next: an event, a `retry:`, a comment. `None`: the end.
+    ///
+    /// # Errors
+    ///
+    /// The body gives an error, which no event stream of this crate does unless it is told to.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn next(&mut self) -> Result<Option<Item>, ReadError> {
+        poll_fn(|cx| self.reader.as_mut().poll_next(cx)).await.transpose()
+    }
+
+    /// The next event, whatever else comes before it. `None`: the end, or an error.
+    pub async fn message(&mut self) -> Option<Message> {
+        while let Ok(Some(item)) = self.next().await {
+            if let Item::Event(message) = item {
+                return Some(message);
+            }
+        }
+        None
+    }
+
+    /// The next comment after the one that a stream begins with, and how long it took. `None`: an event came before it, or
+    /// the end.
+    pub async fn heartbeat(&mut self) -> Option<Duration> {
+        let begin = Instant::now();
+        while let Ok(Some(item)) = self.next().await {
+            match item {
+                // What is there at once is the prelude.
+                Item::Comment(_) if begin.elapsed() > Duration::ZERO => return Some(begin.elapsed()),
+                Item::Event(_) => return None,
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// All events up to the end.
+    pub async fn rest(&mut self) -> Vec<Message> {
+        let mut rest = Vec::new();
+        while let Some(message) = self.message().await {
+            rest.push(message);
+        }
+        rest
+    }
+}
+
+/// An [`Observer`] that remembers. Clones remember together.
+#[derive(Debug, Clone, Default)]
+pub struct Recorder(Arc<Mutex<Recorded>>);
+
+/// A stream that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClosedStream {
+    /// Its request's path.
+    pub path: String,
+    /// Why it ended.
+    pub reason: Reason,
+    /// What the error said, if there was one.
+    pub error: Option<String>,
+    /// How long it was open.
+    pub duration: Duration,
+    /// What went out.
+    pub totals: Sent,
+    /// How often the client was told that it had missed something.
+    pub gaps: usize,
+}
+
+#[derive(Debug, Default)]
+struct Recorded {
+    opened: usize,
+    refused: usize,
+    closed: Vec<ClosedStream>,
+}
+
+struct Remembers {
+    recorder: Recorder,
+    path: String,
+    gaps: usize,
+}
+
+impl Recorder {
+    /// One that was told nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many streams have opened.
+    #[must_use]
+    pub fn opened(&self) -> usize {
+        self.with(|recorded| recorded.opened)
+    }
+
+    /// How many requests for a stream were refused.
+    #[must_use]
+    pub fn refused(&self) -> usize {
+        self.with(|recorded| recorded.refused)
+    }
+
+    /// The streams that have ended, in the order of their ends.
+    #[must_use]
+    pub fn closed(&self) -> Vec<ClosedStream> {
+        self.with(|recorded| recorded.closed.clone())
+    }
+
+    fn with<T>(&self, call: impl FnOnce(&mut Recorded) -> T) -> T {
+        call(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Observer for Recorder {
+    fn opened(&self, head: &RequestHead<'_>) -> Option<Box<dyn StreamObserver>> {
+        self.with(|recorded| recorded.opened += 1);
+        Some(Box::new(Remembers { recorder: self.clone(), path: head.uri().path().to_owned(), gaps: 0 }))
+    }
+
+    fn refused(&self, _: &RequestHead<'_>, _: &Refusal) {
+        self.with(|recorded| recorded.refused += 1);
+    }
+}
+
+impl StreamObserver for Remembers {
+    fn lagged(&mut self, _: &Gap) {
+        self.gaps += 1;
+    }
+
+    fn closed(&mut self, closed: &Closed<'_>) {
+        let closed = ClosedStream {
+            path: std::mem::take(&mut self.path),
+            reason: closed.reason,
+            error: closed.error.map(ToString::to_string),
+            duration: closed.duration,
+            totals: closed.totals,
+            gaps: self.gaps,
+        };
+        self.recorder.with(|recorded| recorded.closed.push(closed));
+    }
+}
+
+impl<B: fmt::Debug, E: fmt::Debug> fmt::Display for NoStream<B, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Response(response) => write!(f, "the service answered {} and no event stream", response.status()),
+            Self::Error(error) => write!(f, "the service failed: {error:?}"),
+        }
+    }
+}
+
+impl<B: fmt::Debug, E: fmt::Debug> std::error::Error for NoStream<B, E> {}
