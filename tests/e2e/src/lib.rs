@@ -1,4 +1,9 @@
 //! What the end-to-end tests share: servers on loopback, certificates, and processes that end with their test.
 
+pub mod browser;
+pub mod certificate;
+pub mod document;
 pub mod example;
 pub mod process;
+pub mod program;
+pub mod site;

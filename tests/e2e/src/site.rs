@@ -1,0 +1,118 @@
+//! A site on loopback that speaks one protocol: HTTP/1.1 in plain text, or HTTP/2 by TLS.
+
+use std::{error::Error, fmt, io, net::SocketAddr, sync::Arc};
+
+use axum::Router;
+use hyper::server::conn::{http1, http2};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{AbortHandle, JoinSet},
+};
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
+
+use crate::certificate::Certificate;
+
+/// What a site speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "those that the tests use")]
+pub enum Protocol {
+    /// HTTP/1.1 in plain text.
+    Http1,
+    /// HTTP/2 by TLS, which has to be agreed on by ALPN.
+    Http2,
+}
+
+/// A server until it is dropped, with all its connections.
+#[derive(Debug)]
+pub struct Site {
+    protocol: Protocol,
+    address: SocketAddr,
+    accept: AbortHandle,
+}
+
+impl Site {
+    /// Serves on a free port.
+    ///
+    /// # Errors
+    ///
+    /// There is no port, or the certificate is of no use.
+    pub async fn start(
+        protocol: Protocol,
+        certificate: &Certificate,
+        router: Router,
+    ) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let tls = match protocol {
+            Protocol::Http1 => None,
+            Protocol::Http2 => Some(certificate.server(&["h2"])?),
+        };
+        let accept = tokio::spawn(accept(listener, tls, router)).abort_handle();
+        Ok(Self { protocol, address, accept })
+    }
+
+    /// Its address, without a path.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        match self.protocol {
+            Protocol::Http1 => format!("http://{}", self.address),
+            Protocol::Http2 => format!("https://localhost:{}", self.address.port()),
+        }
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.accept.abort();
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http1 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+        })
+    }
+}
+
+/// Connections end with this future.
+async fn accept(listener: TcpListener, tls: Option<Arc<ServerConfig>>, router: Router) {
+    let mut connections = JoinSet::new();
+    // A client that has left again is no reason to stop.
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let (tls, router) = (tls.clone(), router.clone());
+        connections.spawn(async move {
+            let result = match tls {
+                None => plain(stream, router).await,
+                Some(config) => encrypted(stream, config, router).await,
+            };
+            // That a browser goes away in the middle is what some tests want.
+            drop(result);
+        });
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+type Served = Result<(), Box<dyn Error + Send + Sync>>;
+
+async fn plain(stream: TcpStream, router: Router) -> Served {
+    stream.set_nodelay(true)?;
+    let service = TowerToHyperService::new(router);
+    Ok(http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await?)
+}
+
+async fn encrypted(stream: TcpStream, config: Arc<ServerConfig>, router: Router) -> Served {
+    stream.set_nodelay(true)?;
+    let stream = TlsAcceptor::from(config).accept(stream).await?;
+    if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+        return Err(io::Error::other("the client did not agree on HTTP/2").into());
+    }
+    let service = TowerToHyperService::new(router);
+    Ok(http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await?)
+}

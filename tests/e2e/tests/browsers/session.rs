@@ -1,0 +1,70 @@
+//! One browser, over one protocol, shows the page once; every test looks at what came of it.
+
+use std::{collections::HashMap, fmt, sync::LazyLock, time::Duration};
+
+use tokio::time::timeout;
+use tower_sse_e2e::{
+    browser::{Browser, Kind},
+    certificate::Certificate,
+    site::{Protocol, Site},
+};
+
+use crate::{
+    site::{self, BROKEN, Report, Seen},
+    visits::Visits,
+};
+
+/// What came of a page.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) browser: Kind,
+    pub(crate) protocol: Protocol,
+    pub(crate) visits: Visits,
+    reports: HashMap<String, Report>,
+}
+
+/// The four of them. Each runs once, when it is first asked for.
+pub(crate) fn sessions() -> impl Iterator<Item = &'static Session> {
+    static SESSIONS: [LazyLock<Session>; 4] = [
+        LazyLock::new(|| Session::run(Kind::Chromium, Protocol::Http1)),
+        LazyLock::new(|| Session::run(Kind::Chromium, Protocol::Http2)),
+        LazyLock::new(|| Session::run(Kind::Firefox, Protocol::Http1)),
+        LazyLock::new(|| Session::run(Kind::Firefox, Protocol::Http2)),
+    ];
+    SESSIONS.iter().map(|session| &**session)
+}
+
+impl Session {
+    /// What this scenario noted.
+    pub(crate) fn report(&self, scenario: &str) -> &Report {
+        self.reports.get(scenario).unwrap_or_else(|| panic!("{self}: no report of {scenario}"))
+    }
+
+    // One thread: what the browser does first is seen first.
+    #[tokio::main(flavor = "current_thread")]
+    async fn run(browser: Kind, protocol: Protocol) -> Self {
+        let certificate = Certificate::new().expect("a certificate");
+        let seen = Seen::default();
+        let site = Site::start(protocol, &certificate, site::router(seen.clone())).await.expect("a server");
+        let url = site.origin() + "/";
+        let running = Browser::open(browser, &url, &certificate).expect("a browser");
+        let done = timeout(LIMIT, seen.done.notified()).await;
+        let session = Self { browser, protocol, reports: seen.reports(), visits: seen.visits.clone() };
+        // While the browser is there, for it tells what it said when it goes in a panic.
+        if let Some(reason) = session.reports.get(BROKEN) {
+            panic!("{session}: the page's script failed: {reason:?}");
+        }
+        assert!(done.is_ok(), "{session}: the page came to no end; {:?}, {:?}", session.reports, session.visits);
+        drop(running);
+        session
+    }
+}
+
+impl fmt::Display for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} over {}", self.browser, self.protocol)
+    }
+}
+
+/// A page takes some ten seconds. Far more on a machine that does much else.
+const LIMIT: Duration = Duration::from_secs(90);
