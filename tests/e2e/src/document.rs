@@ -30,17 +30,24 @@ impl Document {
     /// There is none, or more than one.
     #[must_use]
     pub fn block(&self, language: &str, holds: &str) -> String {
-        let blocks: Vec<_> = self.blocks(language).filter(|block| block.contains(holds)).collect();
-        let [block] = &blocks[..] else {
+        let mut blocks = self.blocks(language);
+        blocks.retain(|block| block.contains(holds));
+        let [block] = &mut blocks[..] else {
             panic!("docs/{} has {} blocks of {language} with `{holds}`, not one", self.name, blocks.len())
         };
-        (*block).to_owned()
+        std::mem::take(block)
     }
 
-    fn blocks(&self, language: &str) -> impl Iterator<Item = &str> {
-        let fence = format!("```{language}\n");
-        let rest: Vec<_> = self.text.split(&fence).skip(1).collect();
-        rest.into_iter().filter_map(|after| after.split_once("\n```").map(|(block, _)| block))
+    /// Blocks may stand in a list, and are given back without what leads them there.
+    fn blocks(&self, language: &str) -> Vec<String> {
+        let (mut blocks, fence) = (Vec::new(), format!("```{language}"));
+        let mut lines = self.text.lines();
+        while let Some(line) = lines.next() {
+            let Some(indent) = line.strip_suffix(&fence).filter(|indent| indent.trim().is_empty()) else { continue };
+            let block = lines.by_ref().take_while(|line| line.trim() != "```");
+            blocks.push(block.map(|line| line.strip_prefix(indent).unwrap_or(line).to_owned() + "\n").collect());
+        }
+        blocks
     }
 }
 

@@ -1,0 +1,180 @@
+//! nginx and haproxy, each with a configuration of its own, on free ports, until it is dropped.
+
+use std::{error::Error, fmt, fs, io, net::TcpListener, path::Path, time::Duration};
+
+use tempfile::TempDir;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep},
+};
+use tower_sse_e2e::{
+    certificate::Certificate,
+    document::{Document, with},
+    program::Program,
+};
+
+use crate::origin::Origin;
+
+/// A proxy that runs.
+pub(crate) struct Front {
+    // Before its directory, since it is dropped first.
+    _program: Program,
+    place: Place,
+}
+
+/// Where a proxy listens, and what it needs.
+struct Place {
+    directory: TempDir,
+    plain: String,
+    tls: String,
+}
+
+/// How a client asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    Http1,
+    Http1Tls,
+    Http2Tls,
+}
+
+/// The configuration in `docs/proxies.md` that holds this line.
+pub(crate) fn documented(language: &str, line: &str) -> String {
+    Document::read("proxies.md").block(language, line)
+}
+
+/// The same configuration with 3 s in the place of its timeouts.
+pub(crate) fn sooner(config: &str) -> String {
+    with(config, "60s", "3s")
+}
+
+impl Front {
+    /// nginx with lines for a `server` out of the document, which clients ask in plain text.
+    pub(crate) async fn nginx(lines: &str, origin: &Origin) -> Self {
+        let lines = origin.stands_in(lines);
+        Self::start("nginx", |place| place.nginx(&format!("server {{ listen {};\n{lines}}}", place.plain))).await
+    }
+
+    /// nginx with a whole `server` out of the document.
+    pub(crate) async fn nginx_server(server: &str, origin: &Origin) -> Self {
+        let server = origin.stands_in(server);
+        Self::start("nginx", |place| {
+            let server = with(&server, "listen 80", &format!("listen {}", place.plain));
+            let server = with(&server, "listen 443", &format!("listen {}", place.tls));
+            let server = with(&server, "/etc/ssl/example.pem", &place.file(CERTIFICATE));
+            place.nginx(&with(&server, "/etc/ssl/example.key", &place.file(CERTIFICATE)))
+        })
+        .await
+    }
+
+    /// haproxy with a whole configuration out of the document.
+    pub(crate) async fn haproxy(config: &str, origin: &Origin) -> Self {
+        let config = origin.stands_in(config);
+        Self::start("haproxy", |place| {
+            let config = with(&config, "bind :80", &format!("bind {}", place.plain));
+            let config = with(&config, "bind :443", &format!("bind {}", place.tls));
+            with(&config, "/etc/haproxy/example.pem", &place.file(CERTIFICATE))
+        })
+        .await
+    }
+
+    async fn start(name: &str, config: impl Fn(&Place) -> String) -> Self {
+        // Somebody else may take a port before the program does.
+        for _ in 0..5 {
+            let place = Place::find().expect("a directory and two ports");
+            let file = place.file("config");
+            fs::write(&file, config(&place)).expect("a file");
+            let arguments = match name {
+                "nginx" => vec!["-p".to_owned(), place.file(""), "-c".to_owned(), file],
+                _ => vec!["-db".to_owned(), "-f".to_owned(), file],
+            };
+            let mut program = Program::start(name, arguments, &[]).expect("a shell");
+            if is_up(&mut program, &place.plain).await {
+                return Self { _program: program, place };
+            }
+            eprintln!("{name} does not listen: {}", program.said());
+        }
+        panic!("{name} does not start")
+    }
+
+    /// The address of a path.
+    pub(crate) fn url(&self, by: By, path: &str) -> String {
+        match by {
+            By::Http1 => format!("http://{}{path}", self.place.plain),
+            By::Http1Tls | By::Http2Tls => format!("https://{}{path}", self.place.tls),
+        }
+    }
+
+    /// The certificate of whom a client has to trust.
+    pub(crate) fn authority(&self) -> String {
+        self.place.file(AUTHORITY)
+    }
+
+    /// A file of the test's own, gone with this.
+    pub(crate) fn file(&self, name: &str) -> String {
+        self.place.file(name)
+    }
+}
+
+impl Place {
+    fn find() -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let place = Self { directory: tempfile::tempdir()?, plain: free_address()?, tls: free_address()? };
+        let certificate = Certificate::new()?;
+        certificate.write(Path::new(&place.file(CERTIFICATE)))?;
+        certificate.write_authority(Path::new(&place.file(AUTHORITY)))?;
+        Ok(place)
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.directory.path().join(name).to_string_lossy().into_owned()
+    }
+
+    /// All that stands around a `server` in nginx. One process: no other user whom the directory would have to let in.
+    fn nginx(&self, server: &str) -> String {
+        let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|name| format!("{name}_temp_path {};\n", self.file(name)))
+            .concat();
+        format!(
+            "daemon off;\nmaster_process off;\npid {};\nerror_log stderr;\nevents {{}}\n\
+             http {{\naccess_log off;\n{paths}{server}\n}}\n",
+            self.file("pid")
+        )
+    }
+}
+
+impl By {
+    pub(crate) fn option(self) -> &'static str {
+        match self {
+            Self::Http1 | Self::Http1Tls => "--http1.1",
+            Self::Http2Tls => "--http2",
+        }
+    }
+}
+
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http1 => "HTTP/1.1",
+            Self::Http1Tls => "HTTP/1.1 by TLS",
+            Self::Http2Tls => "HTTP/2 by TLS",
+        })
+    }
+}
+
+fn free_address() -> io::Result<String> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.to_string())
+}
+
+/// Asks until it listens, or has ended.
+async fn is_up(program: &mut Program, address: &str) -> bool {
+    let until = Instant::now() + Duration::from_secs(30);
+    while program.is_running() && Instant::now() < until {
+        if TcpStream::connect(address).await.is_ok() {
+            return true;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    false
+}
+
+const CERTIFICATE: &str = "server.pem";
+const AUTHORITY: &str = "authority.pem";

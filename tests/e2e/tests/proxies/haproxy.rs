@@ -1,0 +1,84 @@
+//! haproxy.
+
+use std::fs;
+
+use tower_sse::Heartbeat;
+use tower_sse_e2e::document::with;
+
+use crate::{
+    front::{By, Front, documented, sooner},
+    link::{Link, PROMPT, Silence, assert_prompt},
+    origin::Origin,
+};
+
+#[tokio::test]
+#[ignore = "needs haproxy and curl; run by ./tests/run"]
+async fn events_come_one_by_one_by_haproxy_to_every_kind_of_client() {
+    let mut origin = Origin::start(Heartbeat::default()).await;
+    let front = Front::haproxy(&config(), &origin).await;
+    for by in [By::Http1, By::Http1Tls, By::Http2Tls] {
+        let mut link = Link::open(&mut origin, &front, by, "/events", &[]).await;
+        assert_prompt(&format!("haproxy, {by}"), &link.one_by_one().await);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs haproxy and curl; run by ./tests/run"]
+async fn without_no_delay_haproxy_holds_each_event_back_where_there_is_no_tls() {
+    let mut origin = Origin::start(Heartbeat::default()).await;
+    let front = Front::haproxy(&with(&config(), "    option http-no-delay\n", ""), &origin).await;
+    for by in [By::Http1, By::Http1Tls, By::Http2Tls] {
+        let mut link = Link::open(&mut origin, &front, by, "/events", &[]).await;
+        let delays = link.one_by_one().await;
+        println!("haproxy without http-no-delay, {by}: {delays}");
+        assert_eq!(delays.median() >= PROMPT, by == By::Http1, "{by}: {delays}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs haproxy and curl; run by ./tests/run"]
+async fn haproxy_that_compresses_leaves_events_alone_and_holds_others_back() {
+    let mut origin = Origin::start(Heartbeat::default()).await;
+    let lines = documented("haproxy", "compression algo");
+    let front = Front::haproxy(&(config() + &lines), &origin).await;
+    let head = front.file("head");
+    let options = ["--compressed", "--dump-header", &head];
+    let is_compressed = || fs::read_to_string(&head).expect("a head").contains("content-encoding: gzip");
+
+    let mut link = Link::open(&mut origin, &front, By::Http2Tls, "/events", &options).await;
+    assert_prompt("haproxy with compression, HTTP/2 by TLS", &link.one_by_one().await);
+    assert!(!is_compressed());
+
+    let link = Link::open(&mut origin, &front, By::Http2Tls, "/plain", &options).await;
+    let delays = link.at_a_pace().await;
+    println!("haproxy with compression, HTTP/2 by TLS, without no-transform: {delays}");
+    assert!(delays.first_waits_for_the_second(), "{delays}");
+    assert!(is_compressed());
+}
+
+#[tokio::test]
+#[ignore = "needs haproxy and curl; run by ./tests/run"]
+async fn heartbeats_keep_a_stream_open_that_haproxy_would_end() {
+    let config = sooner(&config());
+    for silence in [Silence::Heartbeats, Silence::Nothing] {
+        let mut origin = Origin::start(silence.heartbeat()).await;
+        let front = Front::haproxy(&config, &origin).await;
+        let link = Link::open(&mut origin, &front, By::Http2Tls, "/events", &[]).await;
+        assert_eq!(link.outlives_the_proxy().await, silence == Silence::Heartbeats, "{silence:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs haproxy and curl; run by ./tests/run"]
+async fn that_a_client_left_reaches_a_silent_origin_by_haproxy() {
+    let mut origin = Origin::start(Heartbeat::off()).await;
+    let front = Front::haproxy(&config(), &origin).await;
+    for by in [By::Http1, By::Http1Tls, By::Http2Tls] {
+        let link = Link::open(&mut origin, &front, by, "/events", &[]).await;
+        println!("haproxy, {by}: the origin knows {:?} after a client left", link.leave().await);
+    }
+}
+
+fn config() -> String {
+    documented("haproxy", "option http-no-delay")
+}

@@ -1,0 +1,164 @@
+//! A stream from the origin through a proxy to curl, and how long its events are on the way.
+
+use std::{
+    fmt,
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use tokio::time::{interval, timeout};
+use tower_sse::{Heartbeat, decode::Item};
+
+use crate::{
+    client::Client,
+    front::{By, Front},
+    origin::{Opened, Origin},
+};
+
+/// Both ends of a stream.
+pub(crate) struct Link {
+    pub(crate) opened: Opened,
+    pub(crate) client: Client,
+}
+
+/// How long events were on the way.
+pub(crate) struct Delays(Vec<Duration>);
+
+impl Link {
+    /// Asks the proxy for a path, with these further options of curl.
+    pub(crate) async fn open(origin: &mut Origin, front: &Front, by: By, path: &str, further: &[&str]) -> Self {
+        let authority = front.authority();
+        let options = [&[by.option(), "--cacert", &authority], further].concat();
+        let client = Client::open(&options, &front.url(by, path)).expect("curl");
+        Self { opened: within(origin.opened()).await, client }
+    }
+
+    /// Sends each event only when the one before it has arrived: that this comes to an end shows that none is held back
+    /// for another.
+    pub(crate) async fn one_by_one(&mut self) -> Delays {
+        let mut delays = Vec::new();
+        for number in 0..EVENTS {
+            let sent = Instant::now();
+            self.send(number).await;
+            assert_eq!(within(self.client.event()).await, Some(number.to_string()), "the event that was sent");
+            delays.push(sent.elapsed());
+        }
+        Delays(delays)
+    }
+
+    /// Sends events at a pace, whatever arrives, then the end.
+    pub(crate) async fn at_a_pace(mut self) -> Delays {
+        let Opened { feed, .. } = self.opened;
+        let sending = tokio::spawn(async move {
+            let (mut pace, mut sent) = (interval(PACE), Vec::new());
+            for number in 0..EVENTS {
+                pace.tick().await;
+                sent.push(Instant::now());
+                feed.send(number.to_string()).await.expect("a reader");
+            }
+            pace.tick().await;
+            sent
+        });
+        let mut arrived = Vec::new();
+        while within(self.client.event()).await.is_some() {
+            arrived.push(Instant::now());
+        }
+        let sent = within(sending).await.expect("no panic");
+        assert_eq!(arrived.len(), sent.len(), "all arrive in the end");
+        Delays(arrived.into_iter().zip(sent).map(|(arrived, sent)| arrived - sent).collect())
+    }
+
+    /// Whether the stream is still there after more heartbeats than fit into the time that the proxy waits.
+    pub(crate) async fn outlives_the_proxy(mut self) -> bool {
+        let mut beats = 0;
+        while beats < BEATS {
+            match within(self.client.next()).await {
+                Some(Item::Comment(_)) => beats += 1,
+                Some(_) => {}
+                None => return false,
+            }
+        }
+        self.send(0).await;
+        within(self.client.event()).await.is_some()
+    }
+
+    /// The client breaks the connection: how long until the origin knows.
+    pub(crate) async fn leave(mut self) -> Duration {
+        // It is there.
+        self.send(0).await;
+        assert!(within(self.client.event()).await.is_some(), "an event arrives");
+        let left = Instant::now();
+        self.client.leave().await;
+        within(self.opened.feed.closed()).await;
+        left.elapsed()
+    }
+
+    async fn send(&self, number: usize) {
+        self.opened.feed.send(number.to_string()).await.expect("a reader");
+    }
+}
+
+/// What an origin sends that has nothing to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Silence {
+    Heartbeats,
+    Nothing,
+}
+
+impl Silence {
+    pub(crate) fn heartbeat(self) -> Heartbeat {
+        match self {
+            Self::Heartbeats => Heartbeat::every(BEAT),
+            Self::Nothing => Heartbeat::off(),
+        }
+    }
+}
+
+impl Delays {
+    pub(crate) fn median(&self) -> Duration {
+        let mut sorted = self.0.clone();
+        sorted.sort();
+        sorted[sorted.len() / 2]
+    }
+
+    /// Whether the first event arrived only when the last had been sent.
+    pub(crate) fn first_waits_for_the_end(&self) -> bool {
+        self.0[0] >= PACE * u32::try_from(EVENTS - 1).expect("a small number")
+    }
+
+    /// Whether the first event arrived only when the second had been sent.
+    pub(crate) fn first_waits_for_the_second(&self) -> bool {
+        self.0[0] >= PACE
+    }
+
+    fn longest(&self) -> Duration {
+        self.0.iter().copied().max().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Delays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
+        write!(f, "median {:.1} ms, longest {:.1} ms", ms(self.median()), ms(self.longest()))
+    }
+}
+
+/// Prints them, and asserts what the document promises.
+pub(crate) fn assert_prompt(through: &str, delays: &Delays) {
+    println!("{through}: {delays}");
+    assert!(delays.median() < PROMPT, "{through}: {delays}");
+}
+
+/// What comes within a time that is long on any machine.
+pub(crate) async fn within<F: Future>(future: F) -> F::Output {
+    timeout(Duration::from_secs(30), future).await.expect("it comes within 30 s")
+}
+
+const EVENTS: usize = 21;
+const PACE: Duration = Duration::from_millis(50);
+pub(crate) const PROMPT: Duration = Duration::from_millis(50);
+
+/// How long an origin that has nothing to say waits to say so.
+const BEAT: Duration = Duration::from_millis(200);
+/// How often it does until more time is over than [`sooner`](crate::front::sooner) lets a proxy wait.
+const BEATS: usize = 25;
