@@ -1,4 +1,5 @@
-//! Programs from outside that end with their test: when it passes, when it panics, and when it is killed.
+//! Programs that start others, as browsers and proxies do: all of them end with their test, when it passes, when it panics,
+//! and when it is killed.
 
 use std::{
     ffi::{OsStr, OsString},
