@@ -9,7 +9,7 @@
 //!     let mut price = last.and_then(|last| last.to_str()?.parse().ok()).unwrap_or(100);
 //!     Events::every(Duration::from_secs(1), move || {
 //!         price += step;
-//!         async move { Event::json(&price).map(|event| event.with_id(u64::from(price))) }
+//!         async move { Event::new(price.to_string()).with_id(u64::from(price)) }
 //!     })
 //! }
 //!

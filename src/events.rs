@@ -107,7 +107,7 @@ where
     /// # use std::time::Duration;
     /// # use tower_sse::{Event, Events};
     /// # async fn temperature() -> f32 { 20.5 }
-    /// let events = Events::every(Duration::from_secs(1), || async { Event::json(&temperature().await) });
+    /// let events = Events::every(Duration::from_secs(1), || async { Event::new(temperature().await.to_string()) });
     /// ```
     ///
     /// A source that takes longer than the period is asked again at the next full period. One whose client does not read

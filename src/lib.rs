@@ -7,7 +7,8 @@
 //!
 //! # Five minutes, in axum
 //!
-//! ```no_run
+#![cfg_attr(feature = "json", doc = "```no_run")]
+#![cfg_attr(not(feature = "json"), doc = "```ignore")]
 //! use std::time::Duration;
 //! use axum::{Router, response::Html, routing::get};
 //! use serde::Serialize;
@@ -160,6 +161,6 @@ pub mod docs {
     pub mod topics {}
 }
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "json"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
