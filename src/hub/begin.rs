@@ -29,6 +29,8 @@ pub(crate) struct Begin {
     pub(crate) cursor: u64,
     /// The client has everything up to the cursor.
     pub(crate) has_position: bool,
+    /// Where the hub is, for a client that has no position.
+    pub(crate) came_at: u64,
     pub(crate) notice: Option<Notice>,
     /// Up to here only the present is given.
     pub(crate) present_through: u64,
@@ -42,11 +44,11 @@ impl Begin {
         match from {
             // A position of this run, and not one that is still to come.
             Some(Position { epoch, sequence }) if epoch == head.epoch && sequence <= head.sequence => {
-                Self { cursor: sequence, has_position: true, notice: None, present_through: 0 }
+                Self { cursor: sequence, has_position: true, came_at: 0, notice: None, present_through: 0 }
             }
             _ => {
                 let notice = Some(Notice::Gap { from, through: 0 });
-                Self { cursor: 0, has_position: false, notice, present_through: 0 }
+                Self { cursor: 0, has_position: false, came_at: head.sequence, notice, present_through: 0 }
             }
         }
     }
@@ -57,6 +59,7 @@ impl Begin {
             Start::Beginning => (0, 0),
             Start::Latest => (0, head.sequence),
         };
-        Self { cursor, has_position: start == Start::Now, notice: Some(Notice::Greeting), present_through }
+        let (has_position, came_at) = (start == Start::Now, head.sequence);
+        Self { cursor, has_position, came_at, notice: Some(Notice::Greeting), present_through }
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Wish {
     pub(crate) after: u64,
     /// Up to this.
     pub(crate) through: u64,
+    /// Where the hub was when the reader came as a new one. 0: it is not new.
+    pub(crate) came_at: u64,
     /// Which of the reader's topics it is.
     pub(crate) seat: u32,
 }

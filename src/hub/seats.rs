@@ -11,7 +11,7 @@ use std::{
 use super::{
     core::Core,
     joined::Slice,
-    pick::Wish,
+    pick::{Take, Wish},
     picked::{Budget, Picked},
     pump::TopicLane,
     topic_state::TopicShared,
@@ -59,10 +59,10 @@ pub(crate) enum Waits {
 }
 
 impl Seats {
-    /// A client that has a position may have missed something since.
-    pub(crate) fn new(topics: Vec<Arc<TopicShared>>, has_position: bool) -> Self {
+    /// A client that has a position may have missed something since. To another, nothing that it would take is missing.
+    pub(crate) fn new(topics: Vec<Arc<TopicShared>>, has_position: bool, take: Take) -> Self {
         let seats = topics.into_iter().map(|topic| {
-            let known = if has_position { 0 } else { topic.lock().log.evicted_through() };
+            let known = if has_position { 0 } else { topic.lock().evicted_through(take, u64::MAX) };
             Seat { topic, known, ticket: Ticket::default(), reader: 0 }
         });
         Self(seats.collect())
@@ -123,7 +123,7 @@ impl Seats {
             let mut state = seat.topic.lock();
             state.expire(now);
             let producers = state.readers.advance(seat.reader as usize, wish.after);
-            let evicted = state.evicted_through(wish.take);
+            let evicted = state.evicted_through(wish.take, wish.came_at);
             if evicted > wish.after.max(seat.known) {
                 look.missed = look.missed.max(Some(evicted));
                 seat.known = evicted;

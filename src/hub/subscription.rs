@@ -35,6 +35,8 @@ pub struct Subscription {
     seats: Seats,
     /// Everything up to here was given, or is told to be missing.
     cursor: u64,
+    /// Where the hub was when it came as a new client. 0: it is not new.
+    came_at: u64,
     lag: Lag,
     phase: Phase,
     lane: Option<Arc<TopicLane>>,
@@ -84,8 +86,9 @@ impl Subscription {
         Ok(Self {
             core: Arc::clone(core),
             // Who has nothing, or is told so in any case, has missed nothing else.
-            seats: Seats::new(topics, begin.has_position),
+            seats: Seats::new(topics, begin.has_position, lag.take()),
             cursor: begin.cursor,
+            came_at: begin.came_at,
             lag,
             phase: Phase::New { notice: begin.notice, present_through: begin.present_through },
             lane: None,
@@ -156,7 +159,8 @@ impl Subscription {
         if take == Take::Present {
             through = through.min(self.present_through());
         }
-        let mut look = self.seats.look(&self.core, Wish { take, after: self.cursor, through, seat: 0 }, budget);
+        let wish = Wish { take, after: self.cursor, through, came_at: self.came_at, seat: 0 };
+        let mut look = self.seats.look(&self.core, wish, budget);
         if let Some(through) = look.missed {
             if self.is_too_slow() {
                 return Some(self.end(Reason::Lagged));
@@ -207,8 +211,7 @@ impl Subscription {
     fn take(&self) -> Take {
         match self.lag {
             _ if self.present_through() > self.cursor => Take::Present,
-            Lag::Latest => Take::Newest,
-            Lag::Disconnect | Lag::Skip => Take::All,
+            lag => lag.take(),
         }
     }
 
@@ -241,6 +244,15 @@ impl Subscription {
     pub(crate) fn leave(&mut self) {
         let runs = matches!(self.phase, Phase::Runs { .. });
         self.seats.leave(&self.core, runs, self.member.as_ref());
+    }
+}
+
+impl Lag {
+    fn take(self) -> Take {
+        match self {
+            Self::Latest => Take::Newest,
+            Self::Disconnect | Self::Skip => Take::All,
+        }
     }
 }
 

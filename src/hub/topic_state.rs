@@ -173,7 +173,7 @@ impl TopicState {
         let after = self.joined.through();
         let mut events = Vec::new();
         if self.log.last() > after {
-            let wish = Wish { take: Take::All, after, through: u64::MAX, seat: 0 };
+            let wish = Wish { take: Take::All, after, through: u64::MAX, came_at: 0, seat: 0 };
             self.pick(wish, Budget::FRAME, prefix, &mut events);
         }
         (after, events)
@@ -185,10 +185,14 @@ impl TopicState {
     }
 
     /// What a reader who takes so may have missed, if it had come less far.
-    pub(crate) fn evicted_through(&self, take: Take) -> u64 {
+    /// Keys whose newest event was older than the reader, if it is new, are the past to it: those it has not missed.
+    pub(crate) fn evicted_through(&self, take: Take, came_at: u64) -> u64 {
         match take {
             Take::All => self.log.evicted_through(),
-            Take::Newest => self.log.unkeyed_evicted_through().max(self.latest.evicted_through()),
+            Take::Newest => {
+                let keys = Some(self.latest.evicted_through()).filter(|&keys| keys > came_at);
+                self.log.unkeyed_evicted_through().max(keys.unwrap_or(0))
+            }
             Take::Present => 0,
         }
     }

@@ -71,6 +71,22 @@ fn who_missed_something_is_told_once_and_goes_on() {
     assert_eq!(read(&mut back), ["gap 1..3@3", "4", "5"]);
 }
 
+/// It was told a gap by its keys: the newest of a key had gone before it came.
+#[test]
+fn a_new_client_has_missed_nothing_whatever_it_reads() {
+    for lag in [Lag::Skip, Lag::Latest] {
+        let hub = Hub::new();
+        let topic = hub.topic_with("a", Bounds::new().events(2).keys(1)).unwrap();
+        for key in ["x", "y", "z"] {
+            topic.publish_keyed(key, Event::new(key)).now().unwrap();
+        }
+        let mut new = hub.subscribe(Subscribe::to("a").start(Start::Beginning).lag(lag)).unwrap();
+        let all = read(&mut new);
+        assert_eq!(all[0], "+");
+        assert_eq!(all.last().unwrap(), "z");
+    }
+}
+
 /// A reader that had `1` and `2` when the log of two went on to `5`.
 fn overtaken(lag: Lag) -> (Topic, Subscription) {
     let hub = Hub::new();
