@@ -24,7 +24,7 @@ pub(crate) struct Seats(Box<[Seat]>);
 /// What it has in a topic.
 struct Seat {
     topic: Arc<TopicShared>,
-    /// Up to here the client knows that it has missed this topic's events, if it has.
+    /// Up to here the client knows that it has missed events.
     known: u64,
     ticket: Ticket,
     reader: u32,
@@ -126,13 +126,15 @@ impl Seats {
             let evicted = state.evicted_through(wish.take, wish.came_at);
             if evicted > wish.after.max(seat.known) {
                 look.missed = look.missed.max(Some(evicted));
-                seat.known = evicted;
             }
             let told = state.pick(Wish { seat: number, ..wish }, budget, core.prefix(), &mut look.events);
             drop(state);
             producers.into_iter().for_each(Waker::wake);
             look.told = [look.told, told].into_iter().flatten().min();
         }
+        // One gap is told for all topics: what else goes missing within it is known.
+        let missed = look.missed.unwrap_or(0);
+        self.0.iter_mut().for_each(|seat| seat.known = seat.known.max(missed));
         look
     }
 

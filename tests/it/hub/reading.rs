@@ -87,6 +87,22 @@ fn a_new_client_has_missed_nothing_whatever_it_reads() {
     }
 }
 
+/// It was told another gap within the first, which had been told for another topic.
+#[test]
+fn what_goes_missing_within_a_gap_that_was_told_is_not_told_again() {
+    let hub = Hub::builder().bounds(Bounds::new().events(1)).build();
+    let (a, b) = (hub.topic("a").unwrap(), hub.topic("b").unwrap());
+    let mut slow = hub.subscribe(Subscribe::to("a").and("b").lag(Lag::Skip)).unwrap();
+    assert_eq!(read(&mut slow), ["+"]);
+    publish(&a, "1");
+    publish(&b, "2");
+    publish(&b, "3");
+    let Some(Some(Update::Gap(gap))) = slow.next().now_or_never() else { panic!("2 is gone") };
+    assert_eq!((short(&gap.to), short(&gap.at)), ("2".into(), "0".into()));
+    publish(&a, "4");
+    assert_eq!(read(&mut slow), ["3", "4"]);
+}
+
 /// A reader that had `1` and `2` when the log of two went on to `5`.
 fn overtaken(lag: Lag) -> (Topic, Subscription) {
     let hub = Hub::new();
