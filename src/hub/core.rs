@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::{
     bounds::Bounds,
     builder::Settings,
+    era::Era,
     error::{PublishError, TopicError},
     log::Entry,
     ordered::Ordered,
@@ -32,9 +33,8 @@ use crate::jitter;
 pub(crate) struct Core {
     pub(crate) settings: Settings,
     pub(crate) lanes: Lanes,
-    epoch: u64,
-    /// What stands before the sequence on an id line.
-    prefix: Box<[u8]>,
+    era: Mutex<Arc<Era>>,
+    era_number: AtomicU64,
     began: Instant,
     /// Everything up to here is in the logs.
     watermark: AtomicU64,
@@ -57,28 +57,27 @@ struct ToTell {
 
 impl Core {
     pub(crate) fn new(settings: Settings) -> Self {
-        let epoch = jitter::random();
-        let first = Position { epoch, sequence: 0 }.to_string();
-        let prefix = format!("id: {}", first.trim_end_matches('0')).into_bytes().into();
         let kept = Arc::default();
         Self {
             ordered: Mutex::new(Ordered::new(&settings, &kept)),
             settings,
             lanes: Lanes::new(),
-            epoch,
-            prefix,
+            era: Mutex::new(Arc::new(Era::new(0, jitter::random()))),
+            era_number: AtomicU64::new(0),
             began: Instant::now(),
             watermark: AtomicU64::new(0),
             kept,
         }
     }
 
-    pub(crate) fn prefix(&self) -> &[u8] {
-        &self.prefix
+    /// The history that events are of now.
+    pub(crate) fn era(&self) -> Arc<Era> {
+        Arc::clone(&lock(&self.era))
     }
 
-    pub(crate) fn position(&self, sequence: u64) -> Position {
-        Position { epoch: self.epoch, sequence }
+    /// Whether this history has not ended. Asked under a topic's lock, the topic is of it.
+    pub(crate) fn is_now(&self, era: &Era) -> bool {
+        self.era_number.load(Ordering::Acquire) == era.number
     }
 
     /// Everything up to here is in the logs.
@@ -113,16 +112,17 @@ impl Core {
     }
 
     /// These topics, and the position at which they were looked up: what is published from here on is above it.
-    pub(crate) fn subscribe(&self, names: &[Arc<str>]) -> Result<(Vec<Arc<TopicShared>>, u64), TopicError> {
+    pub(crate) fn subscribe(&self, names: &[Arc<str>]) -> Result<(Vec<Arc<TopicShared>>, Arc<Era>, u64), TopicError> {
         let now = self.now();
         let mut ordered = lock(&self.ordered);
         ordered.sweep(now);
         let topics = names.iter().map(|name| ordered.find(name, now)).collect::<Result<_, _>>()?;
-        Ok((topics, ordered.last))
+        // Both change under the same lock.
+        Ok((topics, self.era(), ordered.last))
     }
 
     /// The one way in: these events come, in this order, with nothing between them, and then the topic ends or goes on. The
-    /// largest counts for `size` bytes. Gives the sequence of the last.
+    /// largest counts for `size` bytes. Gives the position of the last.
     ///
     /// A topic that is closed is looked up again, or, if it is to be closed, left alone.
     pub(crate) fn append(
@@ -131,13 +131,13 @@ impl Core {
         size: usize,
         events: impl Iterator<Item = (Option<Arc<str>>, Bytes)>,
         then: Then,
-    ) -> Result<u64, PublishError> {
+    ) -> Result<Position, PublishError> {
         let now = self.now();
         let mut ordered = lock(&self.ordered);
         let found;
         let topic = match (topic.is_closed(), then) {
             (false, _) => topic,
-            (true, Then::Close) => return Ok(ordered.last),
+            (true, Then::Close) => return Ok(self.era().position(ordered.last)),
             (true, Then::GoOn) => {
                 found = ordered.find(topic.name(), now)?;
                 &found
@@ -148,7 +148,7 @@ impl Core {
         ordered.sweep(now);
         // Dropped only after the lock.
         let _closed = (then == Then::Close).then(|| ordered.close(topic));
-        let last = ordered.last;
+        let last = self.era().position(ordered.last);
         drop(ordered);
         self.tell(topic, to_tell);
         Ok(last)

@@ -33,6 +33,7 @@
 mod begin;
 mod bounds;
 mod directory;
+mod era;
 mod joined;
 mod latest;
 mod log;

@@ -82,7 +82,7 @@ impl Pump {
     async fn run(self) {
         while let Some(topic) = poll_fn(|cx| self.lane.poll_next(cx)).await {
             let Some(core) = self.core.upgrade() else { return };
-            topic.join(&self.lane, core.prefix());
+            topic.join(&self.lane, core.era().prefix());
             drop(core);
             let mut wakers = Taken::from(&topic, &self.lane);
             drop(topic);

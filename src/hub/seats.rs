@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     core::Core,
+    era::Era,
     joined::Slice,
     pick::{Take, Wish},
     picked::{Budget, Picked},
@@ -116,7 +117,7 @@ impl Seats {
     }
 
     /// What each topic has of what is wished for.
-    pub(crate) fn look(&mut self, core: &Core, wish: Wish, budget: Budget) -> Look {
+    pub(crate) fn look(&mut self, core: &Core, era: &Era, wish: Wish, budget: Budget) -> Look {
         let now = core.now();
         let mut look = Look { events: Vec::new(), told: None, missed: None };
         for (number, seat) in (0..).zip(&mut self.0) {
@@ -127,7 +128,7 @@ impl Seats {
             if evicted > wish.after.max(seat.known) {
                 look.missed = look.missed.max(Some(evicted));
             }
-            let told = state.pick(Wish { seat: number, ..wish }, budget, core.prefix(), &mut look.events);
+            let told = state.pick(Wish { seat: number, ..wish }, budget, era.prefix(), &mut look.events);
             drop(state);
             producers.into_iter().for_each(Waker::wake);
             look.told = [look.told, told].into_iter().flatten().min();
@@ -139,13 +140,19 @@ impl Seats {
     }
 
     /// Leaves a waker in each topic, under the lock under which nothing new was found.
-    pub(crate) fn wait(&mut self, lane: &Arc<TopicLane>, cursor: u64, cx: &Context<'_>) -> Result<Waits, Dead> {
+    pub(crate) fn wait(
+        &mut self,
+        lane: &Arc<TopicLane>,
+        cursor: u64,
+        is_now: impl Fn() -> bool,
+        cx: &Context<'_>,
+    ) -> Result<Waits, Dead> {
         let mut waits = Waits::ForNothing;
         for seat in &mut self.0 {
             // Cloned before the lock, and what it replaces is dropped after it.
             let waker = cx.waker().clone();
             let mut state = seat.topic.lock();
-            if state.log.last() > cursor {
+            if state.log.last() > cursor || !is_now() {
                 return Ok(Waits::No);
             }
             if seat.topic.is_closed() {
@@ -157,6 +164,15 @@ impl Seats {
             drop(replaced?);
         }
         Ok(waits)
+    }
+}
+
+impl Seats {
+    /// The topics are of another history: everything that is not in them is told to be missing.
+    pub(crate) fn renew(&mut self, take: Take) {
+        for seat in &mut self.0 {
+            seat.known = seat.topic.lock().evicted_through(take, u64::MAX);
+        }
     }
 }
 

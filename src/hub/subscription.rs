@@ -11,7 +11,9 @@ use std::{
 
 use super::{
     begin::{Begin, Notice},
+    builder::Settings,
     core::Core,
+    era::Era,
     error::SubscribeError,
     joined::Slice,
     pick::{Take, Wish},
@@ -32,6 +34,8 @@ use crate::Reason;
 #[must_use = "nothing comes unless it is polled"]
 pub struct Subscription {
     core: Arc<Core>,
+    /// What the cursor is of.
+    era: Arc<Era>,
     seats: Seats,
     /// Everything up to here was given, or is told to be missing.
     cursor: u64,
@@ -81,10 +85,11 @@ impl Subscription {
         if member.as_ref().is_some_and(|member| member.len() > MAX_MEMBER) {
             return Err(SubscribeError::MemberTooLong(MAX_MEMBER));
         }
-        let (topics, head) = core.subscribe(&topics)?;
-        let begin = Begin::new(after.as_ref().map(|id| id.as_bytes()), core.position(head), start);
+        let (topics, era, head) = core.subscribe(&topics)?;
+        let begin = Begin::new(after.as_ref().map(|id| id.as_bytes()), era.position(head), start);
         Ok(Self {
             core: Arc::clone(core),
+            era,
             // Who has nothing, or is told so in any case, has missed nothing else.
             seats: Seats::new(topics, begin.has_position, lag.take()),
             cursor: begin.cursor,
@@ -96,8 +101,12 @@ impl Subscription {
         })
     }
 
-    pub(crate) fn core(&self) -> &Core {
-        &self.core
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.core.settings
+    }
+
+    pub(crate) fn era(&self) -> &Era {
+        &self.era
     }
 
     /// Why it gives nothing any more, once it does not: [`Reason::Lagged`] or [`Reason::TopicClosed`].
@@ -126,7 +135,13 @@ impl Subscription {
             Phase::Runs { .. } => None,
         };
         loop {
-            if let Some(given) = self.next(budget, &mut notice) {
+            self.renew(&mut notice);
+            let given = self.next(budget, &mut notice);
+            if !self.core.is_now(&self.era) {
+                // It is of nothing any more, and the client is told so.
+                continue;
+            }
+            if let Some(given) = given {
                 return Poll::Ready(given);
             }
             // Whoever finds something new instead of a place to wait looks again.
@@ -134,6 +149,20 @@ impl Subscription {
                 return Poll::Ready(given);
             }
         }
+    }
+
+    /// Goes over to the history that is now, if another has begun: the client has nothing of it.
+    fn renew(&mut self, notice: &mut Option<Notice>) {
+        if self.core.is_now(&self.era) {
+            return;
+        }
+        let had = self.era.position(self.cursor);
+        *notice = Some(Notice::gap(notice.take(), had, 0));
+        self.era = self.core.era();
+        self.cursor = 0;
+        self.came_at = self.core.watermark();
+        self.seats.renew(self.lag.take());
+        self.phase = Phase::Runs { has_read: false, present_through: 0 };
     }
 
     fn next(&mut self, budget: Budget, notice: &mut Option<Notice>) -> Option<Given> {
@@ -160,14 +189,14 @@ impl Subscription {
             through = through.min(self.present_through());
         }
         let wish = Wish { take, after: self.cursor, through, came_at: self.came_at, seat: 0 };
-        let mut look = self.seats.look(&self.core, wish, budget);
+        let mut look = self.seats.look(&self.core, &self.era, wish, budget);
         if let Some(through) = look.missed {
             if self.is_too_slow() {
                 return Some(self.end(Reason::Lagged));
             }
-            *notice = Some(Notice::gap(*notice, self.core.position(self.cursor), through));
+            *notice = Some(Notice::gap(*notice, self.era.position(self.cursor), through));
         }
-        let cut = picked::merge(&mut look.events, look.told, budget, self.core.prefix());
+        let cut = picked::merge(&mut look.events, look.told, budget, self.era.prefix());
         let mut cursor = cut.unwrap_or(through).max(self.cursor);
         let before = look.events.first().map_or(cursor, |first| first.sequence - 1);
         if notice.is_some() && budget.is_one() {
@@ -184,17 +213,21 @@ impl Subscription {
     fn wait(&mut self, cx: &Context<'_>) -> Poll<Option<Given>> {
         for _ in 0..LANES_TRIED {
             let lane = Arc::clone(self.lane.get_or_insert_with(|| Lanes::here(&self.core)));
-            match self.seats.wait(&lane, self.cursor, cx) {
+            match self.wait_in(&lane, cx) {
                 Ok(waits) => return self.waits(waits),
                 Err(Dead { .. }) => self.lane = None,
             }
         }
         // The runtime that this is in is going down: whoever publishes wakes.
         let lane = self.core.lanes.without_pump();
-        match self.seats.wait(&lane, self.cursor, cx) {
+        match self.wait_in(&lane, cx) {
             Ok(waits) => self.waits(waits),
             Err(Dead { .. }) => Poll::Ready(None),
         }
+    }
+
+    fn wait_in(&mut self, lane: &Arc<TopicLane>, cx: &Context<'_>) -> Result<Waits, Dead> {
+        self.seats.wait(lane, self.cursor, || self.core.is_now(&self.era), cx)
     }
 
     fn waits(&mut self, waits: Waits) -> Poll<Option<Given>> {

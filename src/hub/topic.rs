@@ -97,8 +97,7 @@ impl Topic {
     }
 
     fn append(&self, size: usize, events: impl Iterator<Item = (Option<Arc<str>>, Bytes)>, then: Then) -> Published {
-        let last = self.core.append(&self.shared, size, events, then);
-        Published::new(last.map(|sequence| self.core.position(sequence)))
+        Published::new(self.core.append(&self.shared, size, events, then))
     }
 }
 

@@ -11,7 +11,8 @@ use futures_core::Stream;
 
 use super::{
     begin::Notice,
-    core::Core,
+    builder::Settings,
+    era::Era,
     picked::{self, Budget, Picked},
     position::Position,
     subscription::{Given, Subscription},
@@ -59,7 +60,7 @@ impl Stream for Subscription {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Update>> {
         let this = self.get_mut();
         Poll::Ready(match ready!(this.poll_given(cx, Budget::ONE)) {
-            Given::Events { notice: Some((notice, at)), .. } => Some(this.core().update(notice, at)),
+            Given::Events { notice: Some((notice, at)), .. } => Some(update(this.era(), notice, at)),
             Given::Events { notice: None, events } => events.first().and_then(|event| this.event(event)),
             // Slices are for frames.
             Given::Shared(_) | Given::Ended(_) => None,
@@ -74,7 +75,7 @@ impl Pull for Subscription {
         let this = self.get_mut();
         Poll::Ready(match ready!(this.poll_given(cx, Budget::FRAME)) {
             Given::Shared(slice) => Pulled::Chunk(Chunk { bytes: slice.bytes, events: slice.events }),
-            Given::Events { notice, events } => this.core().chunk(notice, &events),
+            Given::Events { notice, events } => this.chunk(notice, &events),
             Given::Ended(reason) => Pulled::Ended(reason),
         })
     }
@@ -93,51 +94,50 @@ impl From<Subscription> for Events<Subscription> {
 impl Subscription {
     fn event(&self, picked: &Picked) -> Option<Update> {
         let topic = Arc::clone(self.topic_of(picked)?);
-        let id = self.core().position(picked.sequence).id();
+        let id = self.era().position(picked.sequence).id();
         Some(Update::Event { topic, event: Event::from_rest(id, picked.event.clone()) })
-    }
-}
-
-impl Core {
-    fn update(&self, notice: Notice, at: u64) -> Update {
-        match notice {
-            Notice::Greeting => Update::Subscribed(self.position(at).id()),
-            Notice::Gap { from, through } => {
-                // What the client had elsewhere says nothing of what it has missed here.
-                let to = if through == 0 { at } else { through };
-                let from = from.map(Position::id);
-                Update::Gap(Gap { from, to: self.position(to).id(), at: self.position(at).id() })
-            }
-        }
     }
 
     /// Events, and what is to be told before them, on the wire.
     fn chunk(&self, notice: Option<(Notice, u64)>, events: &[Picked]) -> Pulled {
+        let prefix = self.era().prefix();
         let Some((notice, at)) = notice else {
-            let bytes = picked::encode(self.prefix(), b"", events);
+            let bytes = picked::encode(prefix, b"", events);
             return Pulled::Chunk(Chunk { bytes, events: events.len() as u64 });
         };
-        let update = self.update(notice, at);
+        let update = update(self.era(), notice, at);
         let mut before = Vec::new();
-        picked::put_id(self.prefix(), at, &mut before);
-        before.extend_from_slice(&self.told(&update));
-        let bytes = picked::encode(self.prefix(), &before, events);
+        picked::put_id(prefix, at, &mut before);
+        before.extend_from_slice(&told(self.settings(), &update));
+        let bytes = picked::encode(prefix, &before, events);
         let chunk = Chunk { bytes, events: events.len() as u64 };
         match update {
             Update::Gap(gap) => Pulled::Missed(Box::new(gap), chunk),
             _ => Pulled::Chunk(chunk),
         }
     }
+}
 
-    /// What tells it, without its id.
-    fn told(&self, update: &Update) -> Bytes {
-        match update {
-            Update::Gap(Gap { from, to, .. }) => {
-                // Both are of digits, letters and a hyphen: nothing in them has to be escaped.
-                let from = from.as_ref().map_or_else(|| "null".to_owned(), |from| format!("\"{from}\""));
-                encode::text(Some(&self.settings.gap), &format!("{{\"from\":{from},\"to\":\"{to}\"}}"))
-            }
-            _ => encode::text(self.settings.greeting.as_ref(), ""),
+fn update(era: &Era, notice: Notice, at: u64) -> Update {
+    match notice {
+        Notice::Greeting => Update::Subscribed(era.position(at).id()),
+        Notice::Gap { from, through } => {
+            // What the client had elsewhere says nothing of what it has missed here.
+            let to = if through == 0 { at } else { through };
+            let from = from.map(Position::id);
+            Update::Gap(Gap { from, to: era.position(to).id(), at: era.position(at).id() })
         }
+    }
+}
+
+/// What tells it, without its id.
+fn told(settings: &Settings, update: &Update) -> Bytes {
+    match update {
+        Update::Gap(Gap { from, to, .. }) => {
+            // Both are of digits, letters and a hyphen: nothing in them has to be escaped.
+            let from = from.as_ref().map_or_else(|| "null".to_owned(), |from| format!("\"{from}\""));
+            encode::text(Some(&settings.gap), &format!("{{\"from\":{from},\"to\":\"{to}\"}}"))
+        }
+        _ => encode::text(settings.greeting.as_ref(), ""),
     }
 }
