@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tower_sse::{BoxError, Event, Events, Heartbeat, SseLayer};
+use tower_sse::{BoxError, Event, Events, Heartbeat, SseLayer, hub::Hub};
 
 use crate::support::{Give, Hang, Life, Panic, Script, Step, Told, Wait, answers, error, event, open};
 
@@ -112,6 +112,20 @@ async fn an_idle_stream_ends_at_its_deadline_and_the_client_comes_back_later() {
         assert!(told.closed()[0].starts_with("deadline after 5000 ms: 1 events, "), "{:?}", told.closed());
         assert_eq!(told.closed().len(), 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_leaves_its_topic_when_its_stream_is_over_not_when_its_connection_is() {
+    let hub = Hub::new();
+    let topic = hub.topic("a").unwrap();
+    let subscription = hub.subscribe("a").unwrap();
+    let events = Events::from(subscription).deadline(Instant::now() + SECOND);
+    let mut body = open(SseLayer::new(answers(events))).await;
+    body.next().await;
+    body.next().await;
+    assert_eq!(topic.presence().count(), 1);
+    assert!(comes_back_after(&body.next().await.unwrap(), 3_000));
+    assert_eq!(topic.presence().count(), 0, "the body is still there");
 }
 
 #[tokio::test(start_paused = true)]
