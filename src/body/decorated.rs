@@ -16,6 +16,7 @@ use crate::{
     BoxError, UpstreamError,
     body::{
         count::Count,
+        frames::poll_bytes,
         guard::{Guarded, Panicked},
         place::Place,
         source::{Chunk, Pull, Pulled, Source},
@@ -84,7 +85,8 @@ where
         if let Rest::Reached = self.rest {
             return Poll::Ready(Pulled::Finished);
         }
-        let frame = match self.as_mut().project().body.run(|body| body.poll_frame(cx)) {
+        // Its data and its error are the user's too, and what they do when they are looked at.
+        let frame = match self.as_mut().project().body.run(|body| poll_bytes(body, cx)) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(frame)) => frame,
             Err(Panicked) => return Poll::Ready(Pulled::Panicked),
@@ -93,8 +95,8 @@ where
             None => Poll::Ready(Pulled::Finished),
             Some(Ok(frame)) => self.frame(frame, cx),
             Some(Err(error)) => Poll::Ready(match self.on_error {
-                UpstreamError::End => Pulled::Failed(error.into()),
-                UpstreamError::Abort => Pulled::Aborted(error.into()),
+                UpstreamError::End => Pulled::Failed(error),
+                UpstreamError::Abort => Pulled::Aborted(error),
             }),
         }
     }
@@ -112,10 +114,10 @@ where
     }
 }
 
-impl<B: Body> Decorated<B> {
-    fn frame(self: Pin<&mut Self>, frame: Frame<B::Data>, cx: &Context<'_>) -> Poll<Pulled> {
+impl<B> Decorated<B> {
+    fn frame(self: Pin<&mut Self>, frame: Frame<Bytes>, cx: &Context<'_>) -> Poll<Pulled> {
         let this = self.project();
-        let mut data = match frame.into_data() {
+        let data = match frame.into_data() {
             Ok(data) => data,
             Err(frame) => {
                 return match frame.into_trailers() {
@@ -124,7 +126,7 @@ impl<B: Body> Decorated<B> {
                 };
             }
         };
-        let mut bytes = without_bom(this.bom, data.copy_to_bytes(data.remaining()));
+        let mut bytes = without_bom(this.bom, data);
         if bytes.is_empty() {
             return again(cx);
         }

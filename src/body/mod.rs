@@ -10,6 +10,7 @@
 mod coalesce;
 mod count;
 pub(crate) mod decorated;
+mod frames;
 pub(crate) mod guard;
 pub(crate) mod heartbeat;
 pub(crate) mod never;

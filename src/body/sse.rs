@@ -6,14 +6,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use crate::{
     BoxError,
     answer::{EventFuture, FromService},
-    body::{decorated::Decorated, running::Running},
+    body::{decorated::Decorated, frames::poll_bytes, running::Running},
 };
 
 pin_project! {
@@ -73,8 +73,8 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().kind.project() {
-            KindProj::Inside { body } => pass(body, cx),
-            KindProj::Own { body } => pass(body, cx),
+            KindProj::Inside { body } => poll_bytes(body, cx),
+            KindProj::Own { body } => poll_bytes(body, cx),
             KindProj::Whole { bytes } if bytes.is_empty() => Poll::Ready(None),
             KindProj::Whole { bytes } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             KindProj::Events { running } => running.as_mut().poll_frame(cx),
@@ -117,16 +117,4 @@ impl<F: EventFuture, IB> fmt::Debug for SseBody<F, IB> {
         };
         f.debug_struct("SseBody").field("kind", &kind).finish_non_exhaustive()
     }
-}
-
-/// A frame of somebody else's. Copies nothing where its data are [`Bytes`].
-fn pass<B>(body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
-where
-    B: Body<Error: Into<BoxError>>,
-{
-    body.poll_frame(cx).map(|frame| {
-        frame.map(|frame| {
-            frame.map(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))).map_err(Into::into)
-        })
-    })
 }

@@ -4,14 +4,14 @@ use std::{convert::Infallible, time::Duration};
 
 use bytes::{Buf, Bytes};
 use http::{Method, Request, Response};
-use http_body::Body;
-use http_body_util::{BodyExt, Full};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full, StreamBody};
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt};
-use tower_sse::{Event, Heartbeat, SseLayer, StreamSettings, UpstreamError, event_name};
+use tower_sse::{BoxError, Event, Heartbeat, SseLayer, StreamSettings, UpstreamError, event_name};
 
 use crate::support::{
-    Hang, Panic, Reading, Script, Told, Wait, answers, ask, bytes, decorate, error, get, stream, trailers,
+    Give, Hang, Panic, Reading, Script, Told, Wait, answers, ask, bytes, decorate, error, get, stream, trailers,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -103,7 +103,7 @@ async fn trailers_stay() {
 #[tokio::test(start_paused = true)]
 async fn frames_pass_one_by_one_uncopied_and_empty_ones_not_at_all() {
     let large = Bytes::from("data: ".repeat(10_000));
-    let steps = [bytes(""), crate::support::Give(Ok(http_body::Frame::data(large.clone()))), bytes(""), bytes("\n\n")];
+    let steps = [bytes(""), Give(Ok(Frame::data(large.clone()))), bytes(""), bytes("\n\n")];
     let mut body = decorate(SseLayer::decorate(), stream(steps)).await;
     body.next().await;
     let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
@@ -134,8 +134,8 @@ impl Body for Parts {
     fn poll_frame(
         mut self: std::pin::Pin<&mut Self>,
         _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<Self::Data>, Infallible>>> {
-        std::task::Poll::Ready(self.0.take().map(|data| Ok(http_body::Frame::data(data))))
+    ) -> std::task::Poll<Option<Result<Frame<Self::Data>, Infallible>>> {
+        std::task::Poll::Ready(self.0.take().map(|data| Ok(Frame::data(data))))
     }
 }
 
@@ -144,6 +144,40 @@ async fn data_of_any_kind_is_taken() {
     let parts = Parts(Some(Bytes::from("data: ").chain(Bytes::from("a\n\n"))));
     let response = Response::builder().header(EVENT_STREAM.0, EVENT_STREAM.1).body(parts).unwrap();
     assert_eq!(decorate(SseLayer::decorate(), response).await.rest().await, [":\n", "data: a\n\n"]);
+}
+
+/// Data, and an error, that panic when they are looked at.
+struct Bomb;
+
+impl Buf for Bomb {
+    fn remaining(&self) -> usize {
+        panic!("the data panic")
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &[]
+    }
+
+    fn advance(&mut self, _: usize) {}
+}
+
+impl From<Bomb> for BoxError {
+    fn from(_: Bomb) -> Self {
+        panic!("the error panics")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_or_an_error_that_panics_is_a_body_that_does() {
+    let (data, error) = (Give(Ok(Frame::data(Bomb))), Give(Err(Bomb)));
+    for step in [data, error] {
+        let told = Told::default();
+        let body = StreamBody::new(Script::<Result<Frame<Bomb>, Bomb>>::new([step]));
+        let response = Response::builder().header(EVENT_STREAM.0, EVENT_STREAM.1).body(body).unwrap();
+        let layer = SseLayer::decorate().on_failure(Event::new("sorry")).observer(told.clone());
+        assert_eq!(decorate(layer, response).await.rest().await, [":\n", "data: sorry\n\n"]);
+        assert!(told.closed()[0].starts_with("panicked"), "{:?}", told.closed());
+    }
 }
 
 /// What is sent when the body fails after this text.
