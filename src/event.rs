@@ -138,6 +138,10 @@ impl Event {
     }
 
     /// All but its id.
+    pub(crate) fn rest(&self) -> &[u8] {
+        &self.rest
+    }
+
     pub(crate) fn into_rest(self) -> Bytes {
         self.rest
     }

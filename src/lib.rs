@@ -75,6 +75,7 @@
 //! [tower]: https://docs.rs/tower
 
 pub mod access;
+pub mod backplane;
 pub mod decode;
 pub mod event;
 pub mod field;

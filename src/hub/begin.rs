@@ -37,13 +37,17 @@ pub(crate) struct Begin {
 }
 
 impl Begin {
-    /// By what the client sent, if it did, and where the hub is now.
-    pub(crate) fn new(asked: Option<&[u8]>, head: Position, start: Start) -> Self {
+    /// By what the client sent, if it did, and where the hub is now. A hub that is fed may be behind another node: a client
+    /// from there is ahead of it, and waits.
+    pub(crate) fn new(asked: Option<&[u8]>, head: Position, start: Start, is_fed: bool) -> Self {
         let Some(asked) = asked else { return Self::fresh(head, start) };
         let from = Position::parse(asked);
         match from {
             // A position of this run, and not one that is still to come.
             Some(Position { epoch, sequence }) if epoch == head.epoch && sequence <= head.sequence => {
+                Self { cursor: sequence, has_position: true, came_at: 0, notice: None, present_through: 0 }
+            }
+            Some(Position { epoch, sequence }) if epoch == head.epoch && is_fed => {
                 Self { cursor: sequence, has_position: true, came_at: 0, notice: None, present_through: 0 }
             }
             _ => {

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{bounds::Bounds, core::Core, hub::Hub};
-use crate::EventName;
+use super::{bounds::Bounds, core::Core, fed::Fed, hub::Hub};
+use crate::{
+    EventName,
+    backplane::{Backplane, Feed},
+};
 
 /// Makes a [`Hub`]; from [`Hub::builder`].
 #[derive(Debug, Clone)]
@@ -79,6 +82,19 @@ impl HubBuilder {
     /// The hub. Needs no runtime.
     #[must_use]
     pub fn build(self) -> Hub {
-        Hub::from_core(Arc::new(Core::new(self.settings)))
+        Hub::from_core(Arc::new(Core::new(self.settings, None)))
+    }
+
+    /// A hub that is fed by this backplane: the same on all nodes. What is published goes there, and comes from there.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime, which the task that follows the backplane runs in.
+    #[must_use]
+    pub fn build_on(self, backplane: impl Backplane) -> Hub {
+        let backplane: Arc<dyn Backplane> = Arc::new(backplane);
+        let core = Arc::new(Core::new(self.settings, Some(Fed::new(Arc::clone(&backplane)))));
+        tokio::spawn(backplane.follow(Feed::new(&core)));
+        Hub::from_core(core)
     }
 }

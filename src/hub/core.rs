@@ -19,6 +19,7 @@ use super::{
     builder::Settings,
     era::Era,
     error::{PublishError, TopicError},
+    fed::Fed,
     log::Entry,
     ordered::Ordered,
     position::Position,
@@ -33,13 +34,15 @@ use crate::jitter;
 pub(crate) struct Core {
     pub(crate) settings: Settings,
     pub(crate) lanes: Lanes,
-    era: Mutex<Arc<Era>>,
-    era_number: AtomicU64,
+    /// What feeds it, if it does not stand by itself.
+    pub(crate) fed: Option<Fed>,
+    pub(super) era: Mutex<Arc<Era>>,
+    pub(super) era_number: AtomicU64,
     began: Instant,
     /// Everything up to here is in the logs.
-    watermark: AtomicU64,
+    pub(super) watermark: AtomicU64,
     kept: Arc<AtomicUsize>,
-    ordered: Mutex<Ordered>,
+    pub(super) ordered: Mutex<Ordered>,
 }
 
 /// What becomes of a topic after an append.
@@ -49,18 +52,26 @@ pub(crate) enum Then {
     Close,
 }
 
+/// Topics, and where the hub was when they were looked up.
+pub(crate) struct Found {
+    pub(crate) topics: Vec<Arc<TopicShared>>,
+    pub(crate) era: Arc<Era>,
+    pub(crate) head: u64,
+}
+
 /// Who has to know of an append.
-struct ToTell {
-    lanes: Vec<Arc<TopicLane>>,
-    producers: Vec<Waker>,
+pub(crate) struct ToTell {
+    pub(super) lanes: Vec<Arc<TopicLane>>,
+    pub(super) producers: Vec<Waker>,
 }
 
 impl Core {
-    pub(crate) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings, fed: Option<Fed>) -> Self {
         let kept = Arc::default();
         Self {
-            ordered: Mutex::new(Ordered::new(&settings, &kept)),
+            ordered: Mutex::new(Ordered::new(&settings, &kept, fed.is_some())),
             settings,
+            fed,
             lanes: Lanes::new(),
             era: Mutex::new(Arc::new(Era::new(0, jitter::random()))),
             era_number: AtomicU64::new(0),
@@ -112,28 +123,33 @@ impl Core {
     }
 
     /// These topics, and the position at which they were looked up: what is published from here on is above it.
-    pub(crate) fn subscribe(&self, names: &[Arc<str>]) -> Result<(Vec<Arc<TopicShared>>, Arc<Era>, u64), TopicError> {
+    pub(crate) fn subscribe(&self, names: &[Arc<str>]) -> Result<Found, TopicError> {
         let now = self.now();
         let mut ordered = lock(&self.ordered);
         ordered.sweep(now);
         let topics = names.iter().map(|name| ordered.find(name, now)).collect::<Result<_, _>>()?;
         // Both change under the same lock.
-        Ok((topics, self.era(), ordered.last))
+        Ok(Found { topics, era: self.era(), head: ordered.last })
     }
 
     /// The one way in: these events come, in this order, with nothing between them, and then the topic ends or goes on. The
     /// largest counts for `size` bytes. Gives the position of the last.
     ///
-    /// A topic that is closed is looked up again, or, if it is to be closed, left alone.
+    /// A topic that is closed is looked up again, or, if it is to be closed, left alone. What was published once under an
+    /// idempotency key is not published again.
     pub(crate) fn append(
         &self,
         topic: &Arc<TopicShared>,
         size: usize,
         events: impl Iterator<Item = (Option<Arc<str>>, Bytes)>,
+        once: Option<Arc<str>>,
         then: Then,
     ) -> Result<Position, PublishError> {
         let now = self.now();
         let mut ordered = lock(&self.ordered);
+        if let Some(sequence) = once.as_ref().and_then(|key| ordered.published_once(key)) {
+            return Ok(self.era().position(sequence));
+        }
         let found;
         let topic = match (topic.is_closed(), then) {
             (false, _) => topic,
@@ -143,7 +159,15 @@ impl Core {
                 &found
             }
         };
-        let to_tell = self.append_in_order(&mut ordered, topic, size, events, now, then)?;
+        let mut sequence = ordered.last;
+        let entries = events.map(|(key, event)| {
+            sequence += 1;
+            Entry { sequence, at: now, key, event }
+        });
+        let to_tell = self.append_entries(&mut ordered, topic, size, entries, then)?;
+        if let Some(key) = once {
+            ordered.note_once(key);
+        }
         ordered.shrink();
         ordered.sweep(now);
         // Dropped only after the lock.
@@ -164,13 +188,12 @@ impl Core {
         lock(&self.ordered).all()
     }
 
-    fn append_in_order(
+    pub(super) fn append_entries(
         &self,
         ordered: &mut Ordered,
         topic: &Arc<TopicShared>,
         size: usize,
-        events: impl Iterator<Item = (Option<Arc<str>>, Bytes)>,
-        now: u64,
+        entries: impl Iterator<Item = Entry>,
         then: Then,
     ) -> Result<ToTell, PublishError> {
         let mut state = topic.lock();
@@ -178,9 +201,9 @@ impl Core {
         if size > limit {
             return Err(PublishError::TooLarge { size, limit });
         }
-        for (key, event) in events {
-            ordered.last += 1;
-            state.append(Entry { sequence: ordered.last, at: now, key, event });
+        for entry in entries {
+            ordered.last = entry.sequence;
+            state.append(entry);
         }
         // Still under the topic's lock: whoever finds these events there also finds them below the watermark.
         self.watermark.store(ordered.last, Ordering::Release);
@@ -194,7 +217,7 @@ impl Core {
     }
 
     /// Has those who wait woken: by their pumps, or, where there is none, here.
-    fn tell(&self, topic: &Arc<TopicShared>, to_tell: ToTell) {
+    pub(super) fn tell(&self, topic: &Arc<TopicShared>, to_tell: ToTell) {
         for lane in to_tell.lanes {
             if lane.has_pump() {
                 lane.put(Arc::clone(topic));

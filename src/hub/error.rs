@@ -1,6 +1,6 @@
 //! Why a hub takes a topic, an event or a subscriber not.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, sync::Arc};
 
 use crate::Refusal;
 
@@ -21,6 +21,13 @@ pub enum PublishError {
     },
     /// The topic had been closed, and there is no room for a new one of its name.
     Topic(TopicError),
+    /// What feeds the hub did not take it: it is not there, and will not come.
+    NotSent(Arc<str>),
+    /// What feeds the hub did not answer: it may be there, now or later. To repeat it is safe only with an
+    /// [idempotency key](super::Topic::publish_once).
+    Unknown(Arc<str>),
+    /// It is not known yet: wait for the [future](super::Published).
+    Pending,
 }
 
 /// A subscription was not made.
@@ -75,6 +82,9 @@ impl fmt::Display for PublishError {
                 write!(f, "the event counts for {size} bytes where at most {limit} are kept")
             }
             Self::Topic(_) => f.write_str("the topic was closed and cannot be opened again"),
+            Self::NotSent(why) => write!(f, "the event was not sent: {why}"),
+            Self::Unknown(why) => write!(f, "whether the event was published is unknown: {why}"),
+            Self::Pending => f.write_str("whether the event was published is not known yet"),
         }
     }
 }
@@ -95,7 +105,7 @@ impl Error for PublishError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Topic(error) => Some(error),
-            Self::TooLarge { .. } => None,
+            _ => None,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{
     subscription::Subscription,
     topic::Topic,
 };
-use crate::RequestHead;
+use crate::{RequestHead, backplane::Link};
 
 /// Named topics with one order of all their events. Cloning gives another handle to the same hub.
 ///
@@ -91,6 +91,12 @@ impl Hub {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.0.kept()
+    }
+
+    /// Whether what feeds the hub can be reached, and, by waiting for a change, when. `None`: it stands by itself.
+    #[must_use]
+    pub fn link(&self) -> Option<tokio::sync::watch::Receiver<Link>> {
+        self.0.fed.as_ref().map(super::fed::Fed::link)
     }
 
     pub(crate) fn from_core(core: Arc<Core>) -> Self {

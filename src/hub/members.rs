@@ -7,12 +7,23 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use slab::Slab;
 
-/// The members of a topic. A value may be there more than once: the same user in two tabs.
+use crate::backplane::LocalPresence;
+
+/// The members of a topic. A value may be there more than once: the same user in two tabs, or on two nodes.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
+    /// Here and on other nodes.
     count: usize,
     by_value: BTreeMap<Arc<str>, usize>,
     watchers: Slab<Difference>,
+    nodes: Option<Box<Nodes>>,
+}
+
+/// What is known of other nodes, and what they have to know of this one.
+#[derive(Debug, Default)]
+struct Nodes {
+    here: Members,
+    there: BTreeMap<Arc<str>, LocalPresence>,
 }
 
 /// Who came and who left since a watcher looked.
@@ -33,8 +44,16 @@ impl Members {
     }
 
     pub(crate) fn join(&mut self, value: Option<&Arc<str>>) {
+        if let Some(nodes) = &mut self.nodes {
+            nodes.here.join(value);
+        }
         self.count += 1;
-        let Some(value) = value else { return };
+        if let Some(value) = value {
+            self.add(value);
+        }
+    }
+
+    fn add(&mut self, value: &Arc<str>) {
         let times = self.by_value.entry(Arc::clone(value)).or_default();
         *times += 1;
         if *times == 1 {
@@ -43,14 +62,51 @@ impl Members {
     }
 
     pub(crate) fn leave(&mut self, value: Option<&Arc<str>>) {
+        if let Some(nodes) = &mut self.nodes {
+            nodes.here.leave(value);
+        }
         self.count = self.count.saturating_sub(1);
-        let Some(value) = value else { return };
+        if let Some(value) = value {
+            self.take_away(value);
+        }
+    }
+
+    fn take_away(&mut self, value: &Arc<str>) {
         let Some(times) = self.by_value.get_mut(value) else { return };
         *times -= 1;
         if *times == 0 {
             self.by_value.remove(value);
             self.note(value, false);
         }
+    }
+
+    /// One whose members are on other nodes too.
+    pub(crate) fn with_nodes() -> Self {
+        Self { nodes: Some(Box::default()), ..Self::default() }
+    }
+
+    /// Who is on this node, if anybody.
+    pub(crate) fn here(&self, topic: &Arc<str>) -> Option<LocalPresence> {
+        let here = &self.nodes.as_ref()?.here;
+        (here.count > 0).then(|| LocalPresence::new(Arc::clone(topic), here.count, here.values().cloned().collect()))
+    }
+
+    /// Who is on another node. Whether that is news.
+    pub(crate) fn set_node(&mut self, node: &str, there: Option<LocalPresence>) -> bool {
+        let Some(mut nodes) = self.nodes.take() else { return false };
+        let before = nodes.there.remove(node);
+        let changed = before != there;
+        if let Some(before) = before {
+            self.count = self.count.saturating_sub(before.count);
+            before.members.iter().for_each(|value| self.take_away(value));
+        }
+        if let Some(there) = there {
+            self.count += there.count;
+            there.members.iter().for_each(|value| self.add(value));
+            nodes.there.insert(node.into(), there);
+        }
+        self.nodes = Some(nodes);
+        changed
     }
 
     /// Somebody watches from here on, and all who are here are news to them.

@@ -47,6 +47,7 @@ mod subscribe;
 mod waiters;
 // ── shared ──
 mod core;
+mod fed;
 mod lane;
 mod ordered;
 mod pump;
@@ -79,3 +80,4 @@ pub use self::{
     topic::Topic,
     update::{Gap, Update},
 };
+pub(crate) use self::{core::Core, position::Position};

@@ -4,7 +4,7 @@
 
 use std::{
     cmp,
-    collections::BinaryHeap,
+    collections::{BinaryHeap, VecDeque},
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -27,8 +27,10 @@ pub(crate) struct Ordered {
     topics: Directory<Arc<TopicShared>>,
     removed: Removed,
     oldest: BinaryHeap<Ranked>,
+    once: VecDeque<(Arc<str>, u64)>,
     kept: Arc<AtomicUsize>,
     bounds: Bounds,
+    has_nodes: bool,
     max_bytes: usize,
     max_topics: usize,
 }
@@ -41,14 +43,16 @@ struct Ranked {
 }
 
 impl Ordered {
-    pub(crate) fn new(settings: &Settings, kept: &Arc<AtomicUsize>) -> Self {
+    pub(crate) fn new(settings: &Settings, kept: &Arc<AtomicUsize>, has_nodes: bool) -> Self {
         Self {
             last: 0,
             topics: Directory::new(),
             removed: Removed::new(settings.topics),
             oldest: BinaryHeap::new(),
+            once: VecDeque::new(),
             kept: Arc::clone(kept),
             bounds: settings.bounds,
+            has_nodes,
             max_bytes: settings.bytes,
             max_topics: settings.topics,
         }
@@ -77,7 +81,7 @@ impl Ordered {
             return Err(TopicError::too_many(self.max_topics));
         }
         let gone = self.removed.take(name);
-        let topic = TopicShared::new(name.into(), self.bounds, &self.kept, gone);
+        let topic = TopicShared::new(name.into(), self.bounds, &self.kept, gone, self.has_nodes);
         self.topics.insert(Arc::clone(topic.name()), Arc::clone(&topic));
         Ok(topic)
     }
@@ -86,6 +90,31 @@ impl Ordered {
     pub(crate) fn close(&mut self, topic: &TopicShared) -> Option<Arc<TopicShared>> {
         self.removed.put(topic.name(), topic.lock().log.last());
         self.topics.remove(topic.name())
+    }
+
+    /// What was published last under this idempotency key.
+    pub(crate) fn published_once(&self, key: &str) -> Option<u64> {
+        self.once.iter().rev().find(|(known, _)| **known == *key).map(|&(_, sequence)| sequence)
+    }
+
+    /// The last event was published under this idempotency key.
+    pub(crate) fn note_once(&mut self, key: Arc<str>) {
+        self.once.push_back((key, self.last));
+        if self.once.len() > ONCE_KEYS {
+            self.once.pop_front();
+        }
+    }
+
+    /// An event of a topic is gone that there was no room for.
+    pub(crate) fn is_gone(&mut self, name: &str, sequence: u64) {
+        self.removed.put(&name.into(), sequence);
+    }
+
+    /// Another history: everything up to here is gone, in all topics.
+    pub(crate) fn renew(&mut self, gone_through: u64) {
+        self.last = gone_through;
+        self.removed = Removed::above(self.max_topics, gone_through);
+        self.oldest.clear();
     }
 
     /// Removes a topic that nobody would miss.
@@ -187,3 +216,7 @@ const TURNS_IF_FULL: usize = 64;
 
 /// The longest name of a topic, in bytes.
 const MAX_NAME: usize = 256;
+
+/// How many idempotency keys are remembered. They are looked through one by one: nobody needs them here but a caller that is
+/// written for a hub that is fed.
+const ONCE_KEYS: usize = 1024;

@@ -1,33 +1,48 @@
 //! What became of a publish.
 
 use std::{
+    fmt,
     future::Future,
     pin::Pin,
     task::{Context, Poll},
 };
 
+use futures_util::FutureExt;
+
 use super::{error::PublishError, position::Position};
-use crate::EventId;
+use crate::{EventId, backplane::BoxFuture};
 
 /// What becomes of a publish, which has already begun: dropping this cancels nothing.
 ///
-/// Within one process it is done when the call returns, and [`now`](Self::now) reads it anywhere. As a future it gives the
-/// same, and goes on being right where something outside of the process has to agree.
-#[derive(Debug, Clone)]
-pub struct Published(Result<Position, PublishError>);
+/// Within one process it is done when the call returns, and [`now`](Self::now) reads it anywhere. Where the hub is
+/// [fed from outside](crate::backplane) it is a future to wait for; the same code serves both.
+pub struct Published(Outcome);
+
+enum Outcome {
+    Known(Result<Position, PublishError>),
+    Awaited(BoxFuture<Result<EventId, PublishError>>),
+}
 
 impl Published {
     pub(crate) fn new(result: Result<Position, PublishError>) -> Self {
-        Self(result)
+        Self(Outcome::Known(result))
+    }
+
+    pub(crate) fn awaited(outcome: BoxFuture<Result<EventId, PublishError>>) -> Self {
+        Self(Outcome::Awaited(outcome))
     }
 
     /// The event's id; of several the last one's. Needs no runtime.
     ///
     /// # Errors
     ///
-    /// The event is too large, or its topic cannot be had. Nothing of the call was published.
+    /// The event is too large, or its topic cannot be had: nothing of the call was published. Where the hub is fed from
+    /// outside, also [`PublishError::Pending`], as long as it is not known.
     pub fn now(self) -> Result<EventId, PublishError> {
-        self.0.map(Position::id)
+        match self.0 {
+            Outcome::Known(result) => result.map(Position::id),
+            Outcome::Awaited(outcome) => outcome.now_or_never().unwrap_or(Err(PublishError::Pending)),
+        }
     }
 }
 
@@ -37,7 +52,19 @@ impl Published {
 impl Future for Published {
     type Output = Result<EventId, PublishError>;
 
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(self.0.clone().map(Position::id))
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Outcome::Known(result) => Poll::Ready(result.clone().map(Position::id)),
+            Outcome::Awaited(outcome) => outcome.as_mut().poll(cx),
+        }
+    }
+}
+
+impl fmt::Debug for Published {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Outcome::Known(result) => f.debug_tuple("Published").field(result).finish(),
+            Outcome::Awaited(_) => f.debug_tuple("Published").finish_non_exhaustive(),
+        }
     }
 }

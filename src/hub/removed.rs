@@ -18,7 +18,12 @@ pub(crate) struct Removed {
 
 impl Removed {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, by_name: HashMap::new(), order: VecDeque::new(), floor: 0 }
+        Self::above(limit, 0)
+    }
+
+    /// Of all topics, everything up to here is gone.
+    pub(crate) fn above(limit: usize, floor: u64) -> Self {
+        Self { limit, by_name: HashMap::new(), order: VecDeque::new(), floor }
     }
 
     /// A topic goes, and with it all its events.

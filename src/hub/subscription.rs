@@ -12,9 +12,10 @@ use std::{
 use super::{
     begin::{Begin, Notice},
     builder::Settings,
-    core::Core,
+    core::{Core, Found},
     era::Era,
     error::SubscribeError,
+    fed::Fed,
     joined::Slice,
     pick::{Take, Wish},
     picked::{self, Budget, Picked},
@@ -41,6 +42,8 @@ pub struct Subscription {
     cursor: u64,
     /// Where the hub was when it came as a new client. 0: it is not new.
     came_at: u64,
+    /// How often its node had caught up when it came with an id that the node had not come to.
+    ahead: Option<u64>,
     lag: Lag,
     phase: Phase,
     lane: Option<Arc<TopicLane>>,
@@ -85,8 +88,9 @@ impl Subscription {
         if member.as_ref().is_some_and(|member| member.len() > MAX_MEMBER) {
             return Err(SubscribeError::MemberTooLong(MAX_MEMBER));
         }
-        let (topics, era, head) = core.subscribe(&topics)?;
-        let begin = Begin::new(after.as_ref().map(|id| id.as_bytes()), era.position(head), start);
+        let Found { topics, era, head } = core.subscribe(&topics)?;
+        let begin = Begin::new(after.as_ref().map(|id| id.as_bytes()), era.position(head), start, core.fed.is_some());
+        let ahead = core.fed.as_ref().filter(|_| begin.cursor > head).map(Fed::times_caught_up);
         Ok(Self {
             core: Arc::clone(core),
             era,
@@ -94,6 +98,7 @@ impl Subscription {
             seats: Seats::new(topics, begin.has_position, lag.take()),
             cursor: begin.cursor,
             came_at: begin.came_at,
+            ahead,
             lag,
             phase: Phase::New { notice: begin.notice, present_through: begin.present_through },
             lane: None,
@@ -129,6 +134,7 @@ impl Subscription {
             Phase::Ended(reason) => return Poll::Ready(Given::Ended(reason)),
             Phase::New { notice, present_through } => {
                 self.seats.join(self.cursor, self.member.as_ref());
+                self.core.presence_changed();
                 self.phase = Phase::Runs { has_read: false, present_through };
                 notice.filter(|notice| matches!(notice, Notice::Gap { .. }) || self.core.settings.greets())
             }
@@ -151,9 +157,10 @@ impl Subscription {
         }
     }
 
-    /// Goes over to the history that is now, if another has begun: the client has nothing of it.
+    /// Goes over to the history that is now, if another has begun: the client has nothing of it. So has one whose id is
+    /// ahead of all that there is.
     fn renew(&mut self, notice: &mut Option<Notice>) {
-        if self.core.is_now(&self.era) {
+        if self.core.is_now(&self.era) && !self.is_ahead_of_all() {
             return;
         }
         let had = self.era.position(self.cursor);
@@ -163,6 +170,21 @@ impl Subscription {
         self.came_at = self.core.watermark();
         self.seats.renew(self.lag.take());
         self.phase = Phase::Runs { has_read: false, present_through: 0 };
+    }
+
+    /// Whether its node had everything there was, and its id was not among it.
+    fn is_ahead_of_all(&mut self) -> bool {
+        let (Some(fed), Some(before)) = (&self.core.fed, self.ahead) else { return false };
+        if self.core.watermark() >= self.cursor {
+            self.ahead = None;
+            return false;
+        }
+        // The first time may have been under way when it came.
+        let is_ahead = fed.times_caught_up() >= before + 2;
+        if is_ahead {
+            self.ahead = None;
+        }
+        is_ahead
     }
 
     fn next(&mut self, budget: Budget, notice: &mut Option<Notice>) -> Option<Given> {
@@ -211,6 +233,9 @@ impl Subscription {
 
     /// Leaves a waker in each topic, unless there is something new in one, or an end.
     fn wait(&mut self, cx: &Context<'_>) -> Poll<Option<Given>> {
+        if let (Some(fed), Some(_)) = (&self.core.fed, self.ahead) {
+            fed.wait_ahead(cx.waker().clone());
+        }
         for _ in 0..LANES_TRIED {
             let lane = Arc::clone(self.lane.get_or_insert_with(|| Lanes::here(&self.core)));
             match self.wait_in(&lane, cx) {
@@ -277,6 +302,7 @@ impl Subscription {
     pub(crate) fn leave(&mut self) {
         let runs = matches!(self.phase, Phase::Runs { .. });
         self.seats.leave(&self.core, runs, self.member.as_ref());
+        self.core.presence_changed();
     }
 }
 

@@ -1,8 +1,6 @@
 //! A topic, for those who publish.
 
-use std::{fmt, iter, sync::Arc};
-
-use bytes::Bytes;
+use std::{fmt, sync::Arc};
 
 use super::{
     core::{Core, Then},
@@ -12,7 +10,7 @@ use super::{
     published::Published,
     topic_state::TopicShared,
 };
-use crate::Event;
+use crate::{Event, backplane::Outgoing};
 
 /// Publishes events to all subscribers of a topic. Cloning gives another handle to the same one.
 ///
@@ -39,25 +37,27 @@ impl Topic {
 
     /// Publishes an event. It gets an id of the hub's in place of its own. Never waits for a subscriber.
     pub fn publish(&self, event: Event) -> Published {
-        let event = event.into_rest();
-        self.append(size_of_event(&event, None), iter::once((None, event)), Then::GoOn)
+        self.send(event, None, None)
     }
 
     /// Publishes an event and keeps it as the newest of this key, beside the log, for subscribers to whom only the present
     /// counts. It counts twice towards the [bound in bytes](super::Bounds::bytes).
     pub fn publish_keyed(&self, key: impl Into<Arc<str>>, event: Event) -> Published {
-        let (key, event) = (key.into(), event.into_rest());
-        // In the log and beside it.
-        let size = 2 * size_of_event(&event, Some(&key));
-        self.append(size, iter::once((Some(key), event)), Then::GoOn)
+        self.send(event, Some(key.into()), None)
+    }
+
+    /// Publishes an event, unless one was published under this idempotency key: then it gives that one's id. For callers that
+    /// repeat what they do not know the outcome of. How long a key is remembered is up to what feeds the hub; a hub that
+    /// stands by itself remembers the last 1,024.
+    pub fn publish_once(&self, idempotency_key: impl Into<Arc<str>>, event: Event) -> Published {
+        self.send(event, None, Some(idempotency_key.into()))
     }
 
     /// Publishes several events: their ids increase, and no other event of the hub comes between them. If one is too large,
     /// none is published. Subscribers are woken once.
     pub fn publish_all(&self, events: impl IntoIterator<Item = Event>) -> Published {
-        let events: Vec<_> = events.into_iter().map(Event::into_rest).collect();
-        let largest = events.iter().map(|event| size_of_event(event, None)).max().unwrap_or(0);
-        self.append(largest, events.into_iter().map(|event| (None, event)), Then::GoOn)
+        let events: Vec<_> = events.into_iter().map(|event| (None, event)).collect();
+        self.append(events, None, Then::GoOn)
     }
 
     /// Forgets the newest event of a key, if there is one. Events in the log stay, and so does what subscribers have.
@@ -85,9 +85,8 @@ impl Topic {
     ///
     /// If the event is too large the topic is not closed.
     pub fn close(&self, last: impl Into<Option<Event>>) -> Published {
-        let last = last.into().map(Event::into_rest);
-        let size = last.as_deref().map_or(0, |event| size_of_event(event, None));
-        self.append(size, last.into_iter().map(|event| (None, event)), Then::Close)
+        let last: Vec<_> = last.into().map(|event| (None, event)).into_iter().collect();
+        self.append(last, None, Then::Close)
     }
 
     /// Who is here.
@@ -96,8 +95,26 @@ impl Topic {
         Presence::new(Arc::clone(&self.shared))
     }
 
-    fn append(&self, size: usize, events: impl Iterator<Item = (Option<Arc<str>>, Bytes)>, then: Then) -> Published {
-        Published::new(self.core.append(&self.shared, size, events, then))
+    fn send(&self, event: Event, key: Option<Arc<str>>, once: Option<Arc<str>>) -> Published {
+        self.append([(key, event)], once, Then::GoOn)
+    }
+
+    fn append<I>(&self, events: I, once: Option<Arc<str>>, then: Then) -> Published
+    where
+        I: IntoIterator<Item = (Option<Arc<str>>, Event)> + AsRef<[(Option<Arc<str>>, Event)]>,
+    {
+        if let Some(fed) = &self.core.fed {
+            return Published::awaited(fed.backplane.publish(Outgoing {
+                topic: Arc::clone(self.shared.name()),
+                events: events.into_iter().collect(),
+                closes: then == Then::Close,
+                idempotency_key: once,
+            }));
+        }
+        let sizes = events.as_ref().iter().map(|(key, event)| size_of_event(event.rest(), key.as_deref()));
+        let size = sizes.max().unwrap_or(0);
+        let events = events.into_iter().map(|(key, event)| (key, event.into_rest()));
+        Published::new(self.core.append(&self.shared, size, events, once, then))
     }
 }
 

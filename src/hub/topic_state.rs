@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::{
     bounds::Bounds,
+    core::ToTell,
     joined::{self, Joined},
     lane::Lane,
     latest::Latest,
@@ -59,7 +60,14 @@ pub(crate) struct Locked<'a> {
 }
 
 impl TopicShared {
-    pub(crate) fn new(name: Arc<str>, bounds: Bounds, kept: &Arc<AtomicUsize>, evicted_through: u64) -> Arc<Self> {
+    /// With other nodes, its members may be on those.
+    pub(crate) fn new(
+        name: Arc<str>,
+        bounds: Bounds,
+        kept: &Arc<AtomicUsize>,
+        evicted_through: u64,
+        has_nodes: bool,
+    ) -> Arc<Self> {
         let state = TopicState {
             bounds,
             log: Log::new(evicted_through),
@@ -67,7 +75,7 @@ impl TopicShared {
             joined: Joined::new(evicted_through),
             waiters: Waiters::new(),
             readers: Readers::default(),
-            members: Members::default(),
+            members: if has_nodes { Members::with_nodes() } else { Members::default() },
             is_ranked: false,
         };
         let (is_closed, arrivals) = (AtomicBool::new(false), Arc::default());
@@ -149,6 +157,15 @@ impl TopicState {
         while self.log.oldest().is_some_and(|oldest| now.saturating_sub(oldest.at) > age) {
             self.evict();
         }
+    }
+
+    /// Another history: everything up to here is gone. Gives who has to know.
+    pub(crate) fn renew(&mut self, gone_through: u64) -> ToTell {
+        self.log = Log::new(gone_through);
+        self.latest = Latest::new(gone_through);
+        self.joined = Joined::new(gone_through);
+        self.is_ranked = false;
+        ToTell { lanes: self.waiters.mark(), producers: self.readers.release_producers() }
     }
 
     /// Lets the oldest event go.

@@ -1,0 +1,64 @@
+//! What feeds a hub from outside of the process, so that it is the same on many nodes.
+//!
+//! A subscriber always reads its own node's log. A [`Backplane`] only feeds it: it takes what is published on this node, agrees
+//! with the other nodes on one order, and gives every node's hub all events of that order through its [`Feed`].
+//! [`Hub::builder`](crate::hub::Hub::builder) gets it by [`build_on`](crate::hub::HubBuilder::build_on). A hub without a
+//! backplane has nothing of it.
+//!
+//! # The contract
+//!
+//! What a backplane has to keep:
+//!
+//! - **Order.** There is one sequence for the hub: numbers that increase, one for an event, the same on all nodes. Every node
+//!   is given every event, in this order, once, after [`Feed::begin`].
+//! - **Atomicity.** The events of one [`Outgoing`] are next to each other in the order, or none of them is there.
+//! - **Ids.** A publish that is acknowledged gives the position that the event has on every node.
+//! - **History.** Positions are of an *epoch*. As long as it holds, an event that was given stays where it is. When events
+//!   may have been lost, or numbers may come again for others, the epoch changes, and each node begins anew: its subscribers
+//!   are told a gap.
+//! - **Bounds** are at least: more may be kept than was asked for, never less.
+//! - **Errors.** A publish fails as *not sent*, or as *unknown*: it may be there, now or later. The crate repeats nothing by
+//!   itself. An idempotency key makes it safe for the caller to repeat.
+//! - **Away.** While what stands behind it cannot be reached, a backplane says so by [`Feed::link`], and streams stay open.
+
+mod feed;
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
+
+pub use self::feed::{Feed, Incoming, Link, LinkObserver, LocalPresence, event_id};
+use crate::{Event, EventId, hub::PublishError};
+
+/// What feeds a hub. See the [module's documentation](self) for the contract.
+pub trait Backplane: Send + Sync + 'static {
+    /// Publishes. It begins at once, whether the future is polled or not, and dropping the future cancels nothing.
+    ///
+    /// It is called from any thread, within a runtime or without, and must not block.
+    fn publish(&self, outgoing: Outgoing) -> BoxFuture<Result<EventId, PublishError>>;
+
+    /// Feeds the hub: first what is kept, then what comes, until the [feed is closed](Feed::is_closed). It runs in a task of
+    /// its own; when it ends before that, nothing feeds the hub any more.
+    fn follow(&self, feed: Feed) -> BoxFuture<()>;
+}
+
+/// A future in a box. A backplane crosses the network: a box is the least of it.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What is to be published, next to each other, in one topic.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Outgoing {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The events, each with its key, if it has one. Their own ids mean nothing.
+    pub events: Vec<(Option<Arc<str>>, Event)>,
+    /// Whether the topic is closed after them.
+    pub closes: bool,
+    /// A caller that repeats gives the same: the events of one key are published once.
+    pub idempotency_key: Option<Arc<str>>,
+}
+
+impl fmt::Debug for dyn Backplane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Backplane")
+    }
+}
