@@ -1,0 +1,138 @@
+//! What this machine does, as it does it: charts of its CPU, memory and network, out of Linux's `/proc`.
+//!
+//! ```sh
+//! cargo run --example dashboard
+//! curl -N -H 'accept: text/event-stream' http://127.0.0.1:3000/
+//! ```
+//!
+//! Three topics in one stream, measured once a second for all who look. Only the newest value of each core and each interface
+//! counts: who comes gets those, and who was away, or slow, gets them too, and nothing of what it missed.
+//!
+//! `PROC` is another directory to read, a container's view of its host for one. The charts are drawn by
+//! [uPlot](https://github.com/leeoniya/uPlot), which is beside this file with its license.
+
+mod reading;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use axum::{
+    Router,
+    http::header::CONTENT_TYPE,
+    response::{Html, IntoResponse},
+    routing::get,
+};
+use serde::Serialize;
+use tokio::{net::TcpListener, time::interval};
+use tower_sse::{
+    BoxError, Event, SseLayer,
+    hub::{Bounds, Hub, Lag, Start, Subscribe, Topic},
+};
+
+use crate::reading::{Machine, Memory, Reading, Traffic};
+
+/// What is sent. The variant is the event's name.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Measured<'a> {
+    Cpu {
+        time: f64,
+        core: &'a str,
+        busy: f64,
+    },
+    Memory {
+        time: f64,
+        #[serde(flatten)]
+        memory: Memory,
+    },
+    Network {
+        time: f64,
+        interface: &'a str,
+        #[serde(flatten)]
+        traffic: Traffic,
+    },
+}
+
+struct Topics {
+    cpu: Topic,
+    memory: Topic,
+    network: Topic,
+}
+
+impl Topics {
+    fn of(hub: &Hub) -> Result<Self, BoxError> {
+        Ok(Self { cpu: hub.topic("cpu")?, memory: hub.topic("memory")?, network: hub.topic("network")? })
+    }
+
+    /// Each value in place of the one before it.
+    fn publish(&self, machine: &Machine) -> Result<(), BoxError> {
+        let time = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
+        for (core, &busy) in &machine.cores {
+            self.cpu.publish_keyed(&**core, Event::tagged(&Measured::Cpu { time, core, busy })?).now()?;
+        }
+        let memory = Measured::Memory { time, memory: machine.memory };
+        self.memory.publish_keyed("memory", Event::tagged(&memory)?).now()?;
+        for (interface, &traffic) in &machine.interfaces {
+            let network = Measured::Network { time, interface, traffic };
+            self.network.publish_keyed(&**interface, Event::tagged(&network)?).now()?;
+        }
+        Ok(())
+    }
+
+    /// What is not there any more is no part of the present.
+    fn forget(&self, before: &Reading, now: &Reading) {
+        before.cores_without(now).for_each(|core| self.cpu.remove_key(core));
+        before.interfaces_without(now).for_each(|interface| self.network.remove_key(interface));
+    }
+}
+
+/// Asks once a second, whoever looks.
+async fn measure(proc: &Path, mut before: Reading, topics: &Topics) -> Result<(), BoxError> {
+    let mut seconds = interval(Duration::from_secs(1));
+    seconds.tick().await;
+    loop {
+        seconds.tick().await;
+        let now = Reading::of(proc)?;
+        topics.publish(&now.since(&before))?;
+        topics.forget(&before, &now);
+        before = now;
+    }
+}
+
+async fn run() -> Result<(), BoxError> {
+    let proc = PathBuf::from(std::env::var_os("PROC").unwrap_or("/proc".into()));
+    let first = Reading::of(&proc)?;
+
+    // Of the log itself nothing is of use to anybody.
+    let hub = Hub::builder().bounds(Bounds::new().events(1)).build();
+    let topics = Topics::of(&hub)?;
+    let live = SseLayer::new(
+        hub.service(|_| Subscribe::to_all(["cpu", "memory", "network"]).start(Start::Latest).lag(Lag::Latest)),
+    );
+    let app = Router::new()
+        .route("/", get(Html(include_str!("page.html"))).layer(live))
+        .route("/uplot.js", get(|| file("text/javascript", include_str!("uplot/uPlot.iife.min.js"))))
+        .route("/uplot.css", get(|| file("text/css", include_str!("uplot/uPlot.min.css"))));
+
+    let port = std::env::var("PORT").map_or(Ok(3000), |port| port.parse::<u16>())?;
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    println!("listening on http://{}/", listener.local_addr()?);
+    tokio::select! {
+        served = axum::serve(listener, app) => Ok(served?),
+        measured = measure(&proc, first, &topics) => measured,
+    }
+}
+
+async fn file(kind: &'static str, text: &'static str) -> impl IntoResponse {
+    ([(CONTENT_TYPE, kind)], text)
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Err(error) = run().await else { return ExitCode::SUCCESS };
+    eprintln!("dashboard: {error}");
+    ExitCode::FAILURE
+}
