@@ -3,8 +3,11 @@
 #![cfg(test)]
 
 mod axum;
+mod chat;
+mod dashboard;
 mod hyper;
 mod llm;
+mod progress;
 mod proxy;
 mod quickstart;
 mod support;

@@ -1,0 +1,195 @@
+use std::{collections::BTreeSet, fs, path::Path};
+
+use http::header::CONTENT_TYPE;
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower_sse::EventReader;
+use tower_sse_e2e::{
+    example::{self, Example},
+    process,
+};
+
+use crate::support::{assert_page, events, get, get_events, get_page, next, send, text};
+
+#[tokio::test]
+async fn this_machine_is_measured() {
+    let dashboard = Example::start("dashboard").await.unwrap();
+    assert_page(dashboard.url("/"), "tower-sse: dashboard").await;
+    let mut stream = events(send(get_events(dashboard.url("/"))).await);
+    let cpu = next_of(&mut stream, "cpu").await;
+    assert!((0.0..=1.0).contains(&cpu["busy"].as_f64().unwrap()), "{cpu}");
+    let memory = next_of(&mut stream, "memory").await;
+    assert!((1..memory["total"].as_u64().unwrap()).contains(&memory["used"].as_u64().unwrap()), "{memory}");
+}
+
+#[tokio::test]
+async fn one_stream_has_all_that_there_is_of_three_topics() {
+    let machine = Machine::new();
+    let dashboard = machine.dashboard().await;
+    let mut stream = events(send(get_events(dashboard.url("/"))).await);
+    assert_eq!(next(&mut stream).await.unwrap().name().unwrap().as_str(), "subscribed");
+    let mut seen = BTreeSet::new();
+    while seen.len() < MACHINE.len() {
+        let (topic, value) = next_value(&mut stream).await;
+        seen.insert(key(&topic, &value));
+        if topic == "memory" {
+            let memory = (&value["used"], &value["total"], &value["swap"]);
+            assert_eq!(memory, (&json!(300 * 1024), &json!(1000 * 1024), &json!(20 * 1024)));
+        }
+    }
+    assert_eq!(seen, MACHINE.into_iter().map(str::to_owned).collect());
+}
+
+#[tokio::test]
+async fn a_core_is_as_busy_as_it_was_since_the_last_look() {
+    let machine = Machine::new();
+    let dashboard = machine.dashboard().await;
+    let mut stream = events(send(get_events(dashboard.url("/"))).await);
+    assert_eq!(next_of(&mut stream, "cpu").await["busy"], 0.0);
+    // 75 ticks of work and 25 of rest; what guests took is a part of the work.
+    machine.write("stat", "cpu  9 9 9 9\ncpu0 140 10 25 120 5 0 0 0 40 0\ncpu1 0 0 0 0 0 0 0 0\nctxt 5\n");
+    loop {
+        let cpu = next_of(&mut stream, "cpu").await;
+        if cpu["core"] == "cpu0" && cpu["busy"] != 0.0 {
+            assert_eq!(cpu["busy"], 0.75);
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_was_away_gets_the_newest_of_each_and_nothing_else() {
+    let machine = Machine::new();
+    let dashboard = machine.dashboard().await;
+    let mut stream = events(send(get_events(dashboard.url("/"))).await);
+    let mut of_memory = Vec::new();
+    let mut left_at = None;
+    while of_memory.len() < 4 {
+        let event = next(&mut stream).await.unwrap();
+        if event.name().is_some_and(|name| name.as_str() == "memory") {
+            left_at.get_or_insert(event.id().unwrap().as_str().to_owned());
+            of_memory.push(time(&serde_json::from_str(event.data()).unwrap()));
+        }
+    }
+    // By now three seconds were measured that this one does not know of.
+    let back = get_events(dashboard.url("/")).header("last-event-id", left_at.unwrap());
+    let mut back = events(send(back).await);
+    let mut seen = BTreeSet::new();
+    for _ in MACHINE {
+        let (topic, value) = next_value(&mut back).await;
+        assert!(time(&value) >= of_memory[2], "{value} is of the past");
+        assert!(seen.insert(key(&topic, &value)), "{value} came twice");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_any_more_is_not_shown_to_who_comes() {
+    let machine = Machine::new();
+    let dashboard = machine.dashboard().await;
+    let mut stream = events(send(get_events(dashboard.url("/"))).await);
+    next_of(&mut stream, "network").await;
+    // Memory is looked at before the network is, so that who sees this change knows that the other was seen.
+    machine.write("net/dev", "  lo:  0 0 0 0 0 0 0 0  0 0 0 0 0 0 0 0\n");
+    machine.write("meminfo", "MemTotal: 1000 kB\nMemAvailable: 1 kB\n");
+    while next_of(&mut stream, "memory").await["used"] != 999 * 1024 {}
+    // It is forgotten once all is published: before the next look.
+    next_of(&mut stream, "memory").await;
+    let mut new = events(send(get_events(dashboard.url("/"))).await);
+    assert_eq!(next(&mut new).await.unwrap().name().unwrap().as_str(), "subscribed");
+    let mut seen = BTreeSet::new();
+    for _ in 0..2 * MACHINE.len() {
+        let (topic, value) = next_value(&mut new).await;
+        seen.insert(key(&topic, &value));
+    }
+    assert!(seen.contains("network lo") && !seen.contains("network eth0"), "{seen:?}");
+}
+
+#[tokio::test]
+async fn the_page_asks_nothing_of_any_other_host() {
+    let dashboard = Example::start("dashboard").await.unwrap();
+    let page = text(send(get_page(dashboard.url("/"))).await).await;
+    assert!(!page.contains("://"), "{page}");
+    for (path, kind) in [("/uplot.js", "text/javascript"), ("/uplot.css", "text/css")] {
+        assert!(page.contains(path));
+        let response = send(get(dashboard.url(path))).await;
+        assert_eq!(response.headers()[CONTENT_TYPE], kind);
+        assert!(text(response).await.to_lowercase().contains("uplot"));
+    }
+}
+
+#[tokio::test]
+async fn where_there_is_no_proc_it_says_so() {
+    let mut command = example::command("dashboard").unwrap();
+    command.env("PROC", "/nowhere").env("PORT", "0");
+    let said = process::run(command).await.unwrap_err().to_string();
+    assert!(said.contains("dashboard: /nowhere/stat: No such file or directory"), "{said}");
+    assert!(said.contains("it is read as Linux has it"), "{said}");
+}
+
+/// A machine on paper.
+struct Machine(TempDir);
+
+impl Machine {
+    fn new() -> Self {
+        let machine = Self(tempfile::tempdir().unwrap());
+        fs::create_dir(machine.path().join("net")).unwrap();
+        machine.write("stat", "cpu  9 9 9 9\ncpu0 70 5 25 100 0 0 0 0 0 0\ncpu1 0 0 0 0 0 0 0 0\nctxt 5\n");
+        machine.write(
+            "meminfo",
+            "MemTotal: 1000 kB\nMemFree: 1 kB\nMemAvailable:   700 kB\nSwapTotal: 50 kB\nSwapFree: 30 kB\n",
+        );
+        machine.write(
+            "net/dev",
+            "Inter-|   Receive  |  Transmit\n face |bytes packets|bytes packets\n  lo:  0 0 0 0 0 0 0 0  0 0 0 0 0 0 0 0\n\
+             eth0: 9 0 0 0 0 0 0 0  9 0 0 0 0 0 0 0\n",
+        );
+        machine
+    }
+
+    /// All at once.
+    fn write(&self, file: &str, text: &str) {
+        let new = self.path().join("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.path().join(file)).unwrap();
+    }
+
+    async fn dashboard(&self) -> Example {
+        let path = self.path().to_str().unwrap();
+        Example::start_with("dashboard", &[("PROC", path)]).await.unwrap()
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+/// The next value, and its topic.
+async fn next_value(stream: &mut EventReader<Incoming>) -> (String, Value) {
+    let event = next(stream).await.expect("the stream goes on");
+    let topic = event.name().unwrap().as_str().to_owned();
+    assert!(["cpu", "memory", "network"].contains(&&*topic), "{event:?}");
+    (topic, serde_json::from_str(event.data()).unwrap())
+}
+
+/// The next value of this topic.
+async fn next_of(stream: &mut EventReader<Incoming>, topic: &str) -> Value {
+    loop {
+        let event = next(stream).await.expect("the stream goes on");
+        if event.name().is_some_and(|name| name.as_str() == topic) {
+            return serde_json::from_str(event.data()).unwrap();
+        }
+    }
+}
+
+fn key(topic: &str, value: &Value) -> String {
+    let key = value["core"].as_str().or(value["interface"].as_str()).unwrap_or("all");
+    format!("{topic} {key}")
+}
+
+fn time(value: &Value) -> f64 {
+    value["time"].as_f64().unwrap()
+}
+
+/// What there is of it.
+const MACHINE: [&str; 5] = ["cpu cpu0", "cpu cpu1", "memory all", "network eth0", "network lo"];
