@@ -69,7 +69,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// As root there is no sandbox. The rest keeps it from asking anything of any host but the test's.
+/// As root there is no sandbox. A page may open tabs. The rest keeps it from asking anything of any host but the test's.
 const CHROMIUM: &[&str] = &[
     "--headless",
     "--no-sandbox",
@@ -80,13 +80,14 @@ const CHROMIUM: &[&str] = &[
     "--disable-breakpad",
     "--disable-component-update",
     "--disable-default-apps",
+    "--disable-popup-blocking",
     "--disable-sync",
     "--no-default-browser-check",
     "--no-first-run",
     "--no-proxy-server",
 ];
 
-/// No first run, no updates, no telemetry, and no look-up of any host but the test's.
+/// No first run, no updates, no telemetry, and no look-up of any host but the test's. A page may open tabs.
 const FIREFOX: &str = r#"
 user_pref("app.normandy.enabled", false);
 user_pref("app.update.disabledForTesting", true);
@@ -104,6 +105,7 @@ user_pref("browser.startup.homepage_override.mstone", "ignore");
 user_pref("browser.startup.page", 0);
 user_pref("datareporting.healthreport.uploadEnabled", false);
 user_pref("datareporting.policy.dataSubmissionEnabled", false);
+user_pref("dom.disable_open_during_load", false);
 user_pref("dom.push.connection.enabled", false);
 user_pref("dom.security.https_first", false);
 user_pref("extensions.getAddons.cache.enabled", false);
