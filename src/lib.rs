@@ -47,6 +47,9 @@
 //! | [`Negotiate`] | how `Accept` chooses |
 //! | [`LastEventId`] | where a reconnecting client left off |
 //! | [`Heartbeat`], [`StreamSettings`] | what one stream has of its own |
+//! | [`hub`]: [`Hub`](hub::Hub), [`Topic`](hub::Topic), [`Subscribe`](hub::Subscribe) | many clients that watch the same events |
+//! | [`streams`], [`access`] | ends, limits and permissions of open streams |
+//! | [`backplane`] | what makes a hub the same on many nodes |
 //! | [`Observer`], [`StreamObserver`], [`Reason`] | who is told what happens, and why it ended; see [`observe`] |
 //! | [`decode::Decoder`], [`EventReader`] | bytes, or a body, to events: for clients and tests |
 //!

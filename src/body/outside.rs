@@ -104,9 +104,12 @@ impl Outside {
 
     fn tell(&self, tell: impl FnOnce(&mut Observed)) {
         let mut watch = self.lock_observed();
-        let Watch::Here(mut observed) = mem::replace(&mut *watch, Watch::Told(None)) else {
-            *watch = Watch::Nobody;
-            return;
+        let mut observed = match mem::replace(&mut *watch, Watch::Told(None)) {
+            Watch::Here(observed) => observed,
+            other => {
+                *watch = other;
+                return;
+            }
         };
         drop(watch);
         tell(&mut observed);
