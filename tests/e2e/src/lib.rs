@@ -2,8 +2,10 @@
 
 pub mod browser;
 pub mod certificate;
+pub mod client;
 pub mod document;
 pub mod example;
 pub mod process;
 pub mod program;
+pub mod server;
 pub mod site;

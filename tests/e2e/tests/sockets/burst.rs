@@ -1,0 +1,85 @@
+//! A burst that outruns its reader.
+
+use std::{fmt::Write, io};
+
+use bytes::{Buf, Bytes};
+use futures_util::stream;
+use h2::{RecvStream, client};
+use http::Request;
+use tokio::net::TcpStream;
+use tower_sse::{Event, Events, Heartbeat};
+use tower_sse_e2e::{client::within, server::Server};
+
+use super::serve;
+
+/// An HTTP/2 server reads what a client sends as it likes; this client has a small window, and takes little at a time. h2
+/// closes a connection that holds more than about a hundred small frames that were not read yet, so each event in a frame
+/// of its own would end this one within the first window.
+#[tokio::test]
+async fn a_million_small_events_reach_a_slow_http_2_reader_in_order() {
+    let server = serve(|_| {
+        let events = (0..EVENTS).map(|number| Event::new(format!("{number:030}")));
+        Events::new(stream::iter(events)).heartbeat(Heartbeat::off())
+    })
+    .await;
+    let mut body = open(&server).await.expect("a stream");
+    let mut expected = Expected { events: 0, text: ":\n".to_owned(), taken: 0 };
+    while let Some(data) = within(body.data()).await {
+        let mut data = data.expect("no GOAWAY, no reset");
+        while data.has_remaining() {
+            let read = data.split_to(data.len().min(READ));
+            expected.check(&read);
+            body.flow_control().release_capacity(read.len()).expect("it was received");
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!((expected.events, expected.taken), (EVENTS, EVENT_BYTES));
+}
+
+async fn open(server: &Server) -> io::Result<RecvStream> {
+    let stream = TcpStream::connect(server.address()).await?;
+    stream.set_nodelay(true)?;
+    let (mut sender, connection) = client::Builder::new()
+        .initial_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .handshake::<_, Bytes>(stream)
+        .await
+        .map_err(io::Error::other)?;
+    tokio::spawn(connection);
+    let request = Request::get(format!("http://{}/", server.address()));
+    let request = request.header("accept", "text/event-stream").body(()).map_err(io::Error::other)?;
+    let (response, _) = sender.send_request(request, true).map_err(io::Error::other)?;
+    Ok(response.await.map_err(io::Error::other)?.into_body())
+}
+
+/// What is to come next: written out here, not by the crate, and quickly, since it is a million times.
+struct Expected {
+    events: u64,
+    text: String,
+    taken: usize,
+}
+
+impl Expected {
+    fn check(&mut self, mut read: &[u8]) {
+        while !read.is_empty() {
+            if self.taken == self.text.len() {
+                self.text.clear();
+                self.taken = 0;
+                write!(self.text, "data: {:030}\n\n", self.events).expect("a string takes all");
+                self.events += 1;
+            }
+            let rest = &self.text.as_bytes()[self.taken..];
+            let len = rest.len().min(read.len());
+            assert!(read[..len] == rest[..len], "{:?}, not {}", String::from_utf8_lossy(read), self.text);
+            self.taken += len;
+            read = &read[len..];
+        }
+    }
+}
+
+const EVENTS: u64 = 1_000_000;
+const EVENT_BYTES: usize = 38;
+
+/// What HTTP/2 begins with.
+const WINDOW: u32 = 65_535;
+const READ: usize = 1024;
