@@ -1,0 +1,175 @@
+//! What a request costs in memory: nothing by the layer where it is not for events, and what an event stream takes.
+//!
+//! A test binary of its own with one test, since it counts what its process allocates.
+
+use std::{
+    convert::Infallible,
+    fmt::Debug,
+    future::{Ready, ready},
+    task::Poll,
+};
+
+use bytes::{Buf, Bytes};
+use futures_util::{
+    FutureExt,
+    stream::{self, Stream},
+};
+use http::{HeaderValue, Method, Request, Response, header};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use tower::{Layer, Service};
+use tower_sse::{Event, Events, IntoReply, Observer, Refusal, RequestHead, SseLayer, StreamObserver};
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+#[test]
+fn what_requests_and_streams_cost_is_what_is_said() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let _timers = runtime.enter();
+    let _profiler = dhat::Profiler::builder().testing().build();
+    a_request_that_is_not_for_events_costs_nothing();
+    an_event_stream_costs_eight_blocks();
+    only_a_frame_of_several_events_costs_anything();
+}
+
+fn a_request_that_is_not_for_events_costs_nothing() {
+    let inside = || tower::service_fn(page);
+    let alone = whole("a page by itself", inside(), get("text/event-stream"));
+
+    let mut post = get("text/event-stream");
+    *post.method_mut() = Method::POST;
+    assert_eq!(whole("by POST", events().layer(inside()), post), alone);
+    let only = events().only(|head| head.uri().path() == "/events");
+    assert_eq!(whole("where `only` says no", only.layer(inside()), get("text/event-stream")), alone);
+    let decorate = SseLayer::decorate();
+    assert_eq!(whole("decorated, and no event stream", decorate.layer(inside()), get("text/event-stream")), alone);
+
+    // Where `Accept` decides there is a `Vary` to be put among the page's headers, where there is room for it.
+    assert_eq!(whole("by its `Accept`", events().layer(inside()), get("text/html, */*;q=0.8")), alone);
+    let observed = events().observer(Watching);
+    assert_eq!(whole("by its `Accept`, observed", observed.layer(inside()), get("text/html")), alone);
+    // A page without any headers gets its first: a map of two blocks.
+    let bare = || tower::service_fn(|_| ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("a page")))));
+    let alone = whole("a page without headers", bare(), get("*/*"));
+    let vary = whole("the same, by its `Accept`", events().layer(bare()), get("*/*"));
+    assert_eq!(vary.blocks, alone.blocks + 2);
+}
+
+fn an_event_stream_costs_eight_blocks() {
+    // Two for the headers, three for the extension that marks it, the event service while it is asked, the running stream,
+    // its record.
+    let (answer, _) = answer(&events());
+    println!("the answer to a request for events: {answer:?}");
+    assert_eq!(answer.blocks, 8);
+    // A copy of the request's head with its headers, and what observer and record share; the observer has nothing to box.
+    let (observed, _) = self::answer(&events().observer(Watching));
+    println!("the same, observed: {observed:?}");
+    assert_eq!(observed.blocks, 8 + 6);
+}
+
+fn only_a_frame_of_several_events_costs_anything() {
+    let event = Event::new("an event");
+    let layer = SseLayer::from_fn(move |_: Request<()>| ready(Events::new(bursts(event.clone()))));
+    let (_, response) = answer(&layer);
+    let mut body = std::pin::pin!(response.into_body());
+    let mut poll = |what: &str| {
+        let (cost, polled) = cost(|| body.as_mut().frame().now_or_never());
+        println!("{what}: {cost:?}");
+        let frame = polled.map(|frame| frame.expect("it goes on").ok().expect("no error"));
+        (cost.blocks, frame.and_then(|frame| frame.into_data().ok()).map_or(0, |data| data.remaining()))
+    };
+    assert_eq!(poll("the prelude"), (0, 2));
+    assert_eq!(poll("one event"), (0, EVENT_BYTES));
+    assert_eq!(poll("nothing, and the timer is set"), (0, 0));
+    assert_eq!(poll("two events"), (2, 2 * EVENT_BYTES));
+    assert_eq!(poll("two hundred events"), (2, 200 * EVENT_BYTES));
+    assert_eq!(poll("nothing"), (0, 0));
+}
+
+/// So many events, with a pause after each burst.
+fn bursts(event: Event) -> impl Stream<Item = Event> {
+    let mut bursts = [1, 0, 2, 200].into_iter();
+    let mut left = bursts.next();
+    stream::poll_fn(move |_| match &mut left {
+        None => Poll::Pending,
+        Some(0) => {
+            left = bursts.next();
+            Poll::Pending
+        }
+        Some(more) => {
+            *more -= 1;
+            Poll::Ready(Some(event.clone()))
+        }
+    })
+}
+
+fn events() -> SseLayer<impl Service<Request<()>, Response: IntoReply, Error: Into<Refusal>> + Clone> {
+    SseLayer::from_fn(|_| ready(Events::new(stream::pending::<Event>())))
+}
+
+/// Blocks, and bytes of all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cost {
+    blocks: u64,
+    bytes: u64,
+}
+
+fn cost<T>(run: impl FnOnce() -> T) -> (Cost, T) {
+    let before = dhat::HeapStats::get();
+    let value = run();
+    let after = dhat::HeapStats::get();
+    let cost = Cost { blocks: after.total_blocks - before.total_blocks, bytes: after.total_bytes - before.total_bytes };
+    (cost, value)
+}
+
+fn page(_: Request<()>) -> Ready<Result<Response<Full<Bytes>>, Infallible>> {
+    let mut response = Response::new("the page".into());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    ready(Ok(response))
+}
+
+fn get(accept: &'static str) -> Request<()> {
+    let mut request = Request::new(());
+    request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accept));
+    request
+}
+
+/// What a request costs from its beginning to the end of its answer.
+fn whole<S, B>(what: &str, mut service: S, request: Request<()>) -> Cost
+where
+    S: Service<Request<()>, Response = Response<B>, Error: Debug>,
+    B: Body<Error: Debug>,
+{
+    let (cost, ()) = cost(|| {
+        let response = service.call(request).now_or_never().expect("at once").expect("no error");
+        let mut body = std::pin::pin!(response.into_body());
+        while let Some(frame) = body.as_mut().frame().now_or_never().expect("at once") {
+            frame.expect("no error");
+        }
+    });
+    println!("{what}: {cost:?}");
+    cost
+}
+
+fn answer<E>(layer: &SseLayer<E>) -> (Cost, Response<impl Body>)
+where
+    E: Service<Request<()>, Response: IntoReply, Error: Into<Refusal>> + Clone,
+{
+    let mut service = layer.layer(tower::service_fn(page));
+    let request = get("text/event-stream");
+    cost(|| service.call(request).now_or_never().expect("at once").expect("no error"))
+}
+
+/// Looks at each stream, and remembers nothing.
+struct Watching;
+
+impl Observer for Watching {
+    fn opened(&self, _: &RequestHead<'_>) -> Option<Box<dyn StreamObserver>> {
+        Some(Box::new(Self))
+    }
+}
+
+impl StreamObserver for Watching {}
+
+const EVENT_BYTES: usize = "data: an event\n\n".len();
