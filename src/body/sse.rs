@@ -63,6 +63,13 @@ impl<F: EventFuture, IB> SseBody<F, IB> {
     }
 }
 
+/// Nothing. Layers outside that answer by themselves ask for it: tower-http's `TimeoutLayer`, for one.
+impl<F: EventFuture, IB> Default for SseBody<F, IB> {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
 impl<F, IB> Body for SseBody<F, IB>
 where
     F: EventFuture,
