@@ -1,0 +1,87 @@
+//! `CompressionLayer`: by default it leaves event streams alone; with a predicate of one's own it does not.
+
+use http::HeaderMap;
+use tokio::sync::mpsc;
+use tower_http::{
+    compression::{CompressionLayer, predicate::SizeAbove},
+    decompression::DecompressionLayer,
+};
+
+use super::*;
+
+fn compress_all() -> CompressionLayer<SizeAbove> {
+    CompressionLayer::new().compress_when(SizeAbove::new(1))
+}
+
+fn is_compressed(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::CONTENT_ENCODING)
+}
+
+#[tokio::test]
+async fn as_it_is_it_compresses_pages_and_no_event_stream_on_either_side() {
+    let outside = site().layer(events()).layer(CompressionLayer::new());
+    let inside = site().layer(CompressionLayer::new()).layer(events());
+    for app in [outside, inside] {
+        assert!(is_compressed(ask(&app, for_page()).await.headers()));
+        let stream = ask(&app, for_events()).await;
+        assert!(!is_compressed(stream.headers()));
+        assert_eq!(ready_text(&mut stream.into_body()), ONE_EVENT);
+    }
+    let around = site().layer(CompressionLayer::new()).layer(SseLayer::decorate());
+    let within = site().layer(SseLayer::decorate()).layer(CompressionLayer::new());
+    for app in [around, within] {
+        assert!(is_compressed(ask(&app, for_page()).await.headers()));
+        let stream = ask(&app, for_foreign()).await;
+        assert!(!is_compressed(stream.headers()));
+        assert_eq!(ready_text(&mut stream.into_body()), ONE_EVENT);
+    }
+}
+
+#[tokio::test]
+async fn told_to_compress_all_it_compresses_event_streams_that_come_from_inside_of_it_whatever_no_transform_says() {
+    let outside = site().layer(events()).layer(compress_all());
+    assert!(is_compressed(ask(&outside, for_events()).await.headers()));
+    let inside = site().layer(compress_all()).layer(events());
+    assert!(!is_compressed(ask(&inside, for_events()).await.headers()));
+}
+
+#[tokio::test]
+async fn decorate_around_a_compressed_stream_leaves_it_as_it_is() {
+    let app = site().layer(compress_all()).layer(SseLayer::decorate());
+    let compressed = ask(&app, for_foreign()).await;
+    assert!(is_compressed(compressed.headers()));
+    let plain = DecompressionLayer::new().layer(app).oneshot(for_foreign()).await.expect("it cannot fail");
+    assert_eq!(ready_text(&mut Body::new(plain.into_body())), "data: 1\n\n", "no prelude, and so no heartbeat");
+}
+
+/// Each of these flushes when its source has nothing more for now.
+#[tokio::test]
+async fn told_to_compress_all_it_holds_no_event_back() {
+    let codings = [
+        ("gzip", DecompressionLayer::new().no_br().no_deflate().no_zstd()),
+        ("deflate", DecompressionLayer::new().no_br().no_gzip().no_zstd()),
+        ("br", DecompressionLayer::new().no_gzip().no_deflate().no_zstd()),
+        ("zstd", DecompressionLayer::new().no_br().no_gzip().no_deflate()),
+    ];
+    for (coding, decompression) in codings {
+        let (made, mut senders) = mpsc::unbounded_channel();
+        let fed = SseLayer::from_fn(move |_: Request<Body>| {
+            let (sender, events) = Events::channel(1);
+            made.send(sender).expect("the test waits");
+            std::future::ready(events)
+        });
+        let app = site().layer(fed).layer(compress_all());
+        let mut request = for_events();
+        request.headers_mut().remove(header::ACCEPT_ENCODING);
+        let response = decompression.layer(app).oneshot(request).await.expect("it cannot fail");
+        let sender = senders.recv().await.expect("a stream has opened");
+        let mut body = Body::new(response.into_body());
+        assert_eq!(ready_text(&mut body), ":\n", "{coding}");
+        for number in 0..100 {
+            sender.send(Event::new(number.to_string())).await.expect("the stream is open");
+            assert_eq!(ready_text(&mut body), format!("data: {number}\n\n"), "{coding}");
+            // tokio lets a task take only so much in one go.
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! `CatchPanicLayer`.
+
+use std::panic::AssertUnwindSafe;
+
+use axum::routing::get;
+use futures_util::future::lazy;
+use http::StatusCode;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::*;
+
+#[expect(clippy::panic, reason = "what happens then is what is tested")]
+fn bug<T>() -> T {
+    panic!("a bug")
+}
+
+fn panicking() -> EventLayer {
+    answering(|_| async { bug() }.boxed())
+}
+
+#[tokio::test]
+async fn outside_it_answers_for_an_event_service_that_panics_before_its_head() {
+    let app = site().layer(panicking()).layer(CatchPanicLayer::new());
+    assert_eq!(ask(&app, for_events()).await.status(), StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[tokio::test]
+async fn inside_it_does_not_and_the_panic_reaches_the_server() {
+    let app = site().layer(CatchPanicLayer::new()).layer(panicking());
+    assert!(AssertUnwindSafe(ask(&app, for_events())).catch_unwind().await.is_err());
+}
+
+#[tokio::test]
+async fn on_either_side_it_answers_for_a_page_that_panics() {
+    let site = || Router::new().route("/", get(|| async { bug::<()>() }));
+    let outside = site().layer(events()).layer(CatchPanicLayer::new());
+    let inside = site().layer(CatchPanicLayer::new()).layer(events());
+    for app in [outside, inside] {
+        assert_eq!(ask(&app, for_page()).await.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_panics_ends_cleanly_with_it_or_without_it() {
+    let panics = || answering(|_| answer(stream::iter([Event::new("1")]).chain(stream::once(lazy(|_| bug())))));
+    for app in [site().layer(panics()), site().layer(panics()).layer(CatchPanicLayer::new())] {
+        let body = ask(&app, for_events()).await.into_body();
+        assert_eq!(body.collect().await.expect("a clean end").to_bytes(), ONE_EVENT);
+    }
+}

@@ -1,0 +1,77 @@
+//! `TimeoutLayer`, which ends at the head, and `ResponseBodyTimeoutLayer`, which watches over the body.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::time::{Instant, sleep, timeout};
+use tower_http::timeout::{ResponseBodyTimeoutLayer, TimeoutLayer};
+use tower_sse::Heartbeat;
+
+use super::*;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn timeout_after(seconds: u64) -> TimeoutLayer {
+    TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(seconds))
+}
+
+/// An event service that answers after 20 s, which is after the commit deadline of 15 s.
+fn slow() -> EventLayer {
+    answering(|_| {
+        async {
+            sleep(Duration::from_secs(20)).await;
+            answer(stream::iter([Event::new("1")])).await
+        }
+        .boxed()
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn outside_and_sooner_than_the_commit_deadline_it_refuses_a_slow_event_service() {
+    let app = site().layer(slow()).layer(timeout_after(10));
+    assert_eq!(ask(&app, for_events()).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn outside_and_later_than_the_commit_deadline_it_never_ends_a_stream() {
+    let app = site().layer(slow()).layer(timeout_after(16));
+    let response = ask(&app, for_events()).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let body = response.into_body().collect().await.expect("a clean end").to_bytes();
+    assert!(body.ends_with(b"\ndata: 1\n\n"), "{body:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn inside_it_has_no_say_over_event_services() {
+    let app = site().layer(timeout_after(10)).layer(slow());
+    assert_eq!(ask(&app, for_events()).await.status(), StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_stream_goes_on_whatever_the_timeout_on_either_side() {
+    for app in [site().layer(events()).layer(timeout_after(1)), site().layer(timeout_after(1)).layer(events())] {
+        let body = ask(&app, for_events()).await.into_body();
+        assert!(timeout(HOUR, body.collect()).await.is_err(), "it is still open");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_of_bodies_outside_lets_a_stream_live_by_its_heartbeats() {
+    let bodies = || ResponseBodyTimeoutLayer::new(Duration::from_secs(20));
+    let body = ask(&site().layer(events()).layer(bodies()), for_events()).await.into_body();
+    assert!(timeout(HOUR, body.collect()).await.is_err(), "it is still open");
+
+    let silent = events().heartbeat(Heartbeat::off());
+    let body = ask(&site().layer(silent).layer(bodies()), for_events()).await.into_body();
+    assert!(timeout(HOUR, body.collect()).await.expect("an end").is_err(), "a reset");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_of_bodies_inside_of_decorate_ends_an_idle_upstream_cleanly() {
+    let bodies = ResponseBodyTimeoutLayer::new(Duration::from_secs(20));
+    let app = site().layer(bodies).layer(SseLayer::decorate());
+    let asked = Instant::now();
+    let body = ask(&app, for_foreign()).await.into_body().collect().await.expect("a clean end").to_bytes();
+    assert_eq!(body, format!("{ONE_EVENT}:\n"), "one heartbeat");
+    assert_eq!(asked.elapsed().as_secs(), 20);
+}
