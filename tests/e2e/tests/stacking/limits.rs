@@ -83,6 +83,19 @@ async fn inside_with_load_shed_around_it_delays_no_stream() {
     assert!(ask(for_events()).now_or_never().is_some());
 }
 
+#[tokio::test]
+async fn outside_with_load_shed_around_it_refuses_clients_while_event_services_are_asked() {
+    let service = ServiceBuilder::new()
+        .layer(LoadShedLayer::new())
+        .layer(ConcurrencyLimitLayer::new(1))
+        .layer(answering(|_| std::future::pending().boxed()))
+        .service(site());
+    let ask = |request| service.clone().oneshot(request);
+    let mut first = Box::pin(ask(for_events()));
+    assert!((&mut first).now_or_never().is_none());
+    assert!(ask(for_events()).await.is_err_and(|error| error.is::<Overloaded>()));
+}
+
 /// A route of axum's says that it is ready, and waits when it is called.
 #[tokio::test]
 async fn in_axum_a_site_that_is_full_delays_no_stream() {
