@@ -1,7 +1,8 @@
 //! How code of the user's runs without its panics reaching the connection.
 //!
-//! A panic within a body's poll, or within its drop, would take all that hyper has buffered for this connection with it,
-//! on HTTP/2 for the other streams too. So both are caught, and the stream ends as one that panicked.
+//! A panic within a body's poll would cut the connection, or reset the HTTP/2 stream, and what hyper has buffered for it
+//! would be lost; one within its drop would end the task that drops it. So both are caught, and the stream ends as one
+//! that panicked.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
