@@ -1,0 +1,73 @@
+//! Many long schedules, drawn at random, of several clients at a time: each gets exactly what the rules say.
+
+use proptest::prelude::*;
+
+use super::{
+    client::{Has, Wants},
+    model::{Limits, size_of},
+    source::Through,
+    world::{Beginning, LAGS, MANY, STARTS, Step, run, run_within, wants},
+};
+
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+const KEYS: [&str; 3] = ["x", "y", "z"];
+
+fn step(clients: usize) -> impl Strategy<Value = Step> {
+    let name = || prop::sample::select(&NAMES[..]);
+    let key = || prop::sample::select(&KEYS[..]);
+    let has =
+        prop_oneof![Just(Has::Nothing), (0_u64..40).prop_map(Has::Position), Just(Has::Foreign), Just(Has::Garbage)];
+    prop_oneof![
+        6 => name().prop_map(Step::Publish),
+        6 => (name(), key()).prop_map(|(name, key)| Step::PublishKeyed(name, key)),
+        3 => name().prop_map(Step::PublishAll),
+        1 => (name(), any::<bool>()).prop_map(|(name, says)| Step::Close(name, says)),
+        6 => (0..clients).prop_map(Step::Read),
+        4 => (0..clients).prop_map(Step::ReadAll),
+        2 => (0..clients).prop_map(Step::Resume),
+        1 => (0..clients, has).prop_map(|(client, has)| Step::Come(client, has)),
+        1 => (0..clients).prop_map(Step::ComeWithHead),
+        1 => (0..clients).prop_map(Step::Leave),
+        4 => Just(Step::Pump),
+    ]
+}
+
+fn any_wants() -> impl Strategy<Value = Wants> {
+    let names = prop_oneof![3 => Just(vec!["a"]), 1 => Just(vec!["b", "a"]), 1 => Just(NAMES.to_vec())];
+    let through = prop::sample::select(vec![Through::Stream, Through::Wire, Through::Wire]);
+    let (lag, start) = (prop::sample::select(LAGS.to_vec()), prop::sample::select(STARTS.to_vec()));
+    (names, through, lag, start).prop_map(|(names, through, lag, start)| wants(&names, through, lag, start))
+}
+
+/// A hub that is bounded by what its topics keep, or by what it keeps itself. The latter without keys: which of them goes is
+/// the hub's choice.
+fn any_limits(data: usize) -> impl Strategy<Value = Limits> {
+    let size = size_of(&" ".repeat(data), Some("x"));
+    prop_oneof![
+        (1_usize..6, 1_usize..3).prop_map(|(events, keys)| Limits { events, keys, bytes: MANY }),
+        (2_usize..8).prop_map(move |events| Limits { events: 6, keys: 0, bytes: events * size }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// With small events, and with such that a frame has room for two of. Within a runtime, so that a pump joins and
+    /// wakes, or without one. It gets its turn where the schedule says so.
+    #[test]
+    fn in_long_schedules_each_client_gets_what_it_should(
+        wants in prop::collection::vec(any_wants(), 4),
+        (data, limits) in prop::sample::select(vec![3_usize, 3000]).prop_flat_map(|data| (Just(data), any_limits(data))),
+        schedule in prop::collection::vec(step(4), 1..120),
+        is_within in any::<bool>(),
+    ) {
+        let beginning = Beginning { limits, topics: MANY, wants, data, is_there: true };
+        if is_within {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("there is a runtime");
+            runtime.block_on(run_within(&beginning, &schedule));
+        } else {
+            run(&beginning, &schedule);
+        }
+    }
+}

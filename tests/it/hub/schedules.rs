@@ -1,0 +1,130 @@
+//! Every short schedule of publishes, evictions, removals, subscribes, reads and resumes: a client gets exactly what the rules
+//! say.
+
+use tower_sse::hub::{Lag, Start};
+
+use super::{
+    client::Has,
+    model::{Limits, size_of},
+    world::{Beginning, MANY, Step, kinds, run},
+};
+
+/// Whether a step can make a difference after these. What cannot is left out: it is another, shorter schedule.
+fn is_worth(schedule: &[Step], step: Step) -> bool {
+    let before = schedule.last();
+    match step {
+        Step::Read(number) => before != Some(&Step::ReadAll(number)),
+        Step::ReadAll(number) => {
+            // The same as one reading more.
+            before != Some(&Step::Read(number)) && before != Some(&Step::ReadAll(number))
+        }
+        Step::Leave(number) => !matches!(before, Some(Step::Resume(other) | Step::Leave(other)) if *other == number),
+        Step::Resume(number) => !matches!(before, Some(Step::Resume(other)) if *other == number),
+        _ => true,
+    }
+}
+
+/// Runs every schedule of so many of these steps. How many there were.
+fn every(beginning: &Beginning, steps: &[Step], length: usize) -> usize {
+    let mut count = 0;
+    let mut schedule = Vec::with_capacity(length);
+    extend(beginning, steps, length, &mut schedule, &mut count);
+    count
+}
+
+fn extend(beginning: &Beginning, steps: &[Step], length: usize, schedule: &mut Vec<Step>, count: &mut usize) {
+    if schedule.len() == length {
+        *count += 1;
+        return run(beginning, schedule);
+    }
+    for &step in steps {
+        if is_worth(schedule, step) {
+            schedule.push(step);
+            extend(beginning, steps, length, schedule, count);
+            schedule.pop();
+        }
+    }
+}
+
+fn all(kinds: &[Beginning], steps: &[Step], length: usize) {
+    let count: usize = kinds.iter().map(|kind| every(kind, steps, length)).sum();
+    println!("{count} schedules of {length} steps");
+}
+
+/// One topic that keeps two events and one key.
+#[test]
+fn in_every_short_schedule_a_client_of_one_topic_gets_what_it_should() {
+    use Step::{Publish, PublishKeyed, Read, ReadAll, Resume};
+    let limits = Limits { events: 2, keys: 1, bytes: MANY };
+    let steps = [Publish("a"), PublishKeyed("a", "x"), PublishKeyed("a", "y"), Read(0), ReadAll(0), Resume(0)];
+    all(&kinds(&["a"], limits, true), &steps, 5);
+}
+
+#[test]
+fn in_every_short_schedule_a_client_of_two_topics_gets_what_it_should() {
+    use Step::{Close, Publish, PublishAll, PublishKeyed, Read, ReadAll, Resume};
+    let limits = Limits { events: 2, keys: 1, bytes: MANY };
+    let steps = [
+        Publish("a"),
+        PublishAll("b"),
+        PublishKeyed("b", "x"),
+        Close("a", true),
+        Close("b", false),
+        Read(0),
+        ReadAll(0),
+        Resume(0),
+    ];
+    all(&kinds(&["a", "b"], limits, true), &steps, 4);
+}
+
+/// The hub keeps three events, whichever topics they are in.
+#[test]
+fn in_every_short_schedule_the_oldest_of_all_topics_go_first() {
+    use Step::{Close, Publish, PublishAll, Read, ReadAll, Resume};
+    let limits = Limits { events: 3, keys: 0, bytes: 3 * size_of("000", None) };
+    let steps = [Publish("a"), PublishAll("b"), Publish("c"), Close("b", true), Read(0), ReadAll(0), Resume(0)];
+    all(&kinds(&["a", "b"], limits, true), &steps, 4);
+}
+
+#[test]
+fn in_every_short_schedule_any_id_is_gone_on_from_or_a_gap() {
+    use Step::{Close, Come, ComeWithHead, Leave, Publish, PublishKeyed, ReadAll};
+    let limits = Limits { events: 1, keys: 1, bytes: MANY };
+    let steps = [
+        Publish("a"),
+        PublishKeyed("a", "x"),
+        PublishKeyed("a", "y"),
+        Close("a", false),
+        ReadAll(0),
+        Leave(0),
+        ComeWithHead(0),
+        Come(0, Has::Nothing),
+        Come(0, Has::Position(0)),
+        Come(0, Has::Position(1)),
+        Come(0, Has::Position(3)),
+        Come(0, Has::Foreign),
+        Come(0, Has::Garbage),
+    ];
+    let kinds: Vec<_> = kinds(&["a"], limits, false).into_iter().collect();
+    all(&kinds, &steps, 3);
+}
+
+#[test]
+fn in_every_short_schedule_a_key_that_is_removed_is_missed_by_nobody() {
+    use Step::{PublishKeyed, Read, ReadAll, RemoveKey, Resume};
+    let limits = Limits { events: 1, keys: 2, bytes: MANY };
+    let steps = [PublishKeyed("a", "x"), PublishKeyed("a", "y"), RemoveKey("a", "x"), Read(0), ReadAll(0), Resume(0)];
+    let latest = kinds(&["a"], limits, true).into_iter().filter(|kind| kind.wants[0].lag == Lag::Latest);
+    all(&latest.collect::<Vec<_>>(), &steps, 5);
+}
+
+/// Of removed topics two are remembered by name: of the others only that they are gone.
+#[test]
+fn in_every_short_schedule_what_is_forgotten_of_removed_topics_is_too_careful_at_worst() {
+    use Step::{Close, Publish, ReadAll, Resume};
+    let limits = Limits { events: 2, keys: 0, bytes: MANY };
+    let steps = [Publish("a"), Close("a", true), Close("b", true), Close("c", true), ReadAll(0), Resume(0)];
+    let few = kinds(&["a"], limits, true).into_iter().map(|kind| Beginning { topics: 2, ..kind });
+    let few = few.filter(|kind| kind.wants[0].start == Start::Now);
+    all(&few.collect::<Vec<_>>(), &steps, 5);
+}

@@ -1,0 +1,215 @@
+//! A hub and its model, through which a schedule goes step by step.
+
+use tower_sse::{
+    Event,
+    hub::{Bounds, Hub, Lag, Start, Topic},
+};
+
+use super::{
+    client::{Client, Has, Wants},
+    model::{Limits, Model},
+    source::Through,
+};
+
+/// One step of a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Publish(&'static str),
+    PublishKeyed(&'static str, &'static str),
+    /// Two at once.
+    PublishAll(&'static str),
+    /// With a last event, or without.
+    Close(&'static str, bool),
+    RemoveKey(&'static str, &'static str),
+    /// This client, of those that there are, reads one thing or frame.
+    Read(usize),
+    ReadAll(usize),
+    /// Its connection is cut, and it comes back with the last id that it got, if it got one.
+    Resume(usize),
+    /// It comes back with something else.
+    Come(usize, Has),
+    /// With the head's id: it has everything.
+    ComeWithHead(usize),
+    /// It leaves.
+    Leave(usize),
+    /// The pump gets its turn, if there is one.
+    Pump,
+}
+
+/// A hub and its model, and clients of both.
+pub(super) struct World {
+    hub: Hub,
+    epoch: String,
+    model: Model,
+    beginning: Beginning,
+    /// How many topics were closed.
+    closed: usize,
+    clients: Vec<Option<Client>>,
+}
+
+/// What a schedule begins with.
+#[derive(Debug, Clone)]
+pub(super) struct Beginning {
+    pub(super) limits: Limits,
+    pub(super) topics: usize,
+    pub(super) wants: Vec<Wants>,
+    /// The bytes of each event's data, so that some share a frame or do not.
+    pub(super) data: usize,
+    /// Each subscribes before the first step.
+    pub(super) is_there: bool,
+}
+
+impl World {
+    pub(super) fn new(beginning: &Beginning) -> Self {
+        let Limits { events, keys, bytes } = beginning.limits;
+        let bounds = Bounds::new().events(events).keys(keys).age(None);
+        let hub = Hub::builder().bounds(bounds).bytes(bytes).topics(beginning.topics).build();
+        let epoch = hub.topic("a").map(|topic| topic.close(None).now()).expect("there is room");
+        let epoch = epoch.expect("nothing is too large").as_str().rsplit_once('-').expect("it is an id").0.to_owned();
+        let mut world = Self {
+            hub,
+            epoch,
+            model: Model::new(beginning.limits),
+            beginning: beginning.clone(),
+            closed: 1,
+            clients: beginning.wants.iter().map(|_| None).collect(),
+        };
+        for number in (0..beginning.wants.len()).filter(|_| beginning.is_there) {
+            world.come(number, Has::Nothing);
+        }
+        world
+    }
+
+    pub(super) fn step(&mut self, step: Step) {
+        match step {
+            Step::Publish(name) => {
+                let data = self.data(0);
+                self.topic(name).publish(Event::new(&data)).now().expect("it is small");
+                self.model.publish(name, None, data);
+            }
+            Step::PublishKeyed(name, key) => {
+                let data = self.data(0);
+                self.topic(name).publish_keyed(key, Event::new(&data)).now().expect("it is small");
+                self.model.publish(name, Some(key), data);
+            }
+            Step::PublishAll(name) => {
+                let data = [self.data(0), self.data(1)];
+                self.topic(name).publish_all(data.iter().map(Event::new)).now().expect("they are small");
+                self.model.publish_all(name, data);
+            }
+            Step::Close(name, says) => {
+                let last = says.then(|| self.data(0));
+                self.topic(name).close(last.as_ref().map(Event::new)).now().expect("it is small");
+                self.model.close(name, last);
+                self.closed += 1;
+                self.model.is_careful |= self.closed > self.beginning.topics;
+            }
+            Step::RemoveKey(name, key) => {
+                self.topic(name).remove_key(key);
+                self.model.remove_key(name, key);
+            }
+            Step::Read(number) => self.with(number, |client, model| _ = client.read_one(model)),
+            Step::ReadAll(number) => self.with(number, Client::read_all),
+            Step::Resume(number) => {
+                let position = self.clients[number].as_ref().and_then(|client| client.position);
+                self.come(number, position.map_or(Has::Nothing, Has::Position));
+            }
+            Step::Come(number, has) => self.come(number, has),
+            Step::ComeWithHead(number) => self.come(number, Has::Position(self.model.head())),
+            Step::Leave(number) => self.clients[number] = None,
+            Step::Pump => {}
+        }
+        let held: Vec<usize> = self.clients.iter().flatten().flat_map(Client::holds).copied().collect();
+        self.model.let_go(&held);
+    }
+
+    pub(super) fn keeps_what_it_should(&self) {
+        assert_eq!(self.hub.bytes(), self.model.bytes(), "what is kept");
+    }
+
+    /// At the end everything is as it should be, too.
+    pub(super) fn end(&mut self) {
+        for number in 0..self.clients.len() {
+            self.with(number, Client::read_all);
+        }
+    }
+
+    fn come(&mut self, number: usize, has: Has) {
+        self.clients[number] = None;
+        let held: Vec<usize> = self.clients.iter().flatten().flat_map(Client::holds).copied().collect();
+        self.model.let_go(&held);
+        let wants = Wants { has, ..self.beginning.wants[number].clone() };
+        self.clients[number] = Some(Client::new(&self.hub, &self.epoch, &mut self.model, &wants));
+    }
+
+    fn with(&mut self, number: usize, act: impl FnOnce(&mut Client, &Model)) {
+        if let Some(client) = self.clients[number].as_mut().filter(|client| client.ended.is_none()) {
+            act(client, &self.model);
+        }
+    }
+
+    fn topic(&self, name: &str) -> Topic {
+        self.hub.topic(name).expect("there is room")
+    }
+
+    /// Every other one is short.
+    fn data(&self, more: u64) -> String {
+        let number = self.model.head() + 1 + more;
+        let len = if number % 2 == 0 { 3 } else { self.beginning.data };
+        format!("{number:0len$}")
+    }
+}
+
+pub(super) fn run(beginning: &Beginning, schedule: &[Step]) {
+    let told = Told(beginning, schedule);
+    let mut world = World::new(beginning);
+    for &step in schedule {
+        world.step(step);
+        world.keeps_what_it_should();
+    }
+    world.end();
+    std::mem::forget(told);
+}
+
+pub(super) async fn run_within(beginning: &Beginning, schedule: &[Step]) {
+    let mut world = World::new(beginning);
+    for &step in schedule {
+        world.step(step);
+        // A topic that is closed is held until the pump has told so.
+        let is_turn = matches!(step, Step::Pump | Step::Close(..));
+        for _ in 0..if is_turn { 4 } else { 0 } {
+            tokio::task::yield_now().await;
+        }
+        world.keeps_what_it_should();
+    }
+    world.end();
+}
+
+/// Tells the schedule if it ends in a panic.
+pub(super) struct Told<'a>(&'a Beginning, &'a [Step]);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        eprintln!("beginning: {:?}\nschedule: {:?}", self.0, self.1);
+    }
+}
+
+pub(super) const LAGS: [Lag; 3] = [Lag::Disconnect, Lag::Skip, Lag::Latest];
+
+pub(super) const STARTS: [Start; 3] = [Start::Now, Start::Latest, Start::Beginning];
+
+/// More than any schedule makes.
+pub(super) const MANY: usize = 1 << 20;
+
+pub(super) fn wants(names: &[&'static str], through: Through, lag: Lag, start: Start) -> Wants {
+    Wants { names: names.to_vec(), through, lag, start, has: Has::Nothing }
+}
+
+/// Each policy and each start, as a stream; on the wire those that differ.
+pub(super) fn kinds(names: &[&'static str], limits: Limits, is_there: bool) -> Vec<Beginning> {
+    let streams = LAGS.into_iter().flat_map(|lag| STARTS.map(|start| (Through::Stream, lag, start)));
+    let bodies = LAGS.into_iter().map(|lag| (Through::Wire, lag, Start::Now));
+    let bodies = bodies.chain([(Through::Wire, Lag::Latest, Start::Latest)]);
+    let all = streams.chain(bodies).map(|(through, lag, start)| vec![wants(names, through, lag, start)]);
+    all.map(|wants| Beginning { limits, topics: MANY, wants, data: 3, is_there }).collect()
+}
