@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
     task::Waker,
     time::Duration,
@@ -32,7 +32,6 @@ pub(crate) struct Record {
     last: AtomicU64,
     /// What it was asked to end for: one of the constants below.
     asked: AtomicU8,
-    finishes: AtomicBool,
     waker: AtomicWaker,
     /// Most streams that nobody watches and counts have none.
     outside: Option<Box<Outside>>,
@@ -44,7 +43,6 @@ impl Record {
             opened: Instant::now(),
             last: AtomicU64::new(0),
             asked: AtomicU8::new(NOT_ASKED),
-            finishes: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             outside,
         }
@@ -92,21 +90,12 @@ impl Record {
         !gave || self.last_frame().elapsed() < time
     }
 
-    /// A drain is to let it come to its end.
-    pub(crate) fn set_finishes(&self, finishes: bool) {
-        self.finishes.store(finishes, Ordering::Relaxed);
-    }
-
-    pub(crate) fn finishes(&self) -> bool {
-        self.finishes.load(Ordering::Relaxed)
-    }
-
-    /// Asks the stream to leave.
+    /// Asks the stream to leave, unless it is to finish.
     pub(crate) fn drain(&self) {
         self.ask(DRAIN);
     }
 
-    /// Asks the stream to end whatever it does.
+    /// Asks the stream to end, also if it was to finish.
     pub(crate) fn cut(&self) {
         self.ask(CUT);
     }
@@ -133,15 +122,14 @@ impl Record {
         }
     }
 
-    /// The first to ask is heard, and wakes the stream.
+    /// Who asks for more than those before is heard, and wakes the stream.
     fn ask(&self, what: u8) {
-        let first = self.asked.compare_exchange(NOT_ASKED, what, Ordering::Release, Ordering::Relaxed);
-        if first.is_ok() {
+        if self.asked.fetch_max(what, Ordering::AcqRel) < what {
             self.waker.wake();
         }
     }
 
-    /// What it was asked to end for.
+    /// What it was asked to end for. Whether a drain is meant for it is for the stream to know.
     pub(crate) fn asked(&self) -> Option<Why> {
         match self.asked.load(Ordering::Acquire) {
             DRAIN => Some(Why::Drain),
@@ -165,6 +153,7 @@ impl Record {
     }
 }
 
+// Each asks for more than the one above: the end of a drain for more than its beginning.
 const NOT_ASKED: u8 = 0;
 const DRAIN: u8 = 1;
 const CUT: u8 = 2;
@@ -196,14 +185,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_who_asks_is_heard_and_wakes_the_stream_once() {
+    async fn who_asks_for_more_is_heard_and_wakes_the_stream_once() {
         let (record, wakes) = (Record::new(None), Arc::new(Wakes::default()));
         record.waits(&wakes.clone().into());
         assert!(record.asked().is_none());
         record.drain();
-        record.cut();
+        record.drain();
         assert!(matches!(record.asked(), Some(Why::Drain)));
         assert_eq!(wakes.0.load(SeqCst), 1);
+        record.waits(&wakes.clone().into());
+        record.cut();
+        record.drain();
+        assert!(matches!(record.asked(), Some(Why::Cut)));
+        assert_eq!(wakes.0.load(SeqCst), 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -99,7 +99,7 @@ impl<S: Pull> Running<S> {
         }
         // Now the heartbeat, since there was nothing. Whoever asks for the end from here on wakes this task.
         this.state.record().waits(cx.waker());
-        if matches!(this.state.phase, Phase::Open) && this.state.record().asked().is_some() {
+        if this.state.has_been_asked() {
             return Poll::Ready(Step::Continue(()));
         }
         self.poll_timer(cx)

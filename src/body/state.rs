@@ -122,14 +122,13 @@ impl State {
         retry
     }
 
-    /// Takes from the settings what is looked at often, or from outside.
+    /// Takes from the settings what is looked at often.
     fn take_settings(&mut self) {
         let lifetime = self.settings.lifetime.map(jitter::at_most);
         let lifetime = lifetime.and_then(|lifetime| self.record.opened().checked_add(lifetime));
         let deadline = self.settings.deadline.map(|at| End { at, is_lifetime: false });
         let lifetime = lifetime.map(|at| End { at, is_lifetime: true });
         self.end = [deadline, lifetime].into_iter().flatten().min_by_key(|end| end.at);
-        self.record.set_finishes(self.settings.on_drain == Some(OnDrain::Finish));
     }
 
     fn set_heartbeat(&mut self, heartbeat: Heartbeat) {
@@ -139,7 +138,7 @@ impl State {
 
     /// Why the stream is to end now, if it is. A check of access that is under way is polled.
     pub(crate) fn over(&mut self, cx: &mut Context<'_>) -> Option<Why> {
-        if let Some(why) = self.record.asked() {
+        if let Some(why) = self.asked() {
             return Some(why);
         }
         if let Some(end) = self.end.filter(|end| end.at <= Instant::now()) {
@@ -147,6 +146,22 @@ impl State {
         }
         let withdrawn = self.checks.as_mut()?.poll(Instant::now(), cx)?;
         Some(Why::Withdrawn(withdrawn))
+    }
+
+    /// What somebody outside asks it to end for, if that is meant for it.
+    fn asked(&self) -> Option<Why> {
+        let finishes = self.settings.on_drain == Some(OnDrain::Finish);
+        match self.record.asked()? {
+            Why::Drain if finishes => None,
+            // It was to leave before, and is polled only now.
+            Why::Cut if !finishes => Some(Why::Drain),
+            why => Some(why),
+        }
+    }
+
+    /// Whether somebody outside has asked for something that is still to be done.
+    pub(crate) fn has_been_asked(&self) -> bool {
+        matches!(self.phase, Phase::Open) && self.asked().is_some()
     }
 
     /// Whether the timer fired for something else than a heartbeat.

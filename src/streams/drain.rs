@@ -35,11 +35,7 @@ impl Streams {
     /// [leave](OnDrain::Leave) end. It cannot be taken back.
     pub fn start_drain(&self) {
         self.0.start_drain();
-        self.0.each(|record| {
-            if !record.finishes() {
-                record.drain();
-            }
-        });
+        self.0.each(|record| record.drain());
     }
 
     /// Whether a drain has begun.

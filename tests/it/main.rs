@@ -27,6 +27,7 @@ mod resume;
 mod sizes;
 mod splits;
 mod stacked;
+mod streams;
 mod support;
 #[cfg(feature = "json")]
 mod tagged;

@@ -1,0 +1,140 @@
+//! A drain: those that leave, leave at once, those that finish have their time, and nobody comes in.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use http_body_util::BodyExt;
+use tokio::time::{Instant, sleep};
+use tower_sse::{
+    Event, Events, SseLayer,
+    streams::{OnDrain, Streams},
+};
+
+use super::{SECOND, ask_for, open_end, read, retry, serve};
+use crate::support::{Told, Wait, answers_again, ask, event, events, get};
+
+/// A layer around streams that are open for ever.
+fn endless(
+    streams: &Streams,
+    told: &Told,
+) -> SseLayer<
+    impl tower::Service<http::Request<String>, Response = Events<impl tower_sse::Source>, Error = tower_sse::Refusal>
+    + Clone,
+> {
+    SseLayer::new(answers_again(open_end)).streams(streams).observer(told.clone())
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_leave_at_once_with_a_retry_that_is_spread() {
+    let (streams, told) = (Streams::builder().spread(20 * SECOND).build(), Told::default());
+    let service = serve(&endless(&streams, &told));
+    let mut body = read(&service).await;
+    let (frames, drained) = tokio::join!(body.rest(), async {
+        sleep(SECOND).await;
+        streams.drain(60 * SECOND).await
+    });
+    assert_eq!(body.millis(), 1_000, "at once");
+    assert_eq!((frames.len(), &*frames[0], &*frames[1]), (3, ":\n", "data: a\n\n"));
+    assert!((3_000..=23_000).contains(&retry(&frames[2]).unwrap()), "{frames:?}");
+    assert_eq!((drained.ended, drained.cut), (1, 0));
+    assert_eq!(told.closed().len(), 1);
+    assert!(told.closed()[0].starts_with("drained after 1000 ms: 1 events"), "{:?}", told.closed());
+    assert_eq!(streams.open(), 0);
+}
+
+/// Ten seconds of work.
+fn work() -> Events<impl tower_sse::Source> {
+    events([event("a"), Wait(10_000), event("b")]).on_drain(OnDrain::Finish)
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_finish_come_to_their_own_end() {
+    let (streams, told) = (Streams::new(), Told::default());
+    let service = serve(&SseLayer::new(answers_again(work)).streams(&streams).observer(told.clone()));
+    let mut body = read(&service).await;
+    let (frames, drained) = tokio::join!(body.rest(), async {
+        sleep(SECOND).await;
+        let begin = Instant::now();
+        (streams.drain(60 * SECOND).await, begin.elapsed())
+    });
+    assert_eq!(frames, [":\n", "data: a\n\n", "data: b\n\n"]);
+    assert_eq!((drained.0.ended, drained.0.cut, drained.1), (1, 0, 9 * SECOND));
+    assert!(told.closed()[0].starts_with("finished after 10000 ms"), "{:?}", told.closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_finish_do_so_when_the_drain_begins_before_their_first_poll() {
+    let streams = Streams::new();
+    let service = serve(&SseLayer::new(answers_again(work)).streams(&streams));
+    let mut body = read(&service).await;
+    streams.start_drain();
+    assert_eq!(body.rest().await, [":\n", "data: a\n\n", "data: b\n\n"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_was_admitted_before_the_drain_and_opens_after_it_does_as_it_is_told() {
+    for (on_drain, ends_after) in [(OnDrain::Leave, 5_000), (OnDrain::Finish, 15_000)] {
+        let streams = Streams::new();
+        let layer = SseLayer::from_fn(move |_: http::Request<String>| async move {
+            sleep(5 * SECOND).await;
+            work().on_drain(on_drain)
+        });
+        let service = serve(&layer.streams(&streams));
+        let start = Instant::now();
+        let (mut body, ()) = tokio::join!(read(&service), async {
+            sleep(SECOND).await;
+            streams.start_drain();
+        });
+        let frames = body.rest().await;
+        assert_eq!(start.elapsed(), Duration::from_millis(ends_after), "{on_drain:?}: {frames:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_deadline_what_still_goes_on_is_cut_with_its_last_event_and_a_retry() {
+    let (streams, told) = (Streams::builder().spread(SECOND).build(), Told::default());
+    let layer = SseLayer::new(answers_again(|| open_end().on_failure(Event::new("sorry"))));
+    let layer = layer.on_drain(OnDrain::Finish).streams(&streams).observer(told.clone());
+    let service = serve(&layer);
+    let mut body = read(&service).await;
+    let start = Instant::now();
+    let (frames, drained) = tokio::join!(body.frames_within(100 * SECOND), streams.drain(20 * SECOND));
+    assert!(start.elapsed() >= 19 * SECOND);
+    let (at, last) = frames.last().unwrap();
+    assert_eq!(*at, 19_000, "a second is left for it to be read: {frames:?}");
+    let come_back = retry(last.strip_prefix("data: sorry\n\n").unwrap()).unwrap();
+    assert!((3_000..=4_000).contains(&come_back), "{last}");
+    assert_eq!((drained.ended, drained.cut), (1, 0));
+    assert!(told.closed()[0].starts_with("drained after 19000 ms: 2 events"), "{:?}", told.closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn newcomers_are_told_to_come_back_later() {
+    let (streams, told) = (Streams::builder().come_back_after(2 * SECOND).build(), Told::default());
+    let layer = endless(&streams, &told).methods([Method::GET, Method::POST, Method::HEAD]);
+    let service = serve(&layer);
+    streams.start_drain();
+    assert!(streams.is_draining());
+
+    let response = ask_for(&service, get()).await;
+    assert_eq!(
+        (response.status(), response.headers()["content-type"].to_str().unwrap()),
+        (StatusCode::OK, "text/event-stream")
+    );
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let text = std::str::from_utf8(&body).unwrap();
+    assert!((2_000..=3_000).contains(&retry(text.strip_prefix(":\n").unwrap()).unwrap()), "{text}");
+
+    let response = ask_for(&service, ask(Method::POST)).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let seconds: u64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((2..=3).contains(&seconds), "{seconds}");
+    assert_eq!(
+        told.lines(),
+        [
+            "refused GET 200 OK, streams are being drained",
+            "refused POST 503 Service Unavailable, streams are being drained"
+        ]
+    );
+    assert_eq!(streams.open(), 0);
+}

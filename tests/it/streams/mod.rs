@@ -1,0 +1,69 @@
+//! Streams from outside: counted, limited, ended together, looked at.
+
+mod drain;
+
+use std::{
+    future::{Ready, ready},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower::{Layer, Service, ServiceExt};
+use tower_sse::{BoxError, Event, Events, Refusal, Source, Sse, SseLayer};
+
+use crate::support::{Give, Hang, Reading, Script, get};
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// An event, and then nothing for ever.
+pub(crate) fn open_end() -> Events<impl Source + Send> {
+    Events::new(Script::new([Give(Event::new("a")), Hang]))
+}
+
+/// A layer's service, which opens any number of streams.
+pub(crate) fn serve<E: Clone>(layer: &SseLayer<E>) -> Sse<Inside, E> {
+    layer.layer(Inside)
+}
+
+/// A page.
+#[derive(Clone)]
+pub(crate) struct Inside;
+
+impl Service<Request<String>> for Inside {
+    type Response = Response<String>;
+    type Error = Refusal;
+    type Future = Ready<Result<Response<String>, Refusal>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<String>) -> Self::Future {
+        ready(Ok(Response::new(String::from("inside"))))
+    }
+}
+
+/// Asks the service for a stream.
+pub(crate) async fn ask_for<S, B>(service: &S, request: Request<String>) -> Response<B>
+where
+    S: Service<Request<String>, Response = Response<B>, Error = Refusal> + Clone,
+{
+    service.clone().oneshot(request).await.unwrap_or_else(|refusal| panic!("{refusal:?}"))
+}
+
+/// Opens a stream.
+pub(crate) async fn read<S, B>(service: &S) -> Reading<B>
+where
+    S: Service<Request<String>, Response = Response<B>, Error = Refusal> + Clone,
+    B: Body<Data = Bytes, Error = BoxError>,
+{
+    Reading::new(ask_for(service, get()).await.into_body())
+}
+
+/// The milliseconds that a frame says to wait before coming back.
+pub(crate) fn retry(frame: &str) -> Option<u64> {
+    frame.strip_prefix("retry: ")?.strip_suffix('\n')?.parse().ok()
+}
