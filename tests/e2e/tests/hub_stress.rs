@@ -1,0 +1,163 @@
+//! Many threads publish, thousands of subscribers come, leave and come back anywhere: each sees exactly what it should.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread,
+};
+
+use futures_util::StreamExt;
+use tokio::{runtime, task::JoinSet};
+use tower_sse::{
+    Event, EventId, LastEventId,
+    hub::{Bounds, Hub, Start, Subscribe, Update},
+};
+use tower_sse_e2e::client::within;
+
+const TOPICS: usize = 16;
+const PUBLISHERS: usize = 4;
+const SUBSCRIBERS: u64 = 2000;
+const EVENTS: usize = 6000;
+
+#[test]
+fn on_one_thread_each_subscriber_sees_exactly_what_it_should() {
+    stress(runtime::Builder::new_current_thread().enable_all().build().expect("a runtime"));
+}
+
+#[test]
+fn on_many_threads_each_subscriber_sees_exactly_what_it_should() {
+    stress(runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime"));
+}
+
+/// A time that a subscriber had a stream: its topics, after what, what it saw, all of it or up to the last.
+struct Visit {
+    topics: Vec<usize>,
+    after: u64,
+    seen: Vec<u64>,
+}
+
+fn stress(runtime: runtime::Runtime) {
+    let hub = Hub::builder().bounds(Bounds::new().events(EVENTS).bytes(64 << 20)).build();
+    let delivered = Arc::new(AtomicUsize::new(0));
+    let visits = runtime.block_on(async {
+        let mut subscribers = JoinSet::new();
+        for number in 1..=SUBSCRIBERS {
+            subscribers.spawn(subscribe(hub.clone(), number, Arc::clone(&delivered)));
+        }
+        let publishers: Vec<_> = (0..PUBLISHERS).map(|number| publisher(hub.clone(), number)).collect();
+        let finish = tokio::task::spawn_blocking(|| {
+            publishers.into_iter().map(|publisher| publisher.join().expect("it publishes")).collect::<Vec<_>>()
+        });
+        let published = within(finish).await.expect("it waits").concat();
+        let last = hub.clone();
+        let ends = tokio::task::spawn_blocking(move || (0..TOPICS).map(|topic| publish(&last, topic, "end")).collect());
+        let ends: Vec<_> = ends.await.expect("it publishes");
+        (within(subscribers.join_all()).await, published, ends)
+    });
+    let (visits, published, ends) = visits;
+
+    let mut of_topic = vec![BTreeSet::new(); TOPICS];
+    for (topic, id) in published.into_iter().chain(ends) {
+        assert!(of_topic[topic].insert(id), "no id is given twice");
+    }
+    let visits: Vec<Visit> = visits.into_iter().flatten().collect();
+    for visit in &visits {
+        let Some(&last) = visit.seen.last() else { continue };
+        let ids = visit.topics.iter().flat_map(|&topic| of_topic[topic].range(visit.after + 1..=last));
+        let expected: BTreeSet<_> = ids.copied().collect();
+        assert!(visit.seen.iter().eq(&expected), "after {}: {:?}, not {expected:?}", visit.after, visit.seen);
+    }
+    let delivered = delivered.load(Relaxed);
+    println!("{delivered} deliveries in {} visits of {SUBSCRIBERS} subscribers", visits.len());
+    assert!(delivered >= 1_000_000);
+    assert_eq!((0..TOPICS).map(|topic| count(&hub, topic)).sum::<usize>(), 0, "nobody is left");
+}
+
+fn count(hub: &Hub, topic: usize) -> usize {
+    hub.topic(topic.to_string()).expect("it is there").presence().count()
+}
+
+fn publisher(hub: Hub, number: usize) -> thread::JoinHandle<Vec<(usize, u64)>> {
+    thread::spawn(move || {
+        let mut random = Random(1 + number as u64);
+        (0..EVENTS / PUBLISHERS).map(|_| publish(&hub, random.below(TOPICS), "event")).collect()
+    })
+}
+
+fn publish(hub: &Hub, topic: usize, data: &str) -> (usize, u64) {
+    let handle = hub.topic(topic.to_string()).expect("there is room");
+    (topic, sequence(&handle.publish(Event::new(data)).now().expect("it is small")))
+}
+
+/// Comes and goes until it has seen the end of each of its topics.
+async fn subscribe(hub: Hub, number: u64, delivered: Arc<AtomicUsize>) -> Vec<Visit> {
+    let mut random = Random(1000 + number);
+    let topics: BTreeSet<usize> = (0..=random.below(3)).map(|_| random.below(TOPICS)).collect();
+    let topics: Vec<usize> = topics.into_iter().collect();
+    let mut visits: Vec<Visit> = Vec::new();
+    loop {
+        // Where it was, or anywhere that it ever was.
+        let after = visits.last().and_then(|visit| pick(&visits, visit, &mut random));
+        let names = topics.iter().map(ToString::to_string);
+        let mut asked = Subscribe::to_all(names).start(Start::Beginning);
+        if let Some(after) = after {
+            asked = asked.after(LastEventId::from_id(&id(&hub, after)));
+        }
+        let mut subscription = hub.subscribe(asked).expect("there is room");
+        let patience = if visits.len() < 3 { random.below(400) } else { usize::MAX };
+        let mut visit = Visit { topics: topics.clone(), after: after.unwrap_or(0), seen: Vec::new() };
+        let mut ends = 0;
+        while ends < topics.len() && visit.seen.len() < patience {
+            match subscription.next().await.expect("no topic is closed") {
+                Update::Event { event, .. } => {
+                    ends += usize::from(event.data() == "end");
+                    visit.seen.push(sequence(event.id().expect("it has the hub's")));
+                }
+                Update::Subscribed(_) => {}
+                other => panic!("everything is kept: {other:?}"),
+            }
+        }
+        delivered.fetch_add(visit.seen.len(), Relaxed);
+        visits.push(visit);
+        if ends == topics.len() {
+            return visits;
+        }
+    }
+}
+
+/// Mostly the last thing that was seen, sometimes one of before.
+fn pick(visits: &[Visit], last: &Visit, random: &mut Random) -> Option<u64> {
+    let visit = if random.below(2) == 0 { last } else { &visits[random.below(visits.len())] };
+    let seen = &visit.seen;
+    if seen.is_empty() {
+        return (visit.after > 0).then_some(visit.after);
+    }
+    Some(seen[if random.below(2) == 0 { seen.len() - 1 } else { random.below(seen.len()) }])
+}
+
+/// The id of this place, with the epoch that the hub gives.
+fn id(hub: &Hub, sequence: u64) -> EventId {
+    let epoch = hub.topic("epoch").expect("there is room").publish_once("epoch", Event::new("")).now();
+    let epoch = epoch.expect("it is small");
+    let epoch = epoch.as_str().split('-').next().unwrap_or_default().to_owned();
+    EventId::try_from(format!("{epoch}-{sequence}")).expect("it is plain")
+}
+
+fn sequence(id: &EventId) -> u64 {
+    id.as_str().rsplit('-').next().and_then(|digits| digits.parse().ok()).expect("an id is epoch and sequence")
+}
+
+/// Enough of chance for a test, the same each time.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 16).unwrap_or(0) % limit.max(1)
+    }
+}
