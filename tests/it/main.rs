@@ -11,6 +11,7 @@ mod decorated;
 mod encoding;
 mod ends;
 mod frames;
+mod fuzzing;
 mod head;
 mod heartbeat;
 mod hub;
