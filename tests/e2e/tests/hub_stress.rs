@@ -24,12 +24,12 @@ const EVENTS: usize = 6000;
 
 #[test]
 fn on_one_thread_each_subscriber_sees_exactly_what_it_should() {
-    stress(runtime::Builder::new_current_thread().enable_all().build().expect("a runtime"));
+    stress(&runtime::Builder::new_current_thread().enable_all().build().expect("a runtime"));
 }
 
 #[test]
 fn on_many_threads_each_subscriber_sees_exactly_what_it_should() {
-    stress(runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime"));
+    stress(&runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime"));
 }
 
 /// A time that a subscriber had a stream: its topics, after what, what it saw, all of it or up to the last.
@@ -39,7 +39,7 @@ struct Visit {
     seen: Vec<u64>,
 }
 
-fn stress(runtime: runtime::Runtime) {
+fn stress(runtime: &runtime::Runtime) {
     let hub = Hub::builder().bounds(Bounds::new().events(EVENTS).bytes(64 << 20)).build();
     let delivered = Arc::new(AtomicUsize::new(0));
     let visits = runtime.block_on(async {
@@ -116,8 +116,7 @@ async fn subscribe(hub: Hub, number: u64, delivered: Arc<AtomicUsize>) -> Vec<Vi
                     ends += usize::from(event.data() == "end");
                     visit.seen.push(sequence(event.id().expect("it has the hub's")));
                 }
-                Update::Subscribed(_) => {}
-                other => panic!("everything is kept: {other:?}"),
+                told => assert!(matches!(told, Update::Subscribed(_)), "everything is kept: {told:?}"),
             }
         }
         delivered.fetch_add(visit.seen.len(), Relaxed);

@@ -1,0 +1,61 @@
+//! What a subscriber and an event cost in memory.
+//!
+//! A test binary of its own with one test, since it counts what its process allocates.
+
+use std::{
+    mem::size_of,
+    task::{Context, Waker},
+};
+
+use futures_util::StreamExt;
+use tower_sse::{
+    Event,
+    hub::{Hub, Subscribe, Subscription},
+};
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+const SUBSCRIBERS: usize = 4096;
+
+#[test]
+fn a_subscriber_costs_what_is_said() {
+    let _profiler = dhat::Profiler::builder().testing().build();
+    let one = subscriber(1);
+    let two = subscriber(2);
+    let five = subscriber(5);
+    let further = (five - two) / 3;
+    println!(
+        "a subscriber: {one} bytes for one topic, {further} for each further, and {} itself",
+        size_of::<Subscription>()
+    );
+    assert!(one <= 96 && further <= 64);
+
+    let hub = Hub::new();
+    let topic = hub.topic("a").expect("there is room");
+    let (events, text) = (1000, "x".repeat(100));
+    let before = dhat::HeapStats::get().curr_bytes;
+    for _ in 0..events {
+        topic.publish(Event::new(&text)).now().expect("it is small");
+    }
+    let each = (dhat::HeapStats::get().curr_bytes - before) / events;
+    println!("an event of {} bytes in the log: {each} bytes, counted as {}", text.len(), hub.bytes() / events);
+    assert!(each <= text.len() + "data: \n\n".len() + 2 * 64);
+}
+
+/// What each of many subscribers that wait adds to the hub, its own struct not counted.
+fn subscriber(topics: usize) -> usize {
+    let hub = Hub::new();
+    let names: Vec<String> = (0..topics).map(|topic| topic.to_string()).collect();
+    let _topics: Vec<_> = names.iter().map(|name| hub.topic(name).expect("there is room")).collect();
+    let mut subscriptions: Vec<Subscription> = Vec::with_capacity(SUBSCRIBERS);
+    let before = dhat::HeapStats::get().curr_bytes;
+    for _ in 0..SUBSCRIBERS {
+        let mut subscription =
+            hub.subscribe(Subscribe::to_all(names.iter().map(String::as_str))).expect("there is room");
+        let mut cx = Context::from_waker(Waker::noop());
+        while subscription.poll_next_unpin(&mut cx).is_ready() {}
+        subscriptions.push(subscription);
+    }
+    (dhat::HeapStats::get().curr_bytes - before) / SUBSCRIBERS
+}

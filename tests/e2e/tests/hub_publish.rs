@@ -1,0 +1,81 @@
+//! What a publish costs its caller: it wakes one task, however many subscribers wait.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Context, Wake},
+    thread,
+    time::Instant,
+};
+
+use futures_util::StreamExt;
+use tower_sse::{Event, hub::Hub};
+
+/// Counts the wakes of subscribers by the thread that published.
+#[derive(Default)]
+struct Wakes {
+    by_publisher: AtomicUsize,
+    publisher: std::sync::OnceLock<thread::ThreadId>,
+}
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        if self.publisher.get() == Some(&thread::current().id()) {
+            self.by_publisher.fetch_add(1, SeqCst);
+        }
+    }
+}
+
+#[test]
+fn within_a_runtime_a_publisher_wakes_no_subscriber_itself() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let _within = runtime.enter();
+    let hub = Hub::new();
+    let topic = hub.topic("a").expect("there is room");
+    let wakes = Arc::new(Wakes::default());
+    wakes.publisher.set(thread::current().id()).expect("it is set once");
+    let mut subscriptions: Vec<_> = (0..1000).map(|_| hub.subscribe("a").expect("there is room")).collect();
+    let waker = wakes.clone().into();
+    let mut cx = Context::from_waker(&waker);
+    for _ in 0..10 {
+        for subscription in &mut subscriptions {
+            while subscription.poll_next_unpin(&mut cx).is_ready() {}
+        }
+        topic.publish(Event::new("x")).now().expect("it is small");
+    }
+    assert_eq!(wakes.by_publisher.load(SeqCst), 0);
+}
+
+#[tokio::test]
+async fn the_time_of_a_publish_is_printed() {
+    for subscribers in [1, 100, 10_000] {
+        publish_to(subscribers).await;
+    }
+}
+
+async fn publish_to(subscribers: usize) {
+    let hub = Hub::new();
+    let topic = hub.topic("a").expect("there is room");
+    let readers: Vec<_> = (0..subscribers)
+        .map(|_| hub.subscribe("a").expect("there is room"))
+        .map(|subscription| tokio::spawn(subscription.for_each(|_| std::future::ready(()))))
+        .collect();
+    while topic.presence().count() < subscribers {
+        tokio::task::yield_now().await;
+    }
+    let event = Event::new("x".repeat(100));
+    let mut took = Vec::new();
+    for _ in 0..50 {
+        let begin = Instant::now();
+        drop(topic.publish(event.clone()));
+        took.push(begin.elapsed());
+        // All have read it and wait again.
+        topic.drained(0).await;
+    }
+    took.sort_unstable();
+    println!("a publish to {subscribers} who wait: {:?} in the median, in this build", took[took.len() / 2]);
+    readers.iter().for_each(tokio::task::JoinHandle::abort);
+}

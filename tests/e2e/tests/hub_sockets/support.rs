@@ -1,0 +1,67 @@
+//! A hub behind a server, and a client of it.
+
+use http::{HeaderValue, Request, Version};
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use tower::Layer;
+use tower_sse::{
+    EventReader, SseLayer,
+    decode::{Item, Message},
+    hub::{Hub, Subscribe},
+};
+use tower_sse_e2e::{
+    client::{Client, within},
+    server::Server,
+};
+
+/// Serves one topic, `news`, to all.
+pub(crate) async fn serve(hub: &Hub, subscribe: impl Fn() -> Subscribe + Clone + Send + 'static) -> Server {
+    let layer = SseLayer::new(hub.service(move |_| subscribe()));
+    let inside = tower::service_fn(|_: Request<Incoming>| async {
+        Ok::<_, std::convert::Infallible>(http::Response::new(Empty::<bytes::Bytes>::new()))
+    });
+    Server::hyper(layer.layer(inside)).await.expect("there is a port")
+}
+
+/// A connection of its own, which asks for events after this id.
+pub(crate) struct Watcher {
+    _client: Client,
+    reader: EventReader<Incoming>,
+}
+
+impl Watcher {
+    pub(crate) async fn open(server: &Server, last_event_id: Option<&str>) -> Self {
+        let mut client = within(Client::connect(server.address(), Version::HTTP_11)).await.expect("it listens");
+        let mut request = Request::get("/").header("accept", "text/event-stream");
+        if let Some(id) = last_event_id.map(|id| HeaderValue::from_str(id).expect("an id is a header")) {
+            request = request.header("last-event-id", id);
+        }
+        let request = request.body(Empty::new()).expect("it is a request");
+        let response = within(client.send(request)).await.expect("it answers");
+        assert_eq!(response.status(), 200);
+        Self { _client: client, reader: EventReader::new(response.into_body()) }
+    }
+
+    /// The next event. `None`: the end.
+    pub(crate) async fn next(&mut self) -> Option<Message> {
+        use futures_util::StreamExt;
+        loop {
+            match within(self.reader.next()).await {
+                Some(Ok(Item::Event(message))) => return Some(message),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+
+    /// The next event in short: its name, if it has one, or its data.
+    pub(crate) async fn word(&mut self) -> String {
+        let message = self.next().await.expect("it goes on");
+        message.name().map_or_else(|| message.data().to_owned(), ToString::to_string)
+    }
+
+    /// What the client would come back with.
+    pub(crate) fn last_event_id(&self) -> &str {
+        self.reader.last_event_id()
+    }
+}
