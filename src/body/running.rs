@@ -7,7 +7,6 @@ use std::{
     ops::ControlFlow,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -117,25 +116,22 @@ impl<S: Pull> Running<S> {
     fn ends_now(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         let mut this = self.project();
         let place = this.source.place();
-        match &this.state.phase {
-            Phase::Open => {
-                let Some(why) = this.state.over(cx) else { return false };
-                if place.is_end_of_event() {
-                    this.state.end(&why, place);
-                    return true;
-                }
-                this.source.come_to_rest();
-                this.timer.set(None);
-                this.state.phase = Phase::Ending(why, Instant::now() + GRACE);
-                false
-            }
-            Phase::Ending(why, until) if *until <= Instant::now() => {
-                let why = why.clone();
-                this.state.finish(why.reason(), why.error(), Chunk::NONE);
-                true
-            }
-            _ => false,
+        if let Some(why) = this.state.grace_is_over() {
+            this.state.finish(why.reason(), why.error(), Chunk::NONE);
+            return true;
         }
+        if !matches!(this.state.phase, Phase::Open) {
+            return false;
+        }
+        let Some(why) = this.state.over(cx) else { return false };
+        if place.is_end_of_event() {
+            this.state.end(&why, place);
+            return true;
+        }
+        this.source.come_to_rest();
+        this.timer.set(None);
+        this.state.begin_to_end(why);
+        false
     }
 
     fn pulled(self: Pin<&mut Self>, pulled: Pulled) -> Step {
@@ -230,6 +226,3 @@ impl State {
 fn give(bytes: Bytes) -> Step {
     Step::Break(Some(Ok(Frame::data(bytes))))
 }
-
-/// How long a stream that is to end waits for the end of the event that it is in.
-const GRACE: Duration = Duration::from_secs(5);

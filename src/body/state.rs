@@ -161,7 +161,29 @@ impl State {
 
     /// Whether somebody outside has asked for something that is still to be done.
     pub(crate) fn has_been_asked(&self) -> bool {
-        matches!(self.phase, Phase::Open) && self.asked().is_some()
+        match &self.phase {
+            Phase::Open => self.asked().is_some(),
+            Phase::Ending(..) => self.is_cut_short(),
+            _ => false,
+        }
+    }
+
+    /// It waits for the end of an event, and a drain that was to be waited for comes to its own end.
+    fn is_cut_short(&self) -> bool {
+        let is_cut = matches!(self.record.asked(), Some(Why::Cut));
+        is_cut && matches!(&self.phase, Phase::Ending(why, _) if !matches!(why, Why::Cut))
+    }
+
+    /// It is to end, and is within an event whose end may come.
+    pub(crate) fn begin_to_end(&mut self, why: Why) {
+        let grace = if matches!(why, Why::Cut) { GRACE_OF_A_CUT } else { GRACE };
+        self.phase = Phase::Ending(why, Instant::now() + grace);
+    }
+
+    /// Why it ends within an event, if the time for that is over.
+    pub(crate) fn grace_is_over(&self) -> Option<Why> {
+        let Phase::Ending(why, until) = &self.phase else { return None };
+        (*until <= Instant::now() || self.is_cut_short()).then(|| why.clone())
     }
 
     /// Whether the timer fired for something else than a heartbeat.
@@ -279,6 +301,12 @@ fn retry_line(retry: Duration, before: &[u8]) -> Bytes {
     encode::put_retry(retry, &mut buffer);
     buffer.into()
 }
+
+/// How long a stream that is to end waits for the end of the event that it is in.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The same before the deadline of a drain, which leaves a second for all.
+const GRACE_OF_A_CUT: Duration = Duration::from_millis(500);
 
 /// For a client that was told no `retry:`. About what browsers do by themselves.
 const COME_BACK_AFTER: Duration = Duration::from_secs(3);

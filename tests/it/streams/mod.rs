@@ -1,6 +1,7 @@
 //! Streams from outside: counted, limited, ended together, looked at.
 
 mod drain;
+mod drain_of_others;
 
 use std::{
     future::{Ready, ready},
