@@ -135,7 +135,7 @@ impl Core {
     /// The one way in: these events come, in this order, with nothing between them, and then the topic ends or goes on. The
     /// largest counts for `size` bytes. Gives the position of the last.
     ///
-    /// A topic that is closed is looked up again, or, if it is to be closed, left alone. What was published once under an
+    /// A topic that is closed is looked up again; if it is to be closed, it need not be there. What was published once under an
     /// idempotency key is not published again.
     pub(crate) fn append(
         &self,
@@ -153,7 +153,13 @@ impl Core {
         let found;
         let topic = match (topic.is_closed(), then) {
             (false, _) => topic,
-            (true, Then::Close) => return Ok(self.era().position(ordered.last)),
+            (true, Then::Close) => match ordered.get(topic.name()) {
+                Some(opened_anew) => {
+                    found = opened_anew;
+                    &found
+                }
+                None => return Ok(self.era().position(ordered.last)),
+            },
             (true, Then::GoOn) => {
                 found = ordered.find(topic.name(), now)?;
                 &found

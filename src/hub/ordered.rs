@@ -66,6 +66,11 @@ impl Ordered {
         self.topics.iter().cloned().collect()
     }
 
+    /// The topic of this name, if there is one.
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<TopicShared>> {
+        self.topics.get(name).cloned()
+    }
+
     /// The topic of this name, new if there is none.
     pub(crate) fn find(&mut self, name: &str, now: u64) -> Result<Arc<TopicShared>, TopicError> {
         if let Some(topic) = self.topics.get(name) {

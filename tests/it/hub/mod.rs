@@ -1,8 +1,10 @@
 //! Topics: what is published, what is read, what is missed.
 
+mod bounds;
 mod client;
 mod long_schedules;
 mod model;
+mod people;
 mod reading;
 mod schedules;
 mod source;

@@ -1,0 +1,178 @@
+//! What is kept is bounded, whatever is published and whoever asks.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt};
+use http::{Request, StatusCode, header::ACCEPT};
+use http_body_util::Empty;
+use tower::{Layer, ServiceExt};
+use tower_sse::{
+    Event, SseLayer,
+    hub::{Bounds, Hub, PublishError, Start, Subscribe, Update},
+};
+
+/// The data of all events that are kept.
+fn kept(hub: &Hub, topic: &str) -> Vec<String> {
+    let mut all = hub.subscribe(Subscribe::to(topic).start(Start::Beginning)).expect("there is room");
+    let mut data = Vec::new();
+    while let Some(Some(update)) = all.next().now_or_never() {
+        if let Update::Event { event, .. } = update {
+            data.push(event.data().into_owned());
+        }
+    }
+    data
+}
+
+fn publish(hub: &Hub, topic: &str, data: &str) {
+    hub.topic(topic).expect("there is room").publish(Event::new(data)).now().expect("it is small");
+}
+
+#[test]
+fn a_topic_keeps_so_many_events_and_so_many_bytes() {
+    let hub = Hub::new();
+    let _few = hub.topic_with("few", Bounds::new().events(2)).unwrap();
+    let small = hub.topic_with("small", Bounds::new().bytes(250)).unwrap();
+    for number in ["1", "2", "3"] {
+        publish(&hub, "few", number);
+        publish(&hub, "small", number);
+    }
+    assert_eq!(kept(&hub, "few"), ["2", "3"]);
+    assert_eq!(kept(&hub, "small"), ["1", "2", "3"], "each counts for 73 bytes");
+    publish(&hub, "small", &"4".repeat(100));
+    assert_eq!(kept(&hub, "small"), ["3", &"4".repeat(100)]);
+    let error = small.publish(Event::new("5".repeat(200))).now().unwrap_err();
+    assert!(matches!(error, PublishError::TooLarge { limit: 250, .. }), "{error}");
+    let error = small.publish_all([Event::new("6"), Event::new("7".repeat(200))]).now().unwrap_err();
+    assert!(matches!(error, PublishError::TooLarge { .. }), "{error}");
+    assert_eq!(kept(&hub, "small"), ["3", &"4".repeat(100)], "if one is too large none is published");
+}
+
+#[test]
+fn new_bounds_hold_at_once() {
+    let hub = Hub::new();
+    for number in ["1", "2", "3"] {
+        publish(&hub, "a", number);
+    }
+    let _topic = hub.topic_with("a", Bounds::new().events(1)).unwrap();
+    assert_eq!(kept(&hub, "a"), ["3"]);
+}
+
+#[test]
+fn a_hub_lets_the_oldest_of_all_its_topics_go() {
+    let hub = Hub::builder().bytes(4 * 73).build();
+    for (topic, data) in [("quiet", "1"), ("busy", "2"), ("busy", "3"), ("busy", "4")] {
+        publish(&hub, topic, data);
+    }
+    assert_eq!(hub.bytes(), 4 * 73);
+    publish(&hub, "busy", "5");
+    assert_eq!(kept(&hub, "quiet"), [""; 0]);
+    assert_eq!(kept(&hub, "busy"), ["2", "3", "4", "5"]);
+    assert_eq!(hub.bytes(), 4 * 73);
+}
+
+#[test]
+fn keys_are_bounded_and_the_least_recent_goes() {
+    let hub = Hub::new();
+    let topic = hub.topic_with("a", Bounds::new().events(1).keys(2)).unwrap();
+    for key in ["x", "y", "x", "z"] {
+        topic.publish_keyed(key, Event::new(key)).now().unwrap();
+    }
+    let mut present = hub.subscribe(Subscribe::to("a").start(Start::Latest)).unwrap();
+    let mut keys = Vec::new();
+    while let Some(Some(update)) = present.next().now_or_never() {
+        if let Update::Event { event, .. } = update {
+            keys.push(event.data().into_owned());
+        }
+    }
+    assert_eq!(keys, ["x", "z"]);
+}
+
+#[test]
+fn a_hub_whose_keys_are_too_much_lets_them_go() {
+    let hub = Hub::builder().bytes(1000).build();
+    for number in 0..100 {
+        let topic = hub.topic(format!("{}", number % 3)).unwrap();
+        topic.publish_keyed(number.to_string(), Event::new("x")).now().unwrap();
+        assert!(hub.bytes() <= 1000, "{}", hub.bytes());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_old_goes_when_its_topic_or_others_are_used() {
+    let hub = Hub::builder().bounds(Bounds::new().age(Duration::from_secs(60))).build();
+    publish(&hub, "a", "old");
+    tokio::time::advance(Duration::from_secs(50)).await;
+    publish(&hub, "a", "new");
+    tokio::time::advance(Duration::from_secs(20)).await;
+    assert_eq!(kept(&hub, "a"), ["new"]);
+    tokio::time::advance(Duration::from_secs(60)).await;
+    for _ in 0..4 {
+        publish(&hub, "b", "x");
+    }
+    assert_eq!(hub.topics(), 1, "what nobody uses and has no event is no topic");
+}
+
+#[test]
+fn names_of_clients_do_not_fill_a_hub() {
+    let hub = Hub::builder().topics(3).build();
+    publish(&hub, "has an event", "1");
+    let held = hub.topic("is held").unwrap();
+    for number in 0..100 {
+        let gone = hub.subscribe(format!("nobody {number}")).unwrap();
+        drop(gone);
+        let mut watched = hub.subscribe(format!("somebody {number}")).unwrap();
+        assert!(watched.next().now_or_never().is_some());
+    }
+    assert_eq!(hub.topics(), 2);
+    let third = hub.subscribe("third").unwrap();
+    let error = hub.subscribe("fourth").unwrap_err();
+    assert_eq!(error.to_string(), "the topic cannot be had");
+    drop((held, third));
+    assert_eq!(hub.topic("fourth").unwrap().name(), "fourth");
+}
+
+#[test]
+fn any_text_is_a_name_up_to_256_bytes() {
+    let hub = Hub::new();
+    for name in ["", "\r\n\0data: x", "ünï", &"x".repeat(256)] {
+        publish(&hub, name, "1");
+        assert_eq!(kept(&hub, name), ["1"]);
+    }
+    let error = hub.topic("x".repeat(257)).unwrap_err();
+    assert_eq!(error.to_string(), "a topic's name has at most 256 bytes, and this one has 257");
+    assert!(!error.is_full());
+    let error = hub.subscribe(Subscribe::to_all([""; 0])).unwrap_err();
+    assert_eq!(error.to_string(), "a subscription needs at least one topic");
+    let error = hub.subscribe(Subscribe::to("a").member("x".repeat(129))).unwrap_err();
+    assert_eq!(error.to_string(), "a member's value has at most 128 bytes");
+}
+
+#[tokio::test]
+async fn a_hub_without_room_asks_browsers_to_come_later_and_refuses_what_cannot_be() {
+    let hub = Hub::builder().topics(1).build();
+    let _only = hub.topic("only").unwrap();
+    for (path, status) in [("/only", 200), ("/full", 200), (&*format!("/{}", "x".repeat(300)), 400)] {
+        let layer = SseLayer::new(hub.service(|head| Subscribe::to(&head.uri().path()[1..])));
+        let inside = tower::service_fn(|_: Request<()>| async {
+            Ok::<_, std::convert::Infallible>(http::Response::new(Empty::<bytes::Bytes>::new()))
+        });
+        let request = Request::get(path).header(ACCEPT, "text/event-stream").body(()).unwrap();
+        let response = layer.layer(inside).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::from_u16(status).unwrap(), "{path}");
+        if path == "/full" {
+            let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+            assert!(body.starts_with(b":\nretry: 1"), "{body:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_kept_of_what_is_gone() {
+    let hub = Hub::new();
+    for number in 0..10 {
+        let topic = hub.topic(number.to_string()).unwrap();
+        topic.publish_keyed("x", Event::new("x")).now().unwrap();
+        topic.close(Event::new("last")).now().unwrap();
+    }
+    assert_eq!((hub.topics(), hub.bytes()), (0, 0));
+}

@@ -1,0 +1,137 @@
+//! Who is here, who waits for whom, and how it all ends.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt};
+use tokio::time::Instant;
+use tower_sse::{
+    Event, Reason,
+    hub::{Hub, PresenceChange, Subscribe, Subscription, Update},
+};
+
+fn join(hub: &Hub, member: &str) -> Subscription {
+    let mut subscription = hub.subscribe(Subscribe::to("room").member(member)).expect("there is room");
+    assert!(matches!(subscription.next().now_or_never(), Some(Some(Update::Subscribed(_)))));
+    subscription
+}
+
+fn names(change: &PresenceChange) -> (String, String, usize) {
+    (change.joined.join(" "), change.left.join(" "), change.count)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_and_goes_is_told_once_a_second_at_most() {
+    let hub = Hub::new();
+    let room = hub.topic("room").unwrap();
+    let alice = join(&hub, "alice");
+    let mut changes = Box::pin(room.presence().changes());
+    assert_eq!(names(&changes.next().await.unwrap()), ("alice".into(), String::new(), 1));
+
+    let begin = Instant::now();
+    let bob = join(&hub, "bob");
+    let second = join(&hub, "alice");
+    drop(join(&hub, "a guest"));
+    drop(alice);
+    assert_eq!(changes.next().now_or_never(), None, "not twice within a second");
+    let change = changes.next().await.unwrap();
+    assert_eq!(names(&change), ("bob".into(), String::new(), 2), "the guest came and left meanwhile");
+    assert!(begin.elapsed() >= Duration::from_secs(1));
+    assert_eq!(room.presence().members(), ["alice".into(), "bob".into()] as [std::sync::Arc<str>; 2]);
+
+    drop((bob, second));
+    assert_eq!(names(&changes.next().await.unwrap()), (String::new(), "alice bob".into(), 0));
+    room.close(None).now().unwrap();
+    assert_eq!(changes.next().await, None);
+}
+
+#[test]
+fn one_who_is_not_polled_is_not_here() {
+    let hub = Hub::new();
+    let room = hub.topic("room").unwrap();
+    let waits = hub.subscribe(Subscribe::to("room").member("x")).unwrap();
+    assert_eq!(room.presence().count(), 0);
+    drop(waits);
+    let here = join(&hub, "x");
+    assert_eq!(room.presence().count(), 1);
+    drop(here);
+    assert_eq!(room.presence().count(), 0);
+    assert!(room.presence().members().is_empty());
+}
+
+#[test]
+fn a_publisher_waits_for_the_slowest_and_no_longer() {
+    let hub = Hub::new();
+    let room = hub.topic("room").unwrap();
+    assert!(room.drained(0).now_or_never().is_some(), "there is nobody to wait for");
+    let (mut quick, mut slow) = (join(&hub, "quick"), join(&hub, "slow"));
+    room.publish_all(["1", "2", "3"].map(Event::new)).now().unwrap();
+    while quick.next().now_or_never().is_some() {}
+    let mut within_two = Box::pin(room.drained(2));
+    let mut within_none = Box::pin(room.drained(0));
+    assert!((&mut within_two).now_or_never().is_none());
+    assert!(room.drained(3).now_or_never().is_some());
+    // What was given last counts as unread until the subscriber comes for more.
+    assert!(slow.next().now_or_never().is_some());
+    assert!((&mut within_two).now_or_never().is_none());
+    assert!(slow.next().now_or_never().is_some());
+    assert!(within_two.now_or_never().is_some());
+    assert!((&mut within_none).now_or_never().is_none());
+    drop(slow);
+    assert!(within_none.now_or_never().is_some(), "one that has left is not waited for");
+}
+
+#[tokio::test]
+async fn closing_wakes_publishers_that_wait() {
+    let hub = Hub::new();
+    let room = hub.topic("room").unwrap();
+    let _stalled = join(&hub, "stalled");
+    room.publish(Event::new("1")).now().unwrap();
+    let waits = tokio::spawn({
+        let room = room.clone();
+        async move { room.drained(0).await }
+    });
+    tokio::task::yield_now().await;
+    assert!(!waits.is_finished());
+    room.close(None).now().unwrap();
+    waits.await.unwrap();
+}
+
+#[test]
+fn a_closed_topic_gives_what_it_has_and_ends_and_its_name_is_free() {
+    let hub = Hub::new();
+    let room = hub.topic("room").unwrap();
+    let (mut behind, mut unpolled) = (join(&hub, "behind"), hub.subscribe("room").unwrap());
+    room.publish(Event::new("1")).now().unwrap();
+    room.close(Event::new("last")).now().unwrap();
+    let rest = |subscription: &mut Subscription| {
+        let mut rest = Vec::new();
+        while let Some(update) = subscription.next().now_or_never().expect("it does not wait any more") {
+            if let Update::Event { event, .. } = update {
+                rest.push(event.data().into_owned());
+            }
+        }
+        rest
+    };
+    assert_eq!(rest(&mut behind), ["1", "last"]);
+    assert_eq!(rest(&mut unpolled), ["1", "last"]);
+    assert_eq!(behind.ended(), Some(Reason::TopicClosed));
+
+    // Whoever holds the topic opens a new one of its name.
+    let mut new = join(&hub, "new");
+    room.publish(Event::new("2")).now().unwrap();
+    assert!(matches!(new.next().now_or_never(), Some(Some(Update::Event { event, .. })) if event.data() == "2"));
+    room.close(Event::new("last again")).now().unwrap();
+    assert_eq!(rest(&mut new), ["last again"]);
+    room.close(Event::new("of nothing")).now().unwrap();
+    assert_eq!(hub.topics(), 0);
+}
+
+#[test]
+fn an_idempotency_key_publishes_once() {
+    let hub = Hub::new();
+    let room = hub.topic("room").unwrap();
+    let first = room.publish_once("order 7", Event::new("1")).now().unwrap();
+    room.publish(Event::new("2")).now().unwrap();
+    assert_eq!(room.publish_once("order 7", Event::new("1")).now().unwrap(), first);
+    assert_ne!(room.publish_once("order 8", Event::new("3")).now().unwrap(), first);
+}
