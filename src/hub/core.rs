@@ -225,9 +225,8 @@ impl Core {
     /// Has those who wait woken: by their pumps, or, where there is none, here.
     pub(super) fn tell(&self, topic: &Arc<TopicShared>, to_tell: ToTell) {
         for lane in to_tell.lanes {
-            if lane.has_pump() {
-                lane.put(Arc::clone(topic));
-            } else {
+            let is_told = lane.has_pump() && lane.put(Arc::clone(topic)).is_ok();
+            if !is_told {
                 let wakers = topic.lock().waiters.take(&lane, slab::Slab::new());
                 wakers.into_iter().for_each(|(_, waker)| waker.wake());
             }

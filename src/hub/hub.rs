@@ -99,6 +99,11 @@ impl Hub {
         self.0.fed.as_ref().map(super::fed::Fed::link)
     }
 
+    #[cfg(test)]
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.0
+    }
+
     pub(crate) fn from_core(core: Arc<Core>) -> Self {
         Self(core)
     }

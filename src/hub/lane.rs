@@ -51,10 +51,16 @@ impl<T> Lane<T> {
         self.has_pump
     }
 
-    /// Hands over a topic, and wakes the pump.
-    pub(crate) fn put(&self, topic: T) {
-        lock(&self.queue).topics.push_back(topic);
+    /// Hands over a topic, and wakes the pump. Gives it back if the pump is gone: then whoever has it wakes.
+    pub(crate) fn put(&self, topic: T) -> Result<(), T> {
+        let mut queue = lock(&self.queue);
+        if self.is_dead() {
+            return Err(topic);
+        }
+        queue.topics.push_back(topic);
+        drop(queue);
         self.pump.wake();
+        Ok(())
     }
 
     /// The next topic. `None`: the hub is gone.
@@ -82,17 +88,16 @@ impl<T> Lane<T> {
         self.pump.wake();
     }
 
-    /// The pump is gone, with its runtime: nobody may wait for it from here on.
-    pub(crate) fn die(&self) {
+    /// The pump is gone, with its runtime: nobody may wait for it from here on. Gives what is left in the queue.
+    #[must_use = "those who wait for these are to be woken"]
+    pub(crate) fn die(&self) -> VecDeque<T> {
+        // Under the queue's lock, so that each topic is either given here or to whoever would have put it in.
+        let mut queue = lock(&self.queue);
         self.is_dead.store(true, Ordering::Release);
+        std::mem::take(&mut queue.topics)
     }
 
     pub(crate) fn is_dead(&self) -> bool {
         self.is_dead.load(Ordering::Acquire)
-    }
-
-    /// All that is left in the queue.
-    pub(crate) fn drain(&self) -> VecDeque<T> {
-        std::mem::take(&mut lock(&self.queue).topics)
     }
 }

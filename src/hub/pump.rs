@@ -6,7 +6,7 @@
 use std::{
     future::poll_fn,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Weak,
         atomic::{AtomicU32, Ordering},
     },
     task::Waker,
@@ -15,7 +15,15 @@ use std::{
 use slab::Slab;
 use tokio::runtime;
 
-use super::{core::Core, lane::Lane, topic_state::TopicShared};
+use super::{
+    core::Core,
+    lane::Lane,
+    sync::{Mutex, lock},
+    topic_state::TopicShared,
+};
+
+#[cfg(all(test, tower_sse_loom))]
+mod every_order;
 
 /// The lanes of a hub: one for each runtime that has subscribers, and one for those outside of any.
 #[derive(Debug)]
@@ -28,7 +36,7 @@ pub(crate) type TopicLane = Lane<Arc<TopicShared>>;
 
 impl Lanes {
     pub(crate) fn new() -> Self {
-        Self { lanes: Mutex::default(), last_id: AtomicU32::new(0) }
+        Self { lanes: Mutex::new(Vec::new()), last_id: AtomicU32::new(0) }
     }
 
     /// The lane for whoever is here now: with a pump within a runtime, without one elsewhere.
@@ -49,13 +57,13 @@ impl Lanes {
     }
 
     pub(crate) fn close(&self) {
-        for (_, lane) in &*self.lanes.lock().unwrap_or_else(PoisonError::into_inner) {
-            lane.close();
-        }
+        // Closing wakes: not under the lock.
+        let lanes = std::mem::take(&mut *lock(&self.lanes));
+        lanes.into_iter().for_each(|(_, lane)| lane.close());
     }
 
     fn of(&self, runtime: Option<runtime::Id>) -> (Arc<TopicLane>, bool) {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lanes = lock(&self.lanes);
         // A runtime's id may come again when the runtime is gone. By then its pump is, too.
         if let Some((_, lane)) = lanes.iter().find(|(id, lane)| *id == runtime && !lane.is_dead()) {
             return (Arc::clone(lane), false);
@@ -67,7 +75,7 @@ impl Lanes {
     }
 
     fn remove(&self, lane: &TopicLane) {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lanes = lock(&self.lanes);
         lanes.retain(|(_, other)| other.id() != lane.id());
     }
 }
@@ -95,11 +103,11 @@ impl Pump {
 
 impl Drop for Pump {
     fn drop(&mut self) {
-        self.lane.die();
+        let queued = self.lane.die();
         let Some(core) = self.core.upgrade() else { return };
         core.lanes.remove(&self.lane);
-        drop(self.lane.drain());
-        for topic in core.all_topics() {
+        // One that is closed is not among the hub's any more.
+        for topic in queued.into_iter().chain(core.all_topics()) {
             let wakers = topic.lock().waiters.remove(&self.lane);
             wakers.into_iter().flatten().for_each(|(_, waker)| waker.wake());
         }
@@ -135,3 +143,35 @@ impl Drop for Taken {
 
 /// How many are woken before others get their turn.
 const WOKEN_AT_ONCE: usize = 128;
+
+#[cfg(all(test, not(tower_sse_loom)))]
+mod tests {
+    use std::task::Context;
+
+    use super::*;
+    use crate::{
+        Event,
+        hub::{Hub, Subscription, picked::Budget},
+    };
+
+    fn wait(subscription: &mut Subscription) {
+        while subscription.poll_given(&mut Context::from_waker(Waker::noop()), Budget::ONE).is_ready() {}
+    }
+
+    /// Topics in the queue kept each other: the queue them, and they its lane.
+    #[tokio::test]
+    async fn topics_go_with_their_hub_whatever_was_still_to_be_told() {
+        let hub = Hub::new();
+        let topics = ["a", "b", "c"].map(|name| hub.topic(name).unwrap());
+        let mut subscriptions = ["a", "b", "c"].map(|name| hub.subscribe(name).unwrap());
+        subscriptions.iter_mut().for_each(wait);
+        let shared: Vec<_> = hub.core().all_topics().iter().map(Arc::downgrade).collect();
+        for topic in &topics {
+            topic.publish(Event::new("1")).now().unwrap();
+        }
+        drop((hub, topics, subscriptions));
+        assert!(shared.iter().any(|topic| topic.strong_count() > 0), "they are in the queue");
+        tokio::task::yield_now().await;
+        assert_eq!(shared.iter().map(Weak::strong_count).sum::<usize>(), 0);
+    }
+}

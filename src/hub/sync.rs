@@ -9,10 +9,27 @@ mod real {
 
 #[cfg(all(test, tower_sse_loom))]
 mod real {
-    pub(crate) use loom::{
-        future::AtomicWaker,
-        sync::{Mutex, MutexGuard, atomic},
-    };
+    use std::task::Waker;
+
+    pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
+
+    /// Loom's, as the other one is called.
+    #[derive(Debug, Default)]
+    pub(crate) struct AtomicWaker(loom::future::AtomicWaker);
+
+    impl AtomicWaker {
+        pub(crate) fn new() -> Self {
+            Self::default()
+        }
+
+        pub(crate) fn register(&self, waker: &Waker) {
+            self.0.register_by_ref(waker);
+        }
+
+        pub(crate) fn wake(&self) {
+            self.0.wake();
+        }
+    }
 }
 
 use std::sync::{PoisonError, TryLockError};
