@@ -1,0 +1,68 @@
+//! What an operator asks: is it there, is it ready, how does it do. Not for the public: a proxy passes these on to nobody.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse,
+    routing::get,
+};
+use metrics::{describe_gauge, gauge};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_process::Collector;
+use tokio::time::sleep;
+
+use crate::app::App;
+
+/// Whatever is recorded from here on is kept for `/metrics`.
+pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
+    let prometheus = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full("sse_first_event_seconds".into()), FIRST_EVENT)?
+        .set_buckets_for_metric(Matcher::Full("sse_stream_duration_seconds".into()), DURATION)?
+        .install_recorder()?;
+    Collector::default().describe();
+    describe_gauge!("app_streams_limit", "Streams that there may be at a time");
+    describe_gauge!("app_topics", "Topics that are there");
+    describe_gauge!("app_topics_bytes", "What all topics keep, in bytes");
+
+    // Without it, what is recorded between two scrapes is kept one by one.
+    let upkeep = prometheus.clone();
+    tokio::spawn(async move {
+        loop {
+            sleep(UPKEEP_EVERY).await;
+            upkeep.run_upkeep();
+        }
+    });
+    Ok(prometheus)
+}
+
+pub(crate) fn routes() -> Router<Arc<App>> {
+    Router::new().route("/healthz", get("it is alive\n")).route("/readyz", get(ready)).route("/metrics", get(metrics))
+}
+
+async fn ready(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
+    if app.is_leaving() {
+        (StatusCode::SERVICE_UNAVAILABLE, "it is leaving\n")
+    } else {
+        (StatusCode::OK, "it is ready\n")
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
+    Collector::default().collect();
+    gauge!("app_streams_limit").set(app.streams_limit as f64);
+    gauge!("app_topics").set(app.hub.topics() as f64);
+    gauge!("app_topics_bytes").set(app.hub.bytes() as f64);
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.prometheus.render())
+}
+
+/// Seconds from a stream's opening to its first event.
+const FIRST_EVENT: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0];
+
+/// Seconds that a stream is open.
+const DURATION: &[f64] = &[1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 14_400.0];
+
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);

@@ -1,0 +1,101 @@
+//! Topics as a careful team deploys them: a page, an API and event streams, with logins, limits, a drain, metrics and logs.
+//!
+//! ```sh
+//! cargo run -p tower-sse-example-production
+//! curl -N -H 'accept: text/event-stream' http://127.0.0.1:3000/events
+//! curl http://127.0.0.1:3000/metrics
+//! ```
+//!
+//! What is in which file:
+//!
+//! | | |
+//! |---|---|
+//! | `settings` | what is set by the environment, and what is said of a bad value |
+//! | `app` | the routes, and what they share |
+//! | `live` | **the event streams**: who sees which topics, limits, access, observers |
+//! | `client`, `session` | who a request is from; the signed cookie |
+//! | `notes` | the API that publishes |
+//! | `health` | `/healthz`, `/readyz`, `/metrics` |
+//! | `socket` | the options of each connection |
+//! | `stop` | signals |
+
+mod app;
+mod client;
+mod health;
+mod live;
+mod notes;
+mod session;
+mod settings;
+mod socket;
+mod stop;
+
+use std::{net::SocketAddr, pin::pin, process::ExitCode, sync::Arc, time::Duration};
+
+use axum::serve::ListenerExt;
+use tokio::{net::TcpListener, select, sync::oneshot, time::sleep};
+use tower_sse::BoxError;
+use tracing::{error, info, warn};
+
+use crate::{app::App, settings::Settings, stop::Signals};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let settings = match Settings::from_environment() {
+        Ok(settings) => settings,
+        Err(bad) => {
+            eprintln!("{bad}");
+            return ExitCode::from(BAD_SETTINGS);
+        }
+    };
+    tracing_subscriber::fmt().json().with_writer(std::io::stderr).with_env_filter(settings.log.clone()).init();
+    std::panic::set_hook(Box::new(|panic| error!(%panic, "panic")));
+    match run(settings).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!(error, "cannot go on");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Serves until a signal comes, and then ends in this order: not ready, no new connection, no stream, no server.
+async fn run(settings: Settings) -> Result<(), BoxError> {
+    let prometheus = health::install()?;
+    let mut signals = Signals::new()?;
+    let app = Arc::new(App::new(&settings, prometheus)?);
+    tokio::spawn(Arc::clone(&app).publish_status());
+
+    let listener = TcpListener::bind(settings.listen).await;
+    let listener = listener.map_err(|error| format!("cannot listen on {}: {error}", settings.listen))?;
+    println!("listening on http://{}/", listener.local_addr()?);
+    info!(address = %listener.local_addr()?, "listening");
+    let listener = listener.tap_io(socket::tune);
+
+    let service = app::router(&app, &settings).into_make_service_with_connect_info::<SocketAddr>();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(async { drop(stopped.await) });
+    let mut server = pin!(server.into_future());
+    select! {
+        served = &mut server => return Ok(served?),
+        signal = signals.next() => info!(signal, "leaving"),
+    }
+
+    // Whoever watches `/readyz` sends no new clients from here on. Those that come are still served.
+    app.leave();
+    select! {
+        served = &mut server => return Ok(served?),
+        () = sleep(settings.leave_after) => drop(stop),
+    }
+    let mut ended = pin!(app.streams.drain_beside(server, settings.drain));
+    select! {
+        (drained, _) = &mut ended => info!(drained.ended, drained.cut, "left"),
+        signal = signals.next() => warn!(signal, "left at once"),
+    }
+    Ok(())
+}
+
+/// As `sysexits.h` has it: to start again would change nothing.
+const BAD_SETTINGS: u8 = 78;
+
+/// How often the public topic has news.
+const STATUS_EVERY: Duration = Duration::from_secs(2);
