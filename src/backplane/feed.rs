@@ -24,7 +24,7 @@ pub struct Incoming {
     pub topic: Arc<str>,
     /// The key that it is the newest of, if it has one.
     pub key: Option<Arc<str>>,
-    /// The event. `None`: it only [closes](Self::closes) its topic.
+    /// The event. `None`: it only [closes](Self::closes) its topic, or, if there is a key, has that key forgotten.
     pub event: Option<Event>,
     /// Whether its topic is closed after it.
     pub closes: bool,
@@ -114,15 +114,17 @@ impl Feed {
         }
     }
 
-    /// The newest event of a key, from before what is kept otherwise. It is in no log.
+    /// The newest event of a key, from before what is kept otherwise: after [`begin`](Self::begin), before all that is
+    /// [given](Self::give). It is in no log.
     pub fn give_latest(&self, event: Incoming) {
         if let Some(core) = self.0.upgrade() {
             core.feed_latest(event);
         }
     }
 
-    /// Everything up to here was given, and there was nothing more when this was read. Clients that are ahead of this node
-    /// wait for it.
+    /// Everything up to here was given, and there was nothing more when this was read. Said after each
+    /// [`begin`](Self::begin), and once a second or more often: all who subscribe wait for the first, and clients that are
+    /// ahead of this node for the next.
     pub fn caught_up(&self, through: u64) {
         if let Some(core) = self.0.upgrade() {
             core.caught_up(through);
@@ -162,6 +164,12 @@ impl Incoming {
     #[must_use]
     pub fn close(sequence: u64, topic: impl Into<Arc<str>>) -> Self {
         Self { sequence, topic: topic.into(), key: None, event: None, closes: true }
+    }
+
+    /// The newest event of this key is forgotten.
+    #[must_use]
+    pub fn remove(sequence: u64, topic: impl Into<Arc<str>>, key: impl Into<Arc<str>>) -> Self {
+        Self { closes: false, ..Self::close(sequence, topic) }.keyed(key)
     }
 
     /// The same, as the newest of this key.

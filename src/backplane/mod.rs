@@ -19,9 +19,13 @@
 //! - **Bounds** are at least: more may be kept than was asked for, never less.
 //! - **Errors.** A publish fails as *not sent*, or as *unknown*: it may be there, now or later. The crate repeats nothing by
 //!   itself. An idempotency key makes it safe for the caller to repeat.
+//! - **Begin.** A node says [`Feed::caught_up`] once it has given all there is, and from then on once a second or more often.
+//!   Until the first, whoever subscribes waits.
 //! - **Away.** While what stands behind it cannot be reached, a backplane says so by [`Feed::link`], and streams stay open.
 
 mod feed;
+#[cfg(feature = "test-util")]
+pub mod suite;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
@@ -53,8 +57,17 @@ pub struct Outgoing {
     pub events: Vec<(Option<Arc<str>>, Event)>,
     /// Whether the topic is closed after them.
     pub closes: bool,
+    /// The key whose newest event is to be forgotten, if one is. There are no events then.
+    pub removes: Option<Arc<str>>,
     /// A caller that repeats gives the same: the events of one key are published once.
     pub idempotency_key: Option<Arc<str>>,
+}
+
+impl Outgoing {
+    /// Nothing yet, in this topic.
+    pub(crate) fn new(topic: Arc<str>) -> Self {
+        Self { topic, events: Vec::new(), closes: false, removes: None, idempotency_key: None }
+    }
 }
 
 impl fmt::Debug for dyn Backplane {

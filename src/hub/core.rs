@@ -25,7 +25,7 @@ use super::{
     position::Position,
     pump::{Lanes, TopicLane},
     sync::{Mutex, lock},
-    topic_state::TopicShared,
+    topic_state::{TopicShared, TopicState},
 };
 use crate::jitter;
 
@@ -69,7 +69,7 @@ impl Core {
     pub(crate) fn new(settings: Settings, fed: Option<Fed>) -> Self {
         let kept = Arc::default();
         Self {
-            ordered: Mutex::new(Ordered::new(&settings, &kept, fed.is_some())),
+            ordered: Mutex::new(Ordered::new(&settings, &kept, fed.as_ref().map(|fed| Arc::clone(&fed.elsewhere)))),
             settings,
             fed,
             lanes: Lanes::new(),
@@ -203,10 +203,7 @@ impl Core {
         then: Then,
     ) -> Result<ToTell, PublishError> {
         let mut state = topic.lock();
-        let limit = state.bounds.bytes.min(self.settings.bytes);
-        if size > limit {
-            return Err(PublishError::TooLarge { size, limit });
-        }
+        self.fits(&state, size)?;
         for entry in entries {
             ordered.last = entry.sequence;
             state.append(entry);
@@ -220,6 +217,16 @@ impl Core {
         // Not before the last event is there, nor when somebody could wait already who would not be woken.
         topic.close();
         Ok(ToTell { lanes: state.waiters.mark(), producers: state.readers.release_producers() })
+    }
+
+    /// Whether an event that counts for so much is not too large, asked before it is sent elsewhere.
+    pub(crate) fn has_room(&self, topic: &TopicShared, size: usize) -> Result<(), PublishError> {
+        self.fits(&topic.lock(), size)
+    }
+
+    fn fits(&self, topic: &TopicState, size: usize) -> Result<(), PublishError> {
+        let limit = topic.bounds.bytes.min(self.settings.bytes);
+        if size > limit { Err(PublishError::TooLarge { size, limit }) } else { Ok(()) }
     }
 
     /// Has those who wait woken: by their pumps, or, where there is none, here.

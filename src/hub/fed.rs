@@ -1,19 +1,18 @@
 //! What a hub does for what feeds it from outside.
 
-use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    task::Waker,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use super::{
     core::{Core, Then, ToTell},
+    elsewhere::{self, Elsewhere},
     era::Era,
     log::Entry,
     sync::lock,
     topic_state::TopicShared,
+    waiting::Queue,
 };
 use crate::backplane::{Backplane, Incoming, Link, LocalPresence};
 
@@ -23,8 +22,11 @@ pub(crate) struct Fed {
     pub(crate) backplane: Arc<dyn Backplane>,
     /// How often this node had everything there was.
     caught_up: AtomicU64,
-    /// Who has an id that this node has not come to.
-    ahead: Mutex<Vec<Waker>>,
+    /// Whether it had, in this history.
+    has_begun: AtomicBool,
+    /// Who waits for it.
+    pub(crate) queue: Queue,
+    pub(crate) elsewhere: Arc<Elsewhere>,
     link: tokio::sync::watch::Sender<Link>,
     presence_changed: AtomicBool,
 }
@@ -34,7 +36,9 @@ impl Fed {
         Self {
             backplane,
             caught_up: AtomicU64::new(0),
-            ahead: Mutex::default(),
+            has_begun: AtomicBool::new(false),
+            queue: Queue::default(),
+            elsewhere: Arc::default(),
             link: tokio::sync::watch::Sender::new(Link::Connecting),
             presence_changed: AtomicBool::new(true),
         }
@@ -53,15 +57,18 @@ impl Fed {
         self.caught_up.load(Ordering::Acquire)
     }
 
-    /// Wakes this task when the node has caught up once more.
-    pub(crate) fn wait_ahead(&self, waker: Waker) {
-        self.ahead.lock().unwrap_or_else(PoisonError::into_inner).push(waker);
+    /// Whether this node had everything there was, in this history. Before that, nobody is told what is missing.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Acquire)
     }
 }
 
 impl Core {
     /// A history begins, of which everything up to here is gone.
     pub(crate) fn renew(&self, epoch: u64, gone_through: u64) {
+        if let Some(fed) = &self.fed {
+            fed.has_begun.store(false, Ordering::Release);
+        }
         let mut ordered = lock(&self.ordered);
         // First the era, so that nobody takes what is in a topic for something of the old one, or waits for it.
         let number = self.era().number + 1;
@@ -111,7 +118,12 @@ impl Core {
                 self.watermark.store(sequence, Ordering::Release);
                 continue;
             };
+            if let (None, Some(key)) = (&event, &key) {
+                topic.lock().latest.remove(key);
+            }
             let event = event.map(|event| Entry { sequence, at: now, key, event: event.into_rest() });
+            // One without an event has its place in the order too.
+            ordered.last = sequence;
             let then = if closes { Then::Close } else { Then::GoOn };
             // It was taken where it was published: here it is not refused for its size.
             let told = self.append_entries(&mut ordered, &topic, 0, event.into_iter(), then);
@@ -128,8 +140,14 @@ impl Core {
     pub(crate) fn feed_latest(&self, incoming: Incoming) {
         let Incoming { sequence, topic, key, event, .. } = incoming;
         let (Some(key), Some(event)) = (key, event) else { return };
-        let Ok(topic) = lock(&self.ordered).find(&topic, self.now()) else { return };
-        topic.lock().latest.put(key, sequence, event.into_rest());
+        let now = self.now();
+        let mut ordered = lock(&self.ordered);
+        let Ok(topic) = ordered.find(&topic, now) else { return };
+        let mut state = topic.lock();
+        state.latest.put(key, sequence, event.into_rest());
+        state.trim(now);
+        drop(state);
+        ordered.shrink();
     }
 
     /// Everything up to here is there.
@@ -143,8 +161,8 @@ impl Core {
             }
         }
         fed.caught_up.fetch_add(1, Ordering::AcqRel);
-        let ahead = std::mem::take(&mut *fed.ahead.lock().unwrap_or_else(PoisonError::into_inner));
-        ahead.into_iter().for_each(Waker::wake);
+        fed.has_begun.store(true, Ordering::Release);
+        fed.queue.wake();
     }
 
     pub(crate) fn set_link(&self, link: Link) {
@@ -162,8 +180,11 @@ impl Core {
     }
 
     pub(crate) fn node_presence(&self, node: &str, presence: Vec<LocalPresence>) {
-        let mut by_topic: std::collections::HashMap<Arc<str>, LocalPresence> =
+        let Some(fed) = &self.fed else { return };
+        let mut by_topic: elsewhere::Node =
             presence.into_iter().map(|presence| (Arc::clone(&presence.topic), presence)).collect();
+        // First for the topics that are made from here on.
+        fed.elsewhere.put(node, &by_topic);
         for topic in self.all_topics() {
             let there = by_topic.remove(topic.name());
             let changed = topic.lock().members.set_node(node, there);

@@ -33,6 +33,7 @@
 mod begin;
 mod bounds;
 mod directory;
+mod elsewhere;
 mod era;
 mod joined;
 mod latest;
@@ -45,6 +46,7 @@ mod readers;
 mod removed;
 mod subscribe;
 mod waiters;
+mod waiting;
 // ── shared ──
 mod core;
 mod fed;

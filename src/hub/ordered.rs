@@ -15,7 +15,9 @@ use super::{
     bounds::Bounds,
     builder::Settings,
     directory::Directory,
+    elsewhere::Elsewhere,
     error::TopicError,
+    members::Members,
     removed::Removed,
     topic_state::{TopicShared, TopicState},
 };
@@ -30,7 +32,7 @@ pub(crate) struct Ordered {
     once: VecDeque<(Arc<str>, u64)>,
     kept: Arc<AtomicUsize>,
     bounds: Bounds,
-    has_nodes: bool,
+    elsewhere: Option<Arc<Elsewhere>>,
     max_bytes: usize,
     max_topics: usize,
 }
@@ -43,7 +45,7 @@ struct Ranked {
 }
 
 impl Ordered {
-    pub(crate) fn new(settings: &Settings, kept: &Arc<AtomicUsize>, has_nodes: bool) -> Self {
+    pub(crate) fn new(settings: &Settings, kept: &Arc<AtomicUsize>, elsewhere: Option<Arc<Elsewhere>>) -> Self {
         Self {
             last: 0,
             topics: Directory::new(),
@@ -52,7 +54,7 @@ impl Ordered {
             once: VecDeque::new(),
             kept: Arc::clone(kept),
             bounds: settings.bounds,
-            has_nodes,
+            elsewhere,
             max_bytes: settings.bytes,
             max_topics: settings.topics,
         }
@@ -86,7 +88,8 @@ impl Ordered {
             return Err(TopicError::too_many(self.max_topics));
         }
         let gone = self.removed.take(name);
-        let topic = TopicShared::new(name.into(), self.bounds, &self.kept, gone, self.has_nodes);
+        let members = self.elsewhere.as_ref().map_or_else(Members::default, |elsewhere| elsewhere.members(name));
+        let topic = TopicShared::new(name.into(), self.bounds, &self.kept, gone, members);
         self.topics.insert(Arc::clone(topic.name()), Arc::clone(&topic));
         Ok(topic)
     }

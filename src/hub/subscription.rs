@@ -15,7 +15,6 @@ use super::{
     core::{Core, Found},
     era::Era,
     error::SubscribeError,
-    fed::Fed,
     joined::Slice,
     pick::{Take, Wish},
     picked::{self, Budget, Picked},
@@ -23,6 +22,7 @@ use super::{
     seats::{Seats, Shared, Waits},
     subscribe::{Lag, Subscribe},
     waiters::Dead,
+    waiting::{For, Waiting},
 };
 use crate::Reason;
 
@@ -42,8 +42,8 @@ pub struct Subscription {
     cursor: u64,
     /// Where the hub was when it came as a new client. 0: it is not new.
     came_at: u64,
-    /// How often its node had caught up when it came with an id that the node had not come to.
-    ahead: Option<u64>,
+    /// What it waits for its node for.
+    waiting: Option<Box<Waiting>>,
     lag: Lag,
     phase: Phase,
     lane: Option<Arc<TopicLane>>,
@@ -90,7 +90,16 @@ impl Subscription {
         }
         let Found { topics, era, head } = core.subscribe(&topics)?;
         let begin = Begin::new(after.as_ref().map(|id| id.as_bytes()), era.position(head), start, core.fed.is_some());
-        let ahead = core.fed.as_ref().filter(|_| begin.cursor > head).map(Fed::times_caught_up);
+        let waiting = match &core.fed {
+            // Asked after the look: what was found is then of a history of which all is there.
+            Some(fed) if !fed.has_begun() => {
+                let topics = topics.iter().map(|topic| Arc::clone(topic.name())).collect();
+                Some(Waiting::new(For::Begin(Subscribe { topics, start, lag, after, member: member.clone() })))
+            }
+            // What it has had already may have been under way when this client came.
+            Some(fed) if begin.cursor > head => Some(Waiting::new(For::Id { times: fed.times_caught_up() + 2 })),
+            _ => None,
+        };
         Ok(Self {
             core: Arc::clone(core),
             era,
@@ -98,7 +107,7 @@ impl Subscription {
             seats: Seats::new(topics, begin.has_position, lag.take()),
             cursor: begin.cursor,
             came_at: begin.came_at,
-            ahead,
+            waiting,
             lag,
             phase: Phase::New { notice: begin.notice, present_through: begin.present_through },
             lane: None,
@@ -130,6 +139,9 @@ impl Subscription {
 
     /// What comes next. The greeting, or the gap, is told once, with the first of it.
     pub(crate) fn poll_given(&mut self, cx: &mut Context<'_>, budget: Budget) -> Poll<Given> {
+        if !self.has_begun(cx) {
+            return Poll::Pending;
+        }
         let mut notice = match self.phase {
             Phase::Ended(reason) => return Poll::Ready(Given::Ended(reason)),
             Phase::New { notice, present_through } => {
@@ -172,17 +184,36 @@ impl Subscription {
         self.phase = Phase::Runs { has_read: false, present_through: 0 };
     }
 
-    /// Whether its node had everything there was, and its id was not among it.
-    fn is_ahead_of_all(&mut self) -> bool {
-        let (Some(fed), Some(before)) = (&self.core.fed, self.ahead) else { return false };
-        if self.core.watermark() >= self.cursor {
-            self.ahead = None;
+    /// Whether its node knows what there is. As long as it does not, the client waits and is nobody.
+    fn has_begun(&mut self, cx: &Context<'_>) -> bool {
+        let (Some(fed), Some(waiting)) = (&self.core.fed, &mut self.waiting) else { return true };
+        if matches!(waiting.for_what, For::Id { .. }) {
+            return true;
+        }
+        // First among those who are woken, then the look.
+        waiting.wait(&fed.queue, cx.waker());
+        if !fed.has_begun() {
             return false;
         }
-        // The first time may have been under way when it came.
-        let is_ahead = fed.times_caught_up() >= before + 2;
-        if is_ahead {
-            self.ahead = None;
+        let core = Arc::clone(&self.core);
+        let Some(For::Begin(subscribe)) = self.waiting.take().map(|waiting| waiting.for_what) else { return true };
+        match Self::new(&core, subscribe) {
+            Ok(subscription) => *self = subscription,
+            // Its topic was closed meanwhile, and there is no room for another.
+            Err(_) => drop(self.end(Reason::TopicClosed)),
+        }
+        // Another history may have begun at this moment.
+        self.has_begun(cx)
+    }
+
+    /// Whether its node had everything there was, and its id was not among it.
+    fn is_ahead_of_all(&mut self) -> bool {
+        let (Some(fed), Some(waiting)) = (&self.core.fed, &self.waiting) else { return false };
+        let &For::Id { times } = &waiting.for_what else { return false };
+        let has_come = self.core.watermark() >= self.cursor;
+        let is_ahead = !has_come && fed.times_caught_up() >= times;
+        if has_come || is_ahead {
+            self.waiting = None;
         }
         is_ahead
     }
@@ -233,8 +264,8 @@ impl Subscription {
 
     /// Leaves a waker in each topic, unless there is something new in one, or an end.
     fn wait(&mut self, cx: &Context<'_>) -> Poll<Option<Given>> {
-        if let (Some(fed), Some(_)) = (&self.core.fed, self.ahead) {
-            fed.wait_ahead(cx.waker().clone());
+        if let (Some(fed), Some(waiting)) = (&self.core.fed, &mut self.waiting) {
+            waiting.wait(&fed.queue, cx.waker());
         }
         for _ in 0..LANES_TRIED {
             let lane = Arc::clone(self.lane.get_or_insert_with(|| Lanes::here(&self.core)));

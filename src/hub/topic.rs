@@ -60,8 +60,14 @@ impl Topic {
         self.append(events, None, Then::GoOn)
     }
 
-    /// Forgets the newest event of a key, if there is one. Events in the log stay, and so does what subscribers have.
+    /// Forgets the newest event of a key, if there is one. Events in the log stay, and so does what subscribers have. Where the
+    /// hub is [fed from outside](crate::backplane), it is forgotten on all nodes, a little later.
     pub fn remove_key(&self, key: &str) {
+        if let Some(fed) = &self.core.fed {
+            let removes = Some(key.into());
+            drop(fed.backplane.publish(Outgoing { removes, ..Outgoing::new(Arc::clone(self.shared.name())) }));
+            return;
+        }
         self.shared.lock().latest.remove(key);
     }
 
@@ -103,16 +109,19 @@ impl Topic {
     where
         I: IntoIterator<Item = (Option<Arc<str>>, Event)> + AsRef<[(Option<Arc<str>>, Event)]>,
     {
+        let sizes = events.as_ref().iter().map(|(key, event)| size_of_event(event.rest(), key.as_deref()));
+        let size = sizes.max().unwrap_or(0);
         if let Some(fed) = &self.core.fed {
+            if let Err(error) = self.core.has_room(&self.shared, size) {
+                return Published::new(Err(error));
+            }
             return Published::awaited(fed.backplane.publish(Outgoing {
-                topic: Arc::clone(self.shared.name()),
                 events: events.into_iter().collect(),
                 closes: then == Then::Close,
                 idempotency_key: once,
+                ..Outgoing::new(Arc::clone(self.shared.name()))
             }));
         }
-        let sizes = events.as_ref().iter().map(|(key, event)| size_of_event(event.rest(), key.as_deref()));
-        let size = sizes.max().unwrap_or(0);
         let events = events.into_iter().map(|(key, event)| (key, event.into_rest()));
         Published::new(self.core.append(&self.shared, size, events, once, then))
     }

@@ -60,13 +60,12 @@ pub(crate) struct Locked<'a> {
 }
 
 impl TopicShared {
-    /// With other nodes, its members may be on those.
     pub(crate) fn new(
         name: Arc<str>,
         bounds: Bounds,
         kept: &Arc<AtomicUsize>,
         evicted_through: u64,
-        has_nodes: bool,
+        members: Members,
     ) -> Arc<Self> {
         let state = TopicState {
             bounds,
@@ -75,7 +74,7 @@ impl TopicShared {
             joined: Joined::new(evicted_through),
             waiters: Waiters::new(),
             readers: Readers::default(),
-            members: if has_nodes { Members::with_nodes() } else { Members::default() },
+            members,
             is_ranked: false,
         };
         let (is_closed, arrivals) = (AtomicBool::new(false), Arc::default());

@@ -4,6 +4,8 @@
 
 #[cfg(feature = "axum")]
 mod axum_handlers;
+#[cfg(feature = "test-util")]
+mod backplane;
 mod channel;
 mod commit;
 mod decoding;

@@ -1,0 +1,226 @@
+//! The checks, each a promise of the contract.
+
+use std::{collections::BTreeSet, pin::pin, sync::Arc};
+
+use futures_util::{StreamExt, future::join_all};
+
+use super::reader::{Reader, broken, within};
+use crate::{
+    Event, EventId,
+    backplane::Backplane,
+    hub::{Hub, Start, Subscribe, Topic, Update},
+};
+
+fn hub<B: Backplane>(node: &mut impl FnMut() -> B) -> Hub {
+    Hub::builder().build_on(node())
+}
+
+fn topic(hub: &Hub) -> Topic {
+    hub.topic("topic").expect("there is room")
+}
+
+async fn publish(topic: &Topic, data: &str) -> EventId {
+    within("an acknowledgement", topic.publish(Event::new(data))).await.expect("it is published")
+}
+
+pub(super) async fn every_node_has_one_order_with_the_ids_that_were_acknowledged<B: Backplane>(
+    node: &mut impl FnMut() -> B,
+) {
+    let hubs = [hub(node), hub(node)];
+    let mut readers = Vec::new();
+    for hub in &hubs {
+        readers.push(Reader::new(hub, Subscribe::to("topic")).await);
+    }
+    let topics = hubs.each_ref().map(topic);
+    let published = join_all((0..40).map(|number| {
+        let (topic, data) = (&topics[number % 2], number.to_string());
+        async move { (publish(topic, &data).await.to_string(), data) }
+    }));
+    let acknowledged: BTreeSet<_> = published.await.into_iter().collect();
+    let [first, second] = &mut readers[..] else { return };
+    let (first, second) = (first.events(40).await, second.events(40).await);
+    assert_eq!(first, second, "all nodes have the same order");
+    assert!(first.is_sorted_by_key(|(id, _)| sequence(id)), "ids increase");
+    let seen: BTreeSet<_> = first.into_iter().map(|(id, data)| (id.to_string(), data)).collect();
+    assert_eq!(seen, acknowledged, "an event has the id that was acknowledged");
+}
+
+pub(super) async fn events_of_one_call_are_next_to_each_other<B: Backplane>(node: &mut impl FnMut() -> B) {
+    let hubs = [hub(node), hub(node)];
+    let mut reader = Reader::new(&hubs[0], Subscribe::to("topic")).await;
+    let calls = (0..20).map(|call| {
+        let events = (0..5).map(|number| Event::new(format!("{call} {number}")));
+        topic(&hubs[call % 2]).publish_all(events)
+    });
+    let calls: Vec<_> = calls.collect();
+    for published in join_all(calls).await {
+        published.expect("it is published");
+    }
+    let seen = reader.events(100).await;
+    for call in seen.chunks(5) {
+        let of = call[0].1.split(' ').next().unwrap_or_default();
+        let expected: Vec<_> = (0..5).map(|number| format!("{of} {number}")).collect();
+        assert!(
+            call.iter().map(|(_, data)| data).eq(&expected),
+            "nothing comes between, and none is missing: {call:?}"
+        );
+    }
+}
+
+pub(super) async fn a_client_goes_on_at_another_node<B: Backplane>(node: &mut impl FnMut() -> B) {
+    let hubs = [hub(node), hub(node)];
+    let mut reader = Reader::new(&hubs[0], Subscribe::to("topic")).await;
+    for number in 0..10 {
+        publish(&topic(&hubs[number % 2]), &number.to_string()).await;
+    }
+    let seen = reader.events(4).await;
+    let mut reader = Reader::after(&hubs[1], "topic", &seen[3].0);
+    let rest: Vec<_> = reader.events(6).await.into_iter().map(|(_, data)| data).collect();
+    assert_eq!(rest, ["4", "5", "6", "7", "8", "9"]);
+}
+
+pub(super) async fn a_node_that_begins_later_has_what_is_kept<B: Backplane>(node: &mut impl FnMut() -> B) {
+    let first = hub(node);
+    let mut before = Reader::new(&first, Subscribe::to("topic")).await;
+    for number in 0..10 {
+        publish(&topic(&first), &number.to_string()).await;
+    }
+    let later = hub(node);
+    let mut after = Reader::new(&later, Subscribe::to("topic").start(Start::Beginning)).await;
+    assert_eq!(before.events(10).await, after.events(10).await);
+    // And what there was before is news to nobody.
+    let mut now = Reader::new(&later, Subscribe::to("topic")).await;
+    publish(&topic(&first), "new").await;
+    assert_eq!(now.event().await.1, "new");
+}
+
+pub(super) async fn a_client_that_comes_before_its_node_has_begun_misses_nothing<B: Backplane>(
+    node: &mut impl FnMut() -> B,
+) {
+    let first = hub(node);
+    let id = publish(&topic(&first), "before").await;
+    publish(&topic(&first), "missed").await;
+    let later = hub(node);
+    // Nothing was waited for since: the node has not read anything.
+    let mut reader = Reader::after(&later, "topic", &id);
+    assert_eq!(reader.event().await.1, "missed");
+}
+
+pub(super) async fn a_client_that_is_ahead_of_its_node_waits_and_one_ahead_of_all_is_told<B: Backplane>(
+    node: &mut impl FnMut() -> B,
+) {
+    let hubs = [hub(node), hub(node)];
+    let mut reader = Reader::new(&hubs[1], Subscribe::to("topic")).await;
+    for number in 0..20 {
+        let id = publish(&topic(&hubs[0]), "it has this").await;
+        // The other node may not have it yet.
+        let mut ahead = Reader::after(&hubs[1], "topic", &id);
+        publish(&topic(&hubs[0]), &number.to_string()).await;
+        assert_eq!(ahead.event().await.1, number.to_string());
+    }
+    let (last, _) = reader.events(40).await.pop().unwrap_or_else(|| broken("there were forty"));
+    let ahead = format!("{}-{}", epoch(&last), u64::MAX - 1);
+    let mut reader = Reader::after(&hubs[1], "topic", &EventId::try_from(ahead.as_str()).expect("it is plain"));
+    assert_eq!(reader.gap().await.from.map(|id| id.to_string()), Some(ahead));
+}
+
+pub(super) async fn a_key_has_its_newest_event_on_each_node_until_it_is_removed<B: Backplane>(
+    node: &mut impl FnMut() -> B,
+) {
+    let first = hub(node);
+    let keyed = topic(&first);
+    for (key, data) in [("a", "a1"), ("b", "b1"), ("a", "a2")] {
+        within("an acknowledgement", keyed.publish_keyed(key, Event::new(data))).await.expect("it is published");
+    }
+    let later = hub(node);
+    let present = || Subscribe::to("topic").start(Start::Latest);
+    for hub in [&first, &later] {
+        let mut reader = Reader::new(hub, present()).await;
+        let both: Vec<_> = reader.events(2).await.into_iter().map(|(_, data)| data).collect();
+        assert_eq!(both, ["b1", "a2"]);
+    }
+    keyed.remove_key("b");
+    publish(&keyed, "after it").await;
+    for hub in [&first, &later, &self::hub(node)] {
+        let mut all = Reader::new(hub, Subscribe::to("topic").start(Start::Beginning)).await;
+        all.events(4).await;
+        let mut reader = Reader::new(hub, present()).await;
+        let two: Vec<_> = reader.events(2).await.into_iter().map(|(_, data)| data).collect();
+        assert_eq!(two, ["a2", "after it"]);
+    }
+}
+
+pub(super) async fn a_topic_ends_on_every_node<B: Backplane>(node: &mut impl FnMut() -> B) {
+    let hubs = [hub(node), hub(node)];
+    let mut readers = Vec::new();
+    for hub in &hubs {
+        readers.push(Reader::new(hub, Subscribe::to("topic")).await);
+    }
+    within("an acknowledgement", topic(&hubs[0]).close(Event::new("last"))).await.expect("it is closed");
+    for reader in &mut readers {
+        assert_eq!(reader.event().await.1, "last");
+        assert_eq!(reader.next().await, None, "its streams end");
+    }
+    // And is opened anew by whoever publishes.
+    let mut again = Reader::new(&hubs[1], Subscribe::to("topic")).await;
+    publish(&topic(&hubs[0]), "anew").await;
+    assert_eq!(again.event().await.1, "anew");
+}
+
+pub(super) async fn one_idempotency_key_publishes_once<B: Backplane>(node: &mut impl FnMut() -> B) {
+    let hubs = [hub(node), hub(node)];
+    let mut reader = Reader::new(&hubs[0], Subscribe::to("topic")).await;
+    let mut ids = Vec::new();
+    for hub in [&hubs[0], &hubs[0], &hubs[1]] {
+        let published = topic(hub).publish_once("order 17", Event::new("once"));
+        ids.push(within("an acknowledgement", published).await.expect("it is published"));
+    }
+    assert!(ids.iter().all(|id| *id == ids[0]), "each repeat gives the id of the first: {ids:?}");
+    publish(&topic(&hubs[1]), "next").await;
+    let seen: Vec<_> = reader.events(2).await.into_iter().map(|(_, data)| data).collect();
+    assert_eq!(seen, ["once", "next"]);
+}
+
+pub(super) async fn what_is_published_without_a_runtime_or_not_waited_for_is_there<B: Backplane>(
+    node: &mut impl FnMut() -> B,
+) {
+    let hub = hub(node);
+    let mut reader = Reader::new(&hub, Subscribe::to("topic")).await;
+    drop(topic(&hub).publish(Event::new("dropped")));
+    assert_eq!(reader.event().await.1, "dropped");
+    let handle = topic(&hub);
+    let elsewhere = std::thread::spawn(move || drop(handle.publish(Event::new("elsewhere"))));
+    assert_eq!(reader.event().await.1, "elsewhere");
+    elsewhere.join().expect("it does not panic");
+}
+
+pub(super) async fn members_are_seen_on_every_node_until_theirs_is_gone<B: Backplane>(node: &mut impl FnMut() -> B) {
+    let (here, there) = (hub(node), hub(node));
+    let reader = Reader::new(&here, Subscribe::to("topic").member("ann")).await;
+    let mut other = Reader::early(&there, Subscribe::to("topic").member("bob"));
+    let first = other.next().await;
+    assert!(matches!(first, Some(Update::Subscribed(_))), "{first:?}");
+    let names: [Arc<str>; 2] = ["ann".into(), "bob".into()];
+    for hub in [&here, &there] {
+        until(hub, &names).await;
+    }
+    drop((reader, here));
+    until(&there, &names[1..]).await;
+}
+
+/// Waits until just these are in the topic.
+async fn until(hub: &Hub, names: &[Arc<str>]) {
+    let presence = topic(hub).presence();
+    let mut changes = pin!(presence.changes());
+    while presence.members() != names || presence.count() != names.len() {
+        within(&format!("a change to {names:?}"), changes.next()).await;
+    }
+}
+
+fn epoch(id: &EventId) -> &str {
+    id.as_str().split('-').next().unwrap_or_default()
+}
+
+fn sequence(id: &EventId) -> u64 {
+    id.as_str().rsplit('-').next().and_then(|digits| digits.parse().ok()).expect("an id is epoch and sequence")
+}

@@ -1,0 +1,151 @@
+//! What a hub does with what it is given.
+
+use futures_util::{FutureExt, StreamExt};
+use tokio::time::{Duration, sleep};
+use tower_sse::{
+    Event, EventId, LastEventId,
+    backplane::Link,
+    hub::{Bounds, Hub, PublishError, Start, Subscribe, Subscription, Update},
+};
+
+use super::memory::Memory;
+
+async fn fed(memory: &Memory) -> Hub {
+    let hub = Hub::builder().build_on(memory.node());
+    let mut link = hub.link().expect("it is fed");
+    link.wait_for(|link| *link == Link::Up).await.expect("it is followed");
+    hub
+}
+
+async fn publish(hub: &Hub, data: &str) -> EventId {
+    hub.topic("topic").expect("there is room").publish(Event::new(data)).await.expect("it is published")
+}
+
+async fn subscribed(hub: &Hub) -> Subscription {
+    let mut subscription = hub.subscribe("topic").expect("there is room");
+    assert!(matches!(subscription.next().await, Some(Update::Subscribed(_))));
+    subscription
+}
+
+async fn data(subscription: &mut Subscription) -> String {
+    match subscription.next().await {
+        Some(Update::Event { event, .. }) => event.data().into_owned(),
+        other => panic!("no event: {other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_history_is_a_gap_for_all_at_once_and_for_those_who_come_back() {
+    let memory = Memory::new();
+    let hub = fed(&memory).await;
+    let mut reader = subscribed(&hub).await;
+    let id = publish(&hub, "before").await;
+    assert_eq!(data(&mut reader).await, "before");
+    memory.lose();
+    // Nothing is published: it is told all the same.
+    assert!(matches!(reader.next().await, Some(Update::Gap(_))));
+    let mut back = hub.subscribe(Subscribe::to("topic").after(LastEventId::from_id(&id))).expect("there is room");
+    assert!(matches!(back.next().await, Some(Update::Gap(_))));
+    publish(&hub, "after").await;
+    assert_eq!(data(&mut reader).await, "after");
+    assert_eq!(data(&mut back).await, "after");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_before_the_first_read_waits_and_is_nobody_until_then() {
+    let memory = Memory::new();
+    let first = fed(&memory).await;
+    let id = publish(&first, "had").await;
+    publish(&first, "missed").await;
+    memory.stop(true);
+    let hub = Hub::builder().build_on(memory.node());
+    let back = Subscribe::to("topic").after(LastEventId::from_id(&id)).member("ann");
+    let mut back = hub.subscribe(back).expect("there is room");
+    let mut new = hub.subscribe("topic").expect("there is room");
+    sleep(Duration::from_secs(60)).await;
+    assert!(back.next().now_or_never().is_none(), "nobody knows yet what it has missed");
+    assert!(new.next().now_or_never().is_none());
+    let presence = hub.topic("topic").expect("there is room").presence();
+    assert_eq!(presence.count(), 0);
+    memory.stop(false);
+    assert_eq!(data(&mut back).await, "missed");
+    assert_eq!(presence.count(), 1);
+    // What was there before is no news to a new client.
+    assert!(matches!(new.next().await, Some(Update::Subscribed(_))));
+    publish(&first, "new").await;
+    assert_eq!(data(&mut new).await, "new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_stay_open_while_it_is_away_and_nothing_is_lost_or_doubled() {
+    let memory = Memory::new();
+    let (near, far) = (fed(&memory).await, fed(&memory).await);
+    let mut reader = subscribed(&far).await;
+    publish(&near, "before").await;
+    assert_eq!(data(&mut reader).await, "before");
+    memory.stop(true);
+    let mut link = far.link().expect("it is fed");
+    link.wait_for(|link| *link == Link::Down).await.expect("it is followed");
+    publish(&near, "meanwhile").await;
+    sleep(Duration::from_secs(60)).await;
+    assert!(reader.next().now_or_never().is_none());
+    memory.stop(false);
+    publish(&near, "after").await;
+    assert_eq!([data(&mut reader).await, data(&mut reader).await], ["meanwhile", "after"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_begins_tells_who_comes_from_before_what_is_kept() {
+    let memory = Memory::new();
+    let first = fed(&memory).await;
+    let old = publish(&first, "1").await;
+    let kept = publish(&first, "2").await;
+    publish(&first, "3").await;
+    memory.forget(2);
+    let hub = fed(&memory).await;
+    let mut reader = hub.subscribe(Subscribe::to("topic").after(LastEventId::from_id(&old))).expect("there is room");
+    assert!(matches!(reader.next().await, Some(Update::Gap(_))));
+    assert_eq!(data(&mut reader).await, "3");
+    let mut reader = hub.subscribe(Subscribe::to("topic").after(LastEventId::from_id(&kept))).expect("there is room");
+    assert_eq!(data(&mut reader).await, "3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_without_an_event_has_its_place_in_the_order() {
+    let memory = Memory::new();
+    let hub = fed(&memory).await;
+    let topic = hub.topic("topic").expect("there is room");
+    publish(&hub, "event").await;
+    let end = topic.close(None).await.expect("it is closed");
+    // Who has seen the end is not ahead of this node.
+    let mut back = hub.subscribe(Subscribe::to("other").after(LastEventId::from_id(&end))).expect("there is room");
+    let other = hub.topic("other").expect("there is room");
+    other.publish(Event::new("other")).await.expect("it is published");
+    assert_eq!(data(&mut back).await, "other");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_too_large_is_refused_before_it_is_sent() {
+    let memory = Memory::new();
+    let hub = Hub::builder().bounds(Bounds::new().bytes(1000)).build_on(memory.node());
+    let topic = hub.topic("topic").expect("there is room");
+    let refused = topic.publish(Event::new("x".repeat(1000))).now();
+    assert!(matches!(refused, Err(PublishError::TooLarge { limit: 1000, .. })), "{refused:?}");
+    let mut reader = hub.subscribe(Subscribe::to("topic").start(Start::Beginning)).expect("there is room");
+    assert!(matches!(reader.next().await, Some(Update::Subscribed(_))));
+    topic.publish(Event::new("small")).await.expect("it is published");
+    assert_eq!(data(&mut reader).await, "small");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_is_new_on_a_node_has_the_members_of_the_others() {
+    let memory = Memory::new();
+    let (near, far) = (fed(&memory).await, fed(&memory).await);
+    let mut reader = near.subscribe(Subscribe::to("topic").member("ann")).expect("there is room");
+    assert!(matches!(reader.next().await, Some(Update::Subscribed(_))));
+    // Both have told each other, and nobody on the other node has asked for the topic.
+    sleep(Duration::from_secs(5)).await;
+    let presence = far.topic("topic").expect("there is room").presence();
+    assert_eq!(presence.members(), ["ann".into()]);
+    assert_eq!(presence.count(), 1);
+}

@@ -1,0 +1,163 @@
+//! A backplane in memory: one order that all nodes follow.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+use tower_sse::{
+    EventId,
+    backplane::{Backplane, BoxFuture, Feed, Incoming, Link, LocalPresence, Outgoing, event_id},
+    hub::PublishError,
+};
+
+/// What stands behind the nodes. Cloning gives another handle to the same.
+#[derive(Clone, Default)]
+pub(super) struct Memory(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    order: Mutex<Order>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Order {
+    epoch: u64,
+    last: u64,
+    entries: Vec<Incoming>,
+    once: BTreeMap<Arc<str>, u64>,
+    presence: BTreeMap<usize, Vec<LocalPresence>>,
+    nodes: usize,
+    /// Nobody is given anything.
+    is_stopped: bool,
+}
+
+/// A node of it.
+pub(super) struct Node(Memory);
+
+impl Memory {
+    pub(super) fn new() -> Self {
+        let memory = Self::default();
+        memory.order().epoch = 1;
+        memory
+    }
+
+    pub(super) fn node(&self) -> Node {
+        Node(self.clone())
+    }
+
+    /// It is empty, and another history begins.
+    pub(super) fn lose(&self) {
+        let mut order = self.order();
+        order.epoch += 1;
+        order.last = 0;
+        order.entries.clear();
+        drop(order);
+        self.0.changed.notify_waiters();
+    }
+
+    /// From here on nodes are given nothing, or all that there is.
+    pub(super) fn stop(&self, is_stopped: bool) {
+        self.order().is_stopped = is_stopped;
+        self.0.changed.notify_waiters();
+    }
+
+    /// The oldest are not kept any more.
+    pub(super) fn forget(&self, entries: usize) {
+        self.order().entries.drain(..entries);
+    }
+
+    fn order(&self) -> MutexGuard<'_, Order> {
+        self.0.order.lock().expect("nothing panics under it")
+    }
+
+    /// What is new since what was read last, and what it is of.
+    fn read(&self, feed: &Feed, read: &mut Option<(u64, u64)>) {
+        let order = self.order();
+        if order.is_stopped {
+            feed.link(if read.is_some() { Link::Down } else { Link::Connecting });
+            return;
+        }
+        feed.link(Link::Up);
+        let through = match read {
+            Some((epoch, through)) if *epoch == order.epoch => *through,
+            _ => {
+                let gone = order.entries.first().map_or(order.last, |first| first.sequence - 1);
+                feed.begin(order.epoch, gone);
+                gone
+            }
+        };
+        feed.give(order.entries.iter().filter(|entry| entry.sequence > through).cloned().collect());
+        feed.caught_up(order.last);
+        *read = Some((order.epoch, order.last));
+    }
+
+    fn share_presence(&self, feed: &Feed, number: usize) {
+        let mut order = self.order();
+        if let Some(here) = feed.local_presence() {
+            order.presence.insert(number, here);
+        }
+        for node in (0..order.nodes).filter(|&node| node != number) {
+            let there = order.presence.get(&node).cloned().unwrap_or_default();
+            feed.node_presence(&node.to_string(), there);
+        }
+    }
+
+    async fn follow(self, feed: Feed) {
+        let number = {
+            let mut order = self.order();
+            order.nodes += 1;
+            order.nodes - 1
+        };
+        let mut read = None;
+        while !feed.is_closed() {
+            let changed = self.0.changed.notified();
+            self.read(&feed, &mut read);
+            self.share_presence(&feed, number);
+            let _ = tokio::time::timeout(Duration::from_millis(500), changed).await;
+        }
+        self.order().presence.remove(&number);
+    }
+}
+
+impl Order {
+    fn publish(&mut self, outgoing: Outgoing) -> EventId {
+        let Outgoing { topic, events, closes, removes, idempotency_key, .. } = outgoing;
+        if let Some(&sequence) = idempotency_key.as_ref().and_then(|key| self.once.get(key)) {
+            return event_id(self.epoch, sequence);
+        }
+        for (key, event) in events {
+            self.last += 1;
+            let mut incoming = Incoming::new(self.last, Arc::clone(&topic), event);
+            incoming.key = key;
+            self.entries.push(incoming);
+        }
+        if let Some(key) = removes {
+            self.last += 1;
+            self.entries.push(Incoming::remove(self.last, Arc::clone(&topic), key));
+        }
+        if closes {
+            self.last += 1;
+            self.entries.push(Incoming::close(self.last, topic));
+        }
+        if let Some(key) = idempotency_key {
+            self.once.insert(key, self.last);
+        }
+        event_id(self.epoch, self.last)
+    }
+}
+
+impl Backplane for Node {
+    fn publish(&self, outgoing: Outgoing) -> BoxFuture<Result<EventId, PublishError>> {
+        let id = self.0.order().publish(outgoing);
+        self.0.0.changed.notify_waiters();
+        Box::pin(std::future::ready(Ok(id)))
+    }
+
+    fn follow(&self, feed: Feed) -> BoxFuture<()> {
+        Box::pin(self.0.clone().follow(feed))
+    }
+}
