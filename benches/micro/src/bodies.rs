@@ -1,0 +1,96 @@
+//! Streams that run.
+
+use std::{
+    hint::black_box,
+    pin::Pin,
+    task::{Context, Waker},
+};
+
+use http::{Request, Response, header::ACCEPT};
+use http_body::Body;
+use tokio::{runtime, task};
+use tower::{Layer, Service, service_fn};
+use tower_sse::{
+    BoxError, Event, SseLayer,
+    hub::{Hub, Subscribe, Topic},
+};
+
+type Runs = Box<dyn FnMut(u32)>;
+type Stream = Pin<Box<dyn Body<Data = bytes::Bytes, Error = BoxError>>>;
+
+pub(crate) fn runtime() -> runtime::Runtime {
+    runtime::Builder::new_current_thread().enable_time().build().expect("a runtime can be had")
+}
+
+/// A body that has nothing, polled again.
+pub(crate) fn idle() -> Runs {
+    let runtime = runtime();
+    let mut streams = runtime.block_on(streams(&Hub::new(), 1));
+    Box::new(move |times| {
+        runtime.block_on(async {
+            for _ in 0..times {
+                poll(&mut streams);
+            }
+        });
+    })
+}
+
+/// An event for sixteen who watch, and each of them polled until it has nothing.
+pub(crate) fn watched() -> Runs {
+    let (runtime, hub) = (runtime(), Hub::new());
+    let (mut streams, topic) = (runtime.block_on(streams(&hub, 16)), topic(&hub));
+    let event = Event::new("x".repeat(64));
+    Box::new(move |times| {
+        runtime.block_on(async {
+            for _ in 0..times {
+                _ = topic.publish(event.clone());
+                // The pump has its turn.
+                task::yield_now().await;
+                poll(&mut streams);
+                poll(&mut streams);
+            }
+        });
+    })
+}
+
+/// A publish that somebody watches, to whoever calls it.
+pub(crate) fn publish() -> Runs {
+    let (runtime, hub) = (runtime(), Hub::new());
+    let (streams, topic) = (runtime.block_on(streams(&hub, 1)), topic(&hub));
+    let event = Event::new("x".repeat(64));
+    Box::new(move |times| {
+        let _ = &streams;
+        runtime.block_on(async { (0..times).for_each(|_| _ = black_box(topic.publish(event.clone()))) });
+    })
+}
+
+fn poll(streams: &mut [Stream]) {
+    let mut cx = Context::from_waker(Waker::noop());
+    for stream in streams {
+        drop(black_box(stream.as_mut().poll_frame(&mut cx)));
+    }
+}
+
+fn topic(hub: &Hub) -> Topic {
+    hub.topic("events").expect("a hub has room for one topic")
+}
+
+/// So many streams of a topic that have had their first bytes.
+async fn streams(hub: &Hub, streams: usize) -> Vec<Stream> {
+    let layer = SseLayer::new(hub.service(|_| Subscribe::to("events")));
+    let inside = service_fn(async |_: Request<()>| Ok::<_, BoxError>(Response::new(String::new())));
+    let mut service = layer.layer(inside);
+    let mut all = Vec::new();
+    for _ in 0..streams {
+        let mut request = Request::new(());
+        request.headers_mut().insert(ACCEPT, http::HeaderValue::from_static("text/event-stream"));
+        let response = service.call(request).await.expect("the hub answers");
+        all.push(Box::pin(response.into_body()) as Stream);
+    }
+    // Prelude, greeting, nothing.
+    for _ in 0..3 {
+        poll(&mut all);
+        task::yield_now().await;
+    }
+    all
+}

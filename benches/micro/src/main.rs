@@ -1,0 +1,123 @@
+//! Counts the instructions of each hot path with callgrind, and compares them with what was counted before.
+//!
+//! ```sh
+//! cargo run --release -p tower-sse-micro            # fails where one rose by more than a tenth
+//! cargo run --release -p tower-sse-micro -- renew   # writes benches/micro/baseline.txt
+//! ```
+//!
+//! They do not depend on how busy the machine is, but on the compiler and on the crates. Each path is run few times and
+//! many times, and only the difference counts, so what it takes to get there does not.
+
+use std::{
+    collections::BTreeMap,
+    env, fs, io,
+    path::Path,
+    process::{Command, ExitCode},
+};
+
+use tower_sse_micro::{CASES, Case};
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let words: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let done = match words[..] {
+        [] => check(),
+        ["renew"] => renew(),
+        ["run", name, times] => run(name, times.parse().unwrap_or(0)),
+        _ => Err(io::Error::other("usage: [renew]")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a case. This is what callgrind looks at.
+fn run(name: &str, times: u32) -> io::Result<()> {
+    let case = ours().find(|case| case.name == name).ok_or_else(|| io::Error::other("no such case"))?;
+    (case.prepare)()(times);
+    Ok(())
+}
+
+fn check() -> io::Result<()> {
+    let baseline = read()?;
+    let mut risen = Vec::new();
+    println!("{:>10} {:>10} {:>7}", "baseline", "now", "change");
+    for (name, now) in count()? {
+        let Some(&before) = baseline.get(&name) else {
+            return Err(io::Error::other(format!("{name}: not in {FILE}; renew it")));
+        };
+        #[expect(clippy::cast_precision_loss, reason = "counts are small")]
+        let change = now as f64 / before as f64 - 1.0;
+        println!("{before:>10} {now:>10} {:>+6.1}% {name}", change * 100.0);
+        if change > RISE {
+            risen.push(format!("{name}: {before} instructions have become {now}"));
+        }
+    }
+    if risen.is_empty() {
+        return Ok(());
+    }
+    risen.push(format!(
+        "if that is as it should be: cargo run --release -p tower-sse-micro -- renew, which writes {FILE}"
+    ));
+    Err(io::Error::other(risen.join("\n")))
+}
+
+fn renew() -> io::Result<()> {
+    let version = Command::new("rustc").arg("--version").output()?.stdout;
+    let mut text = HEAD.replace("VERSION", String::from_utf8_lossy(&version).trim());
+    for (name, count) in count()? {
+        println!("{count:>10} {name}");
+        text.push_str(&format!("{count} {name}\n"));
+    }
+    fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("baseline.txt"), text)
+}
+
+fn read() -> io::Result<BTreeMap<String, u64>> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("baseline.txt"))?;
+    let lines = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(' '));
+    Ok(lines.filter_map(|(count, name)| Some((name.to_owned(), count.parse().ok()?))).collect())
+}
+
+/// How many instructions each case takes once.
+fn count() -> io::Result<Vec<(String, u64)>> {
+    let mut counts = Vec::new();
+    for case in ours() {
+        let few = instructions(case.name, FEW)?;
+        let many = instructions(case.name, MANY)?;
+        counts.push((case.name.to_owned(), many.saturating_sub(few) / u64::from(MANY - FEW)));
+    }
+    Ok(counts)
+}
+
+/// How many instructions a process takes that runs the case so many times.
+fn instructions(name: &str, times: u32) -> io::Result<u64> {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(env::current_exe()?)
+        .args(["run", name, &times.to_string()])
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let collected = said.lines().find_map(|line| line.split_once("Collected : "));
+    let collected = collected.filter(|_| output.status.success()).and_then(|(_, count)| count.trim().parse().ok());
+    collected.ok_or_else(|| io::Error::other(format!("callgrind failed for {name}: {said}")))
+}
+
+fn ours() -> impl Iterator<Item = &'static Case> {
+    CASES.iter().filter(|case| case.whose == "us")
+}
+
+const FILE: &str = "benches/micro/baseline.txt";
+
+const HEAD: &str = "\
+# Instructions of each hot path, by callgrind. `.ci/run` fails where one has risen by more than a tenth.
+# They depend on the compiler and on the crates: counted with VERSION and the Cargo.lock beside.
+# Renewed, where a rise or a fall is meant, by `cargo run --release -p tower-sse-micro -- renew`.
+";
+
+const RISE: f64 = 0.1;
+const FEW: u32 = 50;
+const MANY: u32 = 250;

@@ -1,0 +1,101 @@
+//! Requests through the layer.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    future::{Ready, ready},
+    hint::black_box,
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, header::ACCEPT};
+use http_body::{Body, Frame};
+use tower::{Layer, Service, service_fn};
+use tower_sse::{
+    Negotiate, SseLayer,
+    hub::{Hub, Subscribe},
+};
+
+type Runs = Box<dyn FnMut(u32)>;
+
+/// What Chromium sends for a page.
+pub(crate) const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,\
+    image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7";
+
+struct Nothing;
+
+impl Body for Nothing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+}
+
+/// A request that goes inside since its `Accept` says so.
+pub(crate) fn inside(accept: Option<&'static str>) -> Runs {
+    layered(accept, Negotiate::Listed, false)
+}
+
+/// A request that goes inside since it is none that may ask for events.
+pub(crate) fn untouched() -> Runs {
+    layered(None, Negotiate::Listed, true)
+}
+
+/// The service inside, by itself.
+pub(crate) fn no_layer() -> Runs {
+    let mut service = service_fn(answer);
+    Box::new(move |times| (0..times).for_each(|_| drop(black_box(run(&mut service, request(None))))))
+}
+
+/// A request for events up to the first bytes of its stream, and its end.
+pub(crate) fn stream() -> Runs {
+    let runtime = super::bodies::runtime();
+    let hub = Hub::new();
+    let mut service = SseLayer::new(hub.service(|_| Subscribe::to("events"))).layer(service_fn(answer));
+    Box::new(move |times| {
+        let _guard = runtime.enter();
+        for _ in 0..times {
+            let response = run(&mut service, request(Some("text/event-stream")));
+            let Some(Ok(mut response)) = response else { continue };
+            let mut cx = Context::from_waker(Waker::noop());
+            drop(black_box(Pin::new(response.body_mut()).poll_frame(&mut cx)));
+            drop(black_box(Pin::new(response.body_mut()).poll_frame(&mut cx)));
+        }
+    })
+}
+
+fn layered(accept: Option<&'static str>, negotiate: Negotiate, elsewhere: bool) -> Runs {
+    let hub = Hub::new();
+    let layer = SseLayer::new(hub.service(|_| Subscribe::to("events"))).negotiate(negotiate);
+    let layer = if elsewhere { layer.only(|head| head.uri().path() == "/events") } else { layer };
+    let mut service = layer.layer(service_fn(answer));
+    Box::new(move |times| (0..times).for_each(|_| drop(black_box(run(&mut service, request(accept))))))
+}
+
+fn answer(_: Request<()>) -> Ready<Result<Response<Nothing>, Infallible>> {
+    ready(Ok(Response::new(Nothing)))
+}
+
+fn request(accept: Option<&'static str>) -> Request<()> {
+    let mut request = Request::new(());
+    if let Some(accept) = accept {
+        request.headers_mut().insert(ACCEPT, http::HeaderValue::from_static(accept));
+    }
+    request
+}
+
+/// The answer, which is there at once.
+fn run<S: Service<Request<()>>>(service: &mut S, request: Request<()>) -> Option<Result<S::Response, S::Error>> {
+    let mut cx = Context::from_waker(Waker::noop());
+    if service.poll_ready(&mut cx).is_pending() {
+        return None;
+    }
+    match pin!(service.call(request)).poll(&mut cx) {
+        Poll::Ready(answered) => Some(answered),
+        Poll::Pending => None,
+    }
+}

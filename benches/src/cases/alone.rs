@@ -1,0 +1,128 @@
+//! What needs no client: the cost of a publish to its caller, and the times of the hot paths.
+
+use std::{
+    env,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::text;
+use futures_core::Stream;
+use tokio::{
+    runtime,
+    sync::{broadcast, mpsc},
+    task,
+};
+use tower_sse::{
+    Event,
+    hub::{Hub, Subscribe, Update},
+};
+
+use super::Run;
+use crate::{
+    figure::{Figure, NS},
+    process::{LOAD_CORE, SERVER_CORE, pin},
+    rounds,
+};
+
+/// In a process of its own, so that its runtime is like that of a server.
+pub(crate) fn publish(run: &mut Run) -> io::Result<()> {
+    pin(Some(SERVER_CORE))?;
+    let output = Command::new(env::current_exe()?).arg("publish-cost").stderr(Stdio::inherit()).output();
+    pin(Some(LOAD_CORE))?;
+    for line in String::from_utf8_lossy(&output?.stdout).lines() {
+        let mut words = line.split(' ');
+        if let (Some(server), Some(subscribers), Some(Ok(value))) =
+            (words.next(), words.next(), words.next().map(str::parse))
+        {
+            run.add(vec![Figure::single(&format!("publish, {subscribers} subscribers"), server, NS, value)])?;
+        }
+    }
+    Ok(())
+}
+
+/// Encoding and the like, by the clock.
+pub(crate) fn micro(run: &mut Run) -> io::Result<()> {
+    for case in tower_sse_micro::CASES {
+        // The shortest of several: what disturbs only adds.
+        let time = (0..run.scale.rounds.max(5)).map(|_| timed(case)).min().unwrap_or_default();
+        #[expect(clippy::cast_precision_loss, reason = "nanoseconds are few")]
+        let value = time.as_nanos() as f64 / f64::from(TIMES);
+        run.add(vec![Figure::single(case.name, case.whose, NS, value)])?;
+    }
+    Ok(())
+}
+
+fn timed(case: &tower_sse_micro::Case) -> Duration {
+    let mut run = (case.prepare)();
+    run(TIMES / 10);
+    let begun = Instant::now();
+    run(TIMES);
+    begun.elapsed()
+}
+
+/// Prints, for this crate and for tokio's broadcast, how long a publish takes the caller within the runtime.
+pub(crate) fn publish_cost() -> io::Result<()> {
+    for subscribers in [1, 100, 10_000] {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        println!("us {subscribers} {}", runtime.block_on(hub(subscribers)).map_err(io::Error::other)?);
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        println!("broadcast {subscribers} {}", runtime.block_on(tokio_broadcast(subscribers)));
+    }
+    Ok(())
+}
+
+async fn hub(subscribers: usize) -> Result<f64, tower_sse::BoxError> {
+    let hub = Hub::new();
+    let topic = hub.topic("events")?;
+    let (done, mut all) = mpsc::unbounded_channel();
+    for _ in 0..subscribers {
+        let (mut subscription, done) = (hub.subscribe(Subscribe::to("events"))?, done.clone());
+        task::spawn(async move {
+            while let Some(update) = poll_fn(|cx| Pin::new(&mut subscription).poll_next(cx)).await {
+                let _ = matches!(update, Update::Event { .. }).then(|| done.send(()));
+            }
+        });
+    }
+    let event = Event::new(text::data(0, 64));
+    Ok(median_of(subscribers, &mut all, || _ = topic.publish(event.clone())).await)
+}
+
+async fn tokio_broadcast(subscribers: usize) -> f64 {
+    let (sender, _) = broadcast::channel(16);
+    let (done, mut all) = mpsc::unbounded_channel();
+    for _ in 0..subscribers {
+        let (mut receiver, done) = (sender.subscribe(), done.clone());
+        task::spawn(async move {
+            while let Ok(event) = receiver.recv().await {
+                drop::<Event>(event);
+                let _ = done.send(());
+            }
+        });
+    }
+    let event = Event::new(text::data(0, 64));
+    median_of(subscribers, &mut all, || _ = sender.send(event.clone())).await
+}
+
+/// The median time of a publish, each of which everybody has before the next.
+async fn median_of(subscribers: usize, all: &mut mpsc::UnboundedReceiver<()>, mut publish: impl FnMut()) -> f64 {
+    for _ in 0..10 {
+        task::yield_now().await;
+    }
+    let mut times = Vec::new();
+    for _ in 0..PUBLISHES {
+        let begun = Instant::now();
+        publish();
+        times.push(begun.elapsed().as_secs_f64() * 1e9);
+        for _ in 0..subscribers {
+            all.recv().await;
+        }
+    }
+    rounds::median(&times)
+}
+
+const PUBLISHES: usize = 300;
+const TIMES: u32 = 20_000;

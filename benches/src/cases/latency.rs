@@ -1,0 +1,77 @@
+//! From the publish to the client, where the server has half of what it can.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use crate::control::Command;
+
+use super::{Run, servers};
+use crate::{
+    figure::{Figure, MICROSECONDS},
+    fleet::Session,
+    rounds,
+};
+
+pub(crate) fn latency(run: &mut Run) -> io::Result<()> {
+    let names = ["limit-E", "hyper", "us", "axum", "actix", "warp", "salvo", "nchan", "better-sse"];
+    let time = run.scale.window * 5;
+    let mut sessions = run.fleet.start(&servers(&names))?;
+    let mut most = Vec::new();
+    for session in &mut sessions {
+        session.watch(CLIENTS, SIZE)?;
+        most.push(at_most(session, run.scale.window)?);
+    }
+    let Some(&floor) = most.first() else { return Ok(()) };
+    for (session, most) in sessions.iter_mut().zip(most) {
+        // Half of its own, and, for all the same, a quarter of the floor's.
+        for (rate, name) in [(most / 2.0, "half load"), (floor / 4.0, "a quarter of the floor's load")] {
+            let took = open_loop(session, rate, time)?;
+            let figure = |what: &str, q| {
+                Figure::single(
+                    &format!("latency {what}, {name}"),
+                    &session.server.label(),
+                    MICROSECONDS,
+                    rounds::quantile(&took, q),
+                )
+            };
+            run.add(vec![figure("p50", 0.5), figure("p99", 0.99)])?;
+        }
+    }
+    Ok(())
+}
+
+/// Publishes a second, one after the other.
+fn at_most(session: &mut Session, time: Duration) -> io::Result<f64> {
+    let (begun, mut publishes) = (Instant::now(), 0);
+    while begun.elapsed() < time {
+        session.process.publish(Command::new(false, 1, SIZE))?;
+        session.load.wait_for(session.process.published[0])?;
+        publishes += 1;
+    }
+    Ok(f64::from(publishes) / begun.elapsed().as_secs_f64())
+}
+
+/// Publishes at this rate, whether the clients have the last one or not.
+fn open_loop(session: &mut Session, rate: f64, time: Duration) -> io::Result<Vec<f64>> {
+    session.load.tally.sent = Some((session.process.published[0], Vec::new()));
+    session.load.tally.took.clear();
+    let begun = Instant::now();
+    let mut due = begun;
+    while begun.elapsed() < time {
+        session.load.run_for(due.saturating_duration_since(Instant::now()))?;
+        due += Duration::from_secs_f64(1.0 / rate);
+        if let Some((_, sent)) = &mut session.load.tally.sent {
+            sent.push(Instant::now());
+        }
+        session.process.publish(Command::new(false, 1, SIZE))?;
+    }
+    let all = session.load.tally.sent.as_ref().map_or(0, |(_, sent)| sent.len() * CLIENTS);
+    session.load.run_until(Duration::from_secs(10), |tally| tally.took.len() >= all)?;
+    session.load.tally.sent = None;
+    Ok(session.load.tally.took.iter().map(|&took| f64::from(took)).collect())
+}
+
+const CLIENTS: usize = 1000;
+const SIZE: usize = 64;

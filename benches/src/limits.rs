@@ -1,0 +1,18 @@
+//! How many descriptors a process may have.
+
+use std::io;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Raises the limit as far as it may be raised, for what is started too, and gives it.
+pub(crate) fn descriptors() -> io::Result<u64> {
+    let wanted = Rlimit { current: Some(WANTED), maximum: Some(WANTED) };
+    let now = getrlimit(Resource::Nofile);
+    if now.current.is_none_or(|now| now >= WANTED) || setrlimit(Resource::Nofile, wanted).is_ok() {
+        return Ok(WANTED);
+    }
+    setrlimit(Resource::Nofile, Rlimit { current: now.maximum, ..now })?;
+    Ok(now.maximum.unwrap_or(WANTED))
+}
+
+const WANTED: u64 = 65_536;

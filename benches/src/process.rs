@@ -1,0 +1,181 @@
+//! A server: another program, on a core of its own, and what it costs.
+
+use std::{
+    fs,
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use crate::{control, text};
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+/// A server that runs until this is dropped.
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    publisher: Publisher,
+    /// How many events were published in the topic that is watched, and in the log.
+    pub(crate) published: [u64; 2],
+}
+
+/// How a server is told to publish.
+enum Publisher {
+    Command(TcpStream),
+    /// As nchan has it: a request for each event.
+    Post(TcpStream),
+}
+
+impl Process {
+    /// Starts it, on this core if one is given, and waits until it says where it is.
+    pub(crate) fn start(mut command: Command, core: Option<usize>) -> io::Result<Self> {
+        let mut child = on_core(core, || command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn())?;
+        match connect(&mut child) {
+            Ok((address, control)) => {
+                Ok(Self { child, address, publisher: Publisher::Command(control), published: [0; 2] })
+            }
+            Err(error) => {
+                child.kill()?;
+                child.wait()?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts one that is at this address and takes events by POST.
+    pub(crate) fn start_at(mut command: Command, core: Option<usize>, address: SocketAddr) -> io::Result<Self> {
+        let child = on_core(core, || command.stdin(Stdio::null()).stdout(Stdio::null()).spawn())?;
+        for _ in 0..200 {
+            if let Ok(stream) = TcpStream::connect(address) {
+                stream.set_nodelay(true)?;
+                stream.set_nonblocking(true)?;
+                return Ok(Self { child, address, publisher: Publisher::Post(stream), published: [0; 2] });
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let mut child = child;
+        child.kill()?;
+        child.wait()?;
+        Err(io::Error::other("it does not take connections"))
+    }
+
+    /// Has it publish. Numbers go on from one call to the next.
+    pub(crate) fn publish(&mut self, command: control::Command) -> io::Result<()> {
+        let published = &mut self.published[usize::from(command.to_log)];
+        let numbers = *published..*published + command.events;
+        *published = numbers.end;
+        match &mut self.publisher {
+            Publisher::Command(stream) => stream.write_all(command.line().as_bytes()),
+            Publisher::Post(stream) => {
+                // What was answered to the ones before is of no interest, but must not stop them.
+                let mut answers = [0; 16 * 1024];
+                while stream.read(&mut answers).is_ok_and(|read| read > 0) {}
+                let topic = if command.to_log { "log" } else { "events" };
+                let posts: String = numbers.map(|number| post(topic, &text::data(number, command.size))).collect();
+                write_all(stream, posts.as_bytes())
+            }
+        }
+    }
+
+    /// CPU time so far, of all its threads and of all processes that it started.
+    pub(crate) fn cpu(&self) -> io::Result<Duration> {
+        let mut nanoseconds = 0;
+        for process in self.processes()? {
+            for task in fs::read_dir(format!("/proc/{process}/task"))? {
+                // A thread can end between the two looks.
+                let stat = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+                nanoseconds += stat.split(' ').next().and_then(|time| time.parse::<u64>().ok()).unwrap_or(0);
+            }
+        }
+        Ok(Duration::from_nanos(nanoseconds))
+    }
+
+    /// Memory that is in use, in bytes.
+    pub(crate) fn memory(&self) -> io::Result<u64> {
+        let mut kilobytes = 0;
+        for process in self.processes()? {
+            let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+            let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap_or_default();
+            kilobytes += line.split_ascii_whitespace().next().and_then(|size| size.parse().ok()).unwrap_or(0);
+        }
+        Ok(kilobytes * 1024)
+    }
+
+    fn processes(&self) -> io::Result<Vec<u32>> {
+        let id = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        let mut all: Vec<u32> = children.split_ascii_whitespace().filter_map(|id| id.parse().ok()).collect();
+        all.push(id);
+        Ok(all)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // nginx has to end its workers itself.
+        let id = rustix::process::Pid::from_child(&self.child);
+        let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
+        let _ = self.child.wait();
+    }
+}
+
+/// This thread runs on this core from here on, and so does what it starts.
+pub(crate) fn pin(core: Option<usize>) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    match core {
+        Some(core) => set.set(core),
+        None => (0..std::thread::available_parallelism()?.get().max(2)).for_each(|core| set.set(core)),
+    }
+    Ok(sched_setaffinity(None, &set)?)
+}
+
+/// An address that nobody had just now.
+pub(crate) fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+fn on_core<T>(core: Option<usize>, start: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    pin(core)?;
+    let started = start();
+    pin(Some(LOAD_CORE))?;
+    started
+}
+
+fn connect(child: &mut Child) -> io::Result<(SocketAddr, TcpStream)> {
+    let output = child.stdout.take().ok_or_else(|| io::Error::other("it has no output"))?;
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        let Some(ports) = line.strip_prefix("ready ") else { continue };
+        let mut ports = ports.split(' ').filter_map(|port| port.parse().ok());
+        if let (Some(server), Some(control)) = (ports.next(), ports.next()) {
+            let control = TcpStream::connect((Ipv4Addr::LOCALHOST, control))?;
+            control.set_nodelay(true)?;
+            return Ok((SocketAddr::from((Ipv4Addr::LOCALHOST, server)), control));
+        }
+    }
+    Err(io::Error::other("it ended before it said where it is"))
+}
+
+fn post(topic: &str, data: &str) -> String {
+    let length = data.len();
+    format!("POST /publish/{topic} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{data}")
+}
+
+fn write_all(stream: &mut TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match stream.write(bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let mut answers = [0; 16 * 1024];
+                let _ = stream.read(&mut answers);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Where servers run, and where the load does.
+pub(crate) const SERVER_CORE: usize = 0;
+pub(crate) const LOAD_CORE: usize = 1;

@@ -1,0 +1,47 @@
+//! The servers that are ours: three floors, and the crate.
+
+mod bodies;
+mod epoll;
+mod hyper_floor;
+mod plain;
+mod us;
+
+use std::io;
+
+use crate::control::{self, ANY};
+use tokio::{net::TcpListener, runtime};
+
+/// Which one, as `serve` has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Served<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) workers: usize,
+    pub(crate) http2: bool,
+}
+
+/// Serves until whoever gives the commands is gone.
+pub(crate) fn serve(served: Served<'_>) -> io::Result<()> {
+    match served.name {
+        "limit-E" => epoll::serve(true),
+        "limit-B" => epoll::serve(false),
+        _ => runtime(served.workers)?.block_on(serve_hyper(served)),
+    }
+}
+
+async fn serve_hyper(served: Served<'_>) -> io::Result<()> {
+    let (listener, control) = (TcpListener::bind(ANY).await?, TcpListener::bind(ANY).await?);
+    control::announce(listener.local_addr()?, control.local_addr()?)?;
+    match served.name {
+        "hyper" => hyper_floor::serve(listener, control, served.http2).await,
+        "us" => us::serve(listener, control, served.http2).await,
+        name => Err(io::Error::other(format!("no server is called {name:?}"))),
+    }
+}
+
+/// One thread, or so many that share their work.
+pub(crate) fn runtime(workers: usize) -> io::Result<runtime::Runtime> {
+    match workers {
+        1 => runtime::Builder::new_current_thread().enable_all().build(),
+        _ => runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build(),
+    }
+}

@@ -1,0 +1,32 @@
+//! What is sent: data whose every byte the load client knows.
+
+use std::sync::LazyLock;
+
+/// The data of the event with this number: ten digits, then letters, `size` bytes in all, and at least the digits.
+pub(crate) fn data(number: u64, size: usize) -> String {
+    let mut data = String::with_capacity(size.max(DIGITS));
+    push_number(number, &mut data);
+    data.push_str(filling(size.saturating_sub(DIGITS)));
+    data
+}
+
+/// So many letters, the same for every event.
+pub(crate) fn filling(size: usize) -> &'static str {
+    &FILLING[..size.min(FILLING.len())]
+}
+
+fn push_number(number: u64, to: &mut String) {
+    let digits = number.to_string();
+    for _ in digits.len()..DIGITS {
+        to.push('0');
+    }
+    to.push_str(&digits);
+}
+
+/// How many digits a number has.
+pub(crate) const DIGITS: usize = 10;
+
+/// How many events a flood has until it begins again with number 0.
+pub(crate) const FLOOD: u64 = 64;
+
+static FILLING: LazyLock<String> = LazyLock::new(|| ('a'..='z').cycle().take(64 * 1024).collect());
