@@ -13,7 +13,7 @@ use std::{
 };
 
 use slab::Slab;
-use tokio::runtime;
+use tokio::{runtime, task};
 
 use super::{
     core::Core,
@@ -40,7 +40,7 @@ impl Lanes {
     }
 
     /// The lane for whoever is here now: with a pump within a runtime, without one elsewhere.
-    pub(crate) fn here(core: &Arc<Core>) -> Arc<TopicLane> {
+    fn here(core: &Arc<Core>) -> Arc<TopicLane> {
         let Ok(runtime) = runtime::Handle::try_current() else { return core.lanes.without_pump() };
         let (lane, is_new) = core.lanes.of(Some(runtime.id()));
         if is_new {
@@ -80,6 +80,35 @@ impl Lanes {
     }
 }
 
+/// Where a subscription is polled, and so whose pump wakes it.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) lane: Arc<TopicLane>,
+    runtime: Option<runtime::Id>,
+    task: Option<task::Id>,
+}
+
+impl Place {
+    pub(crate) fn here(core: &Arc<Core>) -> Self {
+        Self { lane: Lanes::here(core), runtime: runtime_here(), task: task::try_id() }
+    }
+
+    /// Whether it is still polled there: another runtime's pump may not run any more.
+    pub(crate) fn is_here(&mut self) -> bool {
+        // A task stays in its runtime. To ask for that each time would have all tasks count the same references.
+        let task = task::try_id();
+        if task.is_some() && task == self.task {
+            return true;
+        }
+        self.task = task;
+        self.runtime == runtime_here()
+    }
+}
+
+fn runtime_here() -> Option<runtime::Id> {
+    runtime::Handle::try_current().ok().map(|runtime| runtime.id())
+}
+
 /// A pump, whether its task runs or is dropped.
 struct Pump {
     lane: Arc<TopicLane>,
@@ -95,7 +124,7 @@ impl Pump {
             let mut wakers = Taken::from(&topic, &self.lane);
             drop(topic);
             while wakers.wake_some() {
-                tokio::task::yield_now().await;
+                task::yield_now().await;
             }
         }
     }
@@ -171,7 +200,7 @@ mod tests {
         }
         drop((hub, topics, subscriptions));
         assert!(shared.iter().any(|topic| topic.strong_count() > 0), "they are in the queue");
-        tokio::task::yield_now().await;
+        task::yield_now().await;
         assert_eq!(shared.iter().map(Weak::strong_count).sum::<usize>(), 0);
     }
 }

@@ -18,7 +18,7 @@ use super::{
     joined::Slice,
     pick::{Take, Wish},
     picked::{self, Budget, Picked},
-    pump::{Lanes, TopicLane},
+    pump::{Place, TopicLane},
     seats::{Seats, Shared, Waits},
     subscribe::{Lag, Subscribe},
     waiters::Dead,
@@ -46,7 +46,7 @@ pub struct Subscription {
     waiting: Option<Box<Waiting>>,
     lag: Lag,
     phase: Phase,
-    lane: Option<Arc<TopicLane>>,
+    place: Option<Place>,
     member: Option<Arc<str>>,
 }
 
@@ -110,7 +110,7 @@ impl Subscription {
             waiting,
             lag,
             phase: Phase::New { notice: begin.notice, present_through: begin.present_through },
-            lane: None,
+            place: None,
             member,
         })
     }
@@ -267,11 +267,15 @@ impl Subscription {
         if let (Some(fed), Some(waiting)) = (&self.core.fed, &mut self.waiting) {
             waiting.wait(&fed.queue, cx.waker());
         }
+        if self.place.as_mut().is_some_and(|place| !place.is_here()) {
+            self.place = None;
+        }
         for _ in 0..LANES_TRIED {
-            let lane = Arc::clone(self.lane.get_or_insert_with(|| Lanes::here(&self.core)));
+            let place = self.place.get_or_insert_with(|| Place::here(&self.core));
+            let lane = Arc::clone(&place.lane);
             match self.wait_in(&lane, cx) {
                 Ok(waits) => return self.waits(waits),
-                Err(Dead { .. }) => self.lane = None,
+                Err(Dead { .. }) => self.place = None,
             }
         }
         // The runtime that this is in is going down: whoever publishes wakes.

@@ -6,6 +6,8 @@ mod long_schedules;
 mod model;
 mod people;
 mod reading;
+mod runtimes;
 mod schedules;
 mod source;
+mod wakers;
 mod world;

@@ -1,0 +1,177 @@
+//! No waker is woken or dropped while a lock is held: what it does then may use the hub, and drop subscribers and bodies.
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread,
+    time::Duration,
+};
+
+use futures_util::{FutureExt, StreamExt};
+use tower_sse::{
+    Event,
+    hub::{Hub, Subscribe, Subscription, Topic},
+};
+
+/// A task that, when it is woken and when it is dropped, does all that takes a lock.
+struct Busybody {
+    hub: Hub,
+    topic: Topic,
+    /// Dropped when it is woken, as a server drops a body.
+    holds: Mutex<Vec<Subscription>>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    woken: AtomicUsize,
+    dropped: AtomicUsize,
+}
+
+impl Busybody {
+    fn waker(hub: &Hub, topic: &Topic, holds: Vec<Subscription>, counts: &Arc<Counts>) -> Waker {
+        let (hub, topic, counts) = (hub.clone(), topic.clone(), Arc::clone(counts));
+        Waker::from(Arc::new(Self { hub, topic, holds: Mutex::new(holds), counts }))
+    }
+
+    fn use_all(&self) {
+        assert!(self.hub.topics() < 10);
+        assert!(self.hub.bytes() < usize::MAX);
+        let presence = self.topic.presence();
+        assert!(presence.members().len() <= presence.count());
+        let mut new = self.hub.subscribe(Subscribe::to("a").member("busybody")).expect("there is room");
+        assert!(new.next().now_or_never().is_some());
+        assert!(new.next().now_or_never().is_none());
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl Wake for Busybody {
+    fn wake(self: Arc<Self>) {
+        self.use_all();
+        self.counts.woken.fetch_add(1, SeqCst);
+    }
+}
+
+impl Drop for Busybody {
+    fn drop(&mut self) {
+        self.use_all();
+        self.counts.dropped.fetch_add(1, SeqCst);
+    }
+}
+
+/// A lock that is held for ever is seen by the time that this takes.
+fn within_a_minute(test: impl FnOnce() + Send + 'static) {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        test();
+        sender.send(()).expect("somebody waits");
+    });
+    let end = receiver.recv_timeout(Duration::from_secs(60));
+    assert_ne!(end, Err(mpsc::RecvTimeoutError::Timeout), "a lock is held");
+    assert_eq!(end, Ok(()), "it panicked");
+}
+
+/// Polls until there is nothing more, and leaves this waker.
+fn wait(subscription: &mut Subscription, waker: &Waker) {
+    while let Poll::Ready(update) = subscription.poll_next_unpin(&mut Context::from_waker(waker)) {
+        assert!(update.is_some());
+    }
+}
+
+fn waits(hub: &Hub, waker: &Waker) -> Subscription {
+    let mut subscription = hub.subscribe(Subscribe::to("a").member("reader")).expect("there is room");
+    wait(&mut subscription, waker);
+    subscription
+}
+
+/// In each way in which a waker is woken or dropped.
+fn in_each_way(hub: &Hub, and_then: impl Fn()) {
+    let (topic, counts) = (hub.topic("a").expect("there is room"), Arc::new(Counts::default()));
+    let busybody = |holds| Busybody::waker(hub, &topic, holds, &counts);
+    let woken = || counts.woken.load(SeqCst);
+    let dropped = || counts.dropped.load(SeqCst);
+    let is_now = |times: (usize, usize)| assert_eq!((woken(), dropped()), times);
+
+    // One replaces another.
+    let mut subscription = waits(hub, &busybody(Vec::new()));
+    wait(&mut subscription, &busybody(Vec::new()));
+    is_now((0, 1));
+    // Its subscription is dropped.
+    drop(subscription);
+    is_now((0, 2));
+    // It is woken, and drops others that wait, one of which is in the same list.
+    let other = waits(hub, &busybody(Vec::new()));
+    let stays = waits(hub, &busybody(vec![other]));
+    topic.publish(Event::new("1")).now().expect("it is small");
+    and_then();
+    assert!((1..=2).contains(&woken()), "the one that was dropped may have been woken before");
+    assert_eq!(dropped(), 4);
+    // A publisher waits for one that does not read, and is woken when that one leaves.
+    let before = woken();
+    let mut drained = Box::pin(topic.drained(0));
+    let waker = busybody(Vec::new());
+    assert!(drained.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    drop(waker);
+    drop(stays);
+    is_now((before + 1, 5));
+    assert!(drained.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    // One that waits no more is dropped.
+    let stalls = waits(hub, Waker::noop());
+    topic.publish(Event::new("2")).now().expect("it is small");
+    let mut drained = Box::pin(topic.drained(0));
+    assert!(drained.as_mut().poll(&mut Context::from_waker(&busybody(Vec::new()))).is_pending());
+    drop(drained);
+    is_now((before + 1, 6));
+    drop(stalls);
+}
+
+#[test]
+fn none_is_woken_or_dropped_under_a_lock_by_a_publisher() {
+    within_a_minute(|| in_each_way(&Hub::new(), || ()));
+}
+
+#[test]
+fn none_is_woken_or_dropped_under_a_lock_by_a_pump() {
+    within_a_minute(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("there is a runtime");
+        let hub = Hub::new();
+        let _within = runtime.enter();
+        in_each_way(&hub, || runtime.block_on(tokio::task::yield_now()));
+    });
+}
+
+#[test]
+fn none_is_woken_or_dropped_under_a_lock_when_a_topic_is_closed() {
+    within_a_minute(|| {
+        let hub = Hub::new();
+        let (topic, counts) = (hub.topic("a").expect("there is room"), Arc::new(Counts::default()));
+        let holds = vec![waits(&hub, Waker::noop())];
+        let waits = waits(&hub, &Busybody::waker(&hub, &topic, holds, &counts));
+        let mut behind = pin!(topic.drained(0));
+        topic.publish(Event::new("1")).now().expect("it is small");
+        let _ = behind.as_mut().poll(&mut Context::from_waker(&Busybody::waker(&hub, &topic, Vec::new(), &counts)));
+        topic.close(Event::new("last")).now().expect("it is small");
+        assert!(counts.woken.load(SeqCst) > 0);
+        drop(waits);
+    });
+}
+
+#[test]
+fn none_is_woken_or_dropped_under_a_lock_when_a_runtime_ends() {
+    within_a_minute(|| {
+        let hub = Hub::new();
+        let (topic, counts) = (hub.topic("a").expect("there is room"), Arc::new(Counts::default()));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("there is a runtime");
+        let waits = runtime.block_on(async { waits(&hub, &Busybody::waker(&hub, &topic, Vec::new(), &counts)) });
+        drop(runtime);
+        assert_eq!((counts.woken.load(SeqCst), counts.dropped.load(SeqCst)), (1, 1));
+        drop(waits);
+    });
+}
