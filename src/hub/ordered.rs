@@ -29,6 +29,8 @@ pub(crate) struct Ordered {
     topics: Directory<Arc<TopicShared>>,
     removed: Removed,
     oldest: BinaryHeap<Ranked>,
+    /// From so many on, those of topics that are gone are taken out.
+    oldest_limit: usize,
     once: VecDeque<(Arc<str>, u64)>,
     kept: Arc<AtomicUsize>,
     bounds: Bounds,
@@ -51,6 +53,7 @@ impl Ordered {
             topics: Directory::new(),
             removed: Removed::new(settings.topics),
             oldest: BinaryHeap::new(),
+            oldest_limit: OLDEST_LIMIT,
             once: VecDeque::new(),
             kept: Arc::clone(kept),
             bounds: settings.bounds,
@@ -144,6 +147,11 @@ impl Ordered {
             state.is_ranked = true;
             self.oldest.push(Ranked { sequence: oldest.sequence, topic: Arc::downgrade(topic) });
         }
+        if self.oldest.len() > self.oldest_limit {
+            self.oldest.retain(|ranked| ranked.topic.strong_count() > 0);
+            // So that it is seldom done, however many are still there.
+            self.oldest_limit = OLDEST_LIMIT.max(2 * self.oldest.len());
+        }
     }
 
     /// The oldest events of all go, until the hub is within its bound.
@@ -222,9 +230,34 @@ const TURNS: usize = 2;
 /// How many one does that finds no room.
 const TURNS_IF_FULL: usize = 64;
 
+/// How many topics may be noted by their oldest event before it is looked whether they are still there.
+const OLDEST_LIMIT: usize = 64;
+
 /// The longest name of a topic, in bytes.
 const MAX_NAME: usize = 256;
 
 /// How many idempotency keys are remembered. They are looked through one by one: nobody needs them here but a caller that is
 /// written for a hub that is fed.
 const ONCE_KEYS: usize = 1024;
+
+#[cfg(all(test, not(tower_sse_loom)))]
+mod tests {
+    use super::*;
+    use crate::{Event, hub::Hub, hub::sync::lock};
+
+    /// Each left a note of its oldest event, and so its memory, in a hub that never was full.
+    #[test]
+    fn nothing_is_noted_of_topics_that_are_gone() {
+        let hub = Hub::new();
+        let kept = hub.topic("kept").unwrap();
+        kept.publish(Event::new("1")).now().unwrap();
+        for number in 0..10 * OLDEST_LIMIT {
+            let job = hub.topic(number.to_string()).unwrap();
+            job.publish(Event::new("1")).now().unwrap();
+            job.close(Event::new("last")).now().unwrap();
+        }
+        let ordered = lock(&hub.core().ordered);
+        assert!(ordered.oldest.len() <= OLDEST_LIMIT + 1, "{}", ordered.oldest.len());
+        assert_eq!(ordered.oldest.iter().filter(|ranked| ranked.topic.strong_count() > 0).count(), 1);
+    }
+}
