@@ -90,7 +90,7 @@ impl Ordered {
         if self.topics.len() >= self.max_topics {
             return Err(TopicError::too_many(self.max_topics));
         }
-        let gone = self.removed.take(name);
+        let gone = self.removed.find(name);
         let members = self.elsewhere.as_ref().map_or_else(Members::default, |elsewhere| elsewhere.members(name));
         let topic = TopicShared::new(name.into(), self.bounds, &self.kept, gone, members);
         self.topics.insert(Arc::clone(topic.name()), Arc::clone(&topic));
