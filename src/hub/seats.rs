@@ -100,9 +100,11 @@ impl Seats {
     }
 
     /// A slice of what the subscribers of the one topic share, if this one is within it.
-    pub(crate) fn shared(&self, cursor: u64) -> Shared {
+    pub(crate) fn shared(&self, core: &Core, cursor: u64) -> Shared {
         let [seat] = &*self.0 else { return Shared::Other };
+        let now = core.now();
         let mut state = seat.topic.lock();
+        state.expire(now);
         let producers = state.readers.advance(seat.reader as usize, cursor);
         let is_new = state.log.last() > cursor;
         let is_behind = state.log.evicted_through() > cursor.max(seat.known);

@@ -221,7 +221,7 @@ impl Subscription {
     fn next(&mut self, budget: Budget, notice: &mut Option<Notice>) -> Option<Given> {
         let shared = match self.take() {
             // Slices are of events as they come, with nothing to be told between them.
-            Take::All if notice.is_none() && !budget.is_one() => self.seats.shared(self.cursor),
+            Take::All if notice.is_none() && !budget.is_one() => self.seats.shared(&self.core, self.cursor),
             _ => Shared::Other,
         };
         match shared {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use http::{Request, StatusCode, header::ACCEPT};
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Empty};
 use tower::{Layer, ServiceExt};
 use tower_sse::{
-    Event, SseLayer,
-    hub::{Bounds, Hub, PublishError, Start, Subscribe, Update},
+    Event, Heartbeat, SseLayer,
+    hub::{Bounds, Hub, Lag, PublishError, Start, Subscribe, Update},
 };
 
 /// The data of all events that are kept.
@@ -94,6 +94,34 @@ fn a_hub_whose_keys_are_too_much_lets_them_go() {
         let topic = hub.topic(format!("{}", number % 3)).unwrap();
         topic.publish_keyed(number.to_string(), Event::new("x")).now().unwrap();
         assert!(hub.bytes() <= 1000, "{}", hub.bytes());
+    }
+}
+
+/// Frames that readers share went out however old they were.
+#[tokio::test(start_paused = true)]
+async fn what_is_too_old_is_not_read_by_who_comes_late() {
+    let hub = Hub::builder().bounds(Bounds::new().age(Duration::from_secs(60))).build();
+    let layer = SseLayer::new(hub.service(|_| Subscribe::to("a").lag(Lag::Skip))).heartbeat(Heartbeat::off());
+    let inside = tower::service_fn(|_: Request<()>| async {
+        Ok::<_, std::convert::Infallible>(http::Response::new(Empty::<bytes::Bytes>::new()))
+    });
+    let mut bodies = Vec::new();
+    for _ in 0..3 {
+        let request = Request::get("/").header(ACCEPT, "text/event-stream").body(()).unwrap();
+        let mut body = layer.layer(inside).oneshot(request).await.unwrap().into_body();
+        while body.frame().now_or_never().is_some() {}
+        bodies.push(body);
+    }
+    publish(&hub, "a", "old");
+    // The pump joins it for those who wait. Two come late.
+    tokio::task::yield_now().await;
+    let frame = bodies[0].frame().await.unwrap().unwrap().into_data().unwrap();
+    assert!(frame.ends_with(b"data: old\n\n"), "{frame:?}");
+    tokio::time::advance(Duration::from_secs(61)).await;
+    for body in &mut bodies[1..] {
+        let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        let text = std::str::from_utf8(&frame).unwrap();
+        assert!(text.contains("event: gap") && !text.contains("old"), "{text}");
     }
 }
 
