@@ -52,7 +52,7 @@ impl HubBuilder {
     }
 
     /// What all topics keep together, in bytes, counted as by [`Bounds::bytes`]. Default 64 MiB. Beyond it the oldest events
-    /// go, whichever topic they are in; and if there are none any more, keyed values.
+    /// go, whichever topic they are in; if there are none any more, keyed values; and last what has just been published.
     pub fn bytes(mut self, bytes: usize) -> Self {
         self.settings.bytes = bytes;
         self

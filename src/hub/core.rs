@@ -165,7 +165,8 @@ impl Core {
                 &found
             }
         };
-        let mut sequence = ordered.last;
+        let before = ordered.last;
+        let mut sequence = before;
         let entries = events.map(|(key, event)| {
             sequence += 1;
             Entry { sequence, at: now, key, event }
@@ -174,7 +175,7 @@ impl Core {
         if let Some(key) = once {
             ordered.note_once(key);
         }
-        ordered.shrink();
+        ordered.shrink(before);
         ordered.sweep(now);
         // Dropped only after the lock.
         let _closed = (then == Then::Close).then(|| ordered.close(topic));

@@ -106,6 +106,7 @@ impl Core {
         let now = self.now();
         let mut to_tell = Vec::new();
         let mut ordered = lock(&self.ordered);
+        let before = ordered.last;
         for incoming in events.take(FED_AT_ONCE) {
             let Incoming { sequence, topic: name, key, event, closes } = incoming;
             if sequence <= ordered.last {
@@ -132,7 +133,7 @@ impl Core {
             }
             to_tell.extend(told.ok().map(|told| (topic, told)));
         }
-        ordered.shrink();
+        ordered.shrink(before);
         ordered.sweep(now);
         to_tell
     }
@@ -147,7 +148,7 @@ impl Core {
         state.latest.put(key, sequence, event.into_rest());
         state.trim(now);
         drop(state);
-        ordered.shrink();
+        ordered.shrink(u64::MAX);
     }
 
     /// Everything up to here is there.

@@ -56,9 +56,10 @@ impl Latest {
         }
     }
 
-    /// Lets the key go that was published least recently.
-    pub(crate) fn evict(&mut self) -> bool {
-        let Some((sequence, (key, event))) = self.by_sequence.pop_first() else { return false };
+    /// Lets the key go that was published least recently, if that was no later than this.
+    pub(crate) fn evict(&mut self, through: u64) -> bool {
+        let oldest = self.by_sequence.first_entry().filter(|oldest| *oldest.key() <= through);
+        let Some((sequence, (key, event))) = oldest.map(|oldest| oldest.remove_entry()) else { return false };
         self.bytes -= size_of_event(&event, Some(&key));
         self.by_key.remove(&key);
         self.evicted_through = sequence;

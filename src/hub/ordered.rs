@@ -154,9 +154,17 @@ impl Ordered {
         }
     }
 
-    /// The oldest events of all go, until the hub is within its bound.
-    pub(crate) fn shrink(&mut self) {
-        while self.is_too_large() {
+    /// The oldest events of all go until the hub is within its bound, and then keys. What came after this goes only if that is
+    /// not enough: else a hub that is full of keys would keep nothing else.
+    pub(crate) fn shrink(&mut self, after: u64) {
+        for through in [after, u64::MAX] {
+            self.shrink_logs(through);
+            self.shrink_latest(through);
+        }
+    }
+
+    fn shrink_logs(&mut self, through: u64) {
+        while self.is_too_large() && self.oldest.peek().is_some_and(|oldest| oldest.sequence <= through) {
             let Some(ranked) = self.oldest.pop() else { break };
             let Some(topic) = ranked.topic.upgrade() else { continue };
             let mut state = topic.lock();
@@ -166,11 +174,14 @@ impl Ordered {
             }
             self.rank(&topic, &mut state);
         }
-        // No event is left in any log: now keys, topic by topic.
+    }
+
+    /// Topic by topic.
+    fn shrink_latest(&mut self, through: u64) {
         for _ in 0..if self.is_too_large() { self.topics.len() } else { 0 } {
             let Some((_, topic)) = self.topics.next() else { return };
             let topic = Arc::clone(topic);
-            while self.is_too_large() && topic.lock().evict_key() {}
+            while self.is_too_large() && topic.lock().evict_key(through) {}
         }
     }
 

@@ -140,12 +140,12 @@ impl TopicState {
     /// Lets go what is too old, or too much.
     pub(crate) fn trim(&mut self, now: u64) {
         while self.latest.len() > self.bounds.keys {
-            self.latest.evict();
+            self.latest.evict(u64::MAX);
         }
         while self.log.len() > self.bounds.events || (self.bytes() > self.bounds.bytes && self.log.len() > 1) {
             self.evict();
         }
-        while self.bytes() > self.bounds.bytes && self.evict_key() {}
+        while self.bytes() > self.bounds.bytes && self.evict_key(u64::MAX) {}
         self.expire(now);
     }
 
@@ -174,9 +174,9 @@ impl TopicState {
         }
     }
 
-    /// Lets the key go that was published least recently.
-    pub(crate) fn evict_key(&mut self) -> bool {
-        self.latest.evict()
+    /// Lets the key go that was published least recently, if that was no later than this.
+    pub(crate) fn evict_key(&mut self, through: u64) -> bool {
+        self.latest.evict(through)
     }
 
     /// Whether nothing would be lost if it were not there.

@@ -97,6 +97,28 @@ fn a_hub_whose_keys_are_too_much_lets_them_go() {
     }
 }
 
+/// What was published there went at once, and every reader of it was told that it had missed it.
+#[test]
+fn a_hub_that_is_full_of_keys_still_gives_what_is_published() {
+    let hub = Hub::builder().bytes(1000).build();
+    let keys = hub.topic("keys").unwrap();
+    let mut key = 0;
+    while hub.bytes() <= 800 || key < 20 {
+        keys.publish_keyed(key.to_string(), Event::new("x")).now().unwrap();
+        key += 1;
+    }
+    assert_eq!(kept(&hub, "keys").len(), 1, "the rest are keys");
+    let mut news = hub.subscribe("news").unwrap();
+    assert!(news.next().now_or_never().is_some());
+    for number in ["1", "2", "3"] {
+        assert!(news.next().now_or_never().is_none());
+        publish(&hub, "news", number);
+        assert!(hub.bytes() <= 1000, "{}", hub.bytes());
+        let update = news.next().now_or_never().unwrap();
+        assert!(matches!(&update, Some(Update::Event { event, .. }) if event.data() == number), "{update:?}");
+    }
+}
+
 /// Frames that readers share went out however old they were.
 #[tokio::test(start_paused = true)]
 async fn what_is_too_old_is_not_read_by_who_comes_late() {
