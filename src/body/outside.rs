@@ -6,10 +6,7 @@
 use std::{
     error::Error,
     mem,
-    sync::{
-        Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use crate::{
@@ -25,8 +22,6 @@ use crate::{
 pub(crate) struct Outside {
     observed: Mutex<Watch>,
     permit: Mutex<Option<Permit>>,
-    /// Its number among the streams of its permit.
-    number: AtomicUsize,
     why: OnceLock<Withdrawn>,
 }
 
@@ -48,14 +43,8 @@ impl Outside {
         Some(Box::new(Self {
             observed: Mutex::new(observed.map_or(Watch::Nobody, Watch::Here)),
             permit: Mutex::new(permit),
-            number: AtomicUsize::new(NO_NUMBER),
             why: OnceLock::new(),
         }))
-    }
-
-    /// With this number it is found among the streams of its permit.
-    pub(crate) fn numbered(&self, number: usize) {
-        self.number.store(number, Ordering::Release);
     }
 
     /// Looks at the permit, if it is still held.
@@ -84,9 +73,8 @@ impl Outside {
     pub(crate) fn close(&self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
         self.close_observed(reason, error);
         let permit = self.lock_permit().take();
-        if let Some(permit) = permit {
-            let number = self.number.swap(NO_NUMBER, Ordering::AcqRel);
-            permit.registry().leave(number);
+        if let (Some(mut permit), Reason::Stalled) = (permit, reason) {
+            permit.note_stalled();
         }
     }
 
@@ -131,6 +119,3 @@ impl Outside {
         self.permit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// A stream that nobody lists.
-const NO_NUMBER: usize = usize::MAX;

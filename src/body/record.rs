@@ -50,10 +50,10 @@ impl Record {
 
     /// One that is found among the streams of its permit.
     pub(crate) fn entered(observed: Option<Box<Observed>>, permit: Option<Permit>) -> Arc<Self> {
-        let registry = permit.as_ref().map(|permit| Arc::clone(permit.registry()));
+        let place = permit.as_ref().map(|permit| (Arc::clone(permit.registry()), permit.number()));
         let record = Arc::new(Self::new(Outside::new(observed, permit)));
-        if let Some(registry) = registry {
-            registry.enter(&record);
+        if let Some((registry, number)) = place {
+            registry.enter(number, &record);
         }
         record
     }

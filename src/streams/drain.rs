@@ -35,7 +35,6 @@ impl Streams {
     /// [leave](OnDrain::Leave) end. It cannot be taken back.
     pub fn start_drain(&self) {
         self.0.start_drain();
-        self.0.each(|record| record.drain());
     }
 
     /// Whether a drain has begun.
@@ -45,7 +44,8 @@ impl Streams {
     }
 
     /// [Begins](Self::start_drain) a drain, and waits for the last stream that is still read, or for the deadline. Shortly
-    /// before it, those that still go on are ended, with their [last event](crate::StreamSettings::on_failure).
+    /// before it, those that still go on are ended, with their [last event](crate::StreamSettings::on_failure). A request
+    /// that was admitted before and has no answer yet is waited for, too.
     ///
     /// Streams whose clients have not read for a second are not waited for: they would never end.
     ///
@@ -53,16 +53,16 @@ impl Streams {
     ///
     /// What has begun goes on when the future is dropped. It can be called again.
     pub async fn drain(&self, deadline: Duration) -> Drained {
-        let before = self.0.len();
-        self.start_drain();
+        let before = self.0.start_drain();
         let until = Instant::now() + deadline;
         let cut_at = until - CUT_BEFORE.min(deadline / 2);
         if !self.0.came_to_rest(cut_at).await {
-            self.0.each(|record| record.cut());
+            self.0.cut();
             self.0.came_to_rest(until).await;
         }
-        let cut = self.0.len();
-        Drained { ended: before.saturating_sub(cut), cut }
+        let (gone, open) = self.0.gone_and_open();
+        let (all, stalled) = (gone.all - before.all, gone.stalled - before.stalled);
+        Drained { ended: all - stalled, cut: open + stalled }
     }
 }
 
@@ -97,12 +97,7 @@ impl Registry {
             let left = self.left.notified();
             let mut left = std::pin::pin!(left);
             left.as_mut().enable();
-            let (mut is_read, mut is_left) = (false, false);
-            self.each(|record| {
-                is_left = true;
-                is_read |= record.is_read_within(STALLED_FOR_A_DRAIN);
-            });
-            if !is_read {
+            if self.all(|record| !record.is_read_within(STALLED_FOR_A_DRAIN)) {
                 return true;
             }
             let now = Instant::now();

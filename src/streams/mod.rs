@@ -47,6 +47,7 @@
 mod builder;
 mod drain;
 mod permit;
+mod places;
 #[cfg(feature = "rate-limit")]
 mod rate;
 mod registry;

@@ -9,7 +9,8 @@ use crate::Refusal;
 #[derive(Debug)]
 pub(crate) struct Permit {
     registry: Arc<Registry>,
-    key: Option<Arc<str>>,
+    number: usize,
+    was_stalled: bool,
 }
 
 /// Why a request for a stream was refused: the [source](Refusal::source) of the refusal that an observer is told.
@@ -29,22 +30,28 @@ pub enum NotAdmitted {
 }
 
 impl Permit {
-    pub(crate) fn new(registry: Arc<Registry>, key: Option<Arc<str>>) -> Self {
-        Self { registry, key }
+    pub(crate) fn new(registry: Arc<Registry>, number: usize) -> Self {
+        Self { registry, number, was_stalled: false }
     }
 
     pub(crate) fn registry(&self) -> &Arc<Registry> {
         &self.registry
     }
 
-    pub(crate) fn key(&self) -> Option<&str> {
-        self.key.as_deref()
+    /// Its place there.
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+
+    /// The stream has ended since nobody read it.
+    pub(crate) fn note_stalled(&mut self) {
+        self.was_stalled = true;
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.registry.give_back(self.key.as_deref());
+        self.registry.give_back(self.number, self.was_stalled);
     }
 }
 

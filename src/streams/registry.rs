@@ -1,20 +1,20 @@
-//! Which streams are open, and how many of each key.
+//! The handle to streams, and the lock around their places.
 //!
 //! The lock is never held while a stream is woken or told anything: whoever goes through all of them takes some at a time.
 
 use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    fmt, mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use slab::Slab;
 use tokio::sync::Notify;
 
 use super::{
     builder::{Settings, StreamsBuilder},
     permit::{NotAdmitted, Permit},
+    places::{Door, Gone, Opened, Place, Places},
+    watchdog,
 };
 use crate::{access::Withdrawn, body::record::Record};
 
@@ -28,19 +28,15 @@ pub struct Streams(pub(super) Arc<Registry>);
 #[derive(Debug)]
 pub(crate) struct Registry {
     pub(super) settings: Settings,
-    /// Is told when a stream ends.
+    /// Is told when the last stream has ended.
     pub(super) left: Notify,
-    pub(super) is_watched: AtomicBool,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    records: Slab<Arc<Record>>,
-    /// Permits that are given out.
-    open: usize,
-    by_key: HashMap<Arc<str>, usize>,
-    is_draining: bool,
+    places: Places,
+    is_watched: bool,
 }
 
 impl Streams {
@@ -55,32 +51,36 @@ impl Streams {
         StreamsBuilder::new()
     }
 
-    /// How many are open. Those that a [watchdog](StreamsBuilder::stalled_after) found are not.
+    /// How many are open, and requests for one that have no answer yet. Streams that a
+    /// [watchdog](StreamsBuilder::stalled_after) found are not among them.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.0.state().open
+        self.0.state().places.len()
     }
 
     /// How many are open of this key.
     #[must_use]
     pub fn open_of(&self, key: &str) -> usize {
-        self.0.state().by_key.get(key).copied().unwrap_or(0)
+        self.0.state().places.of_key(key)
     }
 
     /// Ends all streams of this key at once, for this reason, which observers are told: a logout, for one. Gives their
-    /// number. Streams whose client does not read are ended too: nothing more is sent to them.
+    /// number. Streams whose client does not read are ended too: nothing more is sent to them. Requests that have no answer
+    /// yet count as well: what is answered to them ends before its first event.
     ///
     /// Their clients come back, and are asked again.
     pub fn end(&self, key: &str, why: impl Into<String>) -> usize {
         let why = Withdrawn::new(&why.into());
         let mut ended = 0;
-        self.0.each(|record| {
-            let is_meant = record.outside().and_then(|outside| outside.permit(|permit| permit.key() == Some(key)));
-            if is_meant == Some(true) {
-                record.withdraw(&why);
-                ended += 1;
+        let of_key = |place: &mut Place| {
+            if !place.has_key(key) {
+                return None;
             }
-        });
+            ended += 1;
+            place.end(&why);
+            place.record().cloned()
+        };
+        self.0.each_of(of_key, |record| record.withdraw(&why));
         ended
     }
 
@@ -89,12 +89,7 @@ impl Streams {
     }
 
     pub(super) fn with(settings: Settings) -> Self {
-        Self(Arc::new(Registry {
-            settings,
-            left: Notify::new(),
-            is_watched: AtomicBool::new(false),
-            state: Mutex::default(),
-        }))
+        Self(Arc::new(Registry { settings, left: Notify::new(), state: Mutex::default() }))
     }
 }
 
@@ -113,61 +108,39 @@ impl fmt::Debug for Streams {
 impl Registry {
     /// A permit for a stream of this key, if there is one.
     pub(crate) fn admit(self: &Arc<Self>, key: Option<Arc<str>>) -> Result<Permit, NotAdmitted> {
-        let mut state = self.state();
-        if state.is_draining {
-            return Err(NotAdmitted::Draining);
-        }
-        if state.open >= self.settings.total {
-            return Err(NotAdmitted::Full);
-        }
-        if let Some(key) = &key {
-            let open = state.by_key.get(key).copied().unwrap_or(0);
-            if open >= self.settings.per_key {
-                return Err(NotAdmitted::FullForKey);
-            }
-            #[cfg(feature = "rate-limit")]
-            if self.settings.rate.as_ref().is_some_and(|rate| !rate.allows(key)) {
-                return Err(NotAdmitted::TooOften);
-            }
-            state.by_key.insert(Arc::clone(key), open + 1);
-        }
-        state.open += 1;
-        Ok(Permit::new(Arc::clone(self), key))
+        let number = self.state().places.admit(key, &self.settings)?;
+        Ok(Permit::new(Arc::clone(self), number))
     }
 
-    pub(super) fn give_back(&self, key: Option<&str>) {
+    /// The place of this number is free again.
+    pub(super) fn give_back(&self, number: usize, was_stalled: bool) {
         let mut state = self.state();
-        state.open = state.open.saturating_sub(1);
-        let left = key.and_then(|key| state.by_key.get_mut(key)).map(|open| {
-            *open -= 1;
-            *open
-        });
-        if let (Some(0), Some(key)) = (left, key) {
-            state.by_key.remove(key);
-        }
+        let place = state.places.leave(number, was_stalled);
+        let is_last = state.places.len() == 0;
         drop(state);
-        self.left.notify_waiters();
-    }
-
-    /// A stream begins.
-    pub(crate) fn enter(self: &Arc<Self>, record: &Arc<Record>) {
-        let Some(outside) = record.outside() else { return };
-        let is_draining = {
-            let mut state = self.state();
-            outside.numbered(state.records.insert(Arc::clone(record)));
-            state.is_draining
-        };
-        super::watchdog::watch(self);
-        if is_draining {
-            // It was admitted just before.
-            record.drain();
+        drop(place);
+        if is_last {
+            self.left.notify_waiters();
         }
     }
 
-    /// A stream is gone.
-    pub(crate) fn leave(&self, number: usize) {
-        // Dropped after the lock.
-        let _record = self.state().records.try_remove(number);
+    /// The request that has this place is answered with a stream.
+    pub(crate) fn enter(self: &Arc<Self>, number: usize, record: &Arc<Record>) {
+        let mut state = self.state();
+        let Some(Opened { door, ended }) = state.places.open(number, record) else { return };
+        let is_watched = state.is_watched;
+        drop(state);
+        if !is_watched {
+            watchdog::watch(self);
+        }
+        match door {
+            Door::Open => {}
+            Door::Draining => record.drain(),
+            Door::Cutting => record.cut(),
+        }
+        if let Some(why) = ended {
+            record.withdraw(&why);
+        }
     }
 
     /// When those who are refused shall come back.
@@ -180,37 +153,79 @@ impl Registry {
         self.settings.spread
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.state().records.is_empty()
+    /// Somebody looks at who reads from now on. `false`: somebody does already.
+    pub(super) fn begin_watch(&self) -> bool {
+        !mem::replace(&mut self.state().is_watched, true)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.state().records.len()
+    /// Nobody looks any more.
+    pub(super) fn end_watch(&self) {
+        self.state().is_watched = false;
+    }
+
+    /// Nobody looks any more if there is nobody to look at.
+    pub(super) fn end_watch_if_empty(&self) -> bool {
+        let mut state = self.state();
+        if state.places.len() == 0 {
+            state.is_watched = false;
+        }
+        !state.is_watched
     }
 
     pub(super) fn is_draining(&self) -> bool {
-        self.state().is_draining
+        self.state().places.door() != Door::Open
     }
 
-    pub(super) fn start_drain(&self) {
-        self.state().is_draining = true;
+    /// Nobody is admitted any more. Gives how many were gone before.
+    pub(super) fn start_drain(&self) -> Gone {
+        let mut state = self.state();
+        state.places.close_to(Door::Draining);
+        let gone = state.places.gone();
+        drop(state);
+        self.each(|record| record.drain());
+        gone
+    }
+
+    /// What is left ends.
+    pub(super) fn cut(&self) {
+        self.state().places.close_to(Door::Cutting);
+        self.each(|record| record.cut());
+    }
+
+    /// How many are gone, and how many streams are open.
+    pub(super) fn gone_and_open(&self) -> (Gone, usize) {
+        let state = self.state();
+        (state.places.gone(), state.places.records().count())
+    }
+
+    /// Whether no request waits for its answer, and this holds for each stream. It is called with the lock.
+    pub(super) fn all(&self, holds: impl Fn(&Record) -> bool) -> bool {
+        let state = self.state();
+        state.places.all_are_answered() && state.places.records().all(|record| holds(record))
     }
 
     /// Does this for each stream, without the lock. One that opens meanwhile may be missed.
-    pub(super) fn each(&self, mut call: impl FnMut(&Arc<Record>)) {
+    pub(super) fn each(&self, call: impl FnMut(&Arc<Record>)) {
+        self.each_of(|place| place.record().cloned(), call);
+    }
+
+    /// Does this for each stream that is picked, with the lock, out of all places.
+    fn each_of(&self, mut pick: impl FnMut(&mut Place) -> Option<Arc<Record>>, mut call: impl FnMut(&Arc<Record>)) {
         let mut from = 0;
-        while let Some(some) = self.some(from) {
+        while let Some(some) = self.some(from, &mut pick) {
             some.iter().for_each(&mut call);
             from += AT_ONCE;
         }
     }
 
-    /// The streams that have a number from here on, as many as are taken at once. `None`: there are none above.
-    fn some(&self, from: usize) -> Option<Vec<Arc<Record>>> {
-        let state = self.state();
+    /// The streams among those that have a number from here on, as many as are taken at once. `None`: there are none above.
+    fn some(&self, from: usize, pick: &mut impl FnMut(&mut Place) -> Option<Arc<Record>>) -> Option<Vec<Arc<Record>>> {
+        let mut state = self.state();
+        if from >= state.places.end() {
+            return None;
+        }
         let numbers = from..from + AT_ONCE;
-        let some = || numbers.filter_map(|number| state.records.get(number).cloned()).collect();
-        (from < state.records.capacity()).then(some)
+        Some(numbers.filter_map(|number| pick(state.places.get_mut(number)?)).collect())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,7 +1,7 @@
 //! Who finds streams whose clients do not read: nobody polls them, so they cannot find out themselves.
 
 use std::{
-    sync::{Arc, Weak, atomic::Ordering},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -12,25 +12,27 @@ use super::registry::Registry;
 /// Has somebody look, unless somebody does: one task, as long as there are streams.
 pub(super) fn watch(registry: &Arc<Registry>) {
     let Some(after) = registry.settings.stalled_after else { return };
-    if registry.is_watched.load(Ordering::Acquire) {
-        return;
-    }
     let Ok(runtime) = Handle::try_current() else { return };
-    if !registry.is_watched.swap(true, Ordering::AcqRel) {
+    if registry.begin_watch() {
         // Made before it is spawned: a runtime that is shutting down drops the task instead.
-        runtime.spawn(Watchdog(Arc::downgrade(registry)).run(after));
+        let watchdog = Watchdog { registry: Arc::downgrade(registry), has_ended: false };
+        runtime.spawn(watchdog.run(after));
     }
 }
 
-/// The task, whether it runs or is dropped with its runtime: somebody else can look then.
-struct Watchdog(Weak<Registry>);
+/// The task, whether it runs or is dropped with its runtime: the next stream to open finds somebody else then.
+struct Watchdog {
+    registry: Weak<Registry>,
+    has_ended: bool,
+}
 
 impl Watchdog {
-    async fn run(self, after: Duration) {
+    async fn run(mut self, after: Duration) {
         loop {
             sleep((after / 4).max(Duration::from_millis(1))).await;
-            let Some(registry) = self.0.upgrade() else { return };
-            if registry.is_empty() {
+            let Some(registry) = self.registry.upgrade() else { return };
+            if registry.end_watch_if_empty() {
+                self.has_ended = true;
                 return;
             }
             registry.each(|record| record.stall_unless_read_within(after));
@@ -40,11 +42,8 @@ impl Watchdog {
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        let Some(registry) = self.0.upgrade() else { return };
-        registry.is_watched.store(false, Ordering::Release);
-        // One that came between the look and this would not be watched.
-        if !registry.is_empty() {
-            watch(&registry);
+        if let (false, Some(registry)) = (self.has_ended, self.registry.upgrade()) {
+            registry.end_watch();
         }
     }
 }

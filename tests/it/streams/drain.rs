@@ -4,25 +4,14 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tower_sse::{
-    Event, Events, SseLayer,
-    streams::{OnDrain, Streams},
+    Event, Events, Refusal, SseLayer,
+    streams::{Drained, OnDrain, Streams},
 };
 
-use super::{SECOND, ask_for, open_end, read, retry, serve};
-use crate::support::{Told, Wait, answers_again, ask, event, events, get};
-
-/// A layer around streams that are open for ever.
-fn endless(
-    streams: &Streams,
-    told: &Told,
-) -> SseLayer<
-    impl tower::Service<http::Request<String>, Response = Events<impl tower_sse::Source>, Error = tower_sse::Refusal>
-    + Clone,
-> {
-    SseLayer::new(answers_again(open_end)).streams(streams).observer(told.clone())
-}
+use super::{SECOND, ask_for, endless, open_end, read, retry, serve};
+use crate::support::{Told, Wait, answers_after, answers_again, ask, event, events, get};
 
 #[tokio::test(start_paused = true)]
 async fn streams_leave_at_once_with_a_retry_that_is_spread() {
@@ -137,4 +126,91 @@ async fn newcomers_are_told_to_come_back_later() {
         ]
     );
     assert_eq!(streams.open(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn readers_that_do_not_read_are_not_waited_for_and_reported_as_cut() {
+    let (streams, told) = (Streams::new(), Told::default());
+    let service = serve(&endless(&streams, &told));
+    let mut stalled = Vec::new();
+    for _ in 0..3 {
+        let mut body = read(&service).await;
+        assert!(body.poll_once().is_ready());
+        stalled.push(body);
+    }
+    sleep(5 * SECOND).await;
+    let mut reads = read(&service).await;
+    let begin = Instant::now();
+    let (_, drained) = tokio::join!(reads.rest(), streams.drain(60 * SECOND));
+    assert!(begin.elapsed() <= SECOND, "{:?}", begin.elapsed());
+    assert_eq!((drained.ended, drained.cut, streams.open()), (1, 3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn readers_that_the_watchdog_finds_meanwhile_are_reported_as_cut() {
+    let streams = Streams::builder().stalled_after(5 * SECOND).build();
+    let service = serve(&SseLayer::new(answers_again(work)).streams(&streams));
+    let mut stalled = read(&service).await;
+    assert!(stalled.poll_once().is_ready());
+    let layer = SseLayer::new(answers_again(|| open_end().on_drain(OnDrain::Finish))).streams(&streams);
+    let mut reads = read(&serve(&layer)).await;
+    let (_, drained) = tokio::join!(reads.rest(), streams.drain(60 * SECOND));
+    assert_eq!((drained.ended, drained.cut, streams.open()), (1, 1, 0));
+}
+
+/// What a drain comes to that begins while a request waits for this answer, which takes five seconds, and how long it takes.
+async fn drained_beside(answer: Result<(), Refusal>, client_leaves_after: Duration) -> (Duration, Drained) {
+    let streams = Streams::new();
+    let slow = answers_after(5_000, answer.map(|()| work()));
+    let service = serve(&SseLayer::new(slow).streams(&streams));
+    let reads = async { ask_for(&service, get()).await.into_body().collect().await };
+    let begin = Instant::now();
+    let (_, drained) = tokio::join!(timeout(client_leaves_after, reads), async {
+        sleep(SECOND).await;
+        streams.drain(60 * SECOND).await
+    });
+    (begin.elapsed(), drained)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_has_no_answer_yet_is_waited_for() {
+    let counts = |(took, drained): (Duration, Drained)| (took, drained.ended, drained.cut);
+    assert_eq!(counts(drained_beside(Ok(()), 60 * SECOND).await), (15 * SECOND, 1, 0), "it opens a stream");
+    assert_eq!(counts(drained_beside(Err(Refusal::stop()), 60 * SECOND).await), (5 * SECOND, 0, 0));
+    assert_eq!(counts(drained_beside(Ok(()), 3 * SECOND).await), (3 * SECOND, 0, 0), "its client leaves");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_can_be_begun_twice_dropped_and_waited_for_by_two() {
+    let (streams, told) = (Streams::new(), Told::default());
+    let layer = SseLayer::new(answers_again(work)).streams(&streams).observer(told.clone());
+    let mut body = read(&serve(&layer)).await;
+    let begin = Instant::now();
+    let drains = async {
+        // Dropped: what has begun goes on.
+        assert!(timeout(SECOND, streams.drain(60 * SECOND)).await.is_err());
+        assert!(streams.is_draining());
+        tokio::join!(streams.drain(60 * SECOND), streams.drain(100 * SECOND))
+    };
+    let (frames, (one, other)) = tokio::join!(body.rest(), drains);
+    assert_eq!(frames.len(), 3, "it finished: {frames:?}");
+    assert_eq!((one.ended, one.cut, begin.elapsed()), (1, 0, 10 * SECOND));
+    assert_eq!(other, one);
+    let nobody = streams.drain(60 * SECOND).await;
+    assert_eq!((nobody.ended, nobody.cut, begin.elapsed()), (0, 0, 10 * SECOND), "at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_was_cut_cuts_who_opens_after_it() {
+    let streams = Streams::new();
+    let layer = SseLayer::from_fn(|_: http::Request<String>| async {
+        sleep(10 * SECOND).await;
+        work()
+    });
+    let service = serve(&layer.streams(&streams));
+    let (mut body, drained) = tokio::join!(read(&service), streams.drain(4 * SECOND));
+    assert_eq!((drained.ended, drained.cut, streams.open()), (0, 0, 1));
+    let frames = body.rest().await;
+    assert_eq!((frames.len(), body.millis()), (2, 0), "{frames:?}");
+    assert!(retry(&frames[1]).is_some());
 }

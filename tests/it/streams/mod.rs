@@ -2,6 +2,8 @@
 
 mod drain;
 mod drain_of_others;
+mod end;
+mod watchdog;
 
 use std::{
     future::{Ready, ready},
@@ -13,15 +15,40 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use tower::{Layer, Service, ServiceExt};
-use tower_sse::{BoxError, Event, Events, Refusal, Source, Sse, SseLayer};
+use tower_sse::{BoxError, Event, Events, Refusal, Sse, SseLayer, source::FromStream, streams::Streams};
 
-use crate::support::{Give, Hang, Reading, Script, get};
+use crate::support::{Give, Hang, Reading, Script, Told, get};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// An event, and then nothing for ever.
-pub(crate) fn open_end() -> Events<impl Source + Send> {
+pub(crate) fn open_end() -> Events<OpenEnd> {
     Events::new(Script::new([Give(Event::new("a")), Hang]))
+}
+
+pub(crate) type OpenEnd = FromStream<Script<Event>>;
+
+/// An event service that opens such streams.
+#[derive(Clone)]
+pub(crate) struct Endless;
+
+impl Service<Request<String>> for Endless {
+    type Response = Events<OpenEnd>;
+    type Error = Refusal;
+    type Future = Ready<Result<Events<OpenEnd>, Refusal>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<String>) -> Self::Future {
+        ready(Ok(open_end()))
+    }
+}
+
+/// A layer around it.
+pub(crate) fn endless(streams: &Streams, told: &Told) -> SseLayer<Endless> {
+    SseLayer::new(Endless).streams(streams).observer(told.clone())
 }
 
 /// A layer's service, which opens any number of streams.

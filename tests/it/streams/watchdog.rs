@@ -1,0 +1,144 @@
+//! Streams whose clients do not read are found from outside, and no others.
+
+use std::{thread, time::Duration};
+
+use tokio::time::{Instant, sleep};
+use tower_sse::{SseLayer, streams::Streams};
+
+use super::{SECOND, ask_for, endless, read, serve};
+use crate::support::{Told, answers_again, get};
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_not_polled_is_closed_once_and_ends_quietly_later() {
+    // A prelude, an event.
+    for polls in 1..3 {
+        let (streams, told) = (Streams::builder().stalled_after(8 * SECOND).build(), Told::default());
+        let service = serve(&endless(&streams, &told));
+        let mut body = read(&service).await;
+        for _ in 0..polls {
+            assert!(body.poll_once().is_ready());
+        }
+        sleep(Duration::from_millis(7_900)).await;
+        assert_eq!((streams.open(), told.closed().len()), (1, 0), "polls: {polls}");
+        sleep(Duration::from_millis(2_200)).await;
+        assert_eq!(streams.open(), 0, "its permit is free within a quarter more: {polls}");
+        assert!(told.closed()[0].starts_with("stalled after "), "{:?}", told.closed());
+
+        sleep(100 * SECOND).await;
+        let rest = body.rest().await;
+        assert!(rest.iter().all(|frame| !frame.contains("data")), "nothing more is sent: {rest:?}");
+        drop(body);
+        assert_eq!(told.closed().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permit_that_a_stalled_reader_had_is_for_the_next() {
+    let streams = Streams::builder().total(1).stalled_after(8 * SECOND).build();
+    let told = Told::default();
+    let service = serve(&endless(&streams, &told));
+    let mut stalled = read(&service).await;
+    assert!(stalled.poll_once().is_ready());
+    ask_for(&service, get()).await;
+    assert_eq!(told.lines().last().unwrap(), "refused GET 200 OK, there are as many streams as there may be");
+    sleep(20 * SECOND).await;
+    let mut next = read(&service).await;
+    assert_eq!((next.next().await.unwrap(), next.next().await.unwrap()), (":\n".into(), "data: a\n\n".into()));
+    assert_eq!(streams.open(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn readers_that_wait_and_readers_that_are_slow_are_left_alone() {
+    let (streams, told) = (Streams::builder().stalled_after(8 * SECOND).build(), Told::default());
+    let service = serve(&endless(&streams, &told).heartbeat(tower_sse::Heartbeat::off()));
+    let mut waits = read(&service).await;
+    while waits.poll_once().is_ready() {}
+    let numbers = futures_util::stream::repeat_with(|| tower_sse::Event::new("x".repeat(9_000)));
+    let busy = move || tower_sse::Events::new(numbers.clone());
+    let layer = SseLayer::new(answers_again(busy)).streams(&streams).observer(told.clone());
+    let mut slow = read(&serve(&layer)).await;
+    for _ in 0..100 {
+        assert!(slow.poll_once().is_ready());
+        sleep(7 * SECOND).await;
+    }
+    assert_eq!((streams.open(), told.closed().len()), (2, 0));
+    assert!(waits.poll_once().is_pending());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_watchdog_nobody_is_ended() {
+    let (streams, told) = (Streams::builder().stalled_after(None).build(), Told::default());
+    let mut body = read(&serve(&endless(&streams, &told))).await;
+    assert!(body.poll_once().is_ready());
+    sleep(10_000 * SECOND).await;
+    assert_eq!((streams.open(), told.closed().len()), (1, 0));
+    drop(body);
+    assert!(told.closed()[0].starts_with("stalled after 10000000 ms"), "{:?}", told.closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_looks_again_after_there_was_nobody_to_look_at() {
+    let (streams, told) = (Streams::builder().stalled_after(8 * SECOND).build(), Told::default());
+    let service = serve(&endless(&streams, &told));
+    for number in 0..3 {
+        drop(read(&service).await);
+        sleep(100 * SECOND).await;
+        let mut body = read(&service).await;
+        assert!(body.poll_once().is_ready());
+        sleep(20 * SECOND).await;
+        assert_eq!((streams.open(), told.closed().len()), (0, 2 * (number + 1)));
+    }
+}
+
+/// A runtime of its own, with the clock of all.
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+#[test]
+fn a_runtime_that_ends_with_open_streams_ends() {
+    let streams = Streams::builder().stalled_after(Duration::from_millis(40)).build();
+    let told = Told::default();
+    let service = serve(&endless(&streams, &told));
+    for threads in [0, 2] {
+        let runtime = match threads {
+            0 => runtime(),
+            _ => tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_time().build().unwrap(),
+        };
+        // Its body is held outside, so that there is a stream when the watchdog's task is dropped.
+        let held = runtime.block_on(read(&service));
+        assert_eq!(streams.open(), 1);
+        drop(runtime);
+        drop(held);
+        assert_eq!(streams.open(), 0);
+    }
+}
+
+#[test]
+fn another_runtime_watches_when_the_first_has_ended() {
+    let streams = Streams::builder().stalled_after(Duration::from_millis(40)).build();
+    let told = Told::default();
+    let service = serve(&endless(&streams, &told));
+    let first = runtime();
+    let mut held = first.block_on(read(&service));
+    assert!(held.poll_once().is_ready());
+    drop(first);
+    runtime().block_on(async {
+        let mut other = read(&service).await;
+        assert!(other.poll_once().is_ready());
+        let limit = Instant::now() + 60 * SECOND;
+        while streams.open() > 0 && Instant::now() < limit {
+            sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert_eq!((streams.open(), told.closed().len()), (0, 2));
+}
+
+#[test]
+fn a_stream_that_opens_outside_of_a_runtime_is_counted_and_not_watched() {
+    let (streams, told) = (Streams::new(), Told::default());
+    let service = serve(&endless(&streams, &told));
+    let body = thread::spawn(move || futures_util::FutureExt::now_or_never(read(&service)).is_some());
+    assert!(body.join().unwrap());
+    assert_eq!((streams.open(), told.closed().len()), (0, 1));
+}
