@@ -41,7 +41,8 @@ impl Record {
     pub(crate) fn new(outside: Option<Box<Outside>>) -> Self {
         Self {
             opened: Instant::now(),
-            last: AtomicU64::new(0),
+            // The head is given, and who does not take it does not read.
+            last: AtomicU64::new(1),
             asked: AtomicU8::new(NOT_ASKED),
             waker: AtomicWaker::new(),
             outside,
@@ -84,7 +85,7 @@ impl Record {
         self.waker.register(waker);
     }
 
-    /// Whether the stream waits for events, or gave a frame within this time: somebody reads it.
+    /// Whether the stream waits for events, or gave a frame, or its head, within this time: somebody reads it.
     pub(crate) fn is_read_within(&self, time: Duration) -> bool {
         let gave = self.last.load(Ordering::Relaxed) & 1 == 1;
         !gave || self.last_frame().elapsed() < time
@@ -203,8 +204,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_one_whose_last_poll_gave_a_frame_long_ago_was_stalled() {
         let record = Record::new(None);
+        assert_eq!(record.why_dropped(), Reason::ClientGone, "opened just now");
         tokio::time::advance(STALLED_AFTER).await;
-        assert_eq!(record.why_dropped(), Reason::ClientGone, "never polled");
+        assert_eq!(record.why_dropped(), Reason::Stalled, "never polled");
         record.gave_frame(Instant::now());
         assert_eq!(record.why_dropped(), Reason::ClientGone, "a frame just now");
         tokio::time::advance(STALLED_AFTER).await;

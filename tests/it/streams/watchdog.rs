@@ -10,8 +10,8 @@ use crate::support::{Told, answers_again, get};
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_not_polled_is_closed_once_and_ends_quietly_later() {
-    // A prelude, an event.
-    for polls in 1..3 {
+    // Never polled, a prelude, an event.
+    for polls in 0..3 {
         let (streams, told) = (Streams::builder().stalled_after(8 * SECOND).build(), Told::default());
         let service = serve(&endless(&streams, &told));
         let mut body = read(&service).await;
