@@ -32,7 +32,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{RequestHead, observe::OwnedHead};
+use crate::{RequestHead, later::later, observe::OwnedHead};
 
 /// A check of access, and when it is made.
 #[derive(Clone)]
@@ -129,7 +129,7 @@ pub(crate) struct Checks {
 impl Checks {
     /// The first is a period from now: the event service has seen to it that the client may begin.
     pub(crate) fn new(access: &Arc<Access>, head: &Arc<OwnedHead>) -> Box<Self> {
-        let next = Instant::now() + access.period;
+        let next = later(Instant::now(), access.period);
         Box::new(Self { access: Arc::clone(access), head: Arc::clone(head), next, under_way: None })
     }
 
@@ -143,7 +143,7 @@ impl Checks {
         if self.under_way.is_none() && self.next <= now {
             let begun = caught(|| (self.access.check)(&self.head.head()));
             self.under_way = match begun {
-                Ok(answer) => Some((answer, now + self.access.time_limit)),
+                Ok(answer) => Some((answer, later(now, self.access.time_limit))),
                 Err(_) => return self.verdict(self.access.on_expiry.clone(), now),
             };
         }
@@ -160,7 +160,7 @@ impl Checks {
         let answered = self.under_way.take();
         // Its destructor is the user's too.
         let _ = caught(|| drop(answered));
-        self.next = now + self.access.period;
+        self.next = later(now, self.access.period);
         match verdict {
             Verdict::Allow => None,
             Verdict::Withdraw(why) => Some(Withdrawn::new(&why)),

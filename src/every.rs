@@ -12,6 +12,8 @@ use futures_core::Stream;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::later::later;
+
 pin_project! {
     /// What [`Events::every`](crate::Events::every) makes of a source: a stream of what it gives, one at each period.
     pub struct Every<F, Fut> {
@@ -47,7 +49,7 @@ where
                 return Poll::Ready(Some(item));
             }
             match this.sleep.as_mut().as_pin_mut() {
-                None => this.sleep.set(Some(sleep_until(next(Instant::now(), *this.period)))),
+                None => this.sleep.set(Some(sleep_until(later(Instant::now(), *this.period)))),
                 Some(mut sleep) => {
                     ready!(sleep.as_mut().poll(cx));
                     let tick = after(sleep.deadline(), Instant::now(), *this.period);
@@ -79,12 +81,5 @@ fn skip_missed(sleep: Pin<&mut Option<Sleep>>, period: Duration) {
 fn after(tick: Instant, now: Instant, period: Duration) -> Instant {
     let late = now.saturating_duration_since(tick).as_nanos() % period.as_nanos();
     let late = Duration::from_nanos(u64::try_from(late).unwrap_or(u64::MAX));
-    next(now.checked_sub(late).unwrap_or(now), period)
+    later(now.checked_sub(late).unwrap_or(now), period)
 }
-
-fn next(from: Instant, period: Duration) -> Instant {
-    from.checked_add(period).unwrap_or_else(|| from + FAR)
-}
-
-/// Later than any process runs, where a period is too long to be added to a time.
-const FAR: Duration = Duration::from_secs(86_400 * 365 * 30);

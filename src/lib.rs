@@ -105,6 +105,7 @@ mod jitter;
 #[cfg(feature = "json")]
 mod json;
 mod last_event_id;
+mod later;
 mod layer;
 mod layer_settings;
 #[cfg(feature = "metrics")]

@@ -6,6 +6,7 @@ use futures_util::future::{Either, select};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::registry::{Registry, Streams};
+use crate::later::later;
 
 /// What becomes of a stream when a drain begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,7 +55,7 @@ impl Streams {
     /// What has begun goes on when the future is dropped. It can be called again.
     pub async fn drain(&self, deadline: Duration) -> Drained {
         let before = self.0.start_drain();
-        let until = Instant::now() + deadline;
+        let until = later(Instant::now(), deadline);
         let cut_at = until - CUT_BEFORE.min(deadline / 2);
         if !self.0.came_to_rest(cut_at).await {
             self.0.cut();
@@ -78,7 +79,7 @@ impl Streams {
     ///
     /// As for [`drain`](Self::drain). The server is dropped with the future.
     pub async fn drain_beside<F: Future>(&self, server: F, deadline: Duration) -> (Drained, Option<F::Output>) {
-        let until = Instant::now() + deadline;
+        let until = later(Instant::now(), deadline);
         let (server, drain) = (std::pin::pin!(server), std::pin::pin!(self.drain(deadline)));
         match select(server, drain).await {
             Either::Left((output, drain)) => (drain.await, Some(output)),

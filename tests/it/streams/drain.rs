@@ -214,3 +214,15 @@ async fn a_drain_that_was_cut_cuts_who_opens_after_it() {
     assert_eq!((frames.len(), body.millis()), (2, 0), "{frames:?}");
     assert!(retry(&frames[1]).is_some());
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_deadline_is_too_short_or_too_long() {
+    for deadline in [Duration::ZERO, Duration::MAX] {
+        let (streams, told) = (Streams::new(), Told::default());
+        let mut body = read(&serve(&endless(&streams, &told))).await;
+        let (_, drained) = tokio::join!(body.rest(), streams.drain(deadline));
+        // Where there is no time at all, nobody is waited for.
+        assert_eq!(drained.ended + drained.cut, 1);
+        assert_eq!((streams.open(), told.closed().len()), (0, 1));
+    }
+}

@@ -1,5 +1,6 @@
 //! Streams from outside: counted, limited, ended together, looked at.
 
+mod access;
 mod drain;
 mod drain_of_others;
 mod end;
