@@ -188,6 +188,10 @@ impl<S: Pull> Running<S> {
                 this.timer.set(this.state.next_look(last).map(sleep_until));
             }
             let Some(mut timer) = this.timer.as_mut().as_pin_mut() else { return Poll::Pending };
+            // A check of access that has answered has another to come, sooner than its own time would have been over.
+            if let Some(sooner) = this.state.next_time().filter(|&at| at < timer.deadline()) {
+                timer.as_mut().reset(sooner);
+            }
             ready!(timer.as_mut().poll(cx));
             let now = Instant::now();
             if this.state.is_time(now) {

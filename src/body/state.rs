@@ -192,7 +192,7 @@ impl State {
     }
 
     /// When something else than a heartbeat is due.
-    fn next_time(&self) -> Option<Instant> {
+    pub(crate) fn next_time(&self) -> Option<Instant> {
         if let Phase::Ending(_, until) = self.phase {
             return Some(until);
         }

@@ -115,6 +115,21 @@ async fn a_check_holds_up_no_event_while_it_takes_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_check_that_took_its_time_is_made_again_after_a_period() {
+    for is_busy in [false, true] {
+        let (access, made) = checks(SECOND, allows_slowly_before(4, SECOND / 5));
+        let (_, closed) = if is_busy {
+            read(SseLayer::new(answers(busy())), access).await
+        } else {
+            read(SseLayer::new(Endless).heartbeat(Heartbeat::off()), access).await
+        };
+        // A second, a fifth for the answer, four times.
+        assert!(is_withdrawn(&closed, 4_800, "the session is over"), "busy: {is_busy}: {closed:?}");
+        assert_eq!(made.load(SeqCst), 4);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_check_that_never_answers_is_taken_for_its_answer_on_expiry() {
     for is_busy in [false, true] {
         let (access, made) = checks(5 * SECOND, |_| pending());
