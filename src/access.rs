@@ -156,15 +156,25 @@ impl Checks {
         self.verdict(verdict, now)
     }
 
+    /// Drops what is under way: its destructor is the user's too.
+    fn let_go(&mut self) {
+        let under_way = self.under_way.take();
+        let _ = caught(|| drop(under_way));
+    }
+
     fn verdict(&mut self, verdict: Verdict, now: Instant) -> Option<Withdrawn> {
-        let answered = self.under_way.take();
-        // Its destructor is the user's too.
-        let _ = caught(|| drop(answered));
+        self.let_go();
         self.next = later(now, self.access.period);
         match verdict {
             Verdict::Allow => None,
             Verdict::Withdraw(why) => Some(Withdrawn::new(&why)),
         }
+    }
+}
+
+impl Drop for Checks {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }
 

@@ -193,6 +193,17 @@ async fn a_check_that_panics_is_taken_for_its_answer_on_expiry() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_check_that_panics_in_drop_when_the_client_leaves_does_not_reach_the_connection() {
+    let told = Told::default();
+    let (access, made) = checks(SECOND, |_| Hostile { in_poll: false, in_drop: true });
+    let mut body = open(SseLayer::new(Endless).access(access).observer(told.clone())).await;
+    body.frames_within(5 * SECOND).await;
+    assert_eq!(made.load(SeqCst), 1, "it is under way");
+    drop(body);
+    assert!(told.closed()[0].starts_with("client gone"), "{:?}", told.closed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_period_and_no_limit_is_too_long_or_too_short() {
     for (period, limit, ends) in [
         (Duration::MAX, Duration::MAX, None),
