@@ -245,6 +245,7 @@ impl State {
     pub(crate) fn finish(&mut self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>, last: Chunk) {
         let Chunk { bytes, events } = last;
         self.phase = Phase::Done;
+        self.checks = None;
         if !bytes.is_empty() {
             self.sent(&bytes, events, 0);
             self.phase = Phase::Last(bytes);

@@ -21,7 +21,7 @@ use tower_sse::{
 
 use super::{Endless, SECOND, open_end};
 use crate::support::{
-    Hang, Reading, Told, answers, answers_after, bytes, decorate, event, events, open, respond, stream,
+    Hang, Reading, Told, Wait, answers, answers_after, bytes, decorate, event, events, open, respond, stream,
 };
 
 type Frames = Vec<(u64, String)>;
@@ -201,6 +201,24 @@ async fn a_check_that_panics_in_drop_when_the_client_leaves_does_not_reach_the_c
     assert_eq!(made.load(SeqCst), 1, "it is under way");
     drop(body);
     assert!(told.closed()[0].starts_with("client gone"), "{:?}", told.closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_is_under_way_is_let_go_of_at_the_end_of_the_stream() {
+    let held = Arc::new(());
+    let holds = Arc::clone(&held);
+    let (access, _) = checks(SECOND, move |_| {
+        let holds = Arc::clone(&holds);
+        async move {
+            pending::<()>().await;
+            drop(holds);
+            Verdict::Allow
+        }
+    });
+    let mut body = open(SseLayer::new(answers(events([Wait(5_000)]))).access(access)).await;
+    body.rest().await;
+    assert_eq!(Arc::strong_count(&held), 1, "the function is let go of, too");
+    drop(body);
 }
 
 #[tokio::test(start_paused = true)]
