@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     task::Waker,
     time::Duration,
@@ -32,6 +32,8 @@ pub(crate) struct Record {
     last: AtomicU64,
     /// What it was asked to end for: one of the constants below.
     asked: AtomicU8,
+    /// A drain is to let it come to its end.
+    finishes: AtomicBool,
     waker: AtomicWaker,
     /// Most streams that nobody watches and counts have none.
     outside: Option<Box<Outside>>,
@@ -44,6 +46,7 @@ impl Record {
             // The head is given, and who does not take it does not read.
             last: AtomicU64::new(1),
             asked: AtomicU8::new(NOT_ASKED),
+            finishes: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             outside,
         }
@@ -89,6 +92,16 @@ impl Record {
     pub(crate) fn is_read_within(&self, time: Duration) -> bool {
         let gave = self.last.load(Ordering::Relaxed) & 1 == 1;
         !gave || self.last_frame().elapsed() < time
+    }
+
+    pub(crate) fn set_finishes(&self, finishes: bool) {
+        self.finishes.store(finishes, Ordering::Relaxed);
+    }
+
+    /// Whether a drain waits for its end: somebody reads it, or it has work that may still be read.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        let finishes = self.finishes.load(Ordering::Relaxed);
+        self.is_read_within(if finishes { STALLED_AFTER } else { STALLED_FOR_A_DRAIN })
     }
 
     /// Asks the stream to leave, unless it is to finish.
@@ -163,6 +176,9 @@ const STALL: u8 = 4;
 
 /// Longer than a proxy or a phone takes to go on reading.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
+
+/// A client that is to leave, and has not read for so long, is not waited for.
+const STALLED_FOR_A_DRAIN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -122,13 +122,14 @@ impl State {
         retry
     }
 
-    /// Takes from the settings what is looked at often.
+    /// Takes from the settings what is looked at often, or from outside.
     fn take_settings(&mut self) {
         let lifetime = self.settings.lifetime.map(jitter::at_most);
         let lifetime = lifetime.and_then(|lifetime| self.record.opened().checked_add(lifetime));
         let deadline = self.settings.deadline.map(|at| End { at, is_lifetime: false });
         let lifetime = lifetime.map(|at| End { at, is_lifetime: true });
         self.end = [deadline, lifetime].into_iter().flatten().min_by_key(|end| end.at);
+        self.record.set_finishes(self.finishes());
     }
 
     fn set_heartbeat(&mut self, heartbeat: Heartbeat) {
@@ -150,13 +151,17 @@ impl State {
 
     /// What somebody outside asks it to end for, if that is meant for it.
     fn asked(&self) -> Option<Why> {
-        let finishes = self.settings.on_drain == Some(OnDrain::Finish);
         match self.record.asked()? {
-            Why::Drain if finishes => None,
+            Why::Drain if self.finishes() => None,
             // It was to leave before, and is polled only now.
-            Why::Cut if !finishes => Some(Why::Drain),
+            Why::Cut if !self.finishes() => Some(Why::Drain),
             why => Some(why),
         }
+    }
+
+    /// Whether a drain is to let it come to its end.
+    fn finishes(&self) -> bool {
+        self.settings.on_drain == Some(OnDrain::Finish)
     }
 
     /// Whether somebody outside has asked for something that is still to be done.

@@ -48,7 +48,8 @@ impl Streams {
     /// before it, those that still go on are ended, with their [last event](crate::StreamSettings::on_failure). A request
     /// that was admitted before and has no answer yet is waited for, too.
     ///
-    /// Streams whose clients have not read for a second are not waited for: they would never end.
+    /// Streams whose clients have not read for a second are not waited for, or for 30 s where they are to
+    /// [finish](OnDrain::Finish): they would never end.
     ///
     /// # Cancel safety
     ///
@@ -98,7 +99,7 @@ impl Registry {
             let left = self.left.notified();
             let mut left = std::pin::pin!(left);
             left.as_mut().enable();
-            if self.all(|record| !record.is_read_within(STALLED_FOR_A_DRAIN)) {
+            if self.all(|record| !record.is_waited_for()) {
                 return true;
             }
             let now = Instant::now();
@@ -116,9 +117,6 @@ const CUT_BEFORE: Duration = Duration::from_secs(1);
 
 /// How long a server has, after the last stream, for what it still has to write.
 const LAST_WRITES: Duration = Duration::from_secs(1);
-
-/// A client that has not read for so long is not waited for.
-const STALLED_FOR_A_DRAIN: Duration = Duration::from_secs(1);
 
 /// How often a drain looks at who still reads.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

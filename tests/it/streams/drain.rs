@@ -147,6 +147,28 @@ async fn readers_that_do_not_read_are_not_waited_for_and_reported_as_cut() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn work_whose_reader_is_slow_is_waited_for() {
+    let large = || Events::new(futures_util::stream::iter((0..5).map(|_| Event::new("x".repeat(9_000)))));
+    let streams = Streams::new();
+    let layer = SseLayer::new(answers_again(large)).on_drain(OnDrain::Finish).streams(&streams);
+    let mut body = read(&serve(&layer)).await;
+    let begin = Instant::now();
+    let reads = async {
+        let mut frames = 0;
+        while body.next().await.is_some() {
+            frames += 1;
+            sleep(5 * SECOND).await;
+        }
+        frames
+    };
+    let (frames, (drained, took)) = tokio::join!(reads, async {
+        sleep(SECOND).await;
+        (streams.drain(100 * SECOND).await, begin.elapsed())
+    });
+    assert_eq!((frames, drained.ended, drained.cut, took), (6, 1, 0, 30 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
 async fn readers_that_the_watchdog_finds_meanwhile_are_reported_as_cut() {
     let streams = Streams::builder().stalled_after(5 * SECOND).build();
     let service = serve(&SseLayer::new(answers_again(work)).streams(&streams));
