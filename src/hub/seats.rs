@@ -151,19 +151,11 @@ impl Seats {
     ) -> Result<Waits, Dead> {
         let mut waits = Waits::ForNothing;
         for seat in &mut self.0 {
-            // Cloned before the lock, and what it replaces is dropped after it.
-            let waker = cx.waker().clone();
-            let mut state = seat.topic.lock();
-            if state.log.last() > cursor || !is_now() {
-                return Ok(Waits::No);
+            match seat.wait(lane, cursor, &is_now, cx)? {
+                Waits::No => return Ok(Waits::No),
+                Waits::Yes => waits = Waits::Yes,
+                Waits::ForNothing => {}
             }
-            if seat.topic.is_closed() {
-                continue;
-            }
-            waits = Waits::Yes;
-            let replaced = state.waiters.register(lane, &mut seat.ticket, waker);
-            drop(state);
-            drop(replaced?);
         }
         Ok(waits)
     }
@@ -179,6 +171,31 @@ impl Seats {
 }
 
 impl Seat {
+    fn wait(
+        &mut self,
+        lane: &Arc<TopicLane>,
+        cursor: u64,
+        is_now: impl Fn() -> bool,
+        cx: &Context<'_>,
+    ) -> Result<Waits, Dead> {
+        // Cloned before the lock, and what it replaces is dropped after it.
+        let waker = cx.waker().clone();
+        let mut state = self.topic.lock();
+        let producers = state.readers.advance(self.reader as usize, cursor);
+        let waits = match () {
+            () if state.log.last() > cursor || !is_now() => Waits::No,
+            () if self.topic.is_closed() => Waits::ForNothing,
+            () => Waits::Yes,
+        };
+        let replaced = match waits {
+            Waits::Yes => state.waiters.register(lane, &mut self.ticket, waker),
+            Waits::No | Waits::ForNothing => Ok(Some(waker)),
+        };
+        drop(state);
+        producers.into_iter().for_each(Waker::wake);
+        replaced.map(|_| waits)
+    }
+
     fn leave(&self, member: Option<&Arc<str>>) {
         let mut state = self.topic.lock();
         let waker = state.waiters.clear(self.ticket);

@@ -219,6 +219,10 @@ impl Subscription {
     }
 
     fn next(&mut self, budget: Budget, notice: &mut Option<Notice>) -> Option<Given> {
+        if notice.is_none() && self.cursor >= self.core.watermark() {
+            // What could be new is above it: no log has to be asked. Most polls are this one, after an event.
+            return None;
+        }
         let shared = match self.take() {
             // Slices are of events as they come, with nothing to be told between them.
             Take::All if notice.is_none() && !budget.is_one() => self.seats.shared(&self.core, self.cursor),
