@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `sse_streams_open` | gauge | |
 //! | `sse_streams_opened_total` | counter | |
-//! | `sse_streams_refused_total` | counter | `status` |
+//! | `sse_streams_refused_total` | counter | `status`; `why`: a [`NotAdmitted`], with `_` for spaces, or `other` |
 //! | `sse_streams_closed_total` | counter | `reason`: a [`Reason`](crate::Reason), with `_` for spaces |
 //! | `sse_events_sent_total` | counter | |
 //! | `sse_bytes_sent_total` | counter | |
@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
 
-use crate::{Closed, Observer, Refusal, RequestHead, Sent, StreamObserver, hub::Gap};
+use crate::{Closed, Observer, Refusal, RequestHead, Sent, StreamObserver, hub::Gap, streams::NotAdmitted};
 
 /// An [`Observer`] that records numbers.
 ///
@@ -44,6 +44,7 @@ struct Recorded {
     events: Counter,
     bytes: Counter,
     heartbeats: Counter,
+    gaps: Counter,
 }
 
 impl Metrics {
@@ -67,6 +68,7 @@ impl Observer for Metrics {
             events: counter!("sse_events_sent_total", self.labels.iter()),
             bytes: counter!("sse_bytes_sent_total", self.labels.iter()),
             heartbeats: counter!("sse_heartbeats_sent_total", self.labels.iter()),
+            gaps: counter!("sse_gaps_total", self.labels.iter()),
             labels: self.labels.clone(),
         };
         recorded.open.increment(1);
@@ -74,8 +76,11 @@ impl Observer for Metrics {
     }
 
     fn refused(&self, head: &RequestHead<'_>, refusal: &Refusal) {
-        let status = refusal.status_for(head.method()).as_str().to_owned();
-        counter!("sse_streams_refused_total", with(&self.labels, "status", status).iter()).increment(1);
+        let mut labels = with(&self.labels, "status", refusal.status_for(head.method()).as_str());
+        // A client is to come later in each case, whoever operates it is to do something else in each.
+        let not_admitted = refusal.source().and_then(|source| source.downcast_ref::<NotAdmitted>());
+        labels.push(label("why", not_admitted.map_or("other", |why| why.as_str())));
+        counter!("sse_streams_refused_total", labels.iter()).increment(1);
     }
 }
 
@@ -91,14 +96,14 @@ impl StreamObserver for Recorded {
     }
 
     fn lagged(&mut self, _: &Gap) {
-        counter!("sse_gaps_total", self.labels.iter()).increment(1);
+        self.gaps.increment(1);
     }
 
     fn closed(&mut self, closed: &Closed<'_>) {
         self.open.decrement(1);
         self.histogram("sse_stream_duration_seconds").record(closed.duration);
-        let reason = closed.reason.as_str().replace(' ', "_");
-        counter!("sse_streams_closed_total", with(&self.labels, "reason", reason).iter()).increment(1);
+        let labels = with(&self.labels, "reason", closed.reason.as_str());
+        counter!("sse_streams_closed_total", labels.iter()).increment(1);
     }
 }
 
@@ -108,8 +113,12 @@ impl Recorded {
     }
 }
 
-fn with(labels: &[Label], name: &'static str, value: String) -> Vec<Label> {
+fn with(labels: &[Label], name: &'static str, value: &str) -> Vec<Label> {
     let mut labels = labels.to_vec();
-    labels.push(Label::new(name, value));
+    labels.push(label(name, value));
     labels
+}
+
+fn label(name: &'static str, value: &str) -> Label {
+    Label::new(name, value.replace(' ', "_"))
 }

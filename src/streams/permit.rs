@@ -56,6 +56,18 @@ impl Drop for Permit {
 }
 
 impl NotAdmitted {
+    /// A short word for it, the same in each release: what metrics call it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::Full => "full",
+            Self::FullForKey => "full for key",
+            Self::TooOften => "too often",
+            Self::NoKey => "no key",
+        }
+    }
+
     /// The client comes back later; where its key cannot be told, it is an error of the server's.
     pub(crate) fn refusal(self, come_back_after: Duration) -> Refusal {
         let refusal = match self {
