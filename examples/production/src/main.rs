@@ -80,15 +80,20 @@ async fn run(settings: Settings) -> Result<(), BoxError> {
         signal = signals.next() => info!(signal, "leaving"),
     }
 
-    // Whoever watches `/readyz` sends no new clients from here on. Those that come are still served.
     app.leave();
+    let end = async {
+        // Whoever watches `/readyz` sends no new clients from here on. Those that come are still served.
+        select! {
+            served = &mut server => return served.map(|()| None),
+            () = sleep(settings.leave_after) => drop(stop),
+        }
+        let (drained, _) = app.streams.drain_beside(server, settings.drain).await;
+        Ok(Some(drained))
+    };
     select! {
-        served = &mut server => return Ok(served?),
-        () = sleep(settings.leave_after) => drop(stop),
-    }
-    let mut ended = pin!(app.streams.drain_beside(server, settings.drain));
-    select! {
-        (drained, _) = &mut ended => info!(drained.ended, drained.cut, "left"),
+        drained = end => if let Some(drained) = drained? {
+            info!(drained.ended, drained.cut, "left");
+        },
         signal = signals.next() => warn!(signal, "left at once"),
     }
     Ok(())

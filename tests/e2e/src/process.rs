@@ -1,6 +1,11 @@
 //! Other programs: each ends with its test, when that fails too.
 
-use std::{io, path::Path, process::Stdio, time::Duration};
+use std::{
+    io,
+    path::Path,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
@@ -11,7 +16,7 @@ use tokio::{
 /// A program that runs until this is dropped.
 #[derive(Debug)]
 pub struct Process {
-    _child: Child,
+    child: Child,
     output: Lines<BufReader<ChildStdout>>,
 }
 
@@ -24,7 +29,7 @@ impl Process {
     pub fn start(mut command: Command) -> io::Result<Self> {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let output = child.stdout.take().ok_or_else(|| io::Error::other("standard output was not asked for"))?;
-        Ok(Self { _child: child, output: BufReader::new(output).lines() })
+        Ok(Self { child, output: BufReader::new(output).lines() })
     }
 
     /// The next line of its output that begins with this, without it. Lines before that are passed over.
@@ -34,6 +39,27 @@ impl Process {
     /// The program ended without such a line, or did not write one for a long time.
     pub async fn line(&mut self, beginning: &str) -> io::Result<String> {
         timeout(LONG, self.find(beginning)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Sends a signal, by its name without `SIG`.
+    ///
+    /// # Errors
+    ///
+    /// The program has ended.
+    pub async fn signal(&self, name: &str) -> io::Result<()> {
+        let id = self.child.id().ok_or_else(|| io::Error::other("the program has ended"))?;
+        let mut kill = Command::new("kill");
+        kill.args(["-s", name, &id.to_string()]);
+        run(kill).await.map(drop)
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// It did not end for a long time.
+    pub async fn ended(&mut self) -> io::Result<ExitStatus> {
+        timeout(LONG, self.child.wait()).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     async fn find(&mut self, beginning: &str) -> io::Result<String> {

@@ -1,0 +1,88 @@
+use std::{collections::HashSet, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::Request;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{net::TcpStream, task::JoinSet, time::Instant};
+
+use crate::{server::Server, wire::within};
+
+const STREAMS: usize = 1000;
+
+async fn server() -> Server {
+    Server::start(&[("STREAMS_PER_CLIENT", "2000"), ("OPENS_PER_MINUTE", "2000")]).await
+}
+
+/// Signals, and waits for the end of the process and of all that is read from it.
+async fn leaves_within_a_second(mut server: Server, mut readers: JoinSet<String>) {
+    server.metric_becomes("sse_streams_open", STREAMS as f64).await;
+    let begin = Instant::now();
+    server.process.signal("TERM").await.unwrap();
+    let status = server.process.ended().await.unwrap();
+    let took = begin.elapsed();
+    println!("left {took:?} after the signal, with {STREAMS} streams");
+    assert!(status.success(), "{status}");
+    assert!(took < Duration::from_secs(1), "it took {took:?}");
+
+    let mut retries = HashSet::new();
+    while let Some(text) = readers.join_next().await {
+        let text = text.expect("each ends cleanly");
+        let retry = text.trim_end().rsplit_once("\nretry: ").expect("it is told when to come back").1;
+        retries.insert(retry.parse::<u64>().expect("it is the last line"));
+    }
+    // Between what is set, 3 s if nothing is, and 5 s more.
+    assert!(retries.iter().all(|retry| (3000..=8000).contains(retry)), "{retries:?}");
+    assert!(retries.len() > STREAMS / 4, "only {} different times to come back", retries.len());
+    let left = &server.logged("left").await[0]["fields"];
+    assert_eq!((&left["drained.ended"], &left["drained.cut"]), (&STREAMS.into(), &0.into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_streams_end_cleanly_within_a_second_of_sigterm() {
+    let server = server().await;
+    let streams: Vec<_> = stream::iter(0..STREAMS).map(|_| server.events(&[])).buffer_unordered(50).collect().await;
+    let mut readers = JoinSet::new();
+    for mut stream in streams {
+        readers.spawn(async move { stream.rest().await.to_owned() });
+    }
+    leaves_within_a_second(server, readers).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_streams_of_http2_do_too() {
+    let server = server().await;
+    let mut readers = JoinSet::new();
+    for _ in 0..STREAMS / 100 {
+        let io = TokioIo::new(TcpStream::connect(&server.address).await.unwrap());
+        let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        tokio::spawn(connection);
+        for _ in 0..100 {
+            let uri = format!("http://{}/events", server.address);
+            let request = Request::get(uri).header("accept", "text/event-stream").body(Empty::<Bytes>::new()).unwrap();
+            let response = within(sender.send_request(request)).await.unwrap();
+            assert_eq!(response.status(), 200);
+            readers.spawn(read(response.into_body()));
+        }
+    }
+    leaves_within_a_second(server, readers).await;
+}
+
+async fn read(body: Incoming) -> String {
+    let body = within(body.collect()).await.expect("it ends cleanly");
+    String::from_utf8(body.to_bytes().into()).unwrap()
+}
+
+/// Somebody who presses the keys twice means it.
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let mut server = Server::start(&[("LEAVE_AFTER_SECONDS", "3600"), ("DRAIN_SECONDS", "3600")]).await;
+    let _stream = server.events(&[]).await;
+    server.process.signal("TERM").await.unwrap();
+    server.is_leaving().await;
+    server.process.signal("INT").await.unwrap();
+    assert!(server.process.ended().await.unwrap().success());
+    assert_eq!(server.logged("left at once").await.len(), 1);
+}

@@ -1,0 +1,132 @@
+use serde_json::{Value, json};
+
+use crate::server::Server;
+
+#[tokio::test]
+async fn without_a_login_there_is_the_public_topic_and_nothing_else() {
+    let server = Server::start(&[]).await;
+    let ann = server.log_in("ann").await;
+    assert_eq!(server.post("/notes", &[&ann], &json!({ "text": "hello" })).await.status, 201);
+    assert_eq!(server.post("/notes", &[], &json!({ "text": "hello" })).await.status, 401);
+
+    let mut stream = server.events(&[]).await;
+    // Two of them: all that was published before the second would have come.
+    stream.until("event: status\n").await;
+    let text = stream.until("data: {\"streams\":1}\n\n").await;
+    assert!(!text.contains("event: note\n"), "{text}");
+}
+
+#[tokio::test]
+async fn with_a_login_there_are_notes_to_all_and_to_oneself() {
+    let server = Server::start(&[]).await;
+    let (ann, bob) = (server.log_in("ann").await, server.log_in("bob").await);
+    let (mut to_ann, mut to_bob) = (server.events(&[&ann]).await, server.events(&[&bob]).await);
+    for note in [json!({ "text": "one", "to": "bob" }), json!({ "text": "two" })] {
+        assert_eq!(server.post("/notes", &[&ann], &note).await.status, 201);
+    }
+
+    let text = to_ann.until("two").await;
+    assert!(!text.contains("one"), "{text}");
+    let text = to_bob.until("two").await;
+    assert!(text.contains(r#"data: {"from":"ann","text":"one","is_private":true}"#), "{text}");
+    assert!(text.contains(r#"data: {"from":"ann","text":"two","is_private":false}"#), "{text}");
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_misses_nothing() {
+    let server = Server::start(&[]).await;
+    let ann = server.log_in("ann").await;
+    let mut stream = server.events(&[&ann]).await;
+    server.post("/notes", &[&ann], &json!({ "text": "one" })).await;
+    let text = stream.until("one").await;
+    let id = text.lines().rfind(|line| line.starts_with("id: ")).unwrap().replace("id: ", "last-event-id: ");
+    drop(stream);
+    for text in ["two", "three"] {
+        server.post("/notes", &[&ann], &json!({ "text": text })).await;
+    }
+
+    let mut stream = crate::wire::Stream::open(&server.address, "/events", &[&ann, &id]).await;
+    let text = stream.until("three").await;
+    assert!(text.contains("two") && !text.contains("one") && !text.contains("event: gap"), "{text}");
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_no_login() {
+    let server = Server::start(&[("PASSWORD", "correct horse")]).await;
+    for password in ["", "correct hors", "correct horsf", "correct horse "] {
+        let answer = server.post("/login", &[], &json!({ "user": "ann", "password": password })).await;
+        assert_eq!((answer.status, answer.header("set-cookie")), (401, None), "{password:?}");
+    }
+    let answer = server.post("/login", &[], &json!({ "user": "ann", "password": "correct horse" })).await;
+    assert_eq!(answer.status, 204);
+    let answer = server.post("/login", &[], &json!({ "user": "an n", "password": "correct horse" })).await;
+    assert_eq!(answer.status, 401, "no name");
+}
+
+#[tokio::test]
+async fn a_cookie_of_somebody_elses_making_is_nobodys() {
+    let (server, other) = (Server::start(&[]).await, Server::start(&[]).await);
+    let ann = server.log_in("ann").await;
+    assert_eq!(server.who(&[&ann]).await, "ann");
+    let forged = ann.replace(".ann", ".bob");
+    assert_ne!(forged, ann);
+    for cookie in
+        [forged, ann[..ann.len() - 1].to_owned(), "cookie: session=1.ann".to_owned(), other.log_in("ann").await]
+    {
+        assert_eq!(server.who(&[&cookie]).await, Value::Null, "{cookie}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_outlives_the_process_where_the_key_does() {
+    let settings = [("COOKIE_KEY", &*"5e".repeat(64))];
+    let ann = Server::start(&settings).await.log_in("ann").await;
+    assert_eq!(Server::start(&settings).await.who(&[&ann]).await, "ann");
+}
+
+#[tokio::test]
+async fn logging_out_ends_the_users_streams_at_once_and_no_others() {
+    // A look at the session would be too late for this test.
+    let server = Server::start(&[("ACCESS_SECONDS", "3600")]).await;
+    let (ann, bob) = (server.log_in("ann").await, server.log_in("bob").await);
+    let (mut one, mut two) = (server.events(&[&ann]).await, server.events(&[&ann]).await);
+    let (mut to_bob, mut to_all) = (server.events(&[&bob]).await, server.events(&[]).await);
+
+    let answer = server.post("/logout", &[&ann], &json!({})).await;
+    assert_eq!(answer.status, 204);
+    assert!(answer.header("set-cookie").unwrap().contains("Max-Age=0"), "{answer:?}");
+    one.rest().await;
+    two.rest().await;
+    server.metric_becomes("sse_streams_closed_total{reason=\"access_withdrawn\"}", 2.0).await;
+    server.metric_becomes("sse_streams_open", 2.0).await;
+    assert_eq!(server.logged("logged out").await[0]["fields"]["streams"], 2);
+
+    server.post("/notes", &[&bob], &json!({ "text": "still here" })).await;
+    to_bob.until("still here").await;
+    to_all.until("event: status\n").await;
+}
+
+#[tokio::test]
+async fn after_a_logout_the_cookie_is_no_good_and_another_login_is() {
+    let server = Server::start(&[]).await;
+    let ann = server.log_in("ann").await;
+    server.post("/logout", &[&ann], &json!({})).await;
+    assert_eq!(server.who(&[&ann]).await, Value::Null);
+    let again = server.log_in("ann").await;
+    assert_eq!(server.who(&[&again]).await, "ann");
+    assert_eq!(server.who(&[&ann]).await, Value::Null);
+}
+
+#[tokio::test]
+async fn a_session_that_is_over_ends_its_stream_and_not_that_of_everybody() {
+    let server = Server::start(&[("SESSION_SECONDS", "4"), ("ACCESS_SECONDS", "1")]).await;
+    let mut to_all = server.events(&[]).await;
+    let ann = server.log_in("ann").await;
+    let mut stream = server.events(&[&ann]).await;
+    stream.rest().await;
+    assert_eq!(server.who(&[&ann]).await, Value::Null);
+    let closed = server.logged("stream closed").await;
+    assert_eq!(closed.len(), 1);
+    assert_eq!(closed[0]["fields"]["why"], "the session is over");
+    to_all.until("data: {\"streams\":1}\n").await;
+}

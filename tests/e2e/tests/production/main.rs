@@ -1,0 +1,11 @@
+//! The example `production`, as a process of its own: logins, limits, settings, what an operator sees, and how it leaves.
+#![cfg(test)]
+
+mod health;
+mod leaving;
+mod limits;
+mod login;
+mod logs;
+mod server;
+mod settings;
+mod wire;

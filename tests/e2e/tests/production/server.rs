@@ -1,0 +1,123 @@
+//! The example on a free port, until it is dropped.
+
+use std::{fs::File, path::PathBuf, time::Duration};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+use tower_sse_e2e::{
+    example::command,
+    process::{Process, run},
+};
+
+use crate::wire::{Answer, Stream, request};
+
+/// The example as a process.
+pub(crate) struct Server {
+    pub(crate) process: Process,
+    pub(crate) address: String,
+    log: PathBuf,
+    _directory: TempDir,
+}
+
+impl Server {
+    /// Starts it with these settings, on loopback.
+    pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        let mut command = command(NAME).unwrap();
+        command.env_clear().env("PORT", "0").envs(settings.iter().copied()).stderr(File::create(&log).unwrap());
+        let mut process = Process::start(command).unwrap();
+        let address = process.line("listening on http://").await.unwrap();
+        Self { process, address: address.trim_end_matches('/').to_owned(), log, _directory: directory }
+    }
+
+    /// What it says where it does not start.
+    pub(crate) async fn refuses(settings: &[(&str, &str)]) -> String {
+        let mut command = command(NAME).unwrap();
+        command.env_clear().env("PORT", "0").envs(settings.iter().copied());
+        run(command).await.expect_err("it starts").to_string()
+    }
+
+    pub(crate) async fn get(&self, path: &str, headers: &[&str]) -> Answer {
+        request(&self.address, "GET", path, headers, "").await
+    }
+
+    pub(crate) async fn post(&self, path: &str, headers: &[&str], value: &Value) -> Answer {
+        let headers = [headers, &["content-type: application/json"]].concat();
+        request(&self.address, "POST", path, &headers, &value.to_string()).await
+    }
+
+    /// A stream that has begun.
+    pub(crate) async fn events(&self, headers: &[&str]) -> Stream {
+        let mut stream = Stream::open(&self.address, "/events", headers).await;
+        stream.until("event: subscribed\n").await;
+        stream
+    }
+
+    /// Logs in, and gives the header that says so.
+    pub(crate) async fn log_in(&self, user: &str) -> String {
+        let answer = self.post("/login", &[], &json!({ "user": user })).await;
+        assert_eq!(answer.status, 204);
+        let cookie = answer.header("set-cookie").expect("a cookie");
+        assert!(cookie.contains("; HttpOnly; SameSite=Strict; Path=/"), "{cookie}");
+        format!("cookie: {}", cookie.split(';').next().unwrap())
+    }
+
+    /// Whom it takes a client for.
+    pub(crate) async fn who(&self, headers: &[&str]) -> Value {
+        serde_json::from_str::<Value>(&self.get("/me", headers).await.body).unwrap()["user"].take()
+    }
+
+    /// The value of a metric with its labels, as Prometheus reads it. `None`: it is not there.
+    pub(crate) async fn metric(&self, name: &str) -> Option<f64> {
+        let metrics = self.get("/metrics", &[]).await.body;
+        metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    /// Waits until a metric has this value.
+    pub(crate) async fn metric_becomes(&self, name: &str, value: f64) {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let is = self.metric(name).await;
+            if is == Some(value) {
+                return;
+            }
+            assert!(Instant::now() < until, "{name} is {is:?} and not {value}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until it has seen a signal.
+    pub(crate) async fn is_leaving(&self) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while self.get("/readyz", &[]).await.status != 503 {
+            assert!(Instant::now() < until, "it is still ready");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The log so far: each line, which must be JSON.
+    pub(crate) fn log(&self) -> Vec<Value> {
+        let log = std::fs::read_to_string(&self.log).unwrap();
+        // One that has no end yet is being written.
+        let whole = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        whole.map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
+    }
+
+    /// The lines of the log that say this, as soon as there is one.
+    pub(crate) async fn logged(&self, message: &str) -> Vec<Value> {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let mut log = self.log();
+            log.retain(|line| line["fields"]["message"] == message);
+            if !log.is_empty() {
+                return log;
+            }
+            assert!(Instant::now() < until, "nobody says {message:?}");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+const NAME: &str = "tower-sse-example-production";

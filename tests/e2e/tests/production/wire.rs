@@ -1,0 +1,112 @@
+//! A client that sees what is on the wire: HTTP/1.1 by hand, so that a clean end is told from any other.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// A whole answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+    head: String,
+}
+
+/// An event stream that goes on.
+pub(crate) struct Stream {
+    connection: BufReader<TcpStream>,
+    head: String,
+    text: String,
+    is_over: bool,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        header(&self.head, name)
+    }
+}
+
+/// Asks, and reads the answer to its end, which must be clean.
+pub(crate) async fn request(address: &str, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
+    let mut stream = Stream::send(address, method, path, headers, body).await;
+    let status = stream.head.split(' ').nth(1).unwrap().parse().unwrap();
+    stream.rest().await;
+    Answer { status, body: stream.text, head: stream.head }
+}
+
+impl Stream {
+    /// Asks for an event stream, and gets one.
+    pub(crate) async fn open(address: &str, path: &str, headers: &[&str]) -> Self {
+        let headers = [headers, &["accept: text/event-stream"]].concat();
+        let stream = Self::send(address, "GET", path, &headers, "").await;
+        assert!(stream.head.starts_with("HTTP/1.1 200 "), "{}", stream.head);
+        assert_eq!(header(&stream.head, "content-type"), Some("text/event-stream"));
+        stream
+    }
+
+    /// Reads on until this has come, and gives all that has come since the beginning.
+    pub(crate) async fn until(&mut self, text: &str) -> &str {
+        while !self.text.contains(text) {
+            assert!(!self.is_over, "it is over before {text:?}: {}", self.text);
+            within(self.chunk()).await;
+        }
+        &self.text
+    }
+
+    /// Reads to the end, which must be clean, and gives all that has come since the beginning.
+    pub(crate) async fn rest(&mut self) -> &str {
+        while !self.is_over {
+            within(self.chunk()).await;
+        }
+        &self.text
+    }
+
+    async fn send(address: &str, method: &str, path: &str, headers: &[&str], body: &str) -> Self {
+        let connection = TcpStream::connect(address).await.expect("it listens");
+        let mut connection = BufReader::new(connection);
+        let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+        let length = body.len();
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\ncontent-length: {length}\r\n{headers}\r\n{body}");
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert_ne!(within(connection.read_line(&mut head)).await.unwrap(), 0, "no head: {head}");
+        }
+        let has_body = header(&head, "transfer-encoding").is_some() || header(&head, "content-length").is_some();
+        Self { connection, head, text: String::new(), is_over: !has_body }
+    }
+
+    /// The next chunk, or the body whose length is known.
+    async fn chunk(&mut self) {
+        let length = header(&self.head, "content-length").map(|length| length.parse().unwrap());
+        let (size, end) = match length {
+            Some(length) => (length, 0),
+            None => {
+                let mut line = String::new();
+                self.connection.read_line(&mut line).await.expect("it ends cleanly");
+                (usize::from_str_radix(line.trim_end(), 16).expect("it ends cleanly"), 2)
+            }
+        };
+        let mut bytes = vec![0; size + end];
+        self.connection.read_exact(&mut bytes).await.expect("it ends cleanly");
+        self.text.push_str(std::str::from_utf8(&bytes[..size]).unwrap());
+        self.is_over = length.is_some() || size == 0;
+    }
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().skip(1).find_map(|line| {
+        let (found, value) = line.split_once(": ")?;
+        found.eq_ignore_ascii_case(name).then_some(value)
+    })
+}
+
+/// Waits for what must come, so long that only a test that hangs takes longer.
+pub(crate) async fn within<F: Future>(future: F) -> F::Output {
+    timeout(Duration::from_secs(60), future).await.expect("it does not come")
+}
