@@ -38,6 +38,8 @@ pub(crate) struct Core {
     pub(crate) fed: Option<Fed>,
     pub(super) era: Mutex<Arc<Era>>,
     pub(super) era_number: AtomicU64,
+    /// The era's, for whoever needs no more of it. Changes under the lock of the order.
+    pub(super) epoch: AtomicU64,
     began: Instant,
     /// Everything up to here is in the logs.
     pub(super) watermark: AtomicU64,
@@ -67,13 +69,14 @@ pub(crate) struct ToTell {
 
 impl Core {
     pub(crate) fn new(settings: Settings, fed: Option<Fed>) -> Self {
-        let kept = Arc::default();
+        let (kept, epoch) = (Arc::default(), jitter::random());
         Self {
             ordered: Mutex::new(Ordered::new(&settings, &kept, fed.as_ref().map(|fed| Arc::clone(&fed.elsewhere)))),
             settings,
             fed,
             lanes: Lanes::new(),
-            era: Mutex::new(Arc::new(Era::new(0, jitter::random()))),
+            era: Mutex::new(Arc::new(Era::new(0, epoch))),
+            epoch: AtomicU64::new(epoch),
             era_number: AtomicU64::new(0),
             began: Instant::now(),
             watermark: AtomicU64::new(0),
@@ -84,6 +87,10 @@ impl Core {
     /// The history that events are of now.
     pub(crate) fn era(&self) -> Arc<Era> {
         Arc::clone(&lock(&self.era))
+    }
+
+    fn position(&self, sequence: u64) -> Position {
+        Position { epoch: self.epoch.load(Ordering::Relaxed), sequence }
     }
 
     /// Whether this history has not ended. Asked under a topic's lock, the topic is of it.
@@ -148,7 +155,7 @@ impl Core {
         let now = self.now();
         let mut ordered = lock(&self.ordered);
         if let Some(sequence) = once.as_ref().and_then(|key| ordered.published_once(key)) {
-            return Ok(self.era().position(sequence));
+            return Ok(self.position(sequence));
         }
         let found;
         let topic = match (topic.is_closed(), then) {
@@ -158,7 +165,7 @@ impl Core {
                     found = opened_anew;
                     &found
                 }
-                None => return Ok(self.era().position(ordered.last)),
+                None => return Ok(self.position(ordered.last)),
             },
             (true, Then::GoOn) => {
                 found = ordered.find(topic.name(), now)?;
@@ -179,7 +186,7 @@ impl Core {
         ordered.sweep(now);
         // Dropped only after the lock.
         let _closed = (then == Then::Close).then(|| ordered.close(topic));
-        let last = self.era().position(ordered.last);
+        let last = self.position(ordered.last);
         drop(ordered);
         self.tell(topic, to_tell);
         Ok(last)

@@ -73,6 +73,7 @@ impl Core {
         // First the era, so that nobody takes what is in a topic for something of the old one, or waits for it.
         let number = self.era().number + 1;
         *lock(&self.era) = Arc::new(Era::new(number, epoch));
+        self.epoch.store(epoch, Ordering::Relaxed);
         self.era_number.store(number, Ordering::Release);
         self.watermark.store(gone_through, Ordering::Release);
         ordered.renew(gone_through);
