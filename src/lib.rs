@@ -73,6 +73,10 @@
 //! |---|---|---|
 //! | `json` | yes | [`Event::json`] and [`Event::tagged`], by serde_json |
 //! | `axum` | no | handlers answer [`Events`] and [`Refusal`], and extract [`LastEventId`]; see [`mod@axum`] |
+//! | `metrics` | no | `metrics::Metrics`, an observer that records numbers by the `metrics` facade |
+//! | `tracing` | no | `tracing::Tracing`, an observer with a span for each stream |
+//! | `rate-limit` | no | `streams::StreamsBuilder::opens_per_key`, by governor |
+//! | `test-util` | no | `testing`: streams without a socket, an observer that remembers; `backplane::suite` |
 //!
 //! [Server-Sent Events]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 //! [tower]: https://docs.rs/tower
