@@ -129,6 +129,12 @@ impl Core {
         Ok(topic)
     }
 
+    /// This topic, or, if it was closed, the one that was opened anew under its name.
+    pub(crate) fn newest(&self, topic: &Arc<TopicShared>) -> Arc<TopicShared> {
+        let newest = if topic.is_closed() { lock(&self.ordered).get(topic.name()) } else { None };
+        newest.unwrap_or_else(|| Arc::clone(topic))
+    }
+
     /// These topics, and the position at which they were looked up: what is published from here on is above it.
     pub(crate) fn subscribe(&self, names: &[Arc<str>]) -> Result<Found, TopicError> {
         let now = self.now();

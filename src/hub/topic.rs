@@ -68,20 +68,22 @@ impl Topic {
             drop(fed.backplane.publish(Outgoing { removes, ..Outgoing::new(Arc::clone(self.shared.name())) }));
             return;
         }
-        self.shared.lock().latest.remove(key);
+        self.core.newest(&self.shared).lock().latest.remove(key);
     }
 
     /// Waits until each subscriber has come to within so many events of what is newest now: for a publisher that would
     /// rather wait than have subscribers miss something.
     ///
-    /// It waits for the slowest, and so for one that does not read at all: give it a time limit. Events that the log has no
-    /// room for any more are not waited for, nor are those who missed them. When the topic is closed it is done.
+    /// It waits for the slowest, and so for one that does not read at all, or that has missed by now what it waits for: give
+    /// it a time limit. Events that the log has no room for when it is called are not waited for. When the topic is closed
+    /// it is done.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn drained(&self, events: usize) {
-        Drained::new(&self.shared, events).await;
+        let topic = self.core.newest(&self.shared);
+        Drained::new(&topic, events).await;
     }
 
     /// Ends the topic: its streams get what there is, this event if it is one, and end cleanly. A stream over several topics
@@ -98,7 +100,7 @@ impl Topic {
     /// Who is here.
     #[must_use]
     pub fn presence(&self) -> Presence {
-        Presence::new(Arc::clone(&self.shared))
+        Presence::new(self.core.newest(&self.shared))
     }
 
     fn send(&self, event: Event, key: Option<Arc<str>>, once: Option<Arc<str>>) -> Published {

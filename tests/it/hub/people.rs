@@ -6,7 +6,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::time::Instant;
 use tower_sse::{
     Event, Reason,
-    hub::{Hub, PresenceChange, Subscribe, Subscription, Update},
+    hub::{Bounds, Hub, PresenceChange, Start, Subscribe, Subscription, Update},
 };
 
 fn join(hub: &Hub, member: &str) -> Subscription {
@@ -124,6 +124,47 @@ fn a_closed_topic_gives_what_it_has_and_ends_and_its_name_is_free() {
     assert_eq!(rest(&mut new), ["last again"]);
     room.close(Event::new("of nothing")).now().unwrap();
     assert_eq!(hub.topics(), 0);
+}
+
+/// They went on with the topic that had been closed.
+#[test]
+fn who_holds_a_topic_that_was_opened_anew_has_the_new_one() {
+    let hub = Hub::new();
+    let room = hub.topic("room").unwrap();
+    room.close(None).now().unwrap();
+    room.publish_keyed("x", Event::new("x")).now().unwrap();
+    let mut stalled = join(&hub, "stalled");
+    assert_eq!(room.presence().count(), 1);
+    room.publish(Event::new("1")).now().unwrap();
+    let mut drained = Box::pin(room.drained(0));
+    assert!((&mut drained).now_or_never().is_none(), "one is behind");
+    while stalled.next().now_or_never().is_some() {}
+    assert!(drained.now_or_never().is_some());
+    room.remove_key("x");
+    let mut present = hub.subscribe(Subscribe::to("room").start(Start::Latest)).unwrap();
+    let mut data = Vec::new();
+    while let Some(Some(update)) = present.next().now_or_never() {
+        if let Update::Event { event, .. } = update {
+            data.push(event.data().into_owned());
+        }
+    }
+    assert_eq!(data, ["1"]);
+}
+
+#[test]
+fn a_publisher_waits_for_one_that_missed_what_it_waits_for_until_that_one_comes_or_leaves() {
+    let hub = Hub::new();
+    let room = hub.topic_with("room", Bounds::new().events(2)).unwrap();
+    let mut stalled = join(&hub, "stalled");
+    assert!(stalled.next().now_or_never().is_none());
+    room.publish(Event::new("1")).now().unwrap();
+    let mut drained = Box::pin(room.drained(0));
+    assert!((&mut drained).now_or_never().is_none());
+    room.publish_all(["2", "3", "4"].map(Event::new)).now().unwrap();
+    assert!((&mut drained).now_or_never().is_none(), "it is still the slowest");
+    assert!(stalled.next().now_or_never().is_some());
+    assert_eq!(stalled.ended(), Some(Reason::Lagged));
+    assert!(drained.now_or_never().is_some());
 }
 
 #[test]
