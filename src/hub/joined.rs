@@ -103,3 +103,83 @@ pub(crate) fn join(prefix: &[u8], events: &[Picked]) -> Option<JoinedFrame> {
     }
     Some(JoinedFrame { through, bytes: picked::encode(prefix, &[], events), index: index.into() })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        /// An event comes, so far ahead of the last.
+        Come(u64),
+        /// A pump joins what there is, in frames of so many.
+        Join(usize),
+        /// Two pumps find the same, and one is quicker.
+        JoinTwice(usize, usize),
+        Skip,
+        /// The oldest goes.
+        Evict,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            6 => (1_u64..4).prop_map(Step::Come),
+            2 => (1_usize..5).prop_map(Step::Join),
+            1 => (1_usize..5, 1_usize..5).prop_map(|(one, other)| Step::JoinTwice(one, other)),
+            1 => Just(Step::Skip),
+            2 => Just(Step::Evict),
+        ]
+    }
+
+    fn event(sequence: u64) -> Picked {
+        Picked { sequence, event: Bytes::from(format!("data: {sequence}\n\n")), seat: 0 }
+    }
+
+    fn frame(joined: &Joined, kept: &[u64], count: usize) -> (u64, Option<JoinedFrame>) {
+        let new = kept.iter().copied().filter(|&sequence| sequence > joined.through());
+        let events: Vec<_> = new.take(count).map(event).collect();
+        (joined.through(), join(b"id: ", &events))
+    }
+
+    /// Whoever is not behind what is gone, gets all that follows it, in order, as far as the slice says.
+    fn check(joined: &Joined, all: &[u64], gone: u64) {
+        assert!(joined.frames.len() <= FRAMES);
+        assert!(joined.frames.iter().all(|frame| frame.through > gone), "a frame outlives its events");
+        for cursor in gone..=all.last().copied().unwrap_or(0) {
+            let Some(slice) = joined.after(cursor) else { continue };
+            let follow = all.iter().copied().filter(|&sequence| sequence > cursor && sequence <= slice.through);
+            let follow: Vec<_> = follow.map(event).collect();
+            assert_eq!(slice.bytes, picked::encode(b"id: ", b"", &follow), "after {cursor}");
+            assert_eq!(slice.events, follow.len() as u64);
+            assert_eq!(slice.through, follow[follow.len() - 1].sequence);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_slice_is_what_follows_a_cursor_with_nothing_left_out(steps in prop::collection::vec(step(), 0..60)) {
+            let (mut joined, mut all, mut oldest) = (Joined::new(0), Vec::new(), 0);
+            for step in steps {
+                match step {
+                    Step::Come(ahead) => all.push(all.last().copied().unwrap_or(0) + ahead),
+                    Step::Join(count) => {
+                        let (after, frame) = frame(&joined, &all[oldest..], count);
+                        joined.push(after, frame);
+                    }
+                    Step::JoinTwice(one, other) => {
+                        let frames = [one, other].map(|count| frame(&joined, &all[oldest..], count));
+                        frames.into_iter().for_each(|(after, frame)| joined.push(after, frame));
+                    }
+                    Step::Skip => joined.skip(all.last().copied().unwrap_or(0)),
+                    Step::Evict => {
+                        oldest = all.len().min(oldest + 1);
+                        joined.evicted(oldest.checked_sub(1).map_or(0, |last| all[last]));
+                    }
+                }
+                check(&joined, &all, oldest.checked_sub(1).map_or(0, |last| all[last]));
+            }
+        }
+    }
+}

@@ -73,3 +73,62 @@ impl Latest {
             .map(|(&sequence, (_, event))| (sequence, event))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Put(&'static str),
+        Remove(&'static str),
+        Evict(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let key = || prop::sample::select(vec!["a", "bb", "ccc", "dddd"]);
+        prop_oneof![
+            4 => key().prop_map(Step::Put),
+            1 => key().prop_map(Step::Remove),
+            1 => prop_oneof![Just(u64::MAX), 0_u64..60].prop_map(Step::Evict)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn each_key_has_its_newest_until_it_goes(steps in prop::collection::vec(step(), 0..60)) {
+            let (mut latest, mut naive, mut gone) = (Latest::new(0), Vec::<(u64, &str)>::new(), 0);
+            for (step, sequence) in steps.into_iter().zip(1..) {
+                match step {
+                    Step::Put(key) => {
+                        latest.put(key.into(), sequence, Bytes::from(sequence.to_string()));
+                        naive.retain(|&(_, other)| other != key);
+                        naive.push((sequence, key));
+                    }
+                    Step::Remove(key) => {
+                        latest.remove(key);
+                        naive.retain(|&(_, other)| other != key);
+                    }
+                    Step::Evict(through) => {
+                        let goes = naive.first().is_some_and(|&(sequence, _)| sequence <= through);
+                        assert_eq!(latest.evict(through), goes);
+                        if goes {
+                            gone = naive.remove(0).0;
+                        }
+                    }
+                }
+                assert_eq!(latest.evicted_through(), gone);
+                assert_eq!(latest.len(), naive.len());
+                let size = |&(sequence, key): &(u64, &str)| size_of_event(sequence.to_string().as_bytes(), Some(key));
+                assert_eq!(latest.bytes(), naive.iter().map(size).sum::<usize>());
+                for after in 0..=sequence {
+                    let found: Vec<_> = latest.after(after).map(|(sequence, event)| (sequence, event.clone())).collect();
+                    let newer = naive.iter().filter(|&&(sequence, _)| sequence > after);
+                    assert_eq!(found, newer.map(|&(n, _)| (n, Bytes::from(n.to_string()))).collect::<Vec<_>>());
+                }
+            }
+        }
+    }
+}

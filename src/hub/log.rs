@@ -118,3 +118,59 @@ impl Log {
         self.entries.range(from..)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Sequences with or without a key; `None` lets the oldest go.
+    fn steps() -> impl Strategy<Value = Vec<Option<(u64, bool)>>> {
+        prop::collection::vec(prop::option::weighted(0.6, (1_u64..4, any::<bool>())), 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_what_came_without_what_went(steps in steps(), gone in 0_u64..5) {
+            let (mut log, mut all, mut kept_from) = (Log::new(gone), Vec::new(), 0);
+            for step in steps {
+                match step {
+                    Some((ahead, has_key)) => {
+                        let sequence = log.last() + ahead;
+                        let entry = Entry {
+                            sequence,
+                            at: 0,
+                            key: has_key.then(|| "key".into()),
+                            event: Bytes::from(vec![b'x'; sequence as usize]),
+                        };
+                        all.push(entry.clone());
+                        log.push(entry);
+                    }
+                    None => {
+                        let evicted = log.evict().map(|entry| entry.sequence);
+                        assert_eq!(evicted, all.get(kept_from).map(|entry| entry.sequence));
+                        kept_from += usize::from(evicted.is_some());
+                    }
+                }
+            }
+            let (evicted, kept) = all.split_at(kept_from);
+            let newest = |entries: &[Entry], which: fn(&Entry) -> bool| {
+                entries.iter().filter(|entry| which(entry)).map(|entry| entry.sequence).max().unwrap_or(gone)
+            };
+            assert_eq!(log.len(), kept.len());
+            assert_eq!(log.bytes(), kept.iter().map(Entry::size).sum::<usize>());
+            assert_eq!(log.last(), newest(&all, |_| true));
+            assert_eq!(log.evicted_through(), newest(evicted, |_| true));
+            assert_eq!(log.unkeyed_evicted_through(), newest(evicted, |entry| entry.key.is_none()));
+            let numbers: Vec<_> = kept.iter().map(|entry| entry.sequence).collect();
+            for after in 0..=log.last() + 1 {
+                let found: Vec<_> = log.after(after).map(|entry| entry.sequence).collect();
+                assert_eq!(found, numbers.iter().copied().filter(|&number| number > after).collect::<Vec<_>>());
+            }
+            for newer in 0..=kept.len() {
+                assert_eq!(log.before_newest(newer), numbers.iter().rev().nth(newer).copied());
+            }
+        }
+    }
+}

@@ -136,3 +136,81 @@ impl Members {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const VALUES: [Option<&str>; 3] = [None, Some("alice"), Some("bob")];
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Join(usize),
+        Leave(usize),
+        Watch,
+        Take(prop::sample::Index),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => (0..VALUES.len()).prop_map(Step::Join),
+            3 => (0..VALUES.len()).prop_map(Step::Leave),
+            1 => Just(Step::Watch),
+            3 => any::<prop::sample::Index>().prop_map(Step::Take),
+        ]
+    }
+
+    /// What a watcher knows, by adding up what it was told.
+    #[derive(Default)]
+    struct Knows {
+        members: BTreeSet<Arc<str>>,
+        count: usize,
+    }
+
+    impl Knows {
+        fn learn(&mut self, (difference, count): (Difference, usize)) {
+            for (value, is_here) in difference.by_value {
+                assert_ne!(is_here, self.members.remove(&value), "it is news");
+                self.members.extend(is_here.then_some(value));
+            }
+            self.count = count;
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_watcher_that_looks_knows_who_is_here_and_is_told_nothing_twice(steps in prop::collection::vec(step(), 0..60)) {
+            let (mut members, mut here, mut watchers) = (Members::default(), [0_usize; 3], Vec::new());
+            for step in steps {
+                let value = |at: usize| VALUES[at].map(Arc::from);
+                match step {
+                    Step::Join(at) => {
+                        here[at] += 1;
+                        members.join(value(at).as_ref());
+                    }
+                    Step::Leave(at) if here[at] > 0 => {
+                        here[at] -= 1;
+                        members.leave(value(at).as_ref());
+                    }
+                    Step::Watch => watchers.push((members.watch(), Knows::default())),
+                    Step::Take(index) if !watchers.is_empty() => {
+                        let at = index.index(watchers.len());
+                        let (watcher, knows) = &mut watchers[at];
+                        members.take(*watcher).into_iter().for_each(|news| knows.learn(news));
+                        assert!(members.take(*watcher).is_none());
+                        assert_eq!(knows.count, here.iter().sum::<usize>());
+                        assert!(knows.members.iter().eq(members.values()));
+                    }
+                    Step::Leave(_) | Step::Take(_) => {}
+                }
+                assert_eq!(members.count(), here.iter().sum::<usize>());
+                let values: BTreeSet<_> = (0..3).filter(|&at| here[at] > 0).filter_map(value).collect();
+                assert!(values.iter().eq(members.values()));
+            }
+        }
+    }
+}

@@ -94,7 +94,47 @@ pub(crate) fn merge(events: &mut Vec<Picked>, told: Option<u64>, mut budget: Bud
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn event(sequence: u64, seat: u32, bytes: usize) -> Picked {
+        Picked { sequence, event: Bytes::from(vec![b'x'; bytes]), seat }
+    }
+
+    /// What a topic gives within a budget, and how far it came if there is more.
+    fn give(all: &[Picked], mut budget: Budget, prefix: &[u8]) -> (Vec<Picked>, Option<u64>) {
+        let fits = |(at, event): &(usize, &Picked)| budget.take(event.encoded_len(prefix), *at == 0);
+        let given: Vec<_> = all.iter().enumerate().take_while(fits).map(|(_, event)| event.clone()).collect();
+        let told = if given.len() < all.len() { given.last().map(|event| event.sequence) } else { None };
+        (given, told)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_merged_is_the_beginning_of_all_that_there_is(
+            seats in prop::collection::vec((0_u32..3, 0_usize..40), 0..20),
+            events in prop_oneof![Just(1_usize), Just(3), Just(usize::MAX)],
+            bytes in prop_oneof![Just(0_usize), 0_usize..100, Just(usize::MAX)],
+        ) {
+            let (budget, prefix) = (Budget { events, bytes }, b"id: e-");
+            let all: Vec<_> = seats.into_iter().zip(1..).map(|((seat, bytes), at)| event(at, seat, bytes)).collect();
+            let (mut merged, mut told) = (Vec::new(), None);
+            for seat in 0..3 {
+                let of_seat: Vec<_> = all.iter().filter(|event| event.seat == seat).cloned().collect();
+                let (given, stopped) = give(&of_seat, budget, prefix);
+                merged.extend(given);
+                told = [told, stopped].into_iter().flatten().min();
+            }
+            let cut = merge(&mut merged, told, budget, prefix);
+            let numbers: Vec<_> = merged.iter().map(|event| event.sequence).collect();
+            assert_eq!(numbers, (1..=merged.len() as u64).collect::<Vec<_>>(), "in order, with nothing left out");
+            assert_eq!(merged.is_empty(), all.is_empty(), "one at least comes, so that a reader comes ahead");
+            let size: usize = merged.iter().map(|event| event.encoded_len(prefix)).sum();
+            assert!(merged.len() <= 1 || (merged.len() <= events && size <= bytes));
+            assert_eq!(cut, if merged.len() < all.len() { numbers.last().copied() } else { None });
+        }
+    }
 
     #[test]
     fn the_length_is_what_is_written() {

@@ -97,3 +97,97 @@ impl Readers {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeMap,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering::SeqCst},
+        },
+        task::Wake,
+    };
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Join(u64),
+        /// Of those who are there, so many further.
+        Advance(prop::sample::Index, u64),
+        Leave(prop::sample::Index),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            1 => (0_u64..20).prop_map(Step::Join),
+            3 => (any::<prop::sample::Index>(), 0_u64..10).prop_map(|(who, ahead)| Step::Advance(who, ahead)),
+            1 => any::<prop::sample::Index>().prop_map(Step::Leave),
+        ]
+    }
+
+    /// Takes a step, in both. Wakes whom it shall.
+    fn take(step: &Step, readers: &mut Readers, naive: &mut BTreeMap<usize, u64>) {
+        let who = |index: &prop::sample::Index| {
+            (!naive.is_empty()).then(|| *index.get(&naive.keys().copied().collect::<Vec<_>>()))
+        };
+        let woken = match step {
+            Step::Join(cursor) => {
+                let reader = readers.join(*cursor);
+                assert_eq!(naive.insert(reader, *cursor), None);
+                Vec::new()
+            }
+            Step::Advance(index, ahead) => who(index).map_or_else(Vec::new, |reader| {
+                let cursor = naive[&reader] + ahead;
+                naive.insert(reader, cursor);
+                readers.advance(reader, cursor)
+            }),
+            Step::Leave(index) => who(index).map_or_else(Vec::new, |reader| {
+                naive.remove(&reader);
+                readers.leave(reader)
+            }),
+        };
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    proptest! {
+        #[test]
+        fn a_publisher_waits_as_long_as_somebody_is_behind_and_is_woken_once(
+            first in prop::collection::vec(step(), 0..10),
+            through in 0_u64..20,
+            then in prop::collection::vec(step(), 0..40),
+        ) {
+            let (mut readers, mut naive, count) = (Readers::default(), BTreeMap::new(), Arc::new(Count::default()));
+            first.iter().for_each(|step| take(step, &mut readers, &mut naive));
+            let is_behind = |naive: &BTreeMap<usize, u64>| naive.values().any(|&cursor| cursor < through);
+            let Ok(publisher) = readers.wait(through, Arc::clone(&count).into()) else {
+                assert!(!is_behind(&naive));
+                return Ok(());
+            };
+            for step in &then {
+                assert!(is_behind(&naive));
+                take(step, &mut readers, &mut naive);
+                assert_eq!(readers.len(), naive.len());
+                assert_eq!(count.0.load(SeqCst), usize::from(!is_behind(&naive)));
+                if readers.wait_on(publisher, Arc::clone(&count).into()).is_err() {
+                    break;
+                }
+            }
+            assert_eq!(readers.wait_on(publisher, Arc::clone(&count).into()).is_err(), !is_behind(&naive));
+            drop(readers.give_up(publisher));
+            assert_eq!(Arc::strong_count(&count), 1, "no waker stays");
+        }
+    }
+}

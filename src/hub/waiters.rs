@@ -66,7 +66,7 @@ impl<T> Waiters<T> {
         Ok(self.clear(old))
     }
 
-    /// Takes out the waker that this ticket is for.
+    /// Takes out the waker that this ticket is for, which is worth nothing from here on.
     pub(crate) fn clear(&mut self, ticket: Ticket) -> Option<Waker> {
         let waiting = self.lanes.iter_mut().find(|waiting| waiting.has(ticket))?;
         waiting.wakers.try_remove(ticket.slot as usize)
@@ -122,5 +122,89 @@ impl<T> Waiters<T> {
 impl<T> Waiting<T> {
     fn has(&self, ticket: Ticket) -> bool {
         self.lane.id() == ticket.lane && self.round == ticket.round
+    }
+}
+
+#[cfg(all(test, not(tower_sse_loom)))]
+mod tests {
+    use std::{collections::BTreeMap, task::Wake};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The waker of one subscriber, known by its address.
+    struct Subscriber;
+
+    impl Wake for Subscriber {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Register { who: usize, lane: usize },
+        Clear { who: usize },
+        Mark,
+        Take { lane: usize },
+    }
+
+    const LANES: usize = 2;
+
+    const SUBSCRIBERS: usize = 4;
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            6 => (0..SUBSCRIBERS, 0..LANES).prop_map(|(who, lane)| Step::Register { who, lane }),
+            2 => (0..SUBSCRIBERS).prop_map(|who| Step::Clear { who }),
+            2 => Just(Step::Mark),
+            2 => (0..LANES).prop_map(|lane| Step::Take { lane }),
+        ]
+    }
+
+    fn lanes_of(naive: &BTreeMap<usize, usize>, lane: usize) -> Vec<usize> {
+        naive.iter().filter(|&(_, &in_lane)| in_lane == lane).map(|(&who, _)| who).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn each_subscriber_waits_once_in_the_lane_that_it_named_last(steps in prop::collection::vec(step(), 0..80)) {
+            let lanes: Vec<_> = (1..).take(LANES).map(|id| Lane::<()>::new(id, true)).collect();
+            let wakers: Vec<Waker> = (0..SUBSCRIBERS).map(|_| Arc::new(Subscriber).into()).collect();
+            let (mut waiters, mut tickets) = (Waiters::new(), [Ticket::default(); SUBSCRIBERS]);
+            let (mut naive, mut queued) = (BTreeMap::new(), [false; LANES]);
+            for step in steps {
+                match step {
+                    Step::Register { who, lane } => {
+                        let out = waiters.register(&lanes[lane], &mut tickets[who], wakers[who].clone());
+                        let out = out.expect("it is alive");
+                        let had = naive.insert(who, lane).is_some();
+                        assert_eq!(out.is_some_and(|out| out.will_wake(&wakers[who])), had);
+                    }
+                    Step::Clear { who } => {
+                        let out = waiters.clear(std::mem::take(&mut tickets[who]));
+                        assert_eq!(out.is_some(), naive.remove(&who).is_some());
+                    }
+                    Step::Mark => {
+                        let told: Vec<_> = waiters.mark().iter().map(|lane| lane.id()).collect();
+                        let due = (0..LANES).filter(|&lane| !queued[lane] && !lanes_of(&naive, lane).is_empty());
+                        let due: Vec<_> = due.collect();
+                        due.iter().for_each(|&lane| queued[lane] = true);
+                        let mut told: Vec<_> = told.into_iter().map(|id| id as usize - 1).collect();
+                        told.sort_unstable();
+                        assert_eq!(told, due);
+                    }
+                    Step::Take { lane } => {
+                        assert_eq!(waiters.len(&lanes[lane]), lanes_of(&naive, lane).len());
+                        let taken = waiters.take(&lanes[lane], Slab::new());
+                        let of = |waker: &Waker| wakers.iter().position(|other| other.will_wake(waker));
+                        let mut taken: Vec<_> = taken.iter().filter_map(|(_, waker)| of(waker)).collect();
+                        taken.sort_unstable();
+                        assert_eq!(taken, lanes_of(&naive, lane));
+                        naive.retain(|_, in_lane| *in_lane != lane);
+                        queued[lane] = false;
+                    }
+                }
+            }
+        }
     }
 }
