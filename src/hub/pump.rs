@@ -119,7 +119,8 @@ impl Pump {
     async fn run(self) {
         while let Some(topic) = poll_fn(|cx| self.lane.poll_next(cx)).await {
             let Some(core) = self.core.upgrade() else { return };
-            topic.join(&self.lane, core.era().prefix());
+            let era = core.era();
+            topic.join(&self.lane, era.prefix(), || core.is_now(&era));
             drop(core);
             let mut wakers = Taken::from(&topic, &self.lane);
             drop(topic);
@@ -182,6 +183,26 @@ mod tests {
         Event,
         hub::{Hub, Subscription, picked::Budget},
     };
+
+    /// It put the ids of the history before on the events of the one after, for all who read frames that are shared.
+    #[tokio::test]
+    async fn no_frame_has_the_ids_of_another_history() {
+        let hub = Hub::new();
+        let topic = hub.topic("a").unwrap();
+        let mut subscriptions = [(); 2].map(|()| hub.subscribe("a").unwrap());
+        subscriptions.iter_mut().for_each(wait);
+        let core = hub.core();
+        let [shared] = &*core.all_topics() else { panic!("there is one topic") };
+        let (lane, before) = (Lanes::here(core), core.era());
+        core.renew(7, 100);
+        topic.publish(Event::new("1")).now().unwrap();
+        shared.join(&lane, before.prefix(), || core.is_now(&before));
+        assert!(shared.lock().joined.after(100).is_none());
+        let now = core.era();
+        shared.join(&lane, now.prefix(), || core.is_now(&now));
+        let slice = shared.lock().joined.after(100).unwrap();
+        assert!(slice.bytes.starts_with(b"id: 0000000000000007-101\n"), "{:?}", slice.bytes);
+    }
 
     fn wait(subscription: &mut Subscription) {
         while subscription.poll_given(&mut Context::from_waker(Waker::noop()), Budget::ONE).is_ready() {}

@@ -103,8 +103,9 @@ impl TopicShared {
         self.is_closed.store(true, Ordering::Release);
     }
 
-    /// Joins what came since the last round, for those who wait in this lane to share.
-    pub(crate) fn join(&self, lane: &Lane<Arc<Self>>, prefix: &[u8]) {
+    /// Joins what came since the last round, for those who wait in this lane to share. If its history is not now any more,
+    /// the ids would not be those of the events: another round is under way.
+    pub(crate) fn join(&self, lane: &Lane<Arc<Self>>, prefix: &[u8], is_now: impl Fn() -> bool) {
         let is_shared = self.lock().waiters.len(lane) > 1;
         for _ in 0..if is_shared { FRAMES_A_ROUND } else { 0 } {
             let (after, events) = self.lock().unjoined(prefix);
@@ -112,7 +113,11 @@ impl TopicShared {
             if frame.is_none() {
                 return;
             }
-            self.lock().joined.push(after, frame);
+            let mut state = self.lock();
+            if !is_now() {
+                return;
+            }
+            state.joined.push(after, frame);
         }
         // The rest, if there is any, each encodes for itself.
         let mut state = self.lock();
