@@ -96,7 +96,7 @@ pub struct Closed<'a> {
     /// Why.
     pub reason: Reason,
     /// What the stream or the event service said, where the reason is [`Failed`](Reason::Failed) or
-    /// [`Refused`](Reason::Refused).
+    /// [`Refused`](Reason::Refused); why, where it is [`Withdrawn`](Reason::Withdrawn).
     pub error: Option<&'a (dyn Error + Send + Sync + 'static)>,
     /// How long since the head went out.
     pub duration: Duration,
@@ -131,7 +131,7 @@ pub enum Reason {
     /// The connection was gone while the stream waited for events.
     ClientGone,
     /// The client had not read for 30 s or longer: found by a [watchdog](crate::streams::StreamsBuilder::stalled_after), or
-    /// when the connection was gone.
+    /// when the connection was gone. In a drain a second is enough.
     Stalled,
 }
 

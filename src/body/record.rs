@@ -161,9 +161,12 @@ impl Record {
     }
 
     /// Why a body was dropped before its end: a last poll that waited for events means that the client left; one that
-    /// gave a frame, long ago, means that nobody read it.
+    /// gave a frame, long ago, means that nobody read it. When a drain is over the server drops those that it did not wait
+    /// for.
     pub(crate) fn why_dropped(&self) -> Reason {
-        if self.is_read_within(STALLED_AFTER) { Reason::ClientGone } else { Reason::Stalled }
+        let is_asked = self.asked.load(Ordering::Relaxed) != NOT_ASKED;
+        let is_read = if is_asked { self.is_waited_for() } else { self.is_read_within(STALLED_AFTER) };
+        if is_read { Reason::ClientGone } else { Reason::Stalled }
     }
 }
 

@@ -144,6 +144,10 @@ async fn readers_that_do_not_read_are_not_waited_for_and_reported_as_cut() {
     let (_, drained) = tokio::join!(reads.rest(), streams.drain(60 * SECOND));
     assert!(begin.elapsed() <= SECOND, "{:?}", begin.elapsed());
     assert_eq!((drained.ended, drained.cut, streams.open()), (1, 3, 3));
+    // The server goes, and all its connections with it.
+    drop(stalled);
+    let stalled = told.closed().iter().filter(|closed| closed.starts_with("stalled after ")).count();
+    assert_eq!((stalled, told.closed().len(), streams.open()), (3, 4, 0), "{:?}", told.closed());
 }
 
 #[tokio::test(start_paused = true)]
