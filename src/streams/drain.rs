@@ -70,8 +70,8 @@ impl Streams {
 
 impl Streams {
     /// Drains while a server that was told to stop comes to its end: give it the server's future. Neither takes longer than
-    /// the deadline; the server is dropped then. Once the last stream has ended the server has a second for what is still to
-    /// be written, and for other requests, if it is not the deadline before.
+    /// the deadline; the server is dropped then, with the connections of readers that do not read. Other requests have
+    /// until then, too.
     ///
     /// `axum::serve` with `with_graceful_shutdown`, hyper-util's `GracefulShutdown::shutdown` and tonic's
     /// `serve_with_shutdown` have no deadline of their own, and wait for readers that do not read.
@@ -84,10 +84,7 @@ impl Streams {
         let (server, drain) = (std::pin::pin!(server), std::pin::pin!(self.drain(deadline)));
         match select(server, drain).await {
             Either::Left((output, drain)) => (drain.await, Some(output)),
-            Either::Right((drained, server)) => {
-                let until = until.min(Instant::now() + LAST_WRITES);
-                (drained, timeout_at(until, server).await.ok())
-            }
+            Either::Right((drained, server)) => (drained, timeout_at(until, server).await.ok()),
         }
     }
 }
@@ -114,9 +111,6 @@ impl Registry {
 
 /// How long before its deadline a drain ends what still goes on, so that the end can be read.
 const CUT_BEFORE: Duration = Duration::from_secs(1);
-
-/// How long a server has, after the last stream, for what it still has to write.
-const LAST_WRITES: Duration = Duration::from_secs(1);
 
 /// How often a drain looks at who still reads.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

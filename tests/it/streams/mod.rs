@@ -2,6 +2,7 @@
 
 mod access;
 mod drain;
+mod drain_beside;
 mod drain_of_others;
 mod end;
 mod watchdog;
