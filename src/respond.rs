@@ -72,7 +72,7 @@ impl Asked {
         answer: Option<Answer<F>>,
         waiting: Option<Pin<Box<Waiting<F>>>>,
     ) -> Response<SseBody<F, IB>> {
-        match (answer, waiting) {
+        let response = match (answer, waiting) {
             (Some(Ok(Reply::Events(events))), _) => {
                 let (source, own, headers) = events.into_parts();
                 self.stream(headers, own, FromService::Events { source })
@@ -84,7 +84,10 @@ impl Asked {
                 self.stream(HeaderMap::new(), StreamSettings::new(), source)
             }
             (None, None) => self.finish(Response::new(SseBody::empty())),
-        }
+        };
+        // If there is a permit left there is no stream, and whoever holds this future on has no need of one.
+        self.layer.noted = None;
+        response
     }
 
     pub(crate) fn refuse<F: EventFuture, IB>(&self, refusal: Refusal) -> Response<SseBody<F, IB>> {

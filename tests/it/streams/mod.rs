@@ -5,6 +5,9 @@ mod drain;
 mod drain_beside;
 mod drain_of_others;
 mod end;
+mod lifetime;
+mod limits;
+mod spread;
 mod watchdog;
 
 use std::{

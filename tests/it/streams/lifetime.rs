@@ -1,0 +1,95 @@
+//! No stream is open for longer than it may be, and those that opened together do not end together.
+
+use http::Response;
+use tokio::time::Instant;
+use tower_sse::{Event, Events, Heartbeat, Refusal, SseLayer};
+
+use super::{Endless, SECOND, open_end, read, retry, serve};
+use crate::support::{Hang, Told, answers, answers_after, answers_again, bytes, decorate, open, stream};
+
+#[tokio::test(start_paused = true)]
+async fn streams_end_within_the_last_fifth_of_it_and_not_together() {
+    let told = Told::default();
+    let service = serve(&SseLayer::new(Endless).lifetime(100 * SECOND).observer(told.clone()));
+    let mut bodies = Vec::new();
+    for _ in 0..100 {
+        bodies.push(read(&service).await);
+    }
+    let mut ends: Vec<u64> = Vec::new();
+    let read = bodies.iter_mut().map(|body| async {
+        let frames = body.rest().await;
+        (body.millis(), retry(frames.last().unwrap()))
+    });
+    for (at, retry) in futures_util::future::join_all(read).await {
+        assert!((3_000..=4_500).contains(&retry.unwrap()), "they come back");
+        ends.push(at);
+    }
+    ends.sort_unstable();
+    assert!((80_000..=85_000).contains(&ends[0]) && (95_000..=100_001).contains(&ends[99]), "{ends:?}");
+    assert!(ends.windows(2).all(|pair| pair[1] - pair[0] < 5_000), "all over it: {ends:?}");
+    assert!(told.closed().iter().all(|closed| closed.starts_with("lifetime after ")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_stream_ends_too() {
+    let endless = || Events::new(futures_util::stream::repeat_with(|| Event::new("x".repeat(9_000))));
+    let told = Told::default();
+    let layer = SseLayer::new(answers_again(endless)).lifetime(10 * SECOND).observer(told.clone());
+    let mut body = open(layer).await;
+    for _ in 0..100 {
+        assert!(retry(&body.next().await.unwrap()).is_none());
+    }
+    tokio::time::advance(10 * SECOND).await;
+    assert_eq!(body.rest().await.len(), 1);
+    assert!(told.closed()[0].starts_with("lifetime after 10000 ms"), "{:?}", told.closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn neither_a_heartbeat_nor_none_puts_it_off() {
+    for heartbeat in [Heartbeat::off(), Heartbeat::every(SECOND)] {
+        let mut body = open(SseLayer::new(Endless).lifetime(10 * SECOND).heartbeat(heartbeat)).await;
+        body.rest().await;
+        assert!((8_000..=10_001).contains(&body.millis()), "{}", body.millis());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_streams_own_stands_above_the_layers_and_a_deadline_beside_it() {
+    let own = || answers(open_end().lifetime(10 * SECOND));
+    let mut body = open(SseLayer::new(own()).lifetime(1_000 * SECOND)).await;
+    body.rest().await;
+    assert!((8_000..=10_001).contains(&body.millis()), "{}", body.millis());
+
+    let told = Told::default();
+    let deadline = open_end().deadline(Instant::now() + 5 * SECOND);
+    open(SseLayer::new(answers(deadline)).lifetime(10 * SECOND).observer(told.clone())).await.rest().await;
+    let deadline = open_end().deadline(Instant::now() + 15 * SECOND);
+    open(SseLayer::new(answers(deadline)).lifetime(10 * SECOND).observer(told.clone())).await.rest().await;
+    let reasons: Vec<_> = told.closed().iter().map(|closed| closed[..8].to_owned()).collect();
+    assert_eq!(reasons, ["deadline", "lifetime"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_counted_from_the_head_of_a_decorated_or_a_late_stream() {
+    let mut body = decorate(SseLayer::decorate().lifetime(10 * SECOND), stream([bytes("data: a\n\n"), Hang])).await;
+    body.rest().await;
+    assert!((8_000..=10_001).contains(&body.millis()), "{}", body.millis());
+
+    let late = answers_after(5_000, Ok::<_, Refusal>(Response::from(open_end())));
+    let mut body = open(SseLayer::new(late).commit_after(SECOND).lifetime(10 * SECOND)).await;
+    body.rest().await;
+    assert!((8_000..=10_001).contains(&body.millis()), "{}", body.millis());
+
+    let never = answers_after(1_000_000, Ok::<_, Refusal>(open_end()));
+    let mut body = open(SseLayer::new(never).commit_after(SECOND).lifetime(10 * SECOND)).await;
+    body.rest().await;
+    assert!((8_000..=10_001).contains(&body.millis()), "{}", body.millis());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_longer_than_all_time_is_none() {
+    let told = Told::default();
+    let mut body = open(SseLayer::new(Endless).lifetime(std::time::Duration::MAX).observer(told.clone())).await;
+    body.frames_within(1_000 * SECOND).await;
+    assert!(told.closed().is_empty());
+}

@@ -1,0 +1,241 @@
+//! How many streams there may be: newcomers are refused, nobody is evicted, and what is no stream counts for nothing.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
+use tokio::time::{sleep, timeout};
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_sse::{BoxError, IntoReply, NoEvents, Refusal, RequestHead, Sse, SseLayer, streams::Streams};
+
+use super::{Endless, Inside, SECOND, ask_for, endless, read, serve};
+use crate::support::{Hang, Reading, Script, Told, answers, answers_after, ask, bytes, get, stream};
+
+/// Who it is: the query.
+fn user(head: &RequestHead<'_>) -> Option<Arc<str>> {
+    assert_ne!(head.uri().query(), Some("panic"), "the function that tells the key panics");
+    head.uri().query().map(Arc::from)
+}
+
+fn of(user: &str) -> Request<String> {
+    let mut request = get();
+    *request.uri_mut() = format!("/?{user}").parse().unwrap();
+    request
+}
+
+fn by_user(streams: &Streams, told: &Told) -> Sse<Inside, Endless> {
+    serve(&endless(streams, told).stream_key(user))
+}
+
+/// Whether it is a stream, which nobody knows the end of, and not a few bytes that say when to come back.
+async fn is_a_stream(service: &Sse<Inside, Endless>, request: Request<String>) -> bool {
+    ask_for(service, request).await.body().size_hint().upper().is_none()
+}
+
+#[tokio::test(start_paused = true)]
+async fn newcomers_are_refused_and_nobody_is_evicted() {
+    let (streams, told) = (Streams::builder().total(2).come_back_after(2 * SECOND).build(), Told::default());
+    let service = serve(&endless(&streams, &told).methods([Method::GET, Method::POST]));
+    let mut first = [read(&service).await, read(&service).await];
+    for method in [Method::GET, Method::POST] {
+        let response = ask_for(&service, ask(method.clone())).await;
+        let is_get = method == Method::GET;
+        assert_eq!(response.status(), if is_get { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE });
+        assert_eq!(response.headers().contains_key("retry-after"), !is_get);
+    }
+    let full = "there are as many streams as there may be";
+    let refused = [format!("refused GET 200 OK, {full}"), format!("refused POST 503 Service Unavailable, {full}")];
+    assert_eq!(told.lines()[2..], refused);
+    for body in &mut first {
+        assert_eq!(body.next().await.unwrap(), ":\n");
+        assert_eq!(body.next().await.unwrap(), "data: a\n\n");
+    }
+    drop(first);
+    assert_eq!(streams.open(), 0);
+    assert!(is_a_stream(&service, ask(Method::POST)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_has_its_own_limit_and_those_without_have_none() {
+    let (streams, told) = (Streams::builder().per_key(2).build(), Told::default());
+    let service = by_user(&streams, &told);
+    let mut held = Vec::new();
+    for request in [of("a"), of("a"), of("b"), of("b"), get(), get(), get(), get()] {
+        held.push(ask_for(&service, request).await);
+    }
+    assert_eq!((streams.open(), streams.open_of("a"), streams.open_of("b"), streams.open_of("")), (8, 2, 2, 0));
+    ask_for(&service, of("a")).await;
+    assert_eq!(told.lines()[8], "refused GET 200 OK, there are as many streams of this key as there may be");
+    held.remove(0);
+    assert_eq!(streams.open_of("a"), 1);
+    assert!(is_a_stream(&service, of("a")).await);
+    drop(held);
+    assert_eq!((streams.open(), streams.open_of("a")), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_stream_takes_no_permit() {
+    let (streams, told) = (Streams::builder().total(0).build(), Told::default());
+    let service = serve(&endless(&streams, &told));
+    let head = ask_for(&service, ask(Method::HEAD)).await;
+    assert_eq!(
+        (head.status(), &head.headers()["content-type"]),
+        (StatusCode::OK, &"text/event-stream".parse().unwrap())
+    );
+    let page = ask_for(&service, Request::new(String::new())).await;
+    assert_eq!(page.headers().get("content-type"), None);
+    let post = ask_for(&service, ask(Method::POST)).await;
+    assert_eq!(post.status(), StatusCode::OK);
+    assert_eq!(told.lines(), [""; 0]);
+}
+
+/// How many streams are open while the response's future, which is done, is still there.
+async fn open_beside<E>(streams: &Streams, layer: SseLayer<E>) -> usize
+where
+    E: Service<Request<String>, Response: IntoReply, Error: Into<Refusal>> + Clone,
+{
+    let mut answered = pin!(serve(&layer.streams(streams)).call(get()));
+    answered.as_mut().await.unwrap();
+    streams.open()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_no_stream_gives_its_permit_back_at_once() {
+    let streams = Streams::new();
+    let refused = answers_after(0, Err::<Response<String>, _>(Refusal::stop()));
+    assert_eq!(open_beside(&streams, SseLayer::new(refused)).await, 0);
+    let page = answers(Response::new(String::from("a page")));
+    assert_eq!(open_beside(&streams, SseLayer::new(page)).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_before_the_answer_gives_its_permit_back() {
+    let streams = Streams::new();
+    let never = answers_after(1_000_000, Ok::<_, Refusal>(Response::new(String::new())));
+    let service = serve(&SseLayer::new(never).commit_after(None).streams(&streams));
+    let asked = service.oneshot(get());
+    assert!(timeout(SECOND, asked).await.is_err());
+    assert_eq!(streams.open(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decorated_stream_counts_and_a_page_does_not() {
+    let (streams, told) = (Streams::builder().total(1).build(), Told::default());
+    let layer = SseLayer::decorate().streams(&streams).observer(told.clone());
+    let script = Script::new([bytes("data: a\n\n"), Hang]);
+    let life = script.life();
+    let first = decorated(&layer, stream([bytes("data: a\n\n"), Hang])).await;
+    assert_eq!(streams.open(), 1);
+
+    let second =
+        layer.layer(answers(Response::builder().header("content-type", "text/event-stream").body(script).unwrap()));
+    let response = second.oneshot(get()).await.unwrap();
+    assert_eq!((response.status(), life.polls(), life.is_dropped()), (StatusCode::OK, 0, true));
+    assert_eq!(told.lines()[1..], ["refused GET 200 OK, there are as many streams as there may be"]);
+
+    let page = layer.layer(answers(Response::new(String::from("a page")))).oneshot(get()).await.unwrap();
+    assert_eq!((page.status(), streams.open()), (StatusCode::OK, 1));
+    drop(first);
+    assert_eq!(streams.open(), 0);
+}
+
+async fn decorated<B>(layer: &SseLayer<NoEvents>, response: Response<B>) -> Response<impl http_body::Body>
+where
+    B: http_body::Body<Error: Into<BoxError>>,
+{
+    layer.layer(answers(response)).oneshot(get()).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_that_panics_for_a_key_hurts_only_its_own_request() {
+    let (streams, told) = (Streams::new(), Told::default());
+    let service = by_user(&streams, &told);
+    let mut other = Reading::new(ask_for(&service, of("b")).await.into_body());
+    let response = ask_for(&service, of("panic")).await;
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let why = "the function that tells a stream's key panicked";
+    assert_eq!(told.lines()[1..], [format!("refused GET 500 Internal Server Error, {why}")]);
+    assert_eq!((streams.open(), other.frames_within(SECOND).await.len()), (1, 2));
+
+    // What would be a stream is refused, and what is none is answered.
+    let layer = SseLayer::decorate().streams(&streams).stream_key(user);
+    let inside = stream([bytes("data: a\n\n"), Hang]);
+    let response = layer.layer(answers(inside)).oneshot(of("panic")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let response = layer.layer(answers(Response::new(String::new()))).oneshot(of("panic")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn layers_that_have_the_same_streams_count_together() {
+    let (streams, told) = (Streams::builder().total(2).build(), Told::default());
+    let one = serve(&endless(&streams, &told));
+    let layer = SseLayer::decorate().streams(&streams);
+    let _first = read(&one).await;
+    let _second = decorated(&layer, stream([bytes("data: a\n\n"), Hang])).await;
+    assert_eq!(streams.open(), 2);
+    ask_for(&one, get()).await;
+    assert_eq!(told.lines().len(), 2);
+    assert_eq!(streams.clone().open(), 2, "a clone is another handle");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limit_holds_when_many_come_at_the_same_time() {
+    let (streams, told) = (Streams::builder().total(100).per_key(7).build(), Told::default());
+    let service = by_user(&streams, &told);
+    let come = |number: usize| {
+        let service = service.clone();
+        tokio::spawn(async move { ask_for(&service, of(&(number % 20).to_string())).await })
+    };
+    let asked: Vec<_> = (0..1_000).map(come).collect();
+    let mut held = Vec::new();
+    for response in asked {
+        held.push(response.await.unwrap());
+    }
+    assert_eq!(streams.open(), 100);
+    assert!((0..20).all(|key| streams.open_of(&key.to_string()) <= 7));
+    drop(held);
+    assert_eq!(streams.open(), 0);
+    assert!((0..20).all(|key| streams.open_of(&key.to_string()) == 0));
+}
+
+#[cfg(feature = "rate-limit")]
+mod rate {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    fn limited(opens: u32, within: Duration, told: &Told) -> Sse<Inside, Endless> {
+        let streams = Streams::builder().opens_per_key(NonZeroU32::new(opens).unwrap(), within).build();
+        by_user(&streams, told)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_comes_too_often_is_refused_and_no_other() {
+        let told = Told::default();
+        let service = limited(3, 10_000 * SECOND, &told);
+        for _ in 0..3 {
+            assert!(is_a_stream(&service, of("a")).await);
+        }
+        assert!(!is_a_stream(&service, of("a")).await);
+        assert_eq!(told.lines().last().unwrap(), "refused GET 200 OK, streams of this key are opened too often");
+        assert!(is_a_stream(&service, of("b")).await);
+        assert!(is_a_stream(&service, get()).await, "it has no key");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_panics_before_its_answer_gives_its_permit_back() {
+    let streams = Streams::new();
+    let panics = service_fn(|_: Request<String>| async {
+        sleep(SECOND).await;
+        panics()
+    });
+    let service = serve(&SseLayer::new(panics).streams(&streams));
+    assert!(tokio::spawn(service.oneshot(get())).await.is_err());
+    assert_eq!(streams.open(), 0);
+}
+
+fn panics() -> Result<Response<String>, Refusal> {
+    panic!("the event service panics")
+}
