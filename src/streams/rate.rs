@@ -1,29 +1,75 @@
 //! How often streams of a key may be opened.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 /// A limit of rate for each key, of those that came lately.
 #[derive(Debug)]
-pub(crate) struct Rate(DefaultKeyedRateLimiter<Arc<str>>);
+pub(crate) struct Rate {
+    limiter: DefaultKeyedRateLimiter<Arc<str>>,
+    /// With so many keys, those that have not come lately are looked for.
+    sweep_at: AtomicUsize,
+}
 
 impl Rate {
     /// `None`: the time is too short to mean anything.
     pub(crate) fn new(opens: NonZeroU32, within: Duration) -> Option<Self> {
-        let quota = Quota::with_period(within / opens.get())?.allow_burst(opens);
-        Some(Self(RateLimiter::keyed(quota)))
+        let quota = Quota::with_period(within.min(LONGEST) / opens.get())?.allow_burst(opens);
+        Some(Self { limiter: RateLimiter::keyed(quota), sweep_at: AtomicUsize::new(KEYS) })
     }
 
     pub(crate) fn allows(&self, key: &Arc<str>) -> bool {
-        let allows = self.0.check_key(key).is_ok();
-        // Keys may come from clients: those that could open as many as any are as good as unknown.
-        if self.0.len() > KEYS {
-            self.0.retain_recent();
+        let allows = self.limiter.check_key(key).is_ok();
+        // Keys may come from clients: those that could open as many as any are as good as unknown. Looking for them takes a
+        // look at all, so it is done each time that there are twice as many.
+        if self.limiter.len() > self.sweep_at.load(Ordering::Relaxed) {
+            self.limiter.retain_recent();
+            self.sweep_at.store(KEYS.max(2 * self.limiter.len()), Ordering::Relaxed);
         }
         allows
     }
 }
 
-/// How many keys are known before those that have not come lately are looked for.
+/// How many keys are known before any are looked for.
 const KEYS: usize = 10_000;
+
+/// Longer than any process runs. What is beyond what the limiter can tell makes it panic.
+const LONGEST: Duration = Duration::from_secs(86_400 * 365 * 30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sweeps(rate: &Rate, keys: usize) -> usize {
+        let mut sweeps = 0;
+        for key in 0..keys {
+            let before = rate.limiter.len();
+            rate.allows(&key.to_string().into());
+            sweeps += usize::from(rate.limiter.len() < before || rate.sweep_at.load(Ordering::Relaxed) < before);
+        }
+        sweeps
+    }
+
+    #[test]
+    fn keys_that_have_not_come_lately_are_forgotten() {
+        let rate = Rate::new(NonZeroU32::MIN, Duration::from_nanos(1)).expect("a nanosecond is a time");
+        assert!(sweeps(&rate, 3 * KEYS) >= 2);
+        assert!(rate.limiter.len() <= KEYS + 1, "{}", rate.limiter.len());
+    }
+
+    #[test]
+    fn keys_that_all_have_come_lately_are_not_looked_at_each_time() {
+        let rate = Rate::new(NonZeroU32::MIN, LONGEST).expect("it is a time");
+        sweeps(&rate, 5 * KEYS);
+        assert_eq!(rate.limiter.len(), 5 * KEYS);
+        assert!(rate.sweep_at.load(Ordering::Relaxed) > 5 * KEYS, "the next is far");
+    }
+}

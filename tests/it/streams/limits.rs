@@ -222,6 +222,19 @@ mod rate {
         assert!(is_a_stream(&service, of("b")).await);
         assert!(is_a_stream(&service, get()).await, "it has no key");
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_time_is_too_short_or_too_long() {
+        let told = Told::default();
+        let service = limited(3, Duration::ZERO, &told);
+        for _ in 0..10 {
+            assert!(is_a_stream(&service, of("a")).await, "nothing is said of a time of nothing");
+        }
+        let service = limited(3, Duration::MAX, &told);
+        for number in 0..5 {
+            assert_eq!(is_a_stream(&service, of("a")).await, number < 3);
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
