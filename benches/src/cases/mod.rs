@@ -40,9 +40,9 @@ type Case = fn(&mut Run) -> io::Result<()>;
 /// By name. Those of one name belong together.
 pub(crate) const ALL: &[(&str, Case)] = &[
     ("fan-out", fan_out::one_thread),
-    ("fan-out", fan_out::all_cores),
-    ("fan-out", fan_out::http2),
-    ("fan-out", fan_out::ten_a_second),
+    ("all-cores", fan_out::all_cores),
+    ("http2", fan_out::http2),
+    ("ten", fan_out::ten_a_second),
     ("flood", flood::flood),
     ("connect", connect::connect),
     ("memory", memory::memory),
