@@ -44,6 +44,8 @@ pub struct Subscription {
     came_at: u64,
     /// What it waits for its node for.
     waiting: Option<Box<Waiting>>,
+    /// What follows the notice that was given last, where things are given one at a time.
+    held: Option<Box<Picked>>,
     lag: Lag,
     phase: Phase,
     place: Option<Place>,
@@ -108,6 +110,7 @@ impl Subscription {
             cursor: begin.cursor,
             came_at: begin.came_at,
             waiting,
+            held: None,
             lag,
             phase: Phase::New { notice: begin.notice, present_through: begin.present_through },
             place: None,
@@ -179,6 +182,7 @@ impl Subscription {
         *notice = Some(Notice::gap(notice.take(), had, 0));
         self.era = self.core.era();
         self.cursor = 0;
+        self.held = None;
         self.came_at = self.core.watermark();
         self.seats.renew(self.lag.take());
         self.phase = Phase::Runs { has_read: false, present_through: 0 };
@@ -219,6 +223,10 @@ impl Subscription {
     }
 
     fn next(&mut self, budget: Budget, notice: &mut Option<Notice>) -> Option<Given> {
+        if let Some(held) = self.held.take() {
+            self.has_read(held.sequence, true);
+            return Some(Given::Events { notice: None, events: vec![*held] });
+        }
         if notice.is_none() && self.cursor >= self.core.watermark() {
             // What could be new is above it: no log has to be asked. Most polls are this one, after an event.
             return None;
@@ -257,8 +265,9 @@ impl Subscription {
         let mut cursor = cut.unwrap_or(through).max(self.cursor);
         let before = look.events.first().map_or(cursor, |first| first.sequence - 1);
         if notice.is_some() && budget.is_one() {
-            // One thing at a time: the event is found again.
-            look.events.clear();
+            // One thing at a time. The event is held: were it looked for again, a reader that is always too slow would be told
+            // gap after gap, and given nothing.
+            self.held = look.events.drain(..).next().map(Box::new);
             cursor = before;
         }
         self.has_read(cursor, !look.events.is_empty());

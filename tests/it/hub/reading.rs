@@ -90,17 +90,18 @@ fn a_new_client_has_missed_nothing_whatever_it_reads() {
 /// It was told another gap within the first, which had been told for another topic.
 #[test]
 fn what_goes_missing_within_a_gap_that_was_told_is_not_told_again() {
-    let hub = Hub::builder().bounds(Bounds::new().events(1)).build();
+    let hub = Hub::builder().bounds(Bounds::new().events(2)).build();
     let (a, b) = (hub.topic("a").unwrap(), hub.topic("b").unwrap());
     let mut slow = hub.subscribe(Subscribe::to("a").and("b").lag(Lag::Skip)).unwrap();
     assert_eq!(read(&mut slow), ["+"]);
-    publish(&a, "1");
-    publish(&b, "2");
-    publish(&b, "3");
-    let Some(Some(Update::Gap(gap))) = slow.next().now_or_never() else { panic!("2 is gone") };
-    assert_eq!((short(&gap.to), short(&gap.at)), ("2".into(), "0".into()));
-    publish(&a, "4");
-    assert_eq!(read(&mut slow), ["3", "4"]);
+    for (topic, data) in [(&a, "1"), (&a, "2"), (&b, "3"), (&b, "4"), (&b, "5")] {
+        publish(topic, data);
+    }
+    let Some(Some(Update::Gap(gap))) = slow.next().now_or_never() else { panic!("3 is gone") };
+    assert_eq!((short(&gap.to), short(&gap.at)), ("3".into(), "0".into()));
+    publish(&a, "6");
+    publish(&a, "7");
+    assert_eq!(read(&mut slow), ["1", "4", "5", "6", "7"], "2 is within the gap");
 }
 
 /// A reader that had `1` and `2` when the log of two went on to `5`.
@@ -207,4 +208,38 @@ async fn subscribers_are_woken_by_the_pump() {
     }
     drop(topic);
     assert_eq!(hub.topics(), 1, "its log is still there");
+}
+
+/// It was told gaps only: by the time that it came for an event, that one was gone.
+///
+/// One update each time, while two are published: it never catches up.
+#[test]
+fn a_reader_that_is_slower_than_the_log_for_good_comes_ahead() {
+    for lag in [Lag::Disconnect, Lag::Skip, Lag::Latest] {
+        let hub = Hub::new();
+        let topic = hub.topic_with("a", Bounds::new().events(2)).unwrap();
+        let mut slow = hub.subscribe(Subscribe::to("a").lag(lag)).unwrap();
+        let (mut last, mut position, mut given) = (None, 0, 0);
+        for number in 0..300 {
+            publish(&topic, &number.to_string());
+            publish(&topic, &number.to_string());
+            let id = match slow.next().now_or_never().expect("there is always more") {
+                Some(Update::Event { event, .. }) => {
+                    given += 1;
+                    event.id().cloned()
+                }
+                Some(Update::Gap(gap)) => Some(gap.at),
+                Some(Update::Subscribed(at)) => Some(at),
+                _ => {
+                    assert_eq!((slow.ended(), lag), (Some(Reason::Lagged), Lag::Disconnect));
+                    slow = hub.subscribe(Subscribe::to("a").lag(lag).after(last.as_ref().and_then(after))).unwrap();
+                    continue;
+                }
+            };
+            let reached = short(id.as_ref().unwrap()).parse::<u64>().unwrap();
+            assert!(reached >= position, "{reached} after {position}");
+            (last, position) = (id, reached);
+        }
+        assert!(given >= 75 && position > 550, "{lag:?}: {given} events, up to {position}");
+    }
 }
