@@ -60,6 +60,8 @@ use crate::{
 pub struct TestStream<B> {
     head: Parts,
     reader: Pin<Box<EventReader<B>>>,
+    /// Nothing was read yet: a comment that comes first is the prelude.
+    is_new: bool,
 }
 
 /// What a service answered instead of an event stream.
@@ -70,6 +72,8 @@ pub enum NoStream<B, E> {
     Response(Response<B>),
     /// An error.
     Error(E),
+    /// Nobody was asked: the address is none.
+    Address(http::uri::InvalidUri),
 }
 
 impl<B: Body<Error: Into<BoxError>>> TestStream<B> {
@@ -77,13 +81,13 @@ impl<B: Body<Error: Into<BoxError>>> TestStream<B> {
     ///
     /// # Errors
     ///
-    /// The service answers something else.
+    /// The service answers something else, or the address is none.
     pub async fn get<S, RB>(service: S, uri: &str, body: RB) -> Result<Self, NoStream<B, S::Error>>
     where
         S: Service<Request<RB>, Response = Response<B>>,
     {
         let mut request = Request::new(body);
-        *request.uri_mut() = uri.parse().unwrap_or_default();
+        *request.uri_mut() = uri.parse().map_err(NoStream::Address)?;
         request.headers_mut().insert(ACCEPT, http::HeaderValue::from_static("text/event-stream"));
         Self::open(service, request).await
     }
@@ -104,7 +108,7 @@ impl<B: Body<Error: Into<BoxError>>> TestStream<B> {
             return Err(NoStream::Response(response));
         }
         let (head, body) = response.into_parts();
-        Ok(Self { head, reader: Box::pin(EventReader::new(body)) })
+        Ok(Self { head, reader: Box::pin(EventReader::new(body)), is_new: true })
     }
 
     /// Status and headers.
@@ -129,7 +133,9 @@ impl<B: Body<Error: Into<BoxError>>> TestStream<B> {
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Result<Option<Item>, ReadError> {
-        poll_fn(|cx| self.reader.as_mut().poll_next(cx)).await.transpose()
+        let next = poll_fn(|cx| self.reader.as_mut().poll_next(cx)).await.transpose();
+        self.is_new = false;
+        next
     }
 
     /// The next event, whatever else comes before it. `None`: the end, or an error.
@@ -142,19 +148,18 @@ impl<B: Body<Error: Into<BoxError>>> TestStream<B> {
         None
     }
 
-    /// The next comment after the one that a stream begins with, and how long it took. `None`: an event came before it, or
-    /// the end.
+    /// The next comment that is not the one that a stream begins with, and how long it took. `None`: an event came before
+    /// it, which is passed over, or the end.
     pub async fn heartbeat(&mut self) -> Option<Duration> {
         let begin = Instant::now();
-        while let Ok(Some(item)) = self.next().await {
-            match item {
-                // What is there at once is the prelude.
-                Item::Comment(_) if begin.elapsed() > Duration::ZERO => return Some(begin.elapsed()),
-                Item::Event(_) => return None,
-                _ => {}
+        loop {
+            let may_be_prelude = self.is_new;
+            match self.next().await {
+                Ok(Some(Item::Comment(_))) if !may_be_prelude => return Some(begin.elapsed()),
+                Ok(Some(Item::Comment(_) | Item::Retry(_))) => {}
+                _ => return None,
             }
         }
-        None
     }
 
     /// All events up to the end.
@@ -266,6 +271,7 @@ impl<B: fmt::Debug, E: fmt::Debug> fmt::Display for NoStream<B, E> {
         match self {
             Self::Response(response) => write!(f, "the service answered {} and no event stream", response.status()),
             Self::Error(error) => write!(f, "the service failed: {error:?}"),
+            Self::Address(error) => write!(f, "the address is none: {error}"),
         }
     }
 }

@@ -5,8 +5,12 @@ mod drain;
 mod drain_beside;
 mod drain_of_others;
 mod end;
+#[cfg(feature = "test-util")]
+mod kit;
 mod lifetime;
 mod limits;
+mod observers;
+mod reasons;
 mod spread;
 mod watchdog;
 

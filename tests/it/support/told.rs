@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tower_sse::{Closed, Observer, Refusal, RequestHead, Sent, StreamObserver};
+use tower_sse::{Closed, Observer, Refusal, RequestHead, Sent, StreamObserver, hub::Gap};
 
 /// All that it was told, a line each.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +45,10 @@ impl StreamObserver for Told {
 
     fn sent(&mut self, sent: &Sent) {
         self.write(format!("sent {}", counts(sent)));
+    }
+
+    fn lagged(&mut self, _: &Gap) {
+        self.write(String::from("lagged"));
     }
 
     fn closed(&mut self, closed: &Closed<'_>) {
