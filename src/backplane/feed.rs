@@ -133,9 +133,12 @@ impl Feed {
 
     /// Whether what feeds the hub can be reached.
     pub fn link(&self, link: Link) {
-        if let Some(core) = self.0.upgrade() {
-            core.set_link(link);
-        }
+        let _ = self.change_link(link);
+    }
+
+    /// Whether that is news.
+    pub(crate) fn change_link(&self, link: Link) -> bool {
+        self.0.upgrade().is_some_and(|core| core.set_link(link))
     }
 
     /// Who is here, on this node, where anything changed since the last call: all topics that have somebody. `None`: nothing

@@ -24,6 +24,8 @@
 //! - **Away.** While what stands behind it cannot be reached, a backplane says so by [`Feed::link`], and streams stay open.
 
 mod feed;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(feature = "test-util")]
 pub mod suite;
 

@@ -167,10 +167,10 @@ impl Core {
         fed.queue.wake();
     }
 
-    pub(crate) fn set_link(&self, link: Link) {
-        if let Some(fed) = &self.fed {
-            fed.link.send_if_modified(|old| std::mem::replace(old, link) != link);
-        }
+    /// Whether it was another.
+    pub(crate) fn set_link(&self, link: Link) -> bool {
+        let Some(fed) = &self.fed else { return false };
+        fed.link.send_if_modified(|old| std::mem::replace(old, link) != link)
     }
 
     pub(crate) fn local_presence(&self) -> Option<Vec<LocalPresence>> {

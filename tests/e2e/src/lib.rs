@@ -7,5 +7,6 @@ pub mod document;
 pub mod example;
 pub mod process;
 pub mod program;
+pub mod redis;
 pub mod server;
 pub mod site;

@@ -1,5 +1,7 @@
 //! What a hub does with what it is given.
 
+use std::sync::Arc;
+
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Duration, sleep};
 use tower_sse::{
@@ -146,6 +148,6 @@ async fn a_topic_that_is_new_on_a_node_has_the_members_of_the_others() {
     // Both have told each other, and nobody on the other node has asked for the topic.
     sleep(Duration::from_secs(5)).await;
     let presence = far.topic("topic").expect("there is room").presence();
-    assert_eq!(presence.members(), ["ann".into()]);
+    assert_eq!(presence.members(), [Arc::<str>::from("ann")]);
     assert_eq!(presence.count(), 1);
 }

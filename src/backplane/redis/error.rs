@@ -1,0 +1,84 @@
+//! What goes wrong between a node and Redis.
+
+use std::{error::Error, fmt, sync::Arc};
+
+use ::redis::{ErrorKind, ServerErrorKind};
+
+use crate::hub::PublishError;
+
+/// Redis cannot be reached, or does not do what is asked.
+#[derive(Debug, Clone)]
+pub struct RedisError(Why);
+
+#[derive(Debug, Clone)]
+enum Why {
+    Client(::redis::RedisError),
+    Said(&'static str),
+}
+
+impl RedisError {
+    pub(super) fn said(what: &'static str) -> Self {
+        Self(Why::Said(what))
+    }
+
+    /// The node of a cluster that has the keys, if this one has not.
+    pub(super) fn elsewhere(&self) -> Option<(String, u16)> {
+        match &self.0 {
+            Why::Client(error) => error.redirect_node().and_then(|(address, _)| {
+                let (host, port) = address.rsplit_once(':')?;
+                Some((host.to_owned(), port.parse().ok()?))
+            }),
+            Why::Said(_) => None,
+        }
+    }
+
+    /// Whether Redis has answered, and by that said that nothing was done.
+    pub(super) fn is_no(&self) -> bool {
+        match &self.0 {
+            Why::Client(error) => match error.kind() {
+                ErrorKind::Server(ServerErrorKind::ResponseError) => false,
+                ErrorKind::Server(_) => true,
+                _ => error.code().is_some_and(|code| REFUSALS.contains(&code)),
+            },
+            Why::Said(_) => true,
+        }
+    }
+
+    pub(super) fn is_no_script(&self) -> bool {
+        let Why::Client(error) = &self.0 else { return false };
+        error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+    }
+
+    /// What the publisher is told, whose event was on its way.
+    pub(super) fn into_publish_error(self) -> PublishError {
+        let why = Arc::from(self.to_string());
+        if self.is_no() { PublishError::NotSent(why) } else { PublishError::Unknown(why) }
+    }
+}
+
+impl fmt::Display for RedisError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Why::Client(error) => write!(f, "redis: {error}"),
+            Why::Said(what) => f.write_str(what),
+        }
+    }
+}
+
+impl Error for RedisError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.0 {
+            Why::Client(error) => Some(error),
+            Why::Said(_) => None,
+        }
+    }
+}
+
+impl From<::redis::RedisError> for RedisError {
+    fn from(error: ::redis::RedisError) -> Self {
+        Self(Why::Client(error))
+    }
+}
+
+/// Redis's answers, beside those that the client has kinds for, after which nothing was done.
+const REFUSALS: [&str; 8] = ["OOM", "NOREPLICAS", "MISCONF", "BUSY", "NOAUTH", "WRONGPASS", "NOTREADY", "UNKILLABLE"];

@@ -1,0 +1,217 @@
+//! How what is published on a node gets to Redis: in the order of the calls, many at a time, each once.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use ::redis::{Cmd, RedisResult, pipe};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until, timeout, timeout_at},
+};
+
+use super::{
+    error::RedisError,
+    id,
+    servers::{Commands, Connection},
+    settings::Settings,
+};
+use crate::{
+    EventId,
+    backplane::{Outgoing, event_id},
+    hub::PublishError,
+    jitter,
+};
+
+/// The way to the task that sends.
+#[derive(Debug)]
+pub(super) struct Queue {
+    sender: mpsc::Sender<Job>,
+    bytes: Arc<AtomicUsize>,
+    within: Duration,
+}
+
+/// What is to be sent, and who waits for what becomes of it.
+#[derive(Debug)]
+pub(super) struct Job {
+    outgoing: Outgoing,
+    until: Instant,
+    done: oneshot::Sender<Result<EventId, PublishError>>,
+    _bytes: Bytes,
+}
+
+/// A share of the bytes that may wait.
+#[derive(Debug)]
+struct Bytes(usize, Arc<AtomicUsize>);
+
+impl Queue {
+    pub(super) fn new(settings: &Settings) -> (Self, mpsc::Receiver<Job>) {
+        let (sender, receiver) = mpsc::channel(MOST_WAITING);
+        (Self { sender, bytes: Arc::default(), within: settings.publish_within }, receiver)
+    }
+
+    pub(super) fn put(&self, outgoing: Outgoing) -> impl Future<Output = Result<EventId, PublishError>> + Send + use<> {
+        let size = outgoing.events.iter().map(|(_, event)| event.encoded_len()).sum();
+        let before = self.bytes.fetch_add(size, Ordering::Relaxed);
+        let (done, outcome) = oneshot::channel();
+        let job =
+            Job { outgoing, until: Instant::now() + self.within, done, _bytes: Bytes(size, Arc::clone(&self.bytes)) };
+        // One that is larger than all that may wait still goes when nothing else does.
+        let is_put = (before == 0 || before + size <= MOST_BYTES) && self.sender.try_send(job).is_ok();
+        async move {
+            if !is_put {
+                return Err(not_sent("too much waits to be sent already"));
+            }
+            // Only a runtime that ends drops it.
+            outcome.await.unwrap_or_else(|_| Err(PublishError::Unknown("the runtime that sends has ended".into())))
+        }
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        self.1.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
+
+/// Sends what is put into the queue, until nobody can put anything any more.
+pub(super) async fn send_all(mut jobs: mpsc::Receiver<Job>, commands: Arc<Commands>, settings: Arc<Settings>) {
+    while let Some(first) = jobs.recv().await {
+        let mut batch = vec![first];
+        batch.extend(std::iter::from_fn(|| jobs.try_recv().ok()).take(MOST_AT_ONCE - 1));
+        if let Some(connection) = connect(&mut batch, &commands, &settings).await {
+            send(batch, connection, &commands, &settings).await;
+        }
+    }
+}
+
+/// A connection, as soon as there is one. Those whose time is over are told, and are no part of it any more.
+async fn connect(batch: &mut Vec<Job>, commands: &Commands, settings: &Settings) -> Option<Connection> {
+    let mut pause = FIRST_PAUSE;
+    let mut why = not_sent("redis was not reached in time");
+    loop {
+        let until = batch.first()?.until;
+        match timeout_at(until, commands.connection(settings.publish_within)).await {
+            Ok(Ok(connection)) => return Some(connection),
+            Ok(Err(error)) => why = not_sent(&error.to_string()),
+            Err(_) => {}
+        }
+        sleep_until(until.min(Instant::now() + jitter::at_least(pause))).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        let now = Instant::now();
+        let (late, rest): (Vec<_>, Vec<_>) = batch.drain(..).partition(|job| job.until <= now);
+        late.into_iter().for_each(|job| drop(job.done.send(Err(why.clone()))));
+        *batch = rest;
+    }
+}
+
+async fn send(batch: Vec<Job>, connection: Connection, commands: &Commands, settings: &Settings) {
+    let Some((again, mut connection)) = exchange(batch, connection, commands, settings).await else { return };
+    // Redis has lost its scripts, and has them again on a new connection. Nothing was done.
+    if let Ok(Ok(new)) = timeout(settings.publish_within, commands.connection(settings.publish_within)).await {
+        connection = new;
+    }
+    if let Some((again, _)) = exchange(again, connection, commands, settings).await {
+        for job in again {
+            let _ = job.done.send(Err(not_sent("redis does not keep scripts")));
+        }
+    }
+}
+
+/// Sends all, and tells what became of each. Gives those for which there was no script.
+async fn exchange(
+    batch: Vec<Job>,
+    mut connection: Connection,
+    commands: &Commands,
+    settings: &Settings,
+) -> Option<(Vec<Job>, Connection)> {
+    let mut calls = pipe();
+    for job in &batch {
+        calls.add_command(call(&job.outgoing, &connection, settings));
+    }
+    let answers = calls.ignore_errors().query_async::<Vec<RedisResult<(String, String)>>>(connection.inner());
+    let answers = match timeout(settings.publish_within, answers).await {
+        Ok(Ok(answers)) => answers,
+        failed => {
+            let why = match failed {
+                Ok(Err(error)) => RedisError::from(error).into_publish_error(),
+                _ => PublishError::Unknown("redis did not answer in time".into()),
+            };
+            commands.broken(None).await;
+            batch.into_iter().for_each(|job| drop(job.done.send(Err(why.clone()))));
+            return None;
+        }
+    };
+    let mut again = Vec::new();
+    for (job, answer) in batch.into_iter().zip(answers) {
+        let outcome = match answer.map_err(RedisError::from) {
+            Ok((epoch, id)) => published(&epoch, &id),
+            Err(error) => {
+                // It may be no master any more, or have lost what it knew.
+                if error.is_no() {
+                    commands.broken(Some(&error)).await;
+                }
+                if error.is_no_script() {
+                    again.push(job);
+                    continue;
+                }
+                Err(error.into_publish_error())
+            }
+        };
+        let _ = job.done.send(outcome);
+    }
+    (!again.is_empty()).then_some((again, connection))
+}
+
+fn published(epoch: &str, id: &str) -> Result<EventId, PublishError> {
+    let epoch = u64::from_str_radix(epoch, 16).ok();
+    let position = epoch.zip(id::sequence(id)).map(|(epoch, sequence)| event_id(epoch, sequence));
+    position.ok_or_else(|| PublishError::Unknown("redis answered with an id that is none".into()))
+}
+
+/// The call that publishes this. What its arguments are is said in the script.
+fn call(outgoing: &Outgoing, connection: &Connection, settings: &Settings) -> Cmd {
+    let mut call = connection.publishes();
+    call.arg(4 + usize::from(outgoing.idempotency_key.is_some()));
+    call.arg(settings.stream()).arg(settings.epoch()).arg(settings.keyed()).arg(settings.latest(&outgoing.topic));
+    if let Some(key) = &outgoing.idempotency_key {
+        call.arg(settings.once(key));
+    }
+    call.arg(format!("{:016x}", jitter::random())).arg(&*outgoing.topic).arg(settings.entries);
+    call.arg(settings.age.map_or(0, whole_millis)).arg(whole_millis(settings.remember)).arg(settings.keys);
+    call.arg(u8::from(outgoing.closes)).arg(some(outgoing.removes.as_deref()));
+    for (key, event) in &outgoing.events {
+        call.arg(some(key.as_deref())).arg(some(event.name())).arg(&*event.data());
+    }
+    call
+}
+
+/// Text that there may be none of.
+fn some(text: Option<&str>) -> String {
+    text.map_or_else(String::new, |text| format!("1{text}"))
+}
+
+fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+fn not_sent(why: &str) -> PublishError {
+    PublishError::NotSent(why.into())
+}
+
+/// How many calls may wait.
+const MOST_WAITING: usize = 16_384;
+
+/// How many bytes of events may wait.
+const MOST_BYTES: usize = 64 << 20;
+
+const MOST_AT_ONCE: usize = 256;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);

@@ -1,0 +1,92 @@
+//! What can be set on Redis as a backplane, and the names of its keys.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use crate::backplane::{Link, LinkObserver};
+
+/// What is set.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) prefix: String,
+    pub(super) entries: u64,
+    pub(super) age: Option<Duration>,
+    pub(super) keys: u64,
+    pub(super) tail_entries: usize,
+    pub(super) tail_bytes: usize,
+    pub(super) publish_within: Duration,
+    pub(super) remember: Duration,
+    pub(super) observer: Arc<dyn LinkObserver>,
+}
+
+impl Settings {
+    pub(super) fn new() -> Self {
+        Self {
+            prefix: "{sse}".to_owned(),
+            entries: 100_000,
+            age: Some(Duration::from_secs(3600)),
+            keys: 1024,
+            tail_entries: 100_000,
+            tail_bytes: 64 << 20,
+            publish_within: Duration::from_secs(2),
+            remember: Duration::from_secs(600),
+            observer: Arc::new(Nobody),
+        }
+    }
+
+    pub(super) fn stream(&self) -> String {
+        self.key("stream")
+    }
+
+    pub(super) fn epoch(&self) -> String {
+        self.key("epoch")
+    }
+
+    /// The topics that have keys.
+    pub(super) fn keyed(&self) -> String {
+        self.key("keyed")
+    }
+
+    /// The newest event of each key of a topic.
+    pub(super) fn latest(&self, topic: &str) -> String {
+        format!("{}:latest:{topic}", self.prefix)
+    }
+
+    pub(super) fn once(&self, idempotency_key: &str) -> String {
+        format!("{}:once:{idempotency_key}", self.prefix)
+    }
+
+    /// The nodes, each with the number of what it wrote last.
+    pub(super) fn nodes(&self) -> String {
+        self.key("nodes")
+    }
+
+    /// Who is on a node.
+    pub(super) fn node(&self, node: &str) -> String {
+        format!("{}:node:{node}", self.prefix)
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!("{}:{name}", self.prefix)
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+struct Nobody;
+
+impl LinkObserver for Nobody {
+    fn link(&self, _: Link) {}
+}
+
+/// How long Redis has no answer for a node that waits for the next entry.
+pub(super) const BLOCK: Duration = Duration::from_millis(800);
+
+/// How long a node waits for any answer beyond that.
+pub(super) const ANSWER: Duration = Duration::from_secs(5);
+
+/// How many entries are read at once.
+pub(super) const AT_ONCE: usize = 256;

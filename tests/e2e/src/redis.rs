@@ -1,0 +1,142 @@
+//! Redis, as Debian has it: on a free port of loopback, in a directory of its own, with no file of settings.
+
+use std::{
+    io::{self, Read, Write},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use crate::program::Program;
+
+/// A Redis that runs until it is killed, or this is dropped. Its files stay as long.
+#[derive(Debug)]
+pub struct Redis {
+    port: u16,
+    options: Vec<String>,
+    directory: TempDir,
+    program: Option<Program>,
+}
+
+impl Redis {
+    /// Starts one with these options, as on the command line, and waits until it answers.
+    ///
+    /// # Errors
+    ///
+    /// It is not installed, or does not start.
+    pub fn start(options: &[&str]) -> io::Result<Self> {
+        let mut redis = Self::new(options)?;
+        redis.restart()?;
+        Ok(redis)
+    }
+
+    /// One that does not run yet.
+    ///
+    /// # Errors
+    ///
+    /// There is no free port, or no place for its files.
+    pub fn new(options: &[&str]) -> io::Result<Self> {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        Ok(Self { port, options, directory: TempDir::new()?, program: None })
+    }
+
+    /// Kills it if it runs, and starts it on the same port, with the files that it has written.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub fn restart(&mut self) -> io::Result<()> {
+        self.kill();
+        let directory = self.directory.path().display().to_string();
+        let mut arguments: Vec<String> =
+            ["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--dir", &directory, "--daemonize", "no"]
+                .map(str::to_owned)
+                .into();
+        if !self.options.iter().any(|option| option == "--save") {
+            arguments.extend(["--save", ""].map(str::to_owned));
+        }
+        arguments.extend(self.options.iter().cloned());
+        self.program = Some(Program::start("redis-server", arguments, &[])?);
+        let until = Instant::now() + Duration::from_secs(20);
+        while !self.answers() {
+            if Instant::now() > until {
+                return Err(io::Error::other("redis does not answer"));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// Ends it by SIGKILL.
+    pub fn kill(&mut self) {
+        self.program = None;
+    }
+
+    /// Its files are gone, as on a new disk.
+    ///
+    /// # Errors
+    ///
+    /// There is no place for new ones.
+    pub fn forget(&mut self) -> io::Result<()> {
+        self.directory = TempDir::new()?;
+        Ok(())
+    }
+
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    /// What `redis-cli` prints for a command.
+    ///
+    /// # Errors
+    ///
+    /// It is not installed, or failed.
+    pub fn cli(&self, arguments: &[&str]) -> io::Result<String> {
+        let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(arguments).output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// A number of one line of `INFO`.
+    ///
+    /// # Errors
+    ///
+    /// There is no such line.
+    pub fn info(&self, name: &str) -> io::Result<String> {
+        let info = self.cli(&["INFO", "ALL"])?;
+        let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value.map(|value| value.trim().to_owned()).ok_or_else(|| io::Error::other(format!("no {name} in INFO")))
+    }
+
+    /// Sends a signal to it, as `STOP` and `CONT`.
+    ///
+    /// # Errors
+    ///
+    /// It does not run.
+    pub fn signal(&self, process: &str, signal: &str) -> io::Result<()> {
+        let status = Command::new("kill").args([&format!("-{signal}"), process]).status()?;
+        if status.success() { Ok(()) } else { Err(io::Error::other("it does not run")) }
+    }
+
+    fn answers(&self) -> bool {
+        let ask = || -> io::Result<bool> {
+            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+            stream.write_all(b"PING\r\n")?;
+            let mut answer = [0; 5];
+            stream.read_exact(&mut answer)?;
+            Ok(&answer == b"+PONG")
+        };
+        ask().unwrap_or(false)
+    }
+}

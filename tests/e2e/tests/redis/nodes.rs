@@ -1,0 +1,98 @@
+//! Nodes of a hub, in this process, and what their clients read.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::StreamExt;
+use tower_sse::{
+    Event, EventId, LastEventId,
+    backplane::{Link, LinkObserver, redis::Redis},
+    hub::{Hub, Start, Subscribe, Subscription, Update},
+};
+
+/// Counts what it is told.
+#[derive(Clone, Default)]
+pub(crate) struct Counts(Arc<Counted>);
+
+#[derive(Default)]
+pub(crate) struct Counted {
+    pub(crate) failed: AtomicUsize,
+    pub(crate) skipped: AtomicUsize,
+    pub(crate) renewed: AtomicUsize,
+    pub(crate) read: AtomicUsize,
+}
+
+impl std::ops::Deref for Counts {
+    type Target = Counted;
+
+    fn deref(&self) -> &Counted {
+        &self.0
+    }
+}
+
+impl LinkObserver for Counts {
+    fn read(&self, events: usize, _: Duration) {
+        self.read.fetch_add(events, Ordering::Relaxed);
+    }
+
+    fn failed(&self, _: &(dyn std::error::Error + 'static)) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn skipped(&self, _: &str, _: &str) {
+        self.skipped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn renewed(&self, _: &str) {
+        self.renewed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Within a limit that only a failure meets.
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), future).await.expect("it does not take so long")
+}
+
+pub(crate) fn hub(url: &str) -> Hub {
+    Hub::builder().build_on(Redis::new(url).expect("it is a URL"))
+}
+
+pub(crate) async fn until(hub: &Hub, link: Link) {
+    let mut watch = hub.link().expect("it is fed");
+    within(watch.wait_for(|now| *now == link)).await.expect("it is followed");
+}
+
+pub(crate) async fn publish(hub: &Hub, data: &str) -> EventId {
+    let published = hub.topic("topic").expect("there is room").publish(Event::new(data));
+    within(published).await.expect("it is published")
+}
+
+/// A client that was told where it begins, with all that is kept before it.
+pub(crate) async fn reader(hub: &Hub) -> Subscription {
+    let mut reader = hub.subscribe(Subscribe::to("topic").start(Start::Beginning)).expect("there is room");
+    let first = within(reader.next()).await;
+    assert!(matches!(first, Some(Update::Subscribed(_))), "{first:?}");
+    reader
+}
+
+pub(crate) fn after(hub: &Hub, id: &EventId) -> Subscription {
+    hub.subscribe(Subscribe::to("topic").after(LastEventId::from_id(id))).expect("there is room")
+}
+
+pub(crate) async fn data(reader: &mut Subscription) -> String {
+    match within(reader.next()).await {
+        Some(Update::Event { event, .. }) => event.data().into_owned(),
+        other => panic!("an event comes next, and not {other:?}"),
+    }
+}
+
+pub(crate) async fn gap(reader: &mut Subscription) {
+    let next = within(reader.next()).await;
+    assert!(matches!(next, Some(Update::Gap(_))), "a gap is told, and not {next:?}");
+}
