@@ -2,6 +2,9 @@
 
 #![cfg(test)]
 
+mod cluster;
 mod contract;
+mod cost;
 mod faults;
+mod kills;
 mod nodes;

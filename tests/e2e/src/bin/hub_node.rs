@@ -1,0 +1,38 @@
+//! A node of a hub on Redis, as a process of its own: `GET /events`, and `POST /publish` with the data as body.
+
+use axum::{
+    Router,
+    extract::State,
+    http::StatusCode,
+    routing::{get, post},
+};
+use tokio::net::TcpListener;
+use tower_sse::{
+    BoxError, Event, SseLayer,
+    backplane::redis::Redis,
+    hub::{Bounds, Hub, PublishError, Start, Subscribe},
+};
+
+async fn publish(State(hub): State<Hub>, data: String) -> Result<String, (StatusCode, String)> {
+    let topic = hub.topic("topic").map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    match topic.publish(Event::new(data)).await {
+        Ok(id) => Ok(id.to_string()),
+        Err(error @ PublishError::Unknown(_)) => Err((StatusCode::GATEWAY_TIMEOUT, error.to_string())),
+        Err(error) => Err((StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), BoxError> {
+    let redis = Redis::new(&std::env::var("REDIS_URL")?)?;
+    let hub = Hub::builder().bounds(Bounds::new().events(100_000).bytes(64 << 20)).build_on(redis);
+    let streams = hub.service(|_| Subscribe::to("topic").start(Start::Beginning));
+    let app = Router::new()
+        .route("/events", get(StatusCode::NO_CONTENT).layer(SseLayer::new(streams).last_event_id_query("after")))
+        .route("/publish", post(publish))
+        .with_state(hub);
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    println!("listening on {}", listener.local_addr()?);
+    axum::serve(listener, app).await?;
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! Three nodes as processes, thousands of subscribers that move between them, and everything is killed in turn.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::StreamExt;
+use http::{Method, Version};
+use tokio::{process::Command, task::JoinSet, time::sleep};
+use tower_sse::{EventReader, decode::Item};
+use tower_sse_e2e::{client::Client, process::Process, redis::Redis};
+
+const SUBSCRIBERS: u64 = 3000;
+const ROUNDS: usize = 14;
+const EVENTS_A_ROUND: usize = 25;
+
+/// The addresses of the nodes, which change.
+type Nodes = Arc<Mutex<Vec<SocketAddr>>>;
+
+/// What a subscriber was given, in all its visits.
+#[derive(Default)]
+struct Seen {
+    data: Vec<String>,
+    gaps: usize,
+    visits: usize,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn through_kills_of_nodes_connections_and_redis_each_sees_each_event_once_in_order() {
+    let mut redis = Redis::start(&["--appendonly", "yes", "--appendfsync", "always"]).expect("it starts");
+    let mut processes = Vec::new();
+    let nodes = Nodes::default();
+    for _ in 0..3 {
+        let (process, address) = node(&redis).await;
+        processes.push(process);
+        lock(&nodes).push(address);
+    }
+    let mut subscribers = JoinSet::new();
+    for number in 1..=SUBSCRIBERS {
+        subscribers.spawn(subscribe(Arc::clone(&nodes), Random(number * 7919)));
+    }
+    let mut random = Random(42);
+    for round in 0..ROUNDS {
+        for number in 0..EVENTS_A_ROUND {
+            let _ = publish(&nodes, &format!("{round} {number}"), &mut random).await;
+        }
+        if round % 4 == 3 {
+            redis.restart().expect("it starts");
+        } else {
+            let which = random.below(3);
+            let (process, address) = node(&redis).await;
+            // Dropping the old one kills it, with all its connections.
+            processes[which] = process;
+            lock(&nodes)[which] = address;
+        }
+    }
+    while publish(&nodes, "end", &mut random).await.is_none() {}
+    let seen = tokio::time::timeout(Duration::from_secs(240), subscribers.join_all()).await.expect("all see the end");
+
+    let truth = truth(&redis);
+    let deliveries: usize = seen.iter().map(|seen| seen.data.len()).sum();
+    let visits: usize = seen.iter().map(|seen| seen.visits).sum();
+    let gaps: usize = seen.iter().map(|seen| seen.gaps).sum();
+    println!("{deliveries} deliveries in {visits} visits of {SUBSCRIBERS} subscribers, {gaps} gaps told");
+    assert!(truth.len() >= ROUNDS * EVENTS_A_ROUND * 9 / 10, "nearly all are published: {}", truth.len());
+    for seen in &seen {
+        // Redis has lost nothing, so nobody has to be told anything.
+        assert_eq!(seen.gaps, 0);
+        assert!(seen.data == truth, "{:?}, not {truth:?}", seen.data);
+    }
+    assert!(deliveries >= 1_000_000 * 9 / 10);
+}
+
+/// A node, and where it listens.
+async fn node(redis: &Redis) -> (Process, SocketAddr) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hub_node"));
+    command.env("REDIS_URL", redis.url());
+    let mut process = Process::start(command).expect("it starts");
+    let address = process.line("listening on ").await.expect("it listens");
+    (process, address.parse().expect("it is an address"))
+}
+
+/// The id, if it is known that it was published.
+async fn publish(nodes: &Nodes, data: &str, random: &mut Random) -> Option<()> {
+    let address = pick(nodes, random);
+    let stream = tokio::net::TcpStream::connect(address).await.ok()?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.ok()?;
+    let connection = tokio::spawn(connection);
+    let request = http::Request::post("/publish").header("host", "node").body(data.to_owned()).expect("it is one");
+    let answer = sender.send_request(request).await.ok();
+    connection.abort();
+    answer?.status().is_success().then_some(())
+}
+
+/// Goes from node to node until it sees the end.
+async fn subscribe(nodes: Nodes, mut random: Random) -> Seen {
+    let mut seen = Seen::default();
+    let mut last = None;
+    loop {
+        let address = pick(&nodes, &mut random);
+        let patience = 5 + random.below(100);
+        if visit(address, patience, &mut last, &mut seen).await == Some(true) {
+            return seen;
+        }
+        // As a browser does, before it comes back.
+        sleep(Duration::from_millis(20 + random.below(200) as u64)).await;
+    }
+}
+
+/// One connection: until the end, until it has had enough, or until it breaks. Whether that was the end.
+async fn visit(address: SocketAddr, patience: usize, last: &mut Option<String>, seen: &mut Seen) -> Option<bool> {
+    let mut client = Client::connect(address, Version::HTTP_11).await.ok()?;
+    let path = last.as_ref().map_or_else(|| "/events".to_owned(), |last| format!("/events?after={last}"));
+    let response = client.ask(Method::GET, &path).await.ok()?;
+    let mut events = EventReader::new(response.into_body());
+    seen.visits += 1;
+    for _ in 0..patience {
+        let Some(Ok(item)) = events.next().await else { return None };
+        let Item::Event(message) = item else { continue };
+        *last = message.id().map(|id| id.as_str().to_owned());
+        match message.name().map(|name| name.as_str()) {
+            Some("subscribed") => continue,
+            Some("gap") => seen.gaps += 1,
+            _ => seen.data.push(message.data().to_owned()),
+        }
+        if message.data() == "end" {
+            return Some(true);
+        }
+    }
+    Some(false)
+}
+
+/// What was published, as Redis has it.
+fn truth(redis: &Redis) -> Vec<String> {
+    let said = redis.cli(&["XRANGE", "{sse}:stream", "-", "+"]).expect("it says");
+    let mut lines = said.lines();
+    let mut data = Vec::new();
+    while lines.next().is_some() {
+        // An id, then each field and its value.
+        let fields: Vec<_> = lines.by_ref().take(4).collect();
+        assert_eq!([fields[0], fields[1], fields[2]], ["topic", "topic", "data"]);
+        data.push(fields[3].to_owned());
+    }
+    data
+}
+
+fn pick(nodes: &Nodes, random: &mut Random) -> SocketAddr {
+    lock(nodes)[random.below(3)]
+}
+
+fn lock(nodes: &Nodes) -> std::sync::MutexGuard<'_, Vec<SocketAddr>> {
+    nodes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Enough of chance for a test, the same each time.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 16).unwrap_or(0) % limit.max(1)
+    }
+}
