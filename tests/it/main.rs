@@ -4,7 +4,6 @@
 
 #[cfg(feature = "axum")]
 mod axum_handlers;
-#[cfg(feature = "test-util")]
 mod backplane;
 mod channel;
 mod commit;

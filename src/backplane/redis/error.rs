@@ -44,6 +44,12 @@ impl RedisError {
         }
     }
 
+    /// Whether it says that another connection, perhaps to another server, would do better.
+    pub(super) fn is_of_this_connection(&self) -> bool {
+        let Why::Client(error) = &self.0 else { return false };
+        matches!(error.kind(), ErrorKind::Server(kind) if kind != ServerErrorKind::ResponseError)
+    }
+
     pub(super) fn is_no_script(&self) -> bool {
         let Why::Client(error) = &self.0 else { return false };
         error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)

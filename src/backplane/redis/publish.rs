@@ -153,7 +153,7 @@ async fn exchange(
             Ok((epoch, id)) => published(&epoch, &id),
             Err(error) => {
                 // It may be no master any more, or have lost what it knew.
-                if error.is_no() {
+                if error.is_of_this_connection() {
                     commands.broken(Some(&error)).await;
                 }
                 if error.is_no_script() {

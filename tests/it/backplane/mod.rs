@@ -3,14 +3,11 @@
 mod fed;
 mod memory;
 
-use tower_sse::backplane::suite;
-
-use self::memory::Memory;
-
+#[cfg(feature = "test-util")]
 #[tokio::test(start_paused = true)]
 async fn one_in_memory_keeps_the_contract() {
-    suite::run(|| {
-        let memory = Memory::new();
+    tower_sse::backplane::suite::run(|| {
+        let memory = memory::Memory::new();
         move || memory.node()
     })
     .await;

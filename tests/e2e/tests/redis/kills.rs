@@ -12,6 +12,8 @@ use tokio::{process::Command, task::JoinSet, time::sleep};
 use tower_sse::{EventReader, decode::Item};
 use tower_sse_e2e::{client::Client, process::Process, redis::Redis};
 
+use crate::nodes::post;
+
 const SUBSCRIBERS: u64 = 3000;
 const ROUNDS: usize = 14;
 const EVENTS_A_ROUND: usize = 25;
@@ -83,17 +85,9 @@ async fn node(redis: &Redis) -> (Process, SocketAddr) {
     (process, address.parse().expect("it is an address"))
 }
 
-/// The id, if it is known that it was published.
+/// Whether it is known that it was published.
 async fn publish(nodes: &Nodes, data: &str, random: &mut Random) -> Option<()> {
-    let address = pick(nodes, random);
-    let stream = tokio::net::TcpStream::connect(address).await.ok()?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.ok()?;
-    let connection = tokio::spawn(connection);
-    let request = http::Request::post("/publish").header("host", "node").body(data.to_owned()).expect("it is one");
-    let answer = sender.send_request(request).await.ok();
-    connection.abort();
-    answer?.status().is_success().then_some(())
+    post(pick(nodes, random), "/publish", data).await
 }
 
 /// Goes from node to node until it sees the end.

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -10,6 +11,8 @@ use std::{
 };
 
 use futures_util::StreamExt;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use tower_sse::{
     Event, EventId, LastEventId,
     backplane::{Link, LinkObserver, redis::Redis},
@@ -95,4 +98,15 @@ pub(crate) async fn data(reader: &mut Subscription) -> String {
 pub(crate) async fn gap(reader: &mut Subscription) {
     let next = within(reader.next()).await;
     assert!(matches!(next, Some(Update::Gap(_))), "a gap is told, and not {next:?}");
+}
+
+/// Sends this on a connection of its own. Whether it was taken.
+pub(crate) async fn post(address: SocketAddr, path: &str, body: &str) -> Option<()> {
+    let stream = tokio::net::TcpStream::connect(address).await.ok()?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+    let connection = tokio::spawn(connection);
+    let request = http::Request::post(path).header("host", "node").body(body.to_owned()).ok()?;
+    let answer = sender.send_request(request).await.ok();
+    connection.abort();
+    answer?.status().is_success().then_some(())
 }
