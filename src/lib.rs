@@ -77,7 +77,7 @@
 //! | `tracing` | no | `tracing::Tracing`, an observer with a span for each stream |
 //! | `rate-limit` | no | `streams::StreamsBuilder::opens_per_key`, by governor |
 //! | `test-util` | no | `testing`: streams without a socket, an observer that remembers; `backplane::suite` |
-//! | `redis` | no | [`backplane::redis`]: a hub on many nodes, by a stream in Redis; see [`docs::nodes`] |
+//! | `redis` | no | `backplane::redis`: a hub on many nodes, by a stream in Redis; see [`docs::nodes`] |
 //! | `redis-tls` | no | the same by TLS, with rustls |
 //!
 //! [Server-Sent Events]: https://html.spec.whatwg.org/multipage/server-sent-events.html

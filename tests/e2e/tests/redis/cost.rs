@@ -19,13 +19,13 @@ const EVENTS: u32 = 300;
 struct Cost {
     /// How often each of these was called.
     calls: [f64; 4],
-    /// All the time that it took for any command.
+    /// Its time on the processor, in microseconds.
     micros: f64,
 }
 
 const COMMANDS: [&str; 4] = ["evalsha", "xread", "xadd", "xrange"];
 
-/// The least of some times: on a busy machine a command takes as long as whatever came between.
+/// The least of some times: the machine is busy with other things too.
 async fn cost(redis: &Redis, near: &Hub, reader: &mut Subscription) -> Cost {
     let mut least = once(redis, near, reader).await;
     for _ in 0..3 {
@@ -38,19 +38,25 @@ async fn cost(redis: &Redis, near: &Hub, reader: &mut Subscription) -> Cost {
 /// Publishes one after the other, each when the one before it has been read.
 async fn once(redis: &Redis, near: &Hub, reader: &mut Subscription) -> Cost {
     redis.cli(&["CONFIG", "RESETSTAT"]).expect("it does");
+    let before = processor(redis);
     for number in 0..EVENTS {
         publish(near, &number.to_string()).await;
         assert_eq!(data(reader).await, number.to_string());
     }
+    let micros = (processor(redis) - before) / f64::from(EVENTS) * 1e6;
     let said = redis.cli(&["INFO", "commandstats"]).expect("it says");
     let number = |command: &str, field: &str| {
         let line = said.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:")));
         let number = line.and_then(|line| line.split(',').find_map(|pair| pair.strip_prefix(field)));
         number.and_then(|number| number.trim().parse::<f64>().ok()).unwrap_or(0.0) / f64::from(EVENTS)
     };
-    // What a script calls is within its own time.
-    let micros = number("evalsha", "usec=") + number("xread", "usec=");
     Cost { calls: COMMANDS.map(|command| number(command, "calls=")), micros }
+}
+
+/// The seconds that it had a processor.
+fn processor(redis: &Redis) -> f64 {
+    let seconds = |name| redis.info(name).expect("it says").parse::<f64>().expect("it is a number");
+    seconds("used_cpu_user") + seconds("used_cpu_sys")
 }
 
 /// The same but for what a node asks when nothing happens, and for a busy machine.
@@ -58,7 +64,7 @@ fn assert_same(less: &Cost, more: &Cost) {
     for ((less, more), command) in less.calls.iter().zip(more.calls).zip(COMMANDS) {
         assert!((less - more).abs() <= 0.5, "{command}: {less:.2} and {more:.2} calls for an event");
     }
-    assert!(more.micros <= less.micros * 2.0 + 20.0, "{less:?} {more:?}");
+    assert!(more.micros <= less.micros * 2.0 + 50.0, "{less:?} {more:?}");
 }
 
 #[tokio::test]
