@@ -64,8 +64,8 @@
 //! # What it needs
 //!
 //! A tokio runtime with its timer, for heartbeats and deadlines: the body of a stream that has either panics when it is polled
-//! outside of one. No server setting is required, but [`docs::proxies`] and [`docs::stacking`] tell what stands in the way of
-//! events elsewhere.
+//! outside of one. No server setting is required, but [`docs::serving`] has the lines that make a stream cheap,
+//! [`docs::operations`] tells how to run one, and [`docs::proxies`] and [`docs::stacking`] what stands in the way of events.
 //!
 //! # Features
 //!
@@ -153,7 +153,8 @@ pub use crate::{
 /// Any error. What tower and hyper call so too.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What would be too long beside the code: why the defaults are what they are, proxies, pages, other layers, choices.
+/// What would be too long beside the code: why the defaults are what they are, operations, servers, proxies, pages, other layers,
+/// choices.
 #[cfg(any(doc, doctest))]
 pub mod docs {
     #[doc = include_str!("../docs/browser.md")]
@@ -166,8 +167,12 @@ pub mod docs {
     pub mod design {}
     #[doc = include_str!("../docs/nodes.md")]
     pub mod nodes {}
+    #[doc = include_str!("../docs/operations.md")]
+    pub mod operations {}
     #[doc = include_str!("../docs/proxies.md")]
     pub mod proxies {}
+    #[doc = include_str!("../docs/serving.md")]
+    pub mod serving {}
     #[doc = include_str!("../docs/stacking.md")]
     pub mod stacking {}
     #[doc = include_str!("../docs/topics.md")]

@@ -23,6 +23,12 @@ impl Document {
         Self { name: name.to_owned(), text }
     }
 
+    /// Whether this text is in it.
+    #[must_use]
+    pub fn holds(&self, text: &str) -> bool {
+        self.text.contains(text)
+    }
+
     /// The only fenced block in this language that holds this text.
     ///
     /// # Panics

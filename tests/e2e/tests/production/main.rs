@@ -6,6 +6,7 @@ mod leaving;
 mod limits;
 mod login;
 mod logs;
+mod prometheus;
 mod server;
 mod settings;
 mod wire;

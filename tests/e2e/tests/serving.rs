@@ -1,0 +1,111 @@
+//! What the socket's options in `docs/serving.md` do for a client that does not read.
+#![cfg(test)]
+#![cfg(target_os = "linux")]
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use axum::{Router, routing::get, serve::ListenerExt};
+use futures_util::stream;
+use socket2::SockRef;
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    time::{Instant, sleep, timeout},
+};
+use tower_sse::{Closed, Event, Events, Observer, RequestHead, Sent, SseLayer, StreamObserver};
+
+/// Counts what goes out, and says when it ends.
+#[derive(Clone)]
+struct Watch {
+    bytes: Arc<AtomicU64>,
+    ended: mpsc::UnboundedSender<()>,
+}
+
+impl Observer for Watch {
+    fn opened(&self, _: &RequestHead<'_>) -> Option<Box<dyn StreamObserver>> {
+        Some(Box::new(self.clone()))
+    }
+}
+
+impl StreamObserver for Watch {
+    fn sent(&mut self, sent: &Sent) {
+        self.bytes.fetch_add(sent.bytes, SeqCst);
+    }
+
+    fn closed(&mut self, _: &Closed<'_>) {
+        let _ = self.ended.send(());
+    }
+}
+
+/// A stream that has always more, to a client that does not read.
+struct Stalled {
+    bytes: Arc<AtomicU64>,
+    ended: mpsc::UnboundedReceiver<()>,
+    _client: TcpStream,
+}
+
+impl Stalled {
+    async fn start(tune: impl FnMut(&mut TcpStream) + Send + 'static) -> Self {
+        let (ended, receiver) = mpsc::unbounded_channel();
+        let watch = Watch { bytes: Arc::default(), ended };
+        let bytes = Arc::clone(&watch.bytes);
+        let layer = SseLayer::from_fn(|_| async {
+            let event = Event::new("x".repeat(1000));
+            Events::new(stream::repeat(event))
+        });
+        let app = Router::new().route("/", get("the page")).layer(layer.observer(watch));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(axum::serve(listener.tap_io(tune), app.into_make_service()).into_future());
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\naccept: text/event-stream\r\n\r\n").await.unwrap();
+        Self { bytes, ended: receiver, _client: client }
+    }
+
+    /// What the server takes for sent, as soon as it is no more.
+    async fn taken(&self) -> u64 {
+        let until = Instant::now() + Duration::from_secs(60);
+        let (mut taken, mut since) = (0, Instant::now());
+        while taken == 0 || since.elapsed() < Duration::from_secs(1) {
+            assert!(Instant::now() < until, "it does not stop");
+            sleep(Duration::from_millis(20)).await;
+            let now = self.bytes.load(SeqCst);
+            if now != taken {
+                (taken, since) = (now, Instant::now());
+            }
+        }
+        taken
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_does_not_read_is_not_hidden_in_the_kernel() {
+    let as_it_is = Stalled::start(|_| ()).await.taken().await;
+    let with_option = Stalled::start(|stream| set(SockRef::from(&*stream).set_tcp_notsent_lowat(16 << 10))).await;
+    let with_option = with_option.taken().await;
+    println!("to a client that does not read: {as_it_is} bytes, with TCP_NOTSENT_LOWAT {with_option}");
+    assert!(with_option < as_it_is / 2, "{with_option} bytes with the option, {as_it_is} without");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_read_is_cut_after_tcp_user_timeout() {
+    let limit = Duration::from_secs(1);
+    let mut stalled =
+        Stalled::start(move |stream| set(SockRef::from(&*stream).set_tcp_user_timeout(Some(limit)))).await;
+    let begin = Instant::now();
+    timeout(Duration::from_secs(60), stalled.ended.recv()).await.expect("it is cut").expect("it is told");
+    println!("cut {:?} after its request", begin.elapsed());
+    assert!(begin.elapsed() >= limit, "cut after {:?}", begin.elapsed());
+}
+
+fn set(result: io::Result<()>) {
+    result.expect("Linux has it");
+}
