@@ -5,7 +5,6 @@
 mod cluster;
 mod contract;
 mod cost;
-mod example;
 mod faults;
 mod kills;
 mod nodes;
