@@ -136,7 +136,7 @@ fn a_pump_that_ends_at_any_time_leaves_nobody_waiting() {
 #[test]
 fn a_pump_that_ends_at_any_time_leaves_nobody_waiting_for_a_topic_that_is_closed() {
     for polls in 0..=1 {
-        every_order(3, move || {
+        every_order(2, move || {
             let (hub, core, pump) = hub();
             drop(core);
             let subscription = subscribe(&hub, &["a"]);
