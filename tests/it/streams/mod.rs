@@ -3,6 +3,7 @@
 mod access;
 mod drain;
 mod drain_beside;
+#[cfg(feature = "axum")]
 mod drain_of_others;
 mod end;
 #[cfg(feature = "test-util")]
