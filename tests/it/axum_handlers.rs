@@ -11,9 +11,15 @@ use axum::{
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
-use tower_sse::{BoxError, Events, LastEventId, Refusal, Source, SseLayer};
+use tower_sse::{
+    BoxError, Events, LastEventId, Refusal, Source, SseLayer,
+    streams::{OnDrain, Streams},
+};
 
-use crate::support::{Reading, Wait, event, events};
+use crate::{
+    streams::retry,
+    support::{Reading, Wait, event, events},
+};
 
 async fn counts(State(from): State<u32>, last: Option<LastEventId>) -> Events<impl Source> {
     let last = last.map_or(String::from("nothing"), |last| String::from_utf8_lossy(last.as_bytes()).into_owned());
@@ -91,4 +97,24 @@ async fn a_head_request_to_a_handler_has_the_streams_head() {
     let response = call(app, Request::head("/counts")).await;
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handlers_events_are_drained_by_the_layer_around_it() {
+    for on_drain in [OnDrain::Leave, OnDrain::Finish] {
+        let streams = Streams::new();
+        let handler = move || async move { events([event("a"), Wait(10_000), event("b")]).on_drain(on_drain) };
+        let app: Router = Router::new().route("/", get(handler)).layer(SseLayer::decorate().streams(&streams));
+        let response = call(app, Request::get("/")).await;
+        assert_eq!(streams.open(), 1);
+        // Before its first poll.
+        streams.start_drain();
+        let frames: Vec<_> = frames(response).await.into_iter().map(|(_, text)| text).collect();
+        if on_drain == OnDrain::Finish {
+            assert_eq!(frames, [":\n", "data: a\n\n", "data: b\n\n"]);
+        } else {
+            assert!(frames.len() == 2 && retry(&frames[1]).is_some(), "{frames:?}");
+        }
+        assert_eq!(streams.open(), 0);
+    }
 }

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use axum::{Router, body::Body, routing::get};
 use http::Response;
-use http_body_util::BodyExt;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt};
 use tower_sse::{
@@ -14,8 +12,7 @@ use tower_sse::{
 
 use super::{SECOND, open_end, read, retry, serve};
 use crate::support::{
-    Hang, Reading, Step, Told, Wait, answers, answers_after, answers_again, bytes, decorate, event, events,
-    get as ask_for, stream,
+    Hang, Step, Told, Wait, answers, answers_after, answers_again, bytes, decorate, event, events, get, stream,
 };
 
 type Steps = Vec<Step<Result<http_body::Frame<bytes::Bytes>, BoxError>>>;
@@ -131,34 +128,10 @@ async fn a_late_stream_of_this_crates_own_is_drained_with_its_layer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_axum_handlers_events_are_drained_by_the_layer_around_it() {
-    for on_drain in [OnDrain::Leave, OnDrain::Finish] {
-        let (streams, told) = (Streams::new(), Told::default());
-        let handler = move || async move { events([event("a"), Wait(10_000), event("b")]).on_drain(on_drain) };
-        let layer = SseLayer::decorate().streams(&streams).observer(told.clone());
-        let app: Router = Router::new().route("/", get(handler)).layer(layer);
-        let request = ask_for().map(Body::from);
-        let body = app.oneshot(request).await.unwrap().into_body().map_err(BoxError::from);
-        let mut body = Reading::new(body);
-        assert_eq!(streams.open(), 1);
-        // Before its first poll.
-        streams.start_drain();
-        let frames = body.rest().await;
-        if on_drain == OnDrain::Finish {
-            assert_eq!(frames, [":\n", "data: a\n\n", "data: b\n\n"]);
-        } else {
-            assert_eq!((frames.len(), body.millis()), (2, 0), "{frames:?}");
-            assert!(retry(&frames[1]).is_some());
-        }
-        assert_eq!((streams.open(), told.closed().len()), (0, 1));
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_whole_response_whose_body_is_thrown_away_leaves_nothing_behind() {
     let (streams, told) = (Streams::new(), Told::default());
     let layer = SseLayer::decorate().streams(&streams).observer(told.clone());
-    let response = layer.layer(answers(Response::from(open_end()))).oneshot(ask_for()).await.unwrap();
+    let response = layer.layer(answers(Response::from(open_end()))).oneshot(get()).await.unwrap();
     assert_eq!(streams.open(), 1);
     drop(response);
     assert_eq!((streams.open(), told.closed().len()), (0, 1));

@@ -1,6 +1,6 @@
 //! How many streams there may be: newcomers are refused, nobody is evicted, and what is no stream counts for nothing.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc};
 
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
@@ -201,7 +201,7 @@ async fn the_limit_holds_when_many_come_at_the_same_time() {
 
 #[cfg(feature = "rate-limit")]
 mod rate {
-    use std::num::NonZeroU32;
+    use std::{num::NonZeroU32, time::Duration};
 
     use super::*;
 
