@@ -1,0 +1,74 @@
+//! What an operator sees of streams: numbers, as a recorder of the metrics facade has them, and spans, as a subscriber does.
+#![cfg(test)]
+
+mod numbers;
+mod spans;
+
+use std::{convert::Infallible, time::Duration};
+
+use futures_util::{StreamExt, stream};
+use http::{Method, Request, Response};
+use tokio::time::sleep;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_sse::{
+    BoxError, Event, Events, Observer, Refusal, Source, SseLayer,
+    hub::{Bounds, Hub, Lag, Subscribe},
+    streams::Streams,
+    testing::TestStream,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Two events, ten seconds of nothing, an error.
+fn fails() -> Events<impl Source> {
+    let broken = stream::once(async {
+        sleep(10 * SECOND).await;
+        Err(BoxError::from("the database is gone"))
+    });
+    Events::new(stream::iter(["a", "b"]).map(|data| Ok(Event::new(data))).chain(broken)).heartbeat(4 * SECOND)
+}
+
+/// A page for all other requests.
+macro_rules! page {
+    () => {
+        service_fn(|_: Request<String>| async { Ok::<_, Infallible>(Response::new(String::from("the page"))) })
+    };
+}
+
+/// Lets this observer see: a stream that fails, one whose client leaves, one with a gap, a refusal to each of two methods.
+async fn show(observer: impl Observer + Clone) {
+    let layer = SseLayer::from_fn(|_: Request<String>| async { fails() }).observer(observer.clone());
+    let service = layer.layer(page!());
+    let mut read = TestStream::get(service.clone(), "/fails?ticket=secret", String::new()).await.unwrap();
+    assert_eq!(read.rest().await.len(), 2);
+    let mut leaves = TestStream::get(service, "/leaves", String::new()).await.unwrap();
+    leaves.message().await.unwrap();
+    drop(leaves);
+
+    let hub = Hub::builder().bounds(Bounds::new().events(2)).build();
+    let topic = hub.topic("a").unwrap();
+    let layer = SseLayer::new(hub.service(|_| Subscribe::to("a").lag(Lag::Skip))).observer(observer.clone());
+    let mut skips = TestStream::get(layer.layer(page!()), "/skips", String::new()).await.unwrap();
+    skips.message().await.unwrap();
+    for number in 0..5 {
+        topic.publish(Event::new(number.to_string())).now().unwrap();
+    }
+    assert!(!skips.message().await.unwrap().data().is_empty(), "what is missing");
+    topic.close(None).now().unwrap();
+    skips.rest().await;
+
+    let full = Streams::builder().total(0).build();
+    let layer = SseLayer::from_fn(|_: Request<String>| async { fails() }).streams(&full).observer(observer.clone());
+    let service = layer.methods([Method::GET, Method::POST]).layer(page!());
+    for method in ["GET", "POST"] {
+        let request = Request::builder().method(method).uri("/full").header("accept", "text/event-stream");
+        service.clone().oneshot(request.body(String::new()).unwrap()).await.unwrap();
+    }
+    let layer = SseLayer::from_fn(|_: Request<String>| async { no() }).observer(observer);
+    let request = Request::get("/no").header("accept", "text/event-stream").body(String::new()).unwrap();
+    layer.layer(page!()).oneshot(request).await.unwrap();
+}
+
+fn no() -> Result<Events<tower_sse::Never>, Refusal> {
+    Err(Refusal::status(http::StatusCode::FORBIDDEN).with_source("no ticket"))
+}

@@ -1,0 +1,61 @@
+//! Each metric that the documentation names, by Prometheus' own text.
+
+use std::collections::BTreeMap;
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tower_sse::metrics::Metrics;
+
+use crate::show;
+
+/// The samples of a text, by name and labels.
+fn samples(text: &str) -> BTreeMap<&str, f64> {
+    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    lines.map(|line| line.rsplit_once(' ').unwrap()).map(|(name, value)| (name, value.parse().unwrap())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn they_are_what_has_happened() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    show(Metrics::new().label("service", "prices")).await;
+
+    let text = recorder.handle().render();
+    let samples = samples(&text);
+    let expected = [
+        (r#"sse_streams_open{service="prices"}"#, 0.0),
+        (r#"sse_streams_opened_total{service="prices"}"#, 3.0),
+        (r#"sse_streams_closed_total{service="prices",reason="failed"}"#, 1.0),
+        (r#"sse_streams_closed_total{service="prices",reason="client_gone"}"#, 1.0),
+        (r#"sse_streams_closed_total{service="prices",reason="topic_closed"}"#, 1.0),
+        (r#"sse_streams_refused_total{service="prices",status="200",why="full"}"#, 1.0),
+        (r#"sse_streams_refused_total{service="prices",status="503",why="full"}"#, 1.0),
+        (r#"sse_streams_refused_total{service="prices",status="403",why="other"}"#, 1.0),
+        (r#"sse_gaps_total{service="prices"}"#, 1.0),
+        // Two, and two of the one that left; what the log still had.
+        (r#"sse_events_sent_total{service="prices"}"#, 6.0),
+        (r#"sse_heartbeats_sent_total{service="prices"}"#, 2.0),
+        (r#"sse_first_event_seconds_count{service="prices"}"#, 3.0),
+        (r#"sse_first_event_seconds_sum{service="prices"}"#, 0.0),
+        (r#"sse_stream_duration_seconds_count{service="prices"}"#, 3.0),
+        (r#"sse_stream_duration_seconds_sum{service="prices"}"#, 10.0),
+    ];
+    for (name, value) in expected {
+        assert_eq!(samples.get(name), Some(&value), "{name}\n{text}");
+    }
+    assert!(samples[r#"sse_bytes_sent_total{service="prices"}"#] > 100.0, "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_documentation_names_each_of_them_and_no_other() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    show(Metrics::new()).await;
+    let text = recorder.handle().render();
+    let mut recorded: Vec<_> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let source = include_str!("../../../../src/metrics.rs");
+    let mut named: Vec<_> = source.lines().filter_map(|line| line.strip_prefix("//! | `")?.split('`').next()).collect();
+    recorded.sort_unstable();
+    named.sort_unstable();
+    assert_eq!(recorded, named);
+}

@@ -1,0 +1,109 @@
+//! A span for each stream, within that of its request, whose end tells how it ended.
+
+use std::{
+    io::{self, Write},
+    sync::{Arc, Mutex},
+};
+
+use serde_json::Value;
+use tower_sse::tracing::Tracing;
+use tracing::{Instrument, Level, info_span};
+use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
+
+use crate::show;
+
+/// Where lines of JSON go.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn read(&self) -> Vec<Value> {
+        let bytes = self.0.lock().unwrap().clone();
+        bytes
+            .split(|&byte| byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect()
+    }
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// What is said at this level and above while somebody [shows](show) it, within a request's span.
+async fn said(level: Level) -> Vec<Value> {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt().json().with_max_level(level).with_span_events(FmtSpan::CLOSE);
+    let subscriber = subscriber.with_writer(lines.clone()).finish();
+    let _here = tracing::subscriber::set_default(subscriber);
+    show(Tracing::new()).instrument(info_span!("request", id = 7)).await;
+    lines.read()
+}
+
+/// The lines with this message.
+fn with<'a>(lines: &'a [Value], message: &str) -> Vec<&'a Value> {
+    lines.iter().filter(|line| line["fields"]["message"] == message).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_stream_tells_its_reason_within_its_span() {
+    let lines = said(Level::INFO).await;
+    let closed = with(&lines, "stream closed");
+    let told: Vec<_> = closed
+        .iter()
+        .map(|line| (line["level"].as_str().unwrap(), line["fields"]["reason"].as_str().unwrap()))
+        .collect();
+    assert_eq!(told, [("ERROR", "failed"), ("INFO", "client gone"), ("INFO", "topic closed")]);
+    assert_eq!(closed[0]["fields"]["why"], "the database is gone");
+    assert_eq!(closed[0]["fields"]["duration"], "10s");
+
+    let span = &closed[0]["span"];
+    assert_eq!(
+        (&span["name"], &span["method"], &span["path"]),
+        (&"sse.stream".into(), &"GET".into(), &"/fails".into())
+    );
+    assert_eq!((&span["reason"], &span["events"], &span["heartbeats"]), (&"failed".into(), &2.into(), &2.into()));
+    assert!(span["bytes"].as_u64() > Some(10), "{span}");
+    assert_eq!(closed[0]["spans"][0]["id"], 7, "it is within the request's");
+    // The span is over with its stream.
+    assert_eq!(with(&lines, "close").iter().filter(|line| line["span"]["name"] == "sse.stream").count(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_and_gaps_are_told_and_no_secrets() {
+    let lines = said(Level::DEBUG).await;
+    let refused: Vec<_> = with(&lines, "stream refused").iter().map(|line| &line["fields"]).collect();
+    let full = "there are as many streams as there may be";
+    let expected = [("GET", "/full", 200, full), ("POST", "/full", 503, full), ("GET", "/no", 403, "no ticket")];
+    assert_eq!(refused.len(), expected.len());
+    for (fields, (method, path, status, why)) in refused.iter().zip(expected) {
+        assert_eq!((&fields["method"], &fields["path"]), (&method.into(), &path.into()));
+        assert_eq!((&fields["status"], &fields["why"]), (&status.into(), &why.into()));
+    }
+    let gaps = with(&lines, "the client has missed events");
+    assert_eq!((gaps.len(), gaps[0]["level"].as_str()), (1, Some("WARN")));
+    assert!(gaps[0]["fields"]["from"].is_string() && gaps[0]["fields"]["to"].is_string(), "{gaps:?}");
+    assert_eq!((with(&lines, "stream opened").len(), with(&lines, "first event").len()), (3, 3));
+    assert!(!format!("{lines:?}").contains("secret"), "a query may hold a ticket");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_said_at_a_level_that_nobody_wants_but_failures() {
+    let lines = said(Level::ERROR).await;
+    assert_eq!((lines.len(), with(&lines, "stream closed").len()), (1, 1), "{lines:?}");
+}
