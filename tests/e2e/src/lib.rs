@@ -10,3 +10,4 @@ pub mod program;
 pub mod redis;
 pub mod server;
 pub mod site;
+pub mod socket;

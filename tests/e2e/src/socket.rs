@@ -1,0 +1,33 @@
+//! The options of a connection, as `docs/serving.md` has them, each to be left out.
+
+use std::{io, time::Duration};
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+/// What is set beside `TCP_NODELAY`.
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::exhaustive_structs, reason = "tests make it")]
+pub struct Options {
+    /// What nobody acknowledges for so long ends the connection.
+    pub user_timeout: Option<Duration>,
+    /// So many bytes that are not sent yet wait in the kernel at most.
+    pub not_sent: Option<u32>,
+}
+
+/// Sets them.
+///
+/// # Errors
+///
+/// The connection is gone, or the system has no such option.
+pub fn tune(stream: &TcpStream, options: Options) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    if let Some(after) = options.user_timeout {
+        socket.set_tcp_user_timeout(Some(after))?;
+    }
+    if let Some(bytes) = options.not_sent {
+        socket.set_tcp_notsent_lowat(bytes)?;
+    }
+    Ok(())
+}
