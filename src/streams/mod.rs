@@ -42,7 +42,7 @@
 //!
 //! # Costs
 //!
-//! A lock when a stream opens and when it ends, and about 100 bytes for each. Without a `Streams` there is none of it.
+//! A lock when a stream opens and when it ends, and about 250 bytes for each. Without a `Streams` there is none of it.
 
 mod builder;
 mod drain;

@@ -25,7 +25,9 @@ use tokio::{
     task::JoinSet,
 };
 use tower::Layer;
-use tower_sse::{BoxError, Closed, Event, Events, Observer, RequestHead, Source, SseLayer, StreamObserver};
+use tower_sse::{
+    BoxError, Closed, Event, Events, Observer, RequestHead, Source, SseLayer, StreamObserver, streams::Streams,
+};
 use tower_sse_e2e::{client::within, server::Server};
 
 #[global_allocator]
@@ -42,12 +44,14 @@ async fn ten_thousand_clients_that_leave_at_random_points_leave_nothing() {
     let left = dhat::HeapStats::get();
     drop(profiler);
 
-    let Counts { asked, alive, opened, closed } = &*seen.0;
+    let Counts { asked, alive, opened, closed } = &*seen.counts;
     let [asked, opened, closed] = [asked, opened, closed].map(|count| count.load(SeqCst));
     println!("{asked} requests were read, {opened} streams opened; left: {left:?}");
     assert!(asked > 1000 && opened > 1000, "too few came that far to show anything");
     assert_eq!(closed, opened, "what observers were told");
     assert_eq!(alive.load(SeqCst), 0, "event services and streams");
+    let of_key = |kind: usize| seen.streams.open_of(&format!("/{kind}"));
+    assert_eq!((seen.streams.open(), (0..KINDS).map(of_key).sum::<usize>()), (0, 0), "permits");
     // A block for each stream would be thousands. The runtime and its threads keep one now and then.
     assert!(left.curr_blocks < 100 && left.curr_bytes < 100_000, "memory: {left:?}");
 }
@@ -59,6 +63,8 @@ async fn abandon(seen: &Seen, clients: std::ops::Range<u64>) {
         move |request| answer(seen.clone(), request)
     })
     .commit_after(Duration::from_millis(1))
+    .streams(&seen.streams)
+    .stream_key(|head| Some(head.uri().path().into()))
     .observer(seen.clone());
     let page = |_| future::ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("the page"))));
     let server = Server::hyper(layer.layer(tower::service_fn(page))).await.expect("a port");
@@ -167,7 +173,10 @@ impl Dice {
 
 /// What the crate says of its streams, and what their own guards say.
 #[derive(Debug, Clone, Default)]
-struct Seen(Arc<Counts>);
+struct Seen {
+    counts: Arc<Counts>,
+    streams: Streams,
+}
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -179,8 +188,8 @@ struct Counts {
 
 impl Seen {
     fn guard(&self) -> Guard {
-        self.0.asked.fetch_add(1, SeqCst);
-        self.0.alive.fetch_add(1, SeqCst);
+        self.counts.asked.fetch_add(1, SeqCst);
+        self.counts.alive.fetch_add(1, SeqCst);
         Guard(self.clone())
     }
 }
@@ -189,20 +198,20 @@ struct Guard(Seen);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.0.alive.fetch_sub(1, SeqCst);
+        self.0.counts.alive.fetch_sub(1, SeqCst);
     }
 }
 
 impl Observer for Seen {
     fn opened(&self, _: &RequestHead<'_>) -> Option<Box<dyn StreamObserver>> {
-        self.0.opened.fetch_add(1, SeqCst);
+        self.counts.opened.fetch_add(1, SeqCst);
         Some(Box::new(self.clone()))
     }
 }
 
 impl StreamObserver for Seen {
     fn closed(&mut self, _: &Closed<'_>) {
-        self.0.closed.fetch_add(1, SeqCst);
+        self.counts.closed.fetch_add(1, SeqCst);
     }
 }
 

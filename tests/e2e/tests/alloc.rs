@@ -6,6 +6,7 @@ use std::{
     convert::Infallible,
     fmt::Debug,
     future::{Ready, ready},
+    sync::Arc,
     task::Poll,
 };
 
@@ -18,7 +19,11 @@ use http::{HeaderValue, Method, Request, Response, header};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service};
-use tower_sse::{Event, Events, IntoReply, Observer, Refusal, RequestHead, SseLayer, StreamObserver};
+use tower_sse::{
+    Event, Events, IntoReply, Observer, Refusal, RequestHead, SseLayer, StreamObserver,
+    access::{Access, Verdict},
+    streams::{OnDrain, Streams},
+};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -30,6 +35,7 @@ fn what_requests_and_streams_cost_is_what_is_said() {
     let _profiler = dhat::Profiler::builder().testing().build();
     a_request_that_is_not_for_events_costs_nothing();
     an_event_stream_costs_eight_blocks();
+    a_hook_that_is_not_there_costs_nothing();
     only_a_frame_of_several_events_costs_anything();
 }
 
@@ -66,6 +72,27 @@ fn an_event_stream_costs_eight_blocks() {
     let (observed, _) = self::answer(&events().observer(Watching));
     println!("the same, observed: {observed:?}");
     assert_eq!(observed.blocks, 8 + 6);
+    // What is noted of the request, and what the record holds for others. The key is the user's, and is looked up; the places
+    // of all streams are made as they are needed.
+    let streams = Streams::builder().stalled_after(None).build();
+    let counted = events().streams(&streams).stream_key(|_| Some(Arc::from("a user")));
+    let held: Vec<_> = (0..100).map(|_| self::answer(&counted).1).collect();
+    let (counted, _) = self::answer(&counted);
+    println!("the same, counted by a key: {counted:?}");
+    assert_eq!(counted.blocks, 8 + 2 + 1);
+    drop(held);
+}
+
+/// Settings without a hook are one value of the layer's, however many of them there are.
+fn a_hook_that_is_not_there_costs_nothing() {
+    let (alone, response) = answer(&events());
+    let size = size_of_val(response.body());
+    let minute = std::time::Duration::from_secs(60);
+    let (with_settings, response) = answer(&events().lifetime(minute).on_drain(OnDrain::Finish).retry(minute));
+    assert_eq!((with_settings, size_of_val(response.body())), (alone, size));
+    let watched =
+        events().observer(Watching).streams(&Streams::new()).access(Access::every(minute, |_| ready(Verdict::Allow)));
+    assert_eq!(size_of_val(answer(&watched).1.body()), size, "what a hook needs is elsewhere");
 }
 
 fn only_a_frame_of_several_events_costs_anything() {
@@ -152,7 +179,7 @@ where
     cost
 }
 
-fn answer<E>(layer: &SseLayer<E>) -> (Cost, Response<impl Body>)
+fn answer<E>(layer: &SseLayer<E>) -> (Cost, Response<impl Body + use<E>>)
 where
     E: Service<Request<()>, Response: IntoReply, Error: Into<Refusal>> + Clone,
 {
