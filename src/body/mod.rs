@@ -15,6 +15,7 @@ pub(crate) mod guard;
 pub(crate) mod heartbeat;
 pub(crate) mod never;
 pub(crate) mod outside;
+mod over;
 pub(crate) mod place;
 pub(crate) mod record;
 pub(crate) mod running;

@@ -1,6 +1,6 @@
 //! What a running stream knows of itself, beside its source and its timer.
 
-use std::{error::Error, sync::Arc, task::Context, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -9,6 +9,7 @@ use crate::{
     Heartbeat, Reason, StreamSettings,
     access::Checks,
     body::{
+        over::End,
         place::Place,
         record::Record,
         slot::{Attach, Layered, Slot},
@@ -20,7 +21,6 @@ use crate::{
     jitter,
     observe::Sent,
     refusal::PRELUDE,
-    streams::OnDrain,
 };
 
 /// How far a stream has come.
@@ -42,24 +42,11 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) phase: Phase,
-    record: Arc<Record>,
-    settings: Arc<StreamSettings>,
+    pub(super) record: Arc<Record>,
+    pub(super) settings: Arc<StreamSettings>,
     /// When it ends at the latest.
-    end: Option<End>,
-    checks: Option<Box<Checks>>,
-}
-
-/// A time that the stream does not outlive.
-#[derive(Debug, Clone, Copy)]
-struct End {
-    at: Instant,
-    is_lifetime: bool,
-}
-
-impl End {
-    fn why(self) -> Why {
-        if self.is_lifetime { Why::Lifetime } else { Why::Deadline }
-    }
+    pub(super) end: Option<End>,
+    pub(super) checks: Option<Box<Checks>>,
 }
 
 impl State {
@@ -135,74 +122,6 @@ impl State {
     fn set_heartbeat(&mut self, heartbeat: Heartbeat) {
         let settings = (*self.settings).clone();
         self.settings = Arc::new(settings.heartbeat(heartbeat));
-    }
-
-    /// Why the stream is to end now, if it is. A check of access that is under way is polled.
-    pub(crate) fn over(&mut self, cx: &mut Context<'_>) -> Option<Why> {
-        if let Some(why) = self.asked() {
-            return Some(why);
-        }
-        if let Some(end) = self.end.filter(|end| end.at <= Instant::now()) {
-            return Some(end.why());
-        }
-        let withdrawn = self.checks.as_mut()?.poll(Instant::now(), cx)?;
-        Some(Why::Withdrawn(withdrawn))
-    }
-
-    /// What somebody outside asks it to end for, if that is meant for it.
-    fn asked(&self) -> Option<Why> {
-        match self.record.asked()? {
-            Why::Drain if self.finishes() => None,
-            // It was to leave before, and is polled only now.
-            Why::Cut if !self.finishes() => Some(Why::Drain),
-            why => Some(why),
-        }
-    }
-
-    /// Whether a drain is to let it come to its end.
-    fn finishes(&self) -> bool {
-        self.settings.on_drain == Some(OnDrain::Finish)
-    }
-
-    /// Whether somebody outside has asked for something that is still to be done.
-    pub(crate) fn has_been_asked(&self) -> bool {
-        match &self.phase {
-            Phase::Open => self.asked().is_some(),
-            Phase::Ending(..) => self.is_cut_short(),
-            _ => false,
-        }
-    }
-
-    /// It waits for the end of an event, and a drain that was to be waited for comes to its own end.
-    fn is_cut_short(&self) -> bool {
-        let is_cut = matches!(self.record.asked(), Some(Why::Cut));
-        is_cut && matches!(&self.phase, Phase::Ending(why, _) if !matches!(why, Why::Cut))
-    }
-
-    /// It is to end, and is within an event whose end may come.
-    pub(crate) fn begin_to_end(&mut self, why: Why) {
-        let grace = if matches!(why, Why::Cut) { GRACE_OF_A_CUT } else { GRACE };
-        self.phase = Phase::Ending(why, Instant::now() + grace);
-    }
-
-    /// Why it ends within an event, if the time for that is over.
-    pub(crate) fn grace_is_over(&self) -> Option<Why> {
-        let Phase::Ending(why, until) = &self.phase else { return None };
-        (*until <= Instant::now() || self.is_cut_short()).then(|| why.clone())
-    }
-
-    /// Whether the timer fired for something else than a heartbeat.
-    pub(crate) fn is_time(&self, now: Instant) -> bool {
-        self.next_time().is_some_and(|at| at <= now)
-    }
-
-    /// When something else than a heartbeat is due.
-    pub(crate) fn next_time(&self) -> Option<Instant> {
-        if let Phase::Ending(_, until) = self.phase {
-            return Some(until);
-        }
-        let check = self.checks.as_ref().map(|checks| checks.next_look());
-        [self.end.map(|end| end.at), check].into_iter().flatten().min()
     }
 
     /// When the timer has to look again.
@@ -307,12 +226,6 @@ fn retry_line(retry: Duration, before: &[u8]) -> Bytes {
     encode::put_retry(retry, &mut buffer);
     buffer.into()
 }
-
-/// How long a stream that is to end waits for the end of the event that it is in.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// The same before the deadline of a drain, which leaves a second for all.
-const GRACE_OF_A_CUT: Duration = Duration::from_millis(500);
 
 /// For a client that was told no `retry:`. About what browsers do by themselves.
 const COME_BACK_AFTER: Duration = Duration::from_secs(3);
