@@ -17,9 +17,11 @@ use tower_sse::{
     BoxError, ClosedError, Event, EventBuilder, EventId, EventName, EventReader, EventSender, Events, Heartbeat,
     InvalidId, InvalidName, LastEventId, Negotiate, Never, NoEvents, Observer, ReadError, Reason, Refusal, Reply,
     RequestHead, Sent, Source, Sse, SseBody, SseLayer, StreamObserver, StreamSettings, TrySendError, UpstreamError,
+    access::{Access, Verdict, Withdrawn},
     decode::{DecodeError, Decoder, Item, Message},
     future::{Answered, Oneshot, ResponseFuture},
     source::{EventReceiver, Every, FromStream},
+    streams::{Drained, NotAdmitted, OnDrain, Streams, StreamsBuilder},
 };
 
 /// `Send` and `Sync`, as most things are.
@@ -132,6 +134,26 @@ fn events_and_all_that_describes_them_can_go_anywhere() {
     #[cfg(feature = "json")]
     promise! { tower_sse::JsonError: Send Sync Unpin, lacks Clone; }
 }
+
+#[test]
+fn what_looks_at_streams_from_outside_is_shared_by_all_tasks() {
+    promise! {
+        Streams: Send Sync Unpin Clone;
+        StreamsBuilder: Send Sync Unpin, lacks Clone;
+        Drained: Send Sync Unpin Copy;
+        OnDrain: Send Sync Unpin Copy;
+        NotAdmitted: Send Sync Unpin Copy;
+        Access: Send Sync Unpin Clone;
+        Verdict: Send Sync Unpin Clone;
+        Withdrawn: Send Sync Unpin Clone;
+    }
+    let streams = Streams::new();
+    can_be_spawned(&streams.drain(std::time::Duration::ZERO));
+    can_be_spawned(&streams.drain_beside(ready(()), std::time::Duration::ZERO));
+}
+
+/// A drain may be waited for by a task of its own.
+fn can_be_spawned(_: &impl Send) {}
 
 #[test]
 fn a_layer_and_its_service_are_what_their_parts_are() {
