@@ -24,6 +24,7 @@ pub(crate) mod source;
 mod sse;
 pub(crate) mod state;
 pub(crate) mod streamed;
+mod waits;
 pub(crate) mod why;
 
 pub(crate) use sse::Kind;

@@ -82,10 +82,21 @@ impl Record {
         self.last.store((u64::try_from(micros).unwrap_or(u64::MAX) << 1) | 1, Ordering::Relaxed);
     }
 
-    /// A poll gives nothing, and this task is to be woken when the stream is asked to end.
-    pub(crate) fn waits(&self, waker: &Waker) {
+    /// A poll gives nothing.
+    pub(crate) fn waits(&self) {
         self.last.store(self.last.load(Ordering::Relaxed) & !1, Ordering::Relaxed);
+    }
+
+    /// A poll gives nothing, and this task is to be woken when the stream is asked to end.
+    pub(crate) fn waits_with(&self, waker: &Waker) {
+        self.waits();
         self.waker.register(waker);
+    }
+
+    /// Whether the last poll gave a frame, and nobody has asked for anything: whoever does has the task woken, which is
+    /// once.
+    pub(crate) fn has_given_frame(&self) -> bool {
+        self.last.load(Ordering::Relaxed) & 1 == 1 && self.asked.load(Ordering::Acquire) == NOT_ASKED
     }
 
     /// Whether the stream waits for events, or gave a frame, or its head, within this time: somebody reads it.
@@ -207,13 +218,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_asks_for_more_is_heard_and_wakes_the_stream_once() {
         let (record, wakes) = (Record::new(None), Arc::new(Wakes::default()));
-        record.waits(&wakes.clone().into());
+        record.waits_with(&wakes.clone().into());
         assert!(record.asked().is_none());
         record.drain();
         record.drain();
         assert!(matches!(record.asked(), Some(Why::Drain)));
         assert_eq!(wakes.0.load(SeqCst), 1);
-        record.waits(&wakes.clone().into());
+        record.waits_with(&wakes.clone().into());
         record.cut();
         record.drain();
         assert!(matches!(record.asked(), Some(Why::Cut)));
@@ -230,7 +241,7 @@ mod tests {
         assert_eq!(record.why_dropped(), Reason::ClientGone, "a frame just now");
         tokio::time::advance(STALLED_AFTER).await;
         assert_eq!(record.why_dropped(), Reason::Stalled);
-        record.waits(std::task::Waker::noop());
+        record.waits_with(std::task::Waker::noop());
         assert_eq!(record.why_dropped(), Reason::ClientGone, "it waited for events");
         assert_eq!(record.last_frame() + STALLED_AFTER, Instant::now(), "waiting keeps the time of the frame");
     }

@@ -96,8 +96,13 @@ impl<S: Pull> Running<S> {
         if let Poll::Ready(pulled) = this.source.poll_pull(cx) {
             return Poll::Ready(self.pulled(pulled));
         }
-        // Now the heartbeat, since there was nothing. Whoever asks for the end from here on wakes this task.
-        this.state.record().waits(cx.waker());
+        // Now the heartbeat, since there was nothing.
+        if this.state.waits_as_before(cx.waker(), this.timer.as_ref().as_pin_ref()) {
+            this.state.record().waits();
+            return Poll::Pending;
+        }
+        // Whoever asks for the end from here on wakes this task.
+        this.state.waits(cx.waker());
         if this.state.has_been_asked() {
             return Poll::Ready(Step::Continue(()));
         }

@@ -1,6 +1,6 @@
 //! What a running stream knows of itself, beside its source and its timer.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, task::Waker, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -47,12 +47,14 @@ pub(crate) struct State {
     /// When it ends at the latest.
     pub(super) end: Option<End>,
     pub(super) checks: Option<Box<Checks>>,
+    /// The task that is woken by the record, and by the timer.
+    pub(super) task: Option<Waker>,
 }
 
 impl State {
     pub(crate) fn new(layered: Layered) -> Self {
         let Layered { settings, record, checks } = layered;
-        Self { phase: Phase::Prelude(None), record, settings, end: None, checks }
+        Self { phase: Phase::Prelude(None), record, settings, end: None, checks, task: None }
     }
 
     /// A stream without a layer, so far.
@@ -100,6 +102,7 @@ impl State {
         if let Some(slot) = slot {
             // What is left to do and to tell is up to the stream that has the slot: it knows how it ends.
             let record = std::mem::replace(&mut self.record, Arc::new(Record::new(None)));
+            self.task = None;
             let layered = Layered { settings: Arc::clone(&self.settings), record, checks: self.checks.take() };
             slot.fill(Attach::Spliced(layered));
             self.settings = Arc::new(StreamSettings::new());

@@ -57,6 +57,15 @@ async fn idleness_counts_from_the_last_frame_not_from_the_last_look() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_in_the_millisecond_in_which_the_timer_fires_does_not_stop_the_beats() {
+    // The timer fires in one of the last two of these ten seconds.
+    let ticks = (0..10_000).flat_map(|_| [Wait(1), event("tick")]);
+    let mut body = open(SseLayer::new(answers(events(ticks.chain([Hang])))).heartbeat(10 * SECOND)).await;
+    let gaps = gaps(&body.frames_within(60 * SECOND).await);
+    assert!(gaps.len() >= 10_004 && gaps.iter().all(|gap| *gap <= 10_001), "{:?}", gaps.last());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_named_heartbeat_is_an_event_that_a_page_sees() {
     let heartbeat = Heartbeat::event(SECOND, &event_name!("ping"));
     let mut body = open(SseLayer::new(answers(events([Hang]))).heartbeat(heartbeat)).await;

@@ -1,6 +1,9 @@
 //! A drain: those that leave, leave at once, those that finish have their time, and nobody comes in.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
@@ -77,6 +80,28 @@ async fn a_stream_that_was_admitted_before_the_drain_and_opens_after_it_does_as_
         let frames = body.rest().await;
         assert_eq!(start.elapsed(), Duration::from_millis(ends_after), "{on_drain:?}: {frames:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_has_an_event_just_when_the_drain_begins_is_cut_at_the_deadline_too() {
+    let streams = Streams::new();
+    let (sender, events) = Events::channel(1);
+    let events = Arc::new(Mutex::new(Some(events)));
+    let layer = SseLayer::from_fn(move |_: http::Request<String>| {
+        let events = events.lock().unwrap().take().unwrap();
+        async { events }
+    });
+    let service = serve(&layer.on_drain(OnDrain::Finish).heartbeat(80 * SECOND).streams(&streams));
+    let mut body = read(&service).await;
+    let frames = tokio::spawn(async move { body.frames_within(60 * SECOND).await });
+    sleep(SECOND).await;
+    // The drain has the stream woken, which then finds an event.
+    streams.start_drain();
+    sender.send(Event::new("a")).await.unwrap();
+    streams.drain(20 * SECOND).await;
+    let frames = frames.await.unwrap();
+    let times: Vec<_> = frames.iter().map(|(at, _)| *at).collect();
+    assert_eq!(times, [0, 1_000, 20_000], "{frames:?}");
 }
 
 #[tokio::test(start_paused = true)]
