@@ -49,7 +49,6 @@ impl Process {
         for _ in 0..200 {
             if let Ok(stream) = TcpStream::connect(address) {
                 stream.set_nodelay(true)?;
-                stream.set_nonblocking(true)?;
                 return Ok(Self { child, address, publisher: Publisher::Post(stream), published: [0; 2] });
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -68,12 +67,8 @@ impl Process {
         match &mut self.publisher {
             Publisher::Command(stream) => stream.write_all(command.line().as_bytes()),
             Publisher::Post(stream) => {
-                // What was answered to the ones before is of no interest, but must not stop them.
-                let mut answers = [0; 16 * 1024];
-                while stream.read(&mut answers).is_ok_and(|read| read > 0) {}
                 let topic = if command.to_log { "log" } else { "events" };
-                let posts: String = numbers.map(|number| post(topic, &text::data(number, command.size))).collect();
-                write_all(stream, posts.as_bytes())
+                numbers.into_iter().try_for_each(|number| post(stream, topic, &text::data(number, command.size)))
             }
         }
     }
@@ -157,23 +152,15 @@ fn connect(child: &mut Child) -> io::Result<(SocketAddr, TcpStream)> {
     Err(io::Error::other("it ended before it said where it is"))
 }
 
-fn post(topic: &str, data: &str) -> String {
+/// Waits for the answer, of which only that it comes is of interest: pipelined requests end the connection.
+fn post(stream: &mut TcpStream, topic: &str, data: &str) -> io::Result<()> {
     let length = data.len();
-    format!("POST /publish/{topic} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{data}")
-}
-
-fn write_all(stream: &mut TcpStream, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match stream.write(bytes) {
-            Ok(written) => bytes = &bytes[written..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let mut answers = [0; 16 * 1024];
-                let _ = stream.read(&mut answers);
-            }
-            Err(error) => return Err(error),
-        }
+    let post = format!("POST /publish/{topic} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{data}");
+    stream.write_all(post.as_bytes())?;
+    match stream.read(&mut [0; 4096])? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Where servers run, and where the load does.
