@@ -54,7 +54,7 @@ fn compare(arguments: &[&str]) -> io::Result<()> {
     }
     limits::descriptors()?;
     let scale = if is_quick {
-        Scale { rounds: 5, window: Duration::from_millis(60), is_quick }
+        Scale { rounds: 3, window: Duration::from_millis(60), is_quick }
     } else {
         Scale { rounds: 15, window: Duration::from_millis(250), is_quick }
     };
