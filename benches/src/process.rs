@@ -108,9 +108,15 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // nginx has to end its workers itself.
-        let id = rustix::process::Pid::from_child(&self.child);
-        let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
+        let _ = match self.publisher {
+            // Some wait half a minute for their clients when asked to end.
+            Publisher::Command(_) => self.child.kill(),
+            // nginx has to end its workers itself.
+            Publisher::Post(_) => {
+                let id = rustix::process::Pid::from_child(&self.child);
+                rustix::process::kill_process(id, rustix::process::Signal::TERM).map_err(Into::into)
+            }
+        };
         let _ = self.child.wait();
     }
 }
