@@ -22,6 +22,8 @@ struct Server {
     /// Those that watch, side by side.
     watching: Vec<RawFd>,
     control: TcpStream,
+    /// What has come of commands that has not been carried out.
+    commands: Vec<u8>,
     next: [u64; 2],
     log: Vec<Vec<u8>>,
     each_event: bool,
@@ -46,8 +48,8 @@ pub(crate) fn serve(each_event: bool) -> io::Result<()> {
     epoll.add(&listener, EventFlags::IN)?;
     epoll.add(&control, EventFlags::IN)?;
     let (clients, watching) = (HashMap::new(), Vec::new());
-    let (next, log, is_over) = ([0; 2], Vec::new(), false);
-    Server { epoll, listener, clients, watching, control, next, log, each_event, is_over }.run()
+    let (next, log, commands, is_over) = ([0; 2], Vec::new(), Vec::new(), false);
+    Server { epoll, listener, clients, watching, control, commands, next, log, each_event, is_over }.run()
 }
 
 impl Server {
@@ -120,10 +122,12 @@ impl Server {
     }
 
     fn obey(&mut self) -> io::Result<()> {
-        let mut lines = [0; 1024];
-        let read = self.control.read(&mut lines)?;
-        for line in String::from_utf8_lossy(&lines[..read]).lines() {
-            if let Some(command) = Command::parse(line) {
+        let mut more = [0; 4096];
+        let read = self.control.read(&mut more)?;
+        self.commands.extend_from_slice(&more[..read]);
+        while let Some(end) = self.commands.iter().position(|&byte| byte == b'\n') {
+            let line: Vec<_> = self.commands.drain(..=end).collect();
+            if let Some(command) = Command::parse(&String::from_utf8_lossy(&line)) {
                 self.publish(command);
             }
         }
