@@ -1,6 +1,6 @@
 //! As much as one client takes.
 
-use std::io;
+use std::{io, time::Duration};
 
 use super::{Run, servers};
 use crate::{
@@ -30,13 +30,17 @@ fn measure(run: &mut Run, case: &str, size: usize, names: &[&'static str], made:
     let time = run.scale.window;
     let begin = |_: &mut Session| Ok(());
     run.pairs(case, EVENTS_PER_SECOND, &servers(names), begin, |session| {
-        let busy = Busy::begin();
         session.load.open(1, Ask { target: &target, expect: Expect::Flood { size }, streams: None })?;
+        // TCP's window opens only with time.
+        session.load.run_for(LEAD_IN)?;
+        let (busy, events) = (Busy::begin(), session.load.tally.events);
         session.load.run_for(time)?;
         #[expect(clippy::cast_precision_loss, reason = "counts are small")]
-        let value = session.load.tally.events as f64 / busy.seconds();
+        let value = (session.load.tally.events - events) as f64 / busy.seconds();
         let measured = busy.measured(value);
         session.load.close();
         Ok::<Measured, _>(measured)
     })
 }
+
+const LEAD_IN: Duration = Duration::from_millis(200);
