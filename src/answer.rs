@@ -19,7 +19,7 @@ use crate::{
         guard::{Guarded, Panicked},
         place::Place,
         slot::Mark,
-        source::{Pull, Pulled, Source},
+        source::{Holds, Pull, Pulled, Source},
     },
     events::Reply,
     headers, refusal,
@@ -125,6 +125,13 @@ impl<F: EventFuture> Pull for FromService<F> {
             FromProj::Late { .. } => {}
             FromProj::Events { source } => source.come_to_rest(),
             FromProj::Response { source } => source.come_to_rest(),
+        }
+    }
+
+    fn holds(&self) -> Option<Box<dyn Holds>> {
+        match self {
+            Self::Events { source } => source.holds(),
+            Self::Late { .. } | Self::Response { .. } => None,
         }
     }
 

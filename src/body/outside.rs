@@ -1,4 +1,4 @@
-//! What a stream holds for others: its permit, and who looks at it.
+//! What a stream holds for others: its permit, who looks at it, and its place among the subscribers of topics.
 //!
 //! It can be told to its end, and let go of, by whoever comes first: the body, or somebody outside while nobody polls it.
 //! No lock is held while an observer is called, so one may do what it likes with other streams.
@@ -12,6 +12,7 @@ use std::{
 use crate::{
     Reason,
     access::Withdrawn,
+    body::source::Holds,
     hub::Gap,
     observe::{Observed, Sent},
     streams::Permit,
@@ -21,8 +22,15 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Outside {
     observed: Mutex<Watch>,
-    permit: Mutex<Option<Permit>>,
+    held: Mutex<Held>,
     why: OnceLock<Withdrawn>,
+}
+
+#[derive(Debug)]
+struct Held {
+    permit: Option<Permit>,
+    by_source: Option<Box<dyn Holds>>,
+    is_over: bool,
 }
 
 /// The observer of a stream.
@@ -42,14 +50,14 @@ impl Outside {
         }
         Some(Box::new(Self {
             observed: Mutex::new(observed.map_or(Watch::Nobody, Watch::Here)),
-            permit: Mutex::new(permit),
+            held: Mutex::new(Held { permit, by_source: None, is_over: false }),
             why: OnceLock::new(),
         }))
     }
 
     /// Looks at the permit, if it is still held.
     pub(crate) fn permit<T>(&self, look: impl FnOnce(&Permit) -> T) -> Option<T> {
-        self.lock_permit().as_ref().map(look)
+        self.lock_held().permit.as_ref().map(look)
     }
 
     pub(crate) fn withdraw(&self, why: Withdrawn) {
@@ -69,10 +77,31 @@ impl Outside {
         self.tell(|observed| observed.lagged(gap));
     }
 
+    /// What the source is to others, which somebody else may have to give up.
+    pub(crate) fn hold(&self, by_source: Box<dyn Holds>) {
+        let mut held = self.lock_held();
+        // Somebody may have ended the stream while it was polled. What is not kept is dropped after the lock.
+        if !held.is_over {
+            held.by_source = Some(by_source);
+        }
+    }
+
+    /// Nobody polls the stream, and nothing more is sent to it.
+    pub(crate) fn give_up(&self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
+        let by_source = self.lock_held().by_source.take();
+        if let Some(by_source) = by_source {
+            by_source.give_up();
+        }
+        self.close(reason, error);
+    }
+
     /// The stream is over, or as good as over. The first to say so is heard.
     pub(crate) fn close(&self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
         self.close_observed(reason, error);
-        let permit = self.lock_permit().take();
+        let mut held = self.lock_held();
+        held.is_over = true;
+        let (permit, _by_source) = (held.permit.take(), held.by_source.take());
+        drop(held);
         if let (Some(mut permit), Reason::Stalled) = (permit, reason) {
             permit.note_stalled();
         }
@@ -115,7 +144,7 @@ impl Outside {
         self.observed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_permit(&self) -> MutexGuard<'_, Option<Permit>> {
-        self.permit.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -132,7 +132,7 @@ impl Record {
         self.ask(WITHDRAW);
         // Whether it is read is not known at once, and what it holds is not needed for its end.
         if !self.is_read_within(Duration::ZERO) {
-            outside.close(Reason::Withdrawn, Some(why));
+            outside.give_up(Reason::Withdrawn, Some(why));
         }
     }
 
@@ -143,7 +143,7 @@ impl Record {
         }
         self.ask(STALL);
         if let Some(outside) = &self.outside {
-            outside.close(Reason::Stalled, None);
+            outside.give_up(Reason::Stalled, None);
         }
     }
 

@@ -144,8 +144,12 @@ impl<S: Pull> Running<S> {
         let state = this.state;
         let place = this.source.place();
         match pulled {
-            Pulled::Chunk(chunk) => return state.send(chunk.bytes, chunk.events, 0),
+            Pulled::Chunk(chunk) => {
+                state.hold_for(&*this.source);
+                return state.send(chunk.bytes, chunk.events, 0);
+            }
             Pulled::Missed(gap, chunk) => {
+                state.hold_for(&*this.source);
                 state.lagged(&gap);
                 return state.send(chunk.bytes, chunk.events, 0);
             }

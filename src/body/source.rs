@@ -1,6 +1,7 @@
 //! What a body pulls its bytes from.
 
 use std::{
+    fmt,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -36,8 +37,22 @@ pub trait Pull {
     /// Asks a source that is within an event to end where the event does.
     fn come_to_rest(self: Pin<&mut Self>) {}
 
+    /// What it is to others, which somebody outside gives up for it if nobody polls it any more. Asked with each frame,
+    /// until there is something.
+    fn holds(&self) -> Option<Box<dyn Holds>> {
+        None
+    }
+
     /// The stream is over. Lets go of all that is the user's: a connection may hold a body long after its end.
     fn release(self: Pin<&mut Self>);
+}
+
+/// Something that is not the body's alone: a place among the subscribers of a topic.
+#[expect(unnameable_types, reason = "sealed")]
+pub trait Holds: fmt::Debug + Send + Sync {
+    /// Gives it up. The source may be polled once more, and gives it up itself when it is released: to do so twice is to
+    /// do it once.
+    fn give_up(&self);
 }
 
 /// What a source gives.

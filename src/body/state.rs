@@ -13,7 +13,7 @@ use crate::{
         place::Place,
         record::Record,
         slot::{Attach, Layered, Slot},
-        source::Chunk,
+        source::{Chunk, Pull},
         why::Why,
     },
     encode,
@@ -47,6 +47,8 @@ pub(crate) struct State {
     /// When it ends at the latest.
     pub(super) end: Option<End>,
     pub(super) checks: Option<Box<Checks>>,
+    /// Those outside know what the source is to others.
+    holds: bool,
     /// The task that is woken by the record, and by the timer.
     pub(super) task: Option<Waker>,
 }
@@ -54,7 +56,7 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(layered: Layered) -> Self {
         let Layered { settings, record, checks } = layered;
-        Self { phase: Phase::Prelude(None), record, settings, end: None, checks, task: None }
+        Self { phase: Phase::Prelude(None), record, settings, end: None, checks, holds: false, task: None }
     }
 
     /// A stream without a layer, so far.
@@ -144,6 +146,16 @@ impl State {
         self.record.gave_frame(Instant::now());
         if let Some(outside) = self.record.outside() {
             outside.sent(Sent { events, bytes: bytes.len() as u64, heartbeats });
+        }
+    }
+
+    /// A source that gives something may be somebody to others. Who stops reading has been given a frame, so that is when
+    /// whoever acts for it has to know.
+    pub(crate) fn hold_for(&mut self, source: &impl Pull) {
+        let Some(outside) = self.record.outside().filter(|_| !self.holds) else { return };
+        if let Some(by_source) = source.holds() {
+            outside.hold(by_source);
+            self.holds = true;
         }
     }
 

@@ -65,6 +65,7 @@ mod presence;
 mod published;
 mod seats;
 mod service;
+mod standing;
 mod subscription;
 mod topic;
 mod update;

@@ -39,18 +39,27 @@ impl Readers {
     /// A subscriber has come further. Gives the publishers to wake.
     pub(crate) fn advance(&mut self, reader: usize, cursor: u64) -> Vec<Waker> {
         match self.cursors.get_mut(reader) {
-            Some(old) => {
+            Some(old) if *old != ABSENT => {
                 let old = std::mem::replace(old, cursor);
                 self.passed(old, cursor)
             }
-            None => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
-    /// A subscriber leaves. Gives the publishers to wake.
-    pub(crate) fn leave(&mut self, reader: usize) -> Vec<Waker> {
-        let cursor = self.cursors.try_remove(reader);
-        cursor.map_or_else(Vec::new, |cursor| self.passed(cursor, u64::MAX))
+    /// A subscriber is waited for no longer, though its number stays its own. Gives the publishers to wake; `None`: it was
+    /// absent before.
+    pub(crate) fn set_absent(&mut self, reader: usize) -> Option<Vec<Waker>> {
+        let cursor = self.cursors.get_mut(reader).filter(|cursor| **cursor != ABSENT)?;
+        let cursor = std::mem::replace(cursor, ABSENT);
+        Some(self.passed(cursor, ABSENT))
+    }
+
+    /// A subscriber leaves, and its number may become another's. Gives the publishers to wake; `None`: it was absent.
+    pub(crate) fn leave(&mut self, reader: usize) -> Option<Vec<Waker>> {
+        let wakers = self.set_absent(reader);
+        let _ = self.cursors.try_remove(reader);
+        wakers
     }
 
     /// A publisher waits until all have everything up to here. An error, with the waker to drop: they have.
@@ -98,6 +107,9 @@ impl Readers {
     }
 }
 
+/// The cursor of a subscriber that nobody waits for: it is behind nothing.
+const ABSENT: u64 = u64::MAX;
+
 #[cfg(test)]
 mod tests {
     use std::{
@@ -127,6 +139,7 @@ mod tests {
         Join(u64),
         /// Of those who are there, so many further.
         Advance(prop::sample::Index, u64),
+        Absent(prop::sample::Index),
         Leave(prop::sample::Index),
     }
 
@@ -134,6 +147,7 @@ mod tests {
         prop_oneof![
             1 => (0_u64..20).prop_map(Step::Join),
             3 => (any::<prop::sample::Index>(), 0_u64..10).prop_map(|(who, ahead)| Step::Advance(who, ahead)),
+            1 => any::<prop::sample::Index>().prop_map(Step::Absent),
             1 => any::<prop::sample::Index>().prop_map(Step::Leave),
         ]
     }
@@ -150,13 +164,24 @@ mod tests {
                 Vec::new()
             }
             Step::Advance(index, ahead) => who(index).map_or_else(Vec::new, |reader| {
-                let cursor = naive[&reader] + ahead;
-                naive.insert(reader, cursor);
-                readers.advance(reader, cursor)
+                let was = naive[&reader];
+                if was != ABSENT {
+                    naive.insert(reader, was + ahead);
+                }
+                // Also one that is absent may be polled once more.
+                readers.advance(reader, if was == ABSENT { *ahead } else { was + ahead })
+            }),
+            Step::Absent(index) => who(index).map_or_else(Vec::new, |reader| {
+                let was = naive.insert(reader, ABSENT);
+                let wakers = readers.set_absent(reader);
+                assert_eq!(wakers.is_none(), was == Some(ABSENT));
+                wakers.unwrap_or_default()
             }),
             Step::Leave(index) => who(index).map_or_else(Vec::new, |reader| {
-                naive.remove(&reader);
-                readers.leave(reader)
+                let was = naive.remove(&reader);
+                let wakers = readers.leave(reader);
+                assert_eq!(wakers.is_none(), was == Some(ABSENT));
+                wakers.unwrap_or_default()
             }),
         };
         woken.into_iter().for_each(Waker::wake);

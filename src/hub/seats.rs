@@ -74,6 +74,11 @@ impl Seats {
         self.0.get(seat as usize).map(|seat| seat.topic.name())
     }
 
+    /// What it is in each topic, for somebody who can tell that it is nobody there any more.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (&Arc<TopicShared>, usize)> {
+        self.0.iter().map(|seat| (&seat.topic, seat.reader as usize))
+    }
+
     pub(crate) fn join(&mut self, cursor: u64, member: Option<&Arc<str>>) {
         for seat in &mut self.0 {
             let mut state = seat.topic.lock();
@@ -200,10 +205,12 @@ impl Seat {
         let mut state = self.topic.lock();
         let waker = state.waiters.clear(self.ticket);
         let producers = state.readers.leave(self.reader as usize);
-        state.members.leave(member);
+        if producers.is_some() {
+            state.members.leave(member);
+        }
         drop(state);
         drop(waker);
-        producers.into_iter().for_each(Waker::wake);
+        producers.into_iter().flatten().for_each(Waker::wake);
         self.topic.arrivals.notify_waiters();
     }
 }

@@ -20,6 +20,7 @@ use super::{
     picked::{self, Budget, Picked},
     pump::{Place, TopicLane},
     seats::{Seats, Shared, Waits},
+    standing::Standing,
     subscribe::{Lag, Subscribe},
     waiters::Dead,
     waiting::{For, Waiting},
@@ -344,6 +345,12 @@ impl Subscription {
         self.leave();
         self.phase = Phase::Ended(reason);
         Given::Ended(reason)
+    }
+
+    /// What it is to others, once it is.
+    pub(crate) fn standing(&self) -> Option<Standing> {
+        let runs = matches!(self.phase, Phase::Runs { .. });
+        runs.then(|| Standing::new(&self.core, self.seats.places(), self.member.as_ref()))
     }
 
     /// Leaves its topics, if it has not yet.

@@ -74,8 +74,9 @@ impl Topic {
     /// Waits until each subscriber has come to within so many events of what is newest now: for a publisher that would
     /// rather wait than have subscribers miss something.
     ///
-    /// It waits for the slowest, and so for one that does not read at all, or that has missed by now what it waits for: give
-    /// it a time limit. Events that the log has no room for when it is called are not waited for. When the topic is closed
+    /// It waits for the slowest, also for one that has missed by now what it waits for, and for one that does not read at all
+    /// until the [watchdog](crate::streams::StreamsBuilder::stalled_after) of its layer's streams finds it: give it a time
+    /// limit. Events that the log has no room for when it is called are not waited for. When the topic is closed
     /// it is done.
     ///
     /// # Cancel safety

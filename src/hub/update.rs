@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Event, EventId, Events,
-    body::source::{Chunk, Pull, Pulled, Source},
+    body::source::{Chunk, Holds, Pull, Pulled, Source},
     encode,
 };
 
@@ -78,6 +78,10 @@ impl Pull for Subscription {
             Given::Events { notice, events } => this.chunk(notice, &events),
             Given::Ended(reason) => Pulled::Ended(reason),
         })
+    }
+
+    fn holds(&self) -> Option<Box<dyn Holds>> {
+        Some(Box::new(self.standing()?))
     }
 
     fn release(self: Pin<&mut Self>) {

@@ -72,7 +72,8 @@ impl StreamsBuilder {
         self
     }
 
-    /// When a stream whose client does not read is ended: its permit is free, observers are told, and nothing more is sent.
+    /// When a stream whose client does not read is ended: its permit is free, observers are told, nothing more is sent, and a
+    /// [topic](crate::hub)'s publishers do not wait for it, nor is it present there.
     /// Default 30 s, found within a quarter of it later; `None`: never. Needs a tokio runtime, in which one task looks.
     ///
     /// hyper holds what such a client has not read, and the connection, until the socket gives up: set `TCP_USER_TIMEOUT`.

@@ -13,6 +13,7 @@ mod limits;
 mod observers;
 mod reasons;
 mod spread;
+mod standing;
 mod watchdog;
 
 use std::{
