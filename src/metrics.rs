@@ -15,13 +15,18 @@
 //! | `sse_first_event_seconds` | histogram | |
 //! | `sse_stream_duration_seconds` | histogram | |
 //!
+//! [`Metrics::new`] describes them, with their units, to the recorder that is installed by then.
+//!
 //! Each has the labels that [`Metrics::label`] adds. They are looked up when a stream opens, not for each event.
 //!
 //! [`metrics`]: https://docs.rs/metrics
 
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
+};
 
 use crate::{Closed, Observer, Refusal, RequestHead, Sent, StreamObserver, hub::Gap, streams::NotAdmitted};
 
@@ -32,7 +37,7 @@ use crate::{Closed, Observer, Refusal, RequestHead, Sent, StreamObserver, hub::G
 ///
 /// let layer = SseLayer::decorate().observer(Metrics::new().label("service", "prices"));
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 #[must_use = "it records nothing until a layer has it"]
 pub struct Metrics {
     labels: Vec<Label>,
@@ -48,15 +53,22 @@ struct Recorded {
 }
 
 impl Metrics {
-    /// Without labels.
+    /// Without labels. Describes the metrics: install the recorder before.
     pub fn new() -> Self {
-        Self::default()
+        describe();
+        Self { labels: Vec::new() }
     }
 
     /// Adds a label to each metric: its name, and its value. Default: none.
     pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.labels.push(Label::new(name.into(), value.into()));
         self
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -111,6 +123,20 @@ impl Recorded {
     fn histogram(&self, name: &'static str) -> Histogram {
         histogram!(name, self.labels.iter())
     }
+}
+
+/// What a recorder shows beside each of them.
+fn describe() {
+    describe_gauge!("sse_streams_open", Unit::Count, "Event streams that are open.");
+    describe_counter!("sse_streams_opened_total", Unit::Count, "Event streams that were opened.");
+    describe_counter!("sse_streams_refused_total", Unit::Count, "Event streams that were refused, by status and why.");
+    describe_counter!("sse_streams_closed_total", Unit::Count, "Event streams that have ended, by reason.");
+    describe_counter!("sse_events_sent_total", Unit::Count, "Events that were given to connections.");
+    describe_counter!("sse_bytes_sent_total", Unit::Bytes, "Bytes of event streams that were given to connections.");
+    describe_counter!("sse_heartbeats_sent_total", Unit::Count, "Heartbeats that were given to connections.");
+    describe_counter!("sse_gaps_total", Unit::Count, "Times that a client was told that it has missed something.");
+    describe_histogram!("sse_first_event_seconds", Unit::Seconds, "From the head of a stream to its first event.");
+    describe_histogram!("sse_stream_duration_seconds", Unit::Seconds, "From the head of a stream to its end.");
 }
 
 fn with(labels: &[Label], name: &'static str, value: &str) -> Vec<Label> {

@@ -46,16 +46,20 @@ async fn they_are_what_has_happened() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_documentation_names_each_of_them_and_no_other() {
+async fn each_is_described_and_in_the_documentation_and_no_other() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _here = metrics::set_default_local_recorder(&recorder);
     show(Metrics::new()).await;
     let text = recorder.handle().render();
-    let mut recorded: Vec<_> =
-        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let names = |of: &str| -> Vec<_> {
+        let mut names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix(of)?.split(' ').next()).collect();
+        names.sort_unstable();
+        names
+    };
+    let recorded = names("# TYPE ");
     let source = include_str!("../../../../src/metrics.rs");
     let mut named: Vec<_> = source.lines().filter_map(|line| line.strip_prefix("//! | `")?.split('`').next()).collect();
-    recorded.sort_unstable();
     named.sort_unstable();
     assert_eq!(recorded, named);
+    assert_eq!(names("# HELP "), named);
 }
