@@ -1,5 +1,6 @@
 //! The document: `docs/performance.md`, what is between its marks, and its pictures.
 
+mod goals;
 mod picture;
 mod tables;
 

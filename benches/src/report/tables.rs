@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
+use super::goals;
 use crate::figure::{self, Figure};
 
 /// All of them, after a word on the machine.
@@ -20,6 +21,7 @@ pub(crate) fn tables(figures: &[Figure], machine: &Value) -> String {
     if !missing.is_empty() {
         let _ = writeln!(text, "\nMissing: {}.", missing.join("; "));
     }
+    let _ = writeln!(text, "\n### What was aimed at\n\n{}", goals::table(figures).trim_end());
     for (title, name, cases) in GROUPS {
         let of_group: Vec<_> = figures.iter().filter(|figure| belongs(figure, cases)).collect();
         if of_group.is_empty() {
@@ -35,7 +37,9 @@ pub(crate) fn tables(figures: &[Figure], machine: &Value) -> String {
 }
 
 fn belongs(figure: &Figure, cases: &[&str]) -> bool {
-    cases.iter().any(|case| figure.case.starts_with(case))
+    // `W1` is no beginning of `W16`.
+    let follows = |rest: &str| !rest.starts_with(|next: char| next.is_alphanumeric());
+    cases.iter().any(|case| figure.case.strip_prefix(case).is_some_and(follows))
 }
 
 fn table(figures: &[&Figure], text: &mut String) {
