@@ -8,7 +8,11 @@ use std::{
 
 use futures_util::StreamExt;
 use http::{Method, Version};
-use tokio::{process::Command, task::JoinSet, time::sleep};
+use tokio::{
+    process::Command,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tower_sse::{EventReader, decode::Item};
 use tower_sse_e2e::{client::Client, process::Process, redis::Redis};
 
@@ -16,7 +20,10 @@ use crate::nodes::post;
 
 const SUBSCRIBERS: u64 = 3000;
 const ROUNDS: usize = 14;
-const EVENTS_A_ROUND: usize = 25;
+const EVENTS_A_ROUND: usize = 24;
+
+/// Only a failure takes as long, on a machine that is busy with other things too.
+const LONG: Duration = Duration::from_secs(600);
 
 /// The addresses of the nodes, which change.
 type Nodes = Arc<Mutex<Vec<SocketAddr>>>;
@@ -44,36 +51,45 @@ async fn through_kills_of_nodes_connections_and_redis_each_sees_each_event_once_
     for number in 1..=SUBSCRIBERS {
         subscribers.spawn(subscribe(Arc::clone(&nodes), Random(number * 7919)));
     }
-    let mut random = Random(42);
-    for round in 0..ROUNDS {
-        for number in 0..EVENTS_A_ROUND {
-            let _ = publish(&nodes, &format!("{round} {number}"), &mut random).await;
-        }
-        if round % 4 == 3 {
-            redis.restart().expect("it starts");
-        } else {
-            let which = random.below(3);
-            let (process, address) = node(&redis).await;
-            // Dropping the old one kills it, with all its connections.
-            processes[which] = process;
-            lock(&nodes)[which] = address;
-        }
-    }
-    while publish(&nodes, "end", &mut random).await.is_none() {}
-    let seen = tokio::time::timeout(Duration::from_secs(240), subscribers.join_all()).await.expect("all see the end");
+    let rounds = kill_in_turn(&mut redis, &mut processes, &nodes);
+    timeout(LONG, rounds).await.expect("something can be published again and again");
+    let seen = timeout(LONG, subscribers.join_all()).await.expect("all see the end");
 
     let truth = truth(&redis);
     let deliveries: usize = seen.iter().map(|seen| seen.data.len()).sum();
     let visits: usize = seen.iter().map(|seen| seen.visits).sum();
     let gaps: usize = seen.iter().map(|seen| seen.gaps).sum();
     println!("{deliveries} deliveries in {visits} visits of {SUBSCRIBERS} subscribers, {gaps} gaps told");
-    assert!(truth.len() >= ROUNDS * EVENTS_A_ROUND * 9 / 10, "nearly all are published: {}", truth.len());
     for seen in &seen {
         // Redis has lost nothing, so nobody has to be told anything.
         assert_eq!(seen.gaps, 0);
         assert!(seen.data == truth, "{:?}, not {truth:?}", seen.data);
     }
-    assert!(deliveries >= 1_000_000 * 9 / 10);
+    assert!(deliveries >= 1_000_000, "{deliveries}");
+}
+
+/// Publishes, and kills a node, or now and then Redis, after each round. What comes last is the end.
+async fn kill_in_turn(redis: &mut Redis, processes: &mut [Process], nodes: &Nodes) {
+    let mut random = Random(42);
+    let mut number = 0;
+    for round in 0..ROUNDS {
+        let mut acknowledged = 0;
+        while acknowledged < EVENTS_A_ROUND {
+            // One that fails may be there all the same, so none is like another.
+            number += 1;
+            acknowledged += usize::from(publish(nodes, &number.to_string(), &mut random).await.is_some());
+        }
+        if round % 4 == 3 {
+            redis.restart().expect("it starts");
+        } else {
+            let which = random.below(3);
+            let (process, address) = node(redis).await;
+            // Dropping the old one kills it, with all its connections.
+            processes[which] = process;
+            lock(nodes)[which] = address;
+        }
+    }
+    while publish(nodes, "end", &mut random).await.is_none() {}
 }
 
 /// A node, and where it listens.
@@ -128,7 +144,7 @@ async fn visit(address: SocketAddr, patience: usize, last: &mut Option<String>, 
     Some(false)
 }
 
-/// What was published, as Redis has it.
+/// What was published, as Redis has it, up to the end, which may be there twice.
 fn truth(redis: &Redis) -> Vec<String> {
     let said = redis.cli(&["XRANGE", "{sse}:stream", "-", "+"]).expect("it says");
     let mut lines = said.lines();
@@ -138,6 +154,9 @@ fn truth(redis: &Redis) -> Vec<String> {
         let fields: Vec<_> = lines.by_ref().take(4).collect();
         assert_eq!([fields[0], fields[1], fields[2]], ["topic", "topic", "data"]);
         data.push(fields[3].to_owned());
+        if fields[3] == "end" {
+            break;
+        }
     }
     data
 }
