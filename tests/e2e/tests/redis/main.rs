@@ -5,6 +5,7 @@
 mod cluster;
 mod contract;
 mod cost;
+mod example;
 mod faults;
 mod kills;
 mod nodes;
