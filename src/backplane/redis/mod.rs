@@ -143,6 +143,13 @@ impl Redis {
         self
     }
 
+    /// How long a node that says nothing any more stays in the [presence](crate::hub::Topic::presence) of the others, and some
+    /// three seconds more. Default five seconds, at least two, at most a day: a node says once a second that it is there.
+    pub fn node_expires(mut self, after: Duration) -> Self {
+        self.settings.node_expires = after.clamp(SHORTEST_EXPIRY, LONGEST_EXPIRY);
+        self
+    }
+
     /// Who is told how Redis is read. Default: nobody.
     pub fn observer(mut self, observer: impl LinkObserver) -> Self {
         self.settings.observer = Arc::new(observer);
@@ -198,3 +205,7 @@ impl fmt::Debug for Redis {
         f.debug_struct("Redis").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
+
+const SHORTEST_EXPIRY: Duration = Duration::from_secs(2);
+
+const LONGEST_EXPIRY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -67,11 +67,12 @@ impl Presence {
     async fn round(&mut self) -> Result<(), RedisError> {
         let mut connection = self.commands.connection(ANSWER).await?;
         let (mine, nodes) = (self.settings.node(&self.me), self.settings.nodes());
+        let expires = u64::try_from(self.settings.node_expires.as_millis()).unwrap_or(u64::MAX);
         let mut calls = pipe();
         if self.is_written {
-            calls.cmd("PEXPIRE").arg(&mine).arg(EXPIRES);
+            calls.cmd("PEXPIRE").arg(&mine).arg(expires);
         } else {
-            calls.cmd("SET").arg(&mine).arg(&self.here).arg("PX").arg(EXPIRES);
+            calls.cmd("SET").arg(&mine).arg(&self.here).arg("PX").arg(expires);
             calls.cmd("HSET").arg(&nodes).arg(&self.me).arg(self.version).ignore();
         }
         calls.cmd("HGETALL").arg(&nodes);
@@ -127,9 +128,6 @@ impl Presence {
 }
 
 const EACH: Duration = Duration::from_secs(1);
-
-/// Milliseconds after which a node that does not say anything is gone.
-const EXPIRES: u64 = 5000;
 
 /// How many rounds a node may be missing.
 const PATIENCE: u32 = 2;

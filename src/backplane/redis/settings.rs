@@ -15,6 +15,8 @@ pub(super) struct Settings {
     pub(super) tail_bytes: usize,
     pub(super) publish_within: Duration,
     pub(super) remember: Duration,
+    /// After which a node that does not say anything is gone.
+    pub(super) node_expires: Duration,
     pub(super) observer: Arc<dyn LinkObserver>,
 }
 
@@ -29,6 +31,7 @@ impl Settings {
             tail_bytes: 64 << 20,
             publish_within: Duration::from_secs(2),
             remember: Duration::from_secs(600),
+            node_expires: Duration::from_secs(5),
             observer: Arc::new(Nobody),
         }
     }

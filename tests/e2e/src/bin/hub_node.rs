@@ -1,4 +1,7 @@
-//! A node of a hub on Redis, as a process of its own: `GET /events`, and `POST /publish` with the data as body.
+//! A node of a hub on Redis, as a process of its own: `GET /events`, with `as=NAME` as a member, and `POST /publish` with the
+//! data as body.
+
+use std::{env, time::Duration};
 
 use axum::{
     Router,
@@ -24,9 +27,18 @@ async fn publish(State(hub): State<Hub>, data: String) -> Result<String, (Status
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
-    let redis = Redis::new(&std::env::var("REDIS_URL")?)?;
+    let mut redis = Redis::new(&env::var("REDIS_URL")?)?;
+    if let Ok(seconds) = env::var("NODE_EXPIRES") {
+        redis = redis.node_expires(Duration::from_secs(seconds.parse()?));
+    }
     let hub = Hub::builder().bounds(Bounds::new().events(100_000).bytes(64 << 20)).build_on(redis);
-    let streams = hub.service(|_| Subscribe::to("topic").start(Start::Beginning));
+    let streams = hub.service(|head| {
+        let all = Subscribe::to("topic").start(Start::Beginning);
+        match head.uri().query().and_then(|query| query.strip_prefix("as=")) {
+            Some(name) => all.member(name),
+            None => all,
+        }
+    });
     let app = Router::new()
         .route("/events", get(StatusCode::NO_CONTENT).layer(SseLayer::new(streams).last_event_id_query("after")))
         .route("/publish", post(publish))

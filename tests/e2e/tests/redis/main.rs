@@ -9,3 +9,4 @@ mod example;
 mod faults;
 mod kills;
 mod nodes;
+mod presence;
