@@ -9,4 +9,5 @@ mod example;
 mod faults;
 mod kills;
 mod nodes;
+mod others;
 mod presence;
