@@ -89,6 +89,13 @@ impl Core {
         Arc::clone(&lock(&self.era))
     }
 
+    /// The same, once all topics are of it.
+    pub(crate) fn era_of_all(&self) -> Arc<Era> {
+        // One history takes the place of another under this lock.
+        let _ordered = lock(&self.ordered);
+        self.era()
+    }
+
     fn position(&self, sequence: u64) -> Position {
         Position { epoch: self.epoch.load(Ordering::Relaxed), sequence }
     }

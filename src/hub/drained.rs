@@ -18,8 +18,11 @@ pub(crate) struct Drained {
 
 #[derive(Debug)]
 enum Wait {
-    /// Until all have everything up to here.
-    For(u64),
+    /// Until all have everything up to here, in this history: nobody comes so far any more when it is over.
+    For {
+        through: u64,
+        histories: u64,
+    },
     /// Among the topic's publishers.
     As(usize),
     Done,
@@ -27,8 +30,11 @@ enum Wait {
 
 impl Drained {
     pub(crate) fn new(topic: &Arc<TopicShared>, events: usize) -> Self {
-        let through = topic.lock().log.before_newest(events);
-        Self { topic: Arc::clone(topic), wait: through.map_or(Wait::Done, Wait::For) }
+        let state = topic.lock();
+        let (through, histories) = (state.log.before_newest(events), state.readers.histories());
+        drop(state);
+        let wait = through.map_or(Wait::Done, |through| Wait::For { through, histories });
+        Self { topic: Arc::clone(topic), wait }
     }
 }
 
@@ -42,8 +48,9 @@ impl Future for Drained {
         let mut state = this.topic.lock();
         let waits = match this.wait {
             Wait::Done => Err(waker),
-            Wait::For(_) if this.topic.is_closed() => Err(waker),
-            Wait::For(through) => match state.readers.wait(through, waker) {
+            Wait::For { .. } if this.topic.is_closed() => Err(waker),
+            Wait::For { histories, .. } if histories != state.readers.histories() => Err(waker),
+            Wait::For { through, .. } => match state.readers.wait(through, waker) {
                 Ok(publisher) => {
                     this.wait = Wait::As(publisher);
                     Ok(None)

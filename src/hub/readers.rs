@@ -1,7 +1,7 @@
 //! How far each subscriber of a topic has come, and which publishers wait for them.
 //!
 //! Pure, under the topic's lock. A subscriber's number moves when it comes for more: until then, what it was given last
-//! counts as unread.
+//! counts as unread. It moves back when the subscriber has nothing of what is now: its history has ended, or its id was none.
 
 use std::task::Waker;
 
@@ -12,6 +12,8 @@ use slab::Slab;
 pub(crate) struct Readers {
     cursors: Slab<u64>,
     waiting: Slab<Waiting>,
+    /// How many histories there were before this one.
+    histories: u64,
 }
 
 /// A publisher that waits until all have come so far.
@@ -24,6 +26,11 @@ struct Waiting {
 }
 
 impl Readers {
+    /// How many histories there were before the one that the cursors are of.
+    pub(crate) fn histories(&self) -> u64 {
+        self.histories
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.cursors.len()
     }
@@ -36,15 +43,24 @@ impl Readers {
         self.cursors.insert(cursor)
     }
 
-    /// A subscriber has come further. Gives the publishers to wake.
+    /// A subscriber has come further, or back. Gives the publishers to wake.
     pub(crate) fn advance(&mut self, reader: usize, cursor: u64) -> Vec<Waker> {
-        match self.cursors.get_mut(reader) {
-            Some(old) if *old != ABSENT => {
-                let old = std::mem::replace(old, cursor);
-                self.passed(old, cursor)
-            }
-            _ => Vec::new(),
+        let Some(old) = self.cursors.get_mut(reader).filter(|cursor| **cursor != ABSENT) else {
+            return Vec::new();
+        };
+        let old = std::mem::replace(old, cursor);
+        if cursor < old {
+            self.went_back(old, cursor);
         }
+        self.passed(old, cursor)
+    }
+
+    /// Another history begins: nobody has anything of it. Gives the publishers to wake.
+    pub(crate) fn renew(&mut self) -> Vec<Waker> {
+        self.histories += 1;
+        let present = self.cursors.iter_mut().map(|(_, cursor)| cursor).filter(|cursor| **cursor != ABSENT);
+        present.for_each(|cursor| *cursor = 0);
+        self.release_producers()
     }
 
     /// A subscriber is waited for no longer, though its number stays its own. Gives the publishers to wake; `None`: it was
@@ -95,6 +111,13 @@ impl Readers {
             .collect()
     }
 
+    fn went_back(&mut self, from: u64, to: u64) {
+        let waiting = self.waiting.iter_mut().map(|(_, waiting)| waiting);
+        // One that is done already stays so.
+        let before = waiting.filter(|waiting| waiting.behind > 0 && to < waiting.through && waiting.through <= from);
+        before.for_each(|waiting| waiting.behind += 1);
+    }
+
     fn passed(&mut self, from: u64, to: u64) -> Vec<Waker> {
         let waiting = self.waiting.iter_mut().map(|(_, waiting)| waiting);
         let passed = waiting.filter(|waiting| from < waiting.through && waiting.through <= to);
@@ -140,6 +163,8 @@ mod tests {
         /// Of those who are there, so many further.
         Advance(prop::sample::Index, u64),
         Absent(prop::sample::Index),
+        /// To another place, which may be one before.
+        Move(prop::sample::Index, u64),
         Leave(prop::sample::Index),
     }
 
@@ -148,6 +173,7 @@ mod tests {
             1 => (0_u64..20).prop_map(Step::Join),
             3 => (any::<prop::sample::Index>(), 0_u64..10).prop_map(|(who, ahead)| Step::Advance(who, ahead)),
             1 => any::<prop::sample::Index>().prop_map(Step::Absent),
+            1 => (any::<prop::sample::Index>(), 0_u64..20).prop_map(|(who, to)| Step::Move(who, to)),
             1 => any::<prop::sample::Index>().prop_map(Step::Leave),
         ]
     }
@@ -176,6 +202,12 @@ mod tests {
                 let wakers = readers.set_absent(reader);
                 assert_eq!(wakers.is_none(), was == Some(ABSENT));
                 wakers.unwrap_or_default()
+            }),
+            Step::Move(index, to) => who(index).map_or_else(Vec::new, |reader| {
+                if naive[&reader] != ABSENT {
+                    naive.insert(reader, *to);
+                }
+                readers.advance(reader, *to)
             }),
             Step::Leave(index) => who(index).map_or_else(Vec::new, |reader| {
                 let was = naive.remove(&reader);

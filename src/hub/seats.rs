@@ -15,7 +15,7 @@ use super::{
     pick::{Take, Wish},
     picked::{Budget, Picked},
     pump::TopicLane,
-    topic_state::TopicShared,
+    topic_state::{TopicShared, TopicState},
     waiters::{Dead, Ticket},
 };
 
@@ -79,9 +79,11 @@ impl Seats {
         self.0.iter().map(|seat| (&seat.topic, seat.reader as usize))
     }
 
-    pub(crate) fn join(&mut self, cursor: u64, member: Option<&Arc<str>>) {
+    pub(crate) fn join(&mut self, core: &Core, era: &Era, cursor: u64, member: Option<&Arc<str>>) {
         for seat in &mut self.0 {
             let mut state = seat.topic.lock();
+            // Asked under the lock: of a history that is over, the cursor says nothing of the topic.
+            let cursor = if core.is_now(era) { cursor } else { 0 };
             seat.reader = u32::try_from(state.readers.join(cursor)).unwrap_or(u32::MAX);
             state.members.join(member);
             drop(state);
@@ -105,12 +107,12 @@ impl Seats {
     }
 
     /// A slice of what the subscribers of the one topic share, if this one is within it.
-    pub(crate) fn shared(&self, core: &Core, cursor: u64) -> Shared {
+    pub(crate) fn shared(&self, core: &Core, era: &Era, cursor: u64) -> Shared {
         let [seat] = &*self.0 else { return Shared::Other };
         let now = core.now();
         let mut state = seat.topic.lock();
         state.expire(now);
-        let producers = state.readers.advance(seat.reader as usize, cursor);
+        let producers = seat.advance(&mut state, cursor, core.is_now(era));
         let is_new = state.log.last() > cursor;
         let is_behind = state.log.evicted_through() > cursor.max(seat.known);
         let slice = if is_behind { None } else { state.joined.after(cursor) };
@@ -130,7 +132,7 @@ impl Seats {
         for (number, seat) in (0..).zip(&mut self.0) {
             let mut state = seat.topic.lock();
             state.expire(now);
-            let producers = state.readers.advance(seat.reader as usize, wish.after);
+            let producers = seat.advance(&mut state, wish.after, core.is_now(era));
             let evicted = state.evicted_through(wish.take, wish.came_at);
             if evicted > wish.after.max(seat.known) {
                 look.missed = look.missed.max(Some(evicted));
@@ -186,9 +188,10 @@ impl Seat {
         // Cloned before the lock, and what it replaces is dropped after it.
         let waker = cx.waker().clone();
         let mut state = self.topic.lock();
-        let producers = state.readers.advance(self.reader as usize, cursor);
+        let is_now = is_now();
+        let producers = self.advance(&mut state, cursor, is_now);
         let waits = match () {
-            () if state.log.last() > cursor || !is_now() => Waits::No,
+            () if state.log.last() > cursor || !is_now => Waits::No,
             () if self.topic.is_closed() => Waits::ForNothing,
             () => Waits::Yes,
         };
@@ -199,6 +202,11 @@ impl Seat {
         drop(state);
         producers.into_iter().for_each(Waker::wake);
         replaced.map(|_| waits)
+    }
+
+    /// Under the topic's lock. A cursor of a history that is over says nothing of the topic.
+    fn advance(&self, state: &mut TopicState, cursor: u64, is_now: bool) -> Vec<Waker> {
+        if is_now { state.readers.advance(self.reader as usize, cursor) } else { Vec::new() }
     }
 
     fn leave(&self, member: Option<&Arc<str>>) {

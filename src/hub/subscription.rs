@@ -149,7 +149,7 @@ impl Subscription {
         let mut notice = match self.phase {
             Phase::Ended(reason) => return Poll::Ready(Given::Ended(reason)),
             Phase::New { notice, present_through } => {
-                self.seats.join(self.cursor, self.member.as_ref());
+                self.seats.join(&self.core, &self.era, self.cursor, self.member.as_ref());
                 self.core.presence_changed();
                 self.phase = Phase::Runs { has_read: false, present_through };
                 notice.filter(|notice| matches!(notice, Notice::Gap { .. }) || self.core.settings.greets())
@@ -181,7 +181,7 @@ impl Subscription {
         }
         let had = self.era.position(self.cursor);
         *notice = Some(Notice::gap(notice.take(), had, 0));
-        self.era = self.core.era();
+        self.era = self.core.era_of_all();
         self.cursor = 0;
         self.held = None;
         self.came_at = self.core.watermark();
@@ -234,7 +234,7 @@ impl Subscription {
         }
         let shared = match self.take() {
             // Slices are of events as they come, with nothing to be told between them.
-            Take::All if notice.is_none() && !budget.is_one() => self.seats.shared(&self.core, self.cursor),
+            Take::All if notice.is_none() && !budget.is_one() => self.seats.shared(&self.core, &self.era, self.cursor),
             _ => Shared::Other,
         };
         match shared {

@@ -169,7 +169,7 @@ impl TopicState {
         self.latest = Latest::new(gone_through);
         self.joined = Joined::new(gone_through);
         self.is_ranked = false;
-        ToTell { lanes: self.waiters.mark(), producers: self.readers.release_producers() }
+        ToTell { lanes: self.waiters.mark(), producers: self.readers.renew() }
     }
 
     /// Lets the oldest event go.

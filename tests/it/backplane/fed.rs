@@ -112,6 +112,34 @@ async fn a_node_that_begins_tells_who_comes_from_before_what_is_kept() {
     assert_eq!(data(&mut reader).await, "3");
 }
 
+/// Numbers may begin again: one who had come far in the old history was taken for one who had come far in the new.
+#[tokio::test(start_paused = true)]
+async fn a_publisher_waits_for_who_has_nothing_yet_of_a_new_history() {
+    let memory = Memory::new();
+    let hub = fed(&memory).await;
+    let topic = hub.topic("topic").expect("there is room");
+    let (mut slow, mut quick) = (subscribed(&hub).await, subscribed(&hub).await);
+    for number in 0..5 {
+        publish(&hub, &number.to_string()).await;
+        assert_eq!([data(&mut slow).await, data(&mut quick).await], [number.to_string(), number.to_string()]);
+    }
+    let mut before = Box::pin(topic.drained(0));
+    assert!(before.as_mut().now_or_never().is_none(), "what was given last is not read yet");
+    memory.lose();
+    publish(&hub, "new").await;
+    assert!(matches!(quick.next().await, Some(Update::Gap(_))));
+    assert!(before.now_or_never().is_some(), "nobody comes to what is gone");
+    assert_eq!(data(&mut quick).await, "new");
+    assert!(quick.next().now_or_never().is_none());
+    let mut drained = Box::pin(topic.drained(0));
+    assert!(drained.as_mut().now_or_never().is_none(), "one has not even been told");
+    assert!(matches!(slow.next().await, Some(Update::Gap(_))));
+    assert!(drained.as_mut().now_or_never().is_none());
+    assert_eq!(data(&mut slow).await, "new");
+    assert!(slow.next().now_or_never().is_none());
+    assert!(drained.now_or_never().is_some(), "all have it");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_end_without_an_event_has_its_place_in_the_order() {
     let memory = Memory::new();

@@ -2,6 +2,7 @@
 
 mod fed;
 mod memory;
+mod renewed;
 
 #[cfg(feature = "test-util")]
 #[tokio::test(start_paused = true)]
