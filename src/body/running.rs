@@ -5,14 +5,17 @@
 use std::{
     future::Future,
     ops::ControlFlow,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use http_body::Frame;
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    task::unconstrained,
+    time::{Instant, Sleep, sleep_until},
+};
 
 use crate::{
     BoxError, Reason,
@@ -201,7 +204,8 @@ impl<S: Pull> Running<S> {
             if let Some(sooner) = this.state.next_time().filter(|&at| at < timer.deadline()) {
                 timer.as_mut().reset(sooner);
             }
-            ready!(timer.as_mut().poll(cx));
+            // It would not know whom to wake once this task has used up its turn, and for an event it is not polled again.
+            ready!(pin!(unconstrained(timer.as_mut())).poll(cx));
             let now = Instant::now();
             if this.state.is_time(now) {
                 return Poll::Ready(Step::Continue(()));
@@ -214,6 +218,8 @@ impl<S: Pull> Running<S> {
                 None => this.timer.set(None),
             }
             if let Some(bytes) = due.and_then(|beat| at_place(beat, this.source.place())) {
+                // It was armed anew, and is polled when the stream waits again.
+                this.state.task = None;
                 return Poll::Ready(this.state.send(bytes, 0, 1));
             }
         }

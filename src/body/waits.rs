@@ -24,6 +24,8 @@ impl State {
             && task.will_wake(waker)
             // Had the timer fired by then, it would have to be armed again.
             && self.record.last_frame() + TIMER_STEP < timer.deadline()
+            // A check of access that has answered has another to come, which may be sooner.
+            && self.next_time().is_none_or(|at| timer.deadline() <= at)
     }
 }
 

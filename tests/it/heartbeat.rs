@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_sse::{Heartbeat, SseLayer, event_name};
+use tower_sse::{Event, Events, Heartbeat, SseLayer, event_name};
 
 use crate::support::{Hang, Wait, answers, event, events, open};
 
@@ -63,6 +63,20 @@ async fn an_event_in_the_millisecond_in_which_the_timer_fires_does_not_stop_the_
     let mut body = open(SseLayer::new(answers(events(ticks.chain([Hang])))).heartbeat(10 * SECOND)).await;
     let gaps = gaps(&body.frames_within(60 * SECOND).await);
     assert!(gaps.len() >= 10_004 && gaps.iter().all(|gap| *gap <= 10_001), "{:?}", gaps.last());
+}
+
+/// The timer was not polled, for the task had used up its turn, and then was believed to be: the stream never beat again.
+#[tokio::test(start_paused = true)]
+async fn more_events_than_a_task_takes_in_its_turn_do_not_stop_the_beats() {
+    let (sender, events) = Events::channel(1000);
+    for number in 0..300 {
+        sender.try_send(Event::new(number.to_string())).unwrap();
+    }
+    let mut body = open(SseLayer::new(answers(events)).heartbeat(10 * SECOND)).await;
+    let frames = body.frames_within(60 * SECOND).await;
+    let events: usize = frames.iter().map(|(_, text)| text.matches("data").count()).sum();
+    let beats = frames[1..].iter().filter(|(_, text)| text == ":\n").count();
+    assert!(events == 300 && beats >= 5, "{events} events, {beats} beats");
 }
 
 #[tokio::test(start_paused = true)]

@@ -114,6 +114,16 @@ async fn a_check_holds_up_no_event_while_it_takes_its_time() {
     assert_eq!(times[..90], expected, "each in time");
 }
 
+/// It was made when the one before would have been too late, which is up to ten seconds more.
+#[tokio::test(start_paused = true)]
+async fn a_check_that_answers_at_the_moment_of_an_event_is_made_again_after_a_period() {
+    let (access, made) = checks(SECOND, allows_slowly_before(4, SECOND / 5));
+    let script = events([Wait(1_200), event("at that moment"), Hang]);
+    let (_, closed) = read(SseLayer::new(answers(script)).heartbeat(Heartbeat::off()), access).await;
+    assert_eq!(made.load(SeqCst), 4);
+    assert!(is_withdrawn(&closed, 4_800, "the session is over"), "{closed:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_check_that_took_its_time_is_made_again_after_a_period() {
     for is_busy in [false, true] {
