@@ -45,7 +45,11 @@ impl Latest {
         self.remove(&key);
         self.bytes += size_of_event(&event, Some(&key));
         self.by_key.insert(Arc::clone(&key), sequence);
-        self.by_sequence.insert(sequence, (key, event));
+        // Only foreign bytes name two keys with one sequence. The one before goes: it would not be found to be let go.
+        if let Some((key, event)) = self.by_sequence.insert(sequence, (key, event)) {
+            self.by_key.remove(&key);
+            self.bytes -= size_of_event(&event, Some(&key));
+        }
     }
 
     /// Forgets a key. Its owner wants it so: nobody has missed anything.
@@ -62,7 +66,7 @@ impl Latest {
         let Some((sequence, (key, event))) = oldest.map(|oldest| oldest.remove_entry()) else { return false };
         self.bytes -= size_of_event(&event, Some(&key));
         self.by_key.remove(&key);
-        self.evicted_through = sequence;
+        self.evicted_through = self.evicted_through.max(sequence);
         true
     }
 
@@ -130,5 +134,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Of two keys one was never let go, and a topic with too many keys of one sequence looked for one to let go for ever.
+    #[test]
+    fn of_two_keys_with_the_same_sequence_the_later_is_kept() {
+        let mut latest = Latest::new(0);
+        latest.put("a".into(), 7, Bytes::from_static(b"1"));
+        latest.put("bb".into(), 7, Bytes::from_static(b"2"));
+        assert_eq!((latest.len(), latest.bytes()), (1, size_of_event(b"2", Some("bb"))));
+        assert!(latest.evict(u64::MAX));
+        assert_eq!((latest.len(), latest.bytes()), (0, 0));
+    }
+
+    /// Keys that are loaded come in any order: one that went after a newer one hid that the newer one was gone.
+    #[test]
+    fn what_is_gone_stays_gone_in_whatever_order_keys_come_and_go() {
+        let mut latest = Latest::new(0);
+        for (key, sequence) in [("a", 300), ("b", 200)] {
+            latest.put(key.into(), sequence, Bytes::from_static(b"1"));
+            assert!(latest.evict(u64::MAX));
+        }
+        assert_eq!(latest.evicted_through(), 300);
     }
 }
