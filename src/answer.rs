@@ -128,10 +128,10 @@ impl<F: EventFuture> Pull for FromService<F> {
         }
     }
 
-    fn holds(&self) -> Option<Box<dyn Holds>> {
-        match self {
-            Self::Events { source } => source.holds(),
-            Self::Late { .. } | Self::Response { .. } => None,
+    fn holds(self: Pin<&mut Self>) -> Option<Box<dyn Holds>> {
+        match self.project() {
+            FromProj::Events { source } => source.holds(),
+            FromProj::Late { .. } | FromProj::Response { .. } => None,
         }
     }
 

@@ -80,10 +80,13 @@ impl Outside {
     /// What the source is to others, which somebody else may have to give up.
     pub(crate) fn hold(&self, by_source: Box<dyn Holds>) {
         let mut held = self.lock_held();
-        // Somebody may have ended the stream while it was polled. What is not kept is dropped after the lock.
         if !held.is_over {
             held.by_source = Some(by_source);
+            return;
         }
+        drop(held);
+        // Somebody has ended the stream while it was polled, and may have been the last to poll it.
+        by_source.give_up();
     }
 
     /// Nobody polls the stream, and nothing more is sent to it.
@@ -146,5 +149,36 @@ impl Outside {
 
     fn lock_held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    };
+
+    use super::*;
+    use crate::streams::Streams;
+
+    #[derive(Debug)]
+    struct Somebody(Arc<AtomicBool>);
+
+    impl Holds for Somebody {
+        fn give_up(&self) {
+            self.0.store(true, SeqCst);
+        }
+    }
+
+    /// It was dropped, and stayed among the subscribers for as long as the connection of one who does not read.
+    #[test]
+    fn what_comes_once_the_stream_was_ended_from_outside_is_given_up() {
+        let permit = Streams::new().registry().admit(None).unwrap();
+        let outside = Outside::new(None, Some(permit)).unwrap();
+        outside.give_up(Reason::Withdrawn, None);
+        let is_given_up = Arc::new(AtomicBool::new(false));
+        outside.hold(Box::new(Somebody(Arc::clone(&is_given_up))));
+        assert!(is_given_up.load(SeqCst));
     }
 }

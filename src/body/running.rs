@@ -148,11 +148,11 @@ impl<S: Pull> Running<S> {
         let place = this.source.place();
         match pulled {
             Pulled::Chunk(chunk) => {
-                state.hold_for(&*this.source);
+                state.hold_for(this.source.as_mut());
                 return state.send(chunk.bytes, chunk.events, 0);
             }
             Pulled::Missed(gap, chunk) => {
-                state.hold_for(&*this.source);
+                state.hold_for(this.source.as_mut());
                 state.lagged(&gap);
                 return state.send(chunk.bytes, chunk.events, 0);
             }

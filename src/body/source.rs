@@ -39,7 +39,7 @@ pub trait Pull {
 
     /// What it is to others, which somebody outside gives up for it if nobody polls it any more. Asked with each frame,
     /// until there is something.
-    fn holds(&self) -> Option<Box<dyn Holds>> {
+    fn holds(self: Pin<&mut Self>) -> Option<Box<dyn Holds>> {
         None
     }
 

@@ -1,6 +1,6 @@
 //! What a running stream knows of itself, beside its source and its timer.
 
-use std::{error::Error, sync::Arc, task::Waker, time::Duration};
+use std::{error::Error, pin::Pin, sync::Arc, task::Waker, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -151,7 +151,7 @@ impl State {
 
     /// A source that gives something may be somebody to others. Who stops reading has been given a frame, so that is when
     /// whoever acts for it has to know.
-    pub(crate) fn hold_for(&mut self, source: &impl Pull) {
+    pub(crate) fn hold_for(&mut self, source: Pin<&mut impl Pull>) {
         let Some(outside) = self.record.outside().filter(|_| !self.holds) else { return };
         if let Some(by_source) = source.holds() {
             outside.hold(by_source);

@@ -20,7 +20,7 @@ use super::{
     picked::{self, Budget, Picked},
     pump::{Place, TopicLane},
     seats::{Seats, Shared, Waits},
-    standing::Standing,
+    standing::{HasLeft, Standing},
     subscribe::{Lag, Subscribe},
     waiters::Dead,
     waiting::{For, Waiting},
@@ -51,6 +51,8 @@ pub struct Subscription {
     phase: Phase,
     place: Option<Place>,
     member: Option<Arc<str>>,
+    /// For whoever may give up what it is to others in its place.
+    has_left: Option<HasLeft>,
 }
 
 enum Phase {
@@ -116,6 +118,7 @@ impl Subscription {
             phase: Phase::New { notice: begin.notice, present_through: begin.present_through },
             place: None,
             member,
+            has_left: None,
         })
     }
 
@@ -348,13 +351,19 @@ impl Subscription {
     }
 
     /// What it is to others, once it is.
-    pub(crate) fn standing(&self) -> Option<Standing> {
-        let runs = matches!(self.phase, Phase::Runs { .. });
-        runs.then(|| Standing::new(&self.core, self.seats.places(), self.member.as_ref()))
+    pub(crate) fn standing(&mut self) -> Option<Standing> {
+        if !matches!(self.phase, Phase::Runs { .. }) {
+            return None;
+        }
+        let has_left = self.has_left.get_or_insert_default().clone();
+        Some(Standing::new(&self.core, self.seats.places(), self.member.as_ref(), has_left))
     }
 
     /// Leaves its topics, if it has not yet.
     pub(crate) fn leave(&mut self) {
+        if let Some(has_left) = &self.has_left {
+            has_left.set();
+        }
         let runs = matches!(self.phase, Phase::Runs { .. });
         self.seats.leave(&self.core, runs, self.member.as_ref());
         self.core.presence_changed();

@@ -80,8 +80,8 @@ impl Pull for Subscription {
         })
     }
 
-    fn holds(&self) -> Option<Box<dyn Holds>> {
-        Some(Box::new(self.standing()?))
+    fn holds(self: Pin<&mut Self>) -> Option<Box<dyn Holds>> {
+        Some(Box::new(self.get_mut().standing()?))
     }
 
     fn release(self: Pin<&mut Self>) {
