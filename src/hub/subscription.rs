@@ -179,7 +179,11 @@ impl Subscription {
     /// Goes over to the history that is now, if another has begun: the client has nothing of it. So has one whose id is
     /// ahead of all that there is.
     fn renew(&mut self, notice: &mut Option<Notice>) {
-        if self.core.is_now(&self.era) && !self.is_ahead_of_all() {
+        let is_ahead = self.is_ahead_of_all();
+        if is_ahead.is_some() {
+            self.stop_waiting();
+        }
+        if self.core.is_now(&self.era) && is_ahead != Some(true) {
             return;
         }
         let had = self.era.position(self.cursor);
@@ -204,7 +208,7 @@ impl Subscription {
             return false;
         }
         let core = Arc::clone(&self.core);
-        let Some(For::Begin(subscribe)) = self.waiting.take().map(|waiting| waiting.for_what) else { return true };
+        let Some(For::Begin(subscribe)) = self.stop_waiting() else { return true };
         match Self::new(&core, subscribe) {
             Ok(subscription) => *self = subscription,
             // Its topic was closed meanwhile, and there is no room for another.
@@ -214,16 +218,18 @@ impl Subscription {
         self.has_begun(cx)
     }
 
-    /// Whether its node had everything there was, and its id was not among it.
-    fn is_ahead_of_all(&mut self) -> bool {
-        let (Some(fed), Some(waiting)) = (&self.core.fed, &self.waiting) else { return false };
-        let &For::Id { times } = &waiting.for_what else { return false };
+    /// Whether its node had everything there was, and its id was not among it. `None`: that is not known yet, or not asked.
+    fn is_ahead_of_all(&self) -> Option<bool> {
+        let (Some(fed), Some(waiting)) = (&self.core.fed, &self.waiting) else { return None };
+        let &For::Id { times } = &waiting.for_what else { return None };
         let has_come = self.core.watermark() >= self.cursor;
-        let is_ahead = !has_come && fed.times_caught_up() >= times;
-        if has_come || is_ahead {
-            self.waiting = None;
-        }
-        is_ahead
+        (has_come || fed.times_caught_up() >= times).then_some(!has_come)
+    }
+
+    /// Is not among those any more who are woken by what its node does.
+    fn stop_waiting(&mut self) -> Option<For> {
+        let (fed, waiting) = (self.core.fed.as_ref()?, self.waiting.take()?);
+        Some(waiting.stop(&fed.queue))
     }
 
     fn next(&mut self, budget: Budget, notice: &mut Option<Notice>) -> Option<Given> {
@@ -283,6 +289,10 @@ impl Subscription {
     fn wait(&mut self, cx: &Context<'_>) -> Poll<Option<Given>> {
         if let (Some(fed), Some(waiting)) = (&self.core.fed, &mut self.waiting) {
             waiting.wait(&fed.queue, cx.waker());
+        }
+        // What its node did between the look and this has woken nobody.
+        if self.is_ahead_of_all().is_some() {
+            return Poll::Ready(None);
         }
         if self.place.as_mut().is_some_and(|place| !place.is_here()) {
             self.place = None;
@@ -364,6 +374,7 @@ impl Subscription {
         if let Some(has_left) = &self.has_left {
             has_left.set();
         }
+        self.stop_waiting();
         let runs = matches!(self.phase, Phase::Runs { .. });
         self.seats.leave(&self.core, runs, self.member.as_ref());
         self.core.presence_changed();

@@ -3,15 +3,17 @@
 //! A node that has just begun has not read yet what there is: until it has, nobody can be told what they have missed. One that
 //! is behind another has not come to the id of a client from there.
 
-use std::{sync::PoisonError, task::Waker};
+use std::{mem, sync::PoisonError, task::Waker};
+
+use slab::Slab;
 
 use super::subscribe::Subscribe;
 
 /// A subscription that waits for its node.
 pub(crate) struct Waiting {
     pub(crate) for_what: For,
-    /// When it was put among those who are woken, and by what.
-    put: Option<(u64, Waker)>,
+    /// In which round it was put among those who are woken, and where.
+    put: Option<(u64, usize)>,
 }
 
 /// What it waits for.
@@ -29,7 +31,7 @@ pub(crate) struct Queue(std::sync::Mutex<Round>);
 #[derive(Debug, Default)]
 struct Round {
     number: u64,
-    wakers: Vec<Waker>,
+    wakers: Slab<Waker>,
 }
 
 impl Waiting {
@@ -41,24 +43,41 @@ impl Waiting {
     pub(crate) fn wait(&mut self, queue: &Queue, waker: &Waker) {
         // Cloned, and what it replaces dropped, outside of the lock.
         let waker = waker.clone();
-        let mut round = queue.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_there = self.put.as_ref().is_some_and(|(put, by)| *put == round.number && by.will_wake(&waker));
-        let number = round.number;
-        if !is_there {
-            round.wakers.push(waker.clone());
-        }
+        let mut round = queue.lock();
+        let place = self.put.filter(|&(number, _)| number == round.number);
+        let _replaced = match place.and_then(|(_, place)| round.wakers.get_mut(place)) {
+            Some(standing) => Some(mem::replace(standing, waker)),
+            None => {
+                self.put = Some((round.number, round.wakers.insert(waker)));
+                None
+            }
+        };
         drop(round);
-        self.put = Some((number, waker));
+    }
+
+    /// Waits no more. Gives what it waited for.
+    pub(crate) fn stop(self, queue: &Queue) -> For {
+        if let Some((number, place)) = self.put {
+            let mut round = queue.lock();
+            // Those of a round before are woken already.
+            let _waker = if number == round.number { round.wakers.try_remove(place) } else { None };
+            drop(round);
+        }
+        self.for_what
     }
 }
 
 impl Queue {
     /// Wakes all who wait.
     pub(crate) fn wake(&self) {
-        let mut round = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut round = self.lock();
         round.number += 1;
-        let wakers = std::mem::take(&mut round.wakers);
+        let wakers = mem::take(&mut round.wakers);
         drop(round);
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Round> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

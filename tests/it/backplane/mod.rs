@@ -3,6 +3,7 @@
 mod fed;
 mod memory;
 mod renewed;
+mod waiting;
 
 #[cfg(feature = "test-util")]
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,46 @@
+//! Who waits for a node costs nothing once they are gone.
+
+use std::{
+    sync::Arc,
+    task::{Context, Wake, Waker},
+};
+
+use futures_util::StreamExt;
+use tower_sse::{
+    LastEventId,
+    backplane::event_id,
+    hub::{Hub, Subscribe},
+};
+
+use super::memory::Memory;
+
+/// A task, known by how often it is held.
+struct Task;
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// While what stands behind the node was away, each client that came and left was kept to be woken.
+#[tokio::test(start_paused = true)]
+async fn who_leaves_before_the_node_has_begun_or_come_to_their_id_is_not_kept_to_be_woken() {
+    let (memory, task) = (Memory::new(), Arc::new(Task));
+    let hub = Hub::builder().build_on(memory.node());
+    for has_begun in [false, true] {
+        memory.stop(!has_begun);
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        memory.stop(true);
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        let ahead = Subscribe::to("topic").after(LastEventId::from_id(&event_id(1, 1000)));
+        for subscribe in [Subscribe::to("topic"), ahead] {
+            let waker = Waker::from(Arc::clone(&task));
+            let mut subscription = hub.subscribe(subscribe).expect("there is room");
+            // A new client that need not wait is told where it is, and waits then.
+            while subscription.poll_next_unpin(&mut Context::from_waker(&waker)).is_ready() {}
+            // Polled once more, it is there once.
+            assert!(subscription.poll_next_unpin(&mut Context::from_waker(&waker)).is_pending());
+            drop((subscription, waker));
+            assert_eq!(Arc::strong_count(&task), 1, "has begun: {has_begun}");
+        }
+    }
+}
