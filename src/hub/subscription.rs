@@ -162,6 +162,10 @@ impl Subscription {
         loop {
             self.renew(&mut notice);
             let given = self.next(budget, &mut notice);
+            if let Some(Given::Ended(reason)) = given {
+                // It has left its topics: there is nothing to go on in.
+                return Poll::Ready(Given::Ended(reason));
+            }
             if !self.core.is_now(&self.era) {
                 // It is of nothing any more, and the client is told so.
                 continue;
