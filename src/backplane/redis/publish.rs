@@ -26,6 +26,7 @@ use crate::{
     backplane::{Outgoing, event_id},
     hub::PublishError,
     jitter,
+    later::later,
 };
 
 /// The way to the task that sends.
@@ -59,8 +60,8 @@ impl Queue {
         let size = outgoing.events.iter().map(|(_, event)| event.encoded_len()).sum();
         let before = self.bytes.fetch_add(size, Ordering::Relaxed);
         let (done, outcome) = oneshot::channel();
-        let job =
-            Job { outgoing, until: Instant::now() + self.within, done, _bytes: Bytes(size, Arc::clone(&self.bytes)) };
+        let until = later(Instant::now(), self.within);
+        let job = Job { outgoing, until, done, _bytes: Bytes(size, Arc::clone(&self.bytes)) };
         // One that is larger than all that may wait still goes when nothing else does.
         let is_put = (before == 0 || before + size <= MOST_BYTES) && self.sender.try_send(job).is_ok();
         async move {
@@ -93,21 +94,27 @@ pub(super) async fn send_all(mut jobs: mpsc::Receiver<Job>, commands: Arc<Comman
 /// A connection, as soon as there is one. Those whose time is over are told, and are no part of it any more.
 async fn connect(batch: &mut Vec<Job>, commands: &Commands, settings: &Settings) -> Option<Connection> {
     let mut pause = FIRST_PAUSE;
-    let mut why = not_sent("redis was not reached in time");
+    let mut why = not_sent("redis did not take what was before it in time");
     loop {
+        // Also those that have waited for too long for the calls before them.
+        give_up_late(batch, &why);
         let until = batch.first()?.until;
         match timeout_at(until, commands.connection(settings.publish_within)).await {
             Ok(Ok(connection)) => return Some(connection),
             Ok(Err(error)) => why = not_sent(&error.to_string()),
-            Err(_) => {}
+            Err(_) => why = not_sent("redis was not reached in time"),
         }
         sleep_until(until.min(Instant::now() + jitter::at_least(pause))).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
-        let now = Instant::now();
-        let (late, rest): (Vec<_>, Vec<_>) = batch.drain(..).partition(|job| job.until <= now);
-        late.into_iter().for_each(|job| drop(job.done.send(Err(why.clone()))));
-        *batch = rest;
     }
+}
+
+/// Tells those whose time is over that they were not sent.
+fn give_up_late(batch: &mut Vec<Job>, why: &PublishError) {
+    let now = Instant::now();
+    let (late, rest): (Vec<_>, Vec<_>) = batch.drain(..).partition(|job| job.until <= now);
+    late.into_iter().for_each(|job| drop(job.done.send(Err(why.clone()))));
+    *batch = rest;
 }
 
 async fn send(batch: Vec<Job>, connection: Connection, commands: &Commands, settings: &Settings) {
@@ -183,7 +190,7 @@ fn call(outgoing: &Outgoing, connection: &Connection, settings: &Settings) -> Cm
         call.arg(settings.once(key));
     }
     call.arg(format!("{:016x}", jitter::random())).arg(&*outgoing.topic).arg(settings.entries);
-    call.arg(settings.age.map_or(0, whole_millis)).arg(whole_millis(settings.remember)).arg(settings.keys);
+    call.arg(settings.age.map_or(0, whole_millis)).arg(whole_millis(settings.remember.min(LONGEST))).arg(settings.keys);
     call.arg(u8::from(outgoing.closes)).arg(some(outgoing.removes.as_deref()));
     for (key, event) in &outgoing.events {
         call.arg(some(key.as_deref())).arg(some(event.name())).arg(&*event.data());
@@ -215,3 +222,38 @@ const MOST_AT_ONCE: usize = 256;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Longer than anything is kept. Redis refuses an expiry that is beyond what it can tell, once the event is there.
+const LONGEST: Duration = Duration::from_secs(86_400 * 365 * 30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(queue: &Queue) -> impl Future<Output = Result<EventId, PublishError>> + use<> {
+        queue.put(Outgoing::new("topic".into()))
+    }
+
+    /// It panicked.
+    #[test]
+    fn a_publish_may_take_as_long_as_it_likes() {
+        let (queue, mut jobs) = Queue::new(&Settings { publish_within: Duration::MAX, ..Settings::new() });
+        drop(put(&queue));
+        assert!(jobs.try_recv().is_ok());
+    }
+
+    /// What had waited for too long behind other calls was sent all the same, after its publisher's limit.
+    #[tokio::test(start_paused = true)]
+    async fn what_has_waited_for_longer_than_it_may_is_not_sent() {
+        let (queue, mut jobs) = Queue::new(&Settings::new());
+        let late = put(&queue);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let in_time = put(&queue);
+        let mut batch = vec![jobs.recv().await.unwrap(), jobs.recv().await.unwrap()];
+        give_up_late(&mut batch, &not_sent("late"));
+        assert_eq!(late.await, Err(not_sent("late")));
+        assert_eq!(batch.len(), 1);
+        drop(batch);
+        assert!(matches!(in_time.await, Err(PublishError::Unknown(_))), "it was still to be sent");
+    }
+}
