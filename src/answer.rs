@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The future of an event service's answer. Sealed: it is what [`Sse`](crate::Sse) makes of a service and a request.
-pub trait EventFuture {
+pub trait EventFuture: sealed::Sealed {
     /// What its events come from.
     type Source: Source;
     /// The body of an answer that is a response.
@@ -179,4 +179,9 @@ impl<F: EventFuture> FromService<F> {
 
 fn is_stream<B>(response: &Response<B>) -> bool {
     headers::can_decorate(response.status(), response.headers())
+}
+
+pub(crate) mod sealed {
+    #[expect(unnameable_types, reason = "sealed")]
+    pub trait Sealed {}
 }

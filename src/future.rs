@@ -15,7 +15,7 @@ use tower_service::Service;
 
 use crate::{
     BoxError, IntoReply, Refusal, SseBody,
-    answer::Waiting,
+    answer::{Waiting, sealed},
     body::Kind,
     headers,
     layer_settings::LayerSettings,
@@ -150,6 +150,8 @@ impl<S: Service<R>, R> Oneshot<S, R> {
         Self { state: OneshotState::NotReady { service, request: Some(request) } }
     }
 }
+
+impl<S: Service<R>, R> sealed::Sealed for Oneshot<S, R> {}
 
 impl<S, R> EventFuture for Oneshot<S, R>
 where

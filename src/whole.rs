@@ -11,7 +11,7 @@ use http::Response;
 
 use crate::{
     Events, SseBody,
-    answer::{Answer, EventFuture, FromService},
+    answer::{Answer, EventFuture, FromService, sealed},
     body::{
         Kind,
         never::Never,
@@ -26,6 +26,8 @@ use crate::{
 /// The answer of no service: a stream that was made without one.
 #[derive(Debug)]
 pub struct Answered<S>(Never, PhantomData<S>);
+
+impl<S> sealed::Sealed for Answered<S> {}
 
 impl<S: Source> EventFuture for Answered<S> {
     type Source = S;
