@@ -96,7 +96,8 @@ impl<E> SseLayer<E> {
     }
 
     /// The query parameter that gives a [`LastEventId`](crate::LastEventId) where there is no such header: for a page that
-    /// saved its id over a reload. Default: none.
+    /// saved its id over a reload. Default: none. Has no effect when [decorating](SseLayer::decorate): requests go inside
+    /// untouched.
     pub fn last_event_id_query(self, parameter: impl Into<String>) -> Self {
         let parameter = parameter.into();
         self.set(|settings| settings.last_event_id_query = Some(parameter.into()))
