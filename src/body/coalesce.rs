@@ -22,6 +22,16 @@ pub(crate) struct Coalesce {
 }
 
 impl Coalesce {
+    /// Copies an event to those that share a frame, if there are some, and it fits.
+    pub(crate) fn copy(&mut self, event: &Event) -> bool {
+        let has_room = !self.buffer.is_empty() && self.buffer.len() + event.encoded_len() <= FRAME_BYTES;
+        if has_room {
+            event.encode_to(&mut self.buffer);
+            self.events += 1;
+        }
+        has_room
+    }
+
     /// Takes an event. `true`: the frame is full, [`take`](Self::take) it before the next.
     pub(crate) fn push(&mut self, event: Event) -> bool {
         let len = event.encoded_len();
@@ -48,6 +58,8 @@ impl Coalesce {
     pub(crate) fn take(&mut self) -> Option<Chunk> {
         let events = std::mem::take(&mut self.events);
         let chunk = match self.alone.take() {
+            // Its bytes are taken, not shared: to share them for the first time costs an allocation.
+            Some(event) if event.id().is_none() => Some(Chunk { bytes: event.into_rest(), events }),
             Some(event) => Some(Chunk { bytes: event.encode(), events }),
             None if events > 0 => Some(Chunk { bytes: Bytes::from(std::mem::take(&mut self.buffer)), events }),
             None => None,

@@ -40,16 +40,27 @@ mod sealed {
 
     #[expect(unnameable_types, reason = "sealed")]
     pub trait IntoResult {
+        /// The event, where it is.
+        fn event(&self) -> Option<&Event>;
+
         fn into_result(self) -> Result<Event, BoxError>;
     }
 
     impl IntoResult for Event {
+        fn event(&self) -> Option<&Event> {
+            Some(self)
+        }
+
         fn into_result(self) -> Result<Event, BoxError> {
             Ok(self)
         }
     }
 
     impl<E: Into<BoxError>> IntoResult for Result<Event, E> {
+        fn event(&self) -> Option<&Event> {
+            self.as_ref().ok()
+        }
+
         fn into_result(self) -> Result<Event, BoxError> {
             self.map_err(Into::into)
         }
@@ -107,11 +118,18 @@ where
     S: Stream,
     S::Item: IntoEvent,
 {
+    use sealed::IntoResult as _;
+
     loop {
-        match stream.as_mut().poll_next(cx) {
+        let polled = stream.as_mut().poll_next(cx);
+        // Most events are copied from where they are: to move one first would cost as much as to copy it.
+        if matches!(&polled, Poll::Ready(Some(item)) if item.event().is_some_and(|event| ready.copy(event))) {
+            continue;
+        }
+        match polled {
             Poll::Pending => return None,
             Poll::Ready(None) => return Some(Pulled::Finished),
-            Poll::Ready(Some(item)) => match sealed::IntoResult::into_result(item) {
+            Poll::Ready(Some(item)) => match item.into_result() {
                 Ok(event) => {
                     if ready.push(event) {
                         return None;

@@ -1,9 +1,10 @@
 //! Streams that run.
 
 use std::{
+    future::ready,
     hint::black_box,
     pin::Pin,
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
 };
 
 use http::{Request, Response, header::ACCEPT};
@@ -11,7 +12,7 @@ use http_body::Body;
 use tokio::{runtime, task};
 use tower::{Layer, Service, service_fn};
 use tower_sse::{
-    BoxError, Event, SseLayer,
+    BoxError, Event, Events, IntoReply, Refusal, SseLayer,
     hub::{Hub, Subscribe, Topic},
 };
 
@@ -64,6 +65,32 @@ pub(crate) fn publish() -> Runs {
     })
 }
 
+/// A frame of a stream whose events are always ready: of 64 B a hundred and thirteen go into one, each made when it is asked
+/// for.
+pub(crate) fn flood(size: usize) -> Runs {
+    let runtime = runtime();
+    let text = "x".repeat(size);
+    let mut streams = vec![runtime.block_on(answered(SseLayer::from_fn(move |_| {
+        let text = text.clone();
+        ready(Events::new(Flood(text)))
+    })))];
+    // The prelude.
+    poll(&mut streams);
+    Box::new(move |times| {
+        runtime.block_on(async { (0..times).for_each(|_| poll(&mut streams)) });
+    })
+}
+
+struct Flood(String);
+
+impl futures_core::Stream for Flood {
+    type Item = Event;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Event>> {
+        Poll::Ready(Some(Event::new(black_box(&self.0))))
+    }
+}
+
 fn poll(streams: &mut [Stream]) {
     let mut cx = Context::from_waker(Waker::noop());
     for stream in streams {
@@ -78,14 +105,9 @@ fn topic(hub: &Hub) -> Topic {
 /// So many streams of a topic that have had their first bytes.
 async fn streams(hub: &Hub, streams: usize) -> Vec<Stream> {
     let layer = SseLayer::new(hub.service(|_| Subscribe::to("events")));
-    let inside = service_fn(async |_: Request<()>| Ok::<_, BoxError>(Response::new(String::new())));
-    let mut service = layer.layer(inside);
     let mut all = Vec::new();
     for _ in 0..streams {
-        let mut request = Request::new(());
-        request.headers_mut().insert(ACCEPT, http::HeaderValue::from_static("text/event-stream"));
-        let response = service.call(request).await.expect("the hub answers");
-        all.push(Box::pin(response.into_body()) as Stream);
+        all.push(answered(layer.clone()).await);
     }
     // Prelude, greeting, nothing.
     for _ in 0..3 {
@@ -93,4 +115,18 @@ async fn streams(hub: &Hub, streams: usize) -> Vec<Stream> {
         task::yield_now().await;
     }
     all
+}
+
+/// A stream that this layer answers with.
+async fn answered<E>(layer: SseLayer<E>) -> Stream
+where
+    E: Service<Request<()>, Response: IntoReply, Error: Into<Refusal>, Future: 'static> + Clone + 'static,
+    <E::Response as IntoReply>::Source: 'static,
+    <E::Response as IntoReply>::Body: 'static,
+{
+    let inside = service_fn(async |_: Request<()>| Ok::<_, BoxError>(Response::new(String::new())));
+    let mut request = Request::new(());
+    request.headers_mut().insert(ACCEPT, http::HeaderValue::from_static("text/event-stream"));
+    let response = layer.layer(inside).call(request).await.expect("it answers");
+    Box::pin(response.into_body())
 }

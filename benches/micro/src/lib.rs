@@ -43,4 +43,6 @@ pub const CASES: &[Case] = &[
     Case::us("idle body, one poll", bodies::idle),
     Case::us("shared event, publish and one poll of each of 16", bodies::watched),
     Case::us("publish", bodies::publish),
+    Case::us("a frame of a flood, events of 64 B", || bodies::flood(64)),
+    Case::us("a frame of a flood, an event of 16 KiB", || bodies::flood(16 * 1024)),
 ];
