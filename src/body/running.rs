@@ -7,6 +7,7 @@ use std::{
     ops::ControlFlow,
     pin::{Pin, pin},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -22,7 +23,7 @@ use crate::{
     body::{
         heartbeat,
         place::Place,
-        source::{Chunk, Pull, Pulled},
+        source::{Chunk, FRAME_BYTES, Pull, Pulled},
         state::{Phase, State},
     },
 };
@@ -78,7 +79,10 @@ impl<S: Pull> Running<S> {
                     None => Step::Continue(()),
                 },
                 Phase::Open | Phase::Ending(..) => {
-                    let step = ready!(self.as_mut().poll_open(cx));
+                    let Poll::Ready(step) = self.as_mut().poll_open(cx) else {
+                        self.project().state.given = 0;
+                        return Poll::Pending;
+                    };
                     self.as_mut().release_if_over();
                     step
                 }
@@ -96,6 +100,10 @@ impl<S: Pull> Running<S> {
         }
         // Then events.
         let this = self.as_mut().project();
+        if this.state.given >= GIVEN_AT_ONCE {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if let Poll::Ready(pulled) = this.source.poll_pull(cx) {
             return Poll::Ready(self.pulled(pulled));
         }
@@ -237,6 +245,12 @@ fn at_place(beat: Bytes, place: Place) -> Option<Bytes> {
 
 impl State {
     fn send(&mut self, bytes: Bytes, events: u64, heartbeats: u64) -> Step {
+        if bytes.len() > FRAME_BYTES {
+            // Those from before have left meanwhile.
+            let is_later = self.record().last_frame() + A_WHILE < Instant::now();
+            let given = if is_later { 0 } else { self.given };
+            self.given = given.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+        }
         self.sent(&bytes, events, heartbeats);
         give(bytes)
     }
@@ -245,3 +259,11 @@ impl State {
 fn give(bytes: Bytes) -> Step {
     Step::Break(Some(Ok(Frame::data(bytes))))
 }
+
+/// How much of large events a stream gives before it lets the server send them, and others have their turn. hyper holds up
+/// to sixteen frames of any size: over 128 KiB, glibc's allocator gives the memory back to the system each time, and to get it
+/// again is a third of what large events cost.
+const GIVEN_AT_ONCE: u32 = 64 * 1024;
+
+/// Longer than a server takes to come back to a stream whose client reads.
+const A_WHILE: Duration = Duration::from_millis(100);

@@ -51,12 +51,14 @@ pub(crate) struct State {
     holds: bool,
     /// The task that is woken by the record, and by the timer.
     pub(super) task: Option<Waker>,
+    /// How many bytes of large events were given since it last had nothing, or paused.
+    pub(super) given: u32,
 }
 
 impl State {
     pub(crate) fn new(layered: Layered) -> Self {
         let Layered { settings, record, checks } = layered;
-        Self { phase: Phase::Prelude(None), record, settings, end: None, checks, holds: false, task: None }
+        Self { phase: Phase::Prelude(None), record, settings, end: None, checks, holds: false, task: None, given: 0 }
     }
 
     /// A stream without a layer, so far.

@@ -57,6 +57,25 @@ async fn a_large_event_has_its_own_frame_and_is_not_copied() {
     assert_eq!(frames[2].as_ptr(), large.encode().as_ptr());
 }
 
+/// hyper held up to sixteen of them, whatever their size.
+#[tokio::test(start_paused = true)]
+async fn large_events_without_an_end_pause_so_that_they_are_sent() {
+    let large = sized(16 * 1024);
+    let mut body = open(SseLayer::new(answers(Events::new(stream::repeat_with(move || large.clone()))))).await;
+    assert_eq!(body.next().await.unwrap(), ":\n");
+    for _ in 0..3 {
+        let mut given = 0;
+        while body.poll_once().is_ready() {
+            given += 1;
+        }
+        assert_eq!(given, 4);
+    }
+    // Nobody else wakes it.
+    for _ in 0..10 {
+        assert_eq!(body.next().await.unwrap().len(), 16 * 1024);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_event_that_is_alone_is_not_copied() {
     let small = Event::new("alone");
