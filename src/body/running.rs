@@ -79,12 +79,9 @@ impl<S: Pull> Running<S> {
                     None => Step::Continue(()),
                 },
                 Phase::Open | Phase::Ending(..) => {
-                    let Poll::Ready(step) = self.as_mut().poll_open(cx) else {
-                        self.project().state.given = 0;
-                        return Poll::Pending;
-                    };
-                    self.as_mut().release_if_over();
-                    step
+                    let step = self.as_mut().poll_open(cx);
+                    self.as_mut().polled(step.is_pending());
+                    ready!(step)
                 }
             };
             if let Step::Break(item) = step {
@@ -120,9 +117,11 @@ impl<S: Pull> Running<S> {
         self.poll_timer(cx)
     }
 
-    fn release_if_over(self: Pin<&mut Self>) {
+    fn polled(self: Pin<&mut Self>, is_pending: bool) {
         let mut this = self.project();
-        if matches!(this.state.phase, Phase::Last(_) | Phase::Done) {
+        if is_pending {
+            this.state.given = 0;
+        } else if matches!(this.state.phase, Phase::Last(_) | Phase::Done) {
             this.source.release();
             this.timer.set(None);
         }

@@ -83,7 +83,7 @@ mod tests {
     use crate::hub::{Hub, Subscribe, Subscription, picked::Budget};
 
     fn join(hub: &Hub, member: &str) -> Subscription {
-        let mut subscription = hub.subscribe(Subscribe::to("room").member(member)).unwrap();
+        let mut subscription = hub.subscribe(Subscribe::to("room").member(member)).expect("there is room");
         while subscription.poll_given(&mut Context::from_waker(Waker::noop()), Budget::ONE).is_ready() {}
         subscription
     }
