@@ -77,7 +77,7 @@ impl Core {
         self.era_number.store(number, Ordering::Release);
         self.watermark.store(gone_through, Ordering::Release);
         ordered.renew(gone_through);
-        let topics = ordered.all();
+        let topics = ordered.all_and_closed();
         let to_tell: Vec<_> = topics.iter().map(|topic| topic.lock().renew(gone_through)).collect();
         drop(ordered);
         for (topic, to_tell) in topics.iter().zip(to_tell) {

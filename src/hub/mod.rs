@@ -48,6 +48,7 @@ mod subscribe;
 mod waiters;
 mod waiting;
 // ── shared ──
+mod closed;
 mod core;
 mod fed;
 mod lane;

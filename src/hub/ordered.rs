@@ -14,6 +14,7 @@ use std::{
 use super::{
     bounds::Bounds,
     builder::Settings,
+    closed::Closed,
     directory::Directory,
     elsewhere::Elsewhere,
     error::TopicError,
@@ -28,6 +29,7 @@ pub(crate) struct Ordered {
     pub(crate) last: u64,
     topics: Directory<Arc<TopicShared>>,
     removed: Removed,
+    closed: Closed,
     oldest: BinaryHeap<Ranked>,
     /// From so many on, those of topics that are gone are taken out.
     oldest_limit: usize,
@@ -52,6 +54,7 @@ impl Ordered {
             last: 0,
             topics: Directory::new(),
             removed: Removed::new(settings.topics),
+            closed: Closed::default(),
             oldest: BinaryHeap::new(),
             oldest_limit: OLDEST_LIMIT,
             once: VecDeque::new(),
@@ -69,6 +72,11 @@ impl Ordered {
 
     pub(crate) fn all(&self) -> Vec<Arc<TopicShared>> {
         self.topics.iter().cloned().collect()
+    }
+
+    /// And those that are closed, and read.
+    pub(crate) fn all_and_closed(&self) -> Vec<Arc<TopicShared>> {
+        self.topics.iter().cloned().chain(self.closed.iter()).collect()
     }
 
     /// The topic of this name, if there is one.
@@ -100,7 +108,9 @@ impl Ordered {
     /// A topic that is closed is not found any more.
     pub(crate) fn close(&mut self, topic: &TopicShared) -> Option<Arc<TopicShared>> {
         self.removed.put(topic.name(), topic.lock().log.last());
-        self.topics.remove(topic.name())
+        let closed = self.topics.remove(topic.name())?;
+        self.closed.put(&closed);
+        Some(closed)
     }
 
     /// What was published last under this idempotency key.
@@ -176,8 +186,11 @@ impl Ordered {
         }
     }
 
-    /// Topic by topic.
+    /// Topic by topic, first those that are closed.
     fn shrink_latest(&mut self, through: u64) {
+        for topic in self.closed.iter() {
+            while self.is_too_large() && topic.lock().evict_key(through) {}
+        }
         for _ in 0..if self.is_too_large() { self.topics.len() } else { 0 } {
             let Some((_, topic)) = self.topics.next() else { return };
             let topic = Arc::clone(topic);

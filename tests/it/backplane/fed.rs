@@ -140,6 +140,26 @@ async fn a_publisher_waits_for_who_has_nothing_yet_of_a_new_history() {
     assert!(drained.now_or_never().is_some(), "all have it");
 }
 
+/// It kept its log when all others began anew.
+#[tokio::test(start_paused = true)]
+async fn who_has_not_read_the_end_of_a_topic_is_told_a_gap_and_nothing_old() {
+    let memory = Memory::new();
+    let hub = fed(&memory).await;
+    let mut slow = subscribed(&hub).await;
+    let topic = hub.topic("topic").expect("there is room");
+    publish(&hub, "unread").await;
+    topic.close(Event::new("end")).await.expect("it is closed");
+    drop(topic);
+    // Its node has all of it, and then nothing.
+    sleep(Duration::from_secs(1)).await;
+    memory.lose();
+    sleep(Duration::from_secs(1)).await;
+    publish(&hub, "new").await;
+    assert!(matches!(slow.next().await, Some(Update::Gap(_))));
+    let end = slow.next().await;
+    assert!(end.is_none(), "its topic is closed: {end:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_end_without_an_event_has_its_place_in_the_order() {
     let memory = Memory::new();

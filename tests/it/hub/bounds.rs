@@ -97,6 +97,26 @@ fn a_hub_whose_keys_are_too_much_lets_them_go() {
     }
 }
 
+/// They were not looked for any more, for as long as one client did not read.
+#[test]
+fn keys_of_a_topic_that_is_closed_go_too_when_the_hub_is_full() {
+    let hub = Hub::builder().bytes(1000).build();
+    let closed = hub.topic("closed").unwrap();
+    let mut stalled = hub.subscribe(Subscribe::to("closed").lag(Lag::Latest)).unwrap();
+    assert!(stalled.next().now_or_never().is_some());
+    for number in 0..8 {
+        closed.publish_keyed(number.to_string(), Event::new("x")).now().unwrap();
+    }
+    closed.close(None).now().unwrap();
+    let full = hub.bytes();
+    assert!(full > 500, "{full}");
+    for number in 0..20 {
+        hub.topic("open").unwrap().publish_keyed(number.to_string(), Event::new("x")).now().unwrap();
+        assert!(hub.bytes() <= 1000, "{}", hub.bytes());
+    }
+    assert!(matches!(stalled.next().now_or_never(), Some(Some(Update::Gap(_)))), "it has missed some");
+}
+
 /// What was published there went at once, and every reader of it was told that it had missed it.
 #[test]
 fn a_hub_that_is_full_of_keys_still_gives_what_is_published() {
