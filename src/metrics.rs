@@ -15,22 +15,39 @@
 //! | `sse_first_event_seconds` | histogram | |
 //! | `sse_stream_duration_seconds` | histogram | |
 //!
+//! Given to a backplane, as by `Redis::observer`, it records how a hub is fed:
+//!
+//! | metric | | |
+//! |---|---|---|
+//! | `sse_link_up` | gauge | 1, or 0 while what feeds the hub cannot be reached |
+//! | `sse_link_lost_total` | counter | how often it could not be reached any more |
+//! | `sse_link_failures_total` | counter | reads that failed, each attempt to connect among them |
+//! | `sse_link_events_total` | counter | events that were read |
+//! | `sse_link_lag_seconds` | histogram | how long after it was published the newest of them was read, by the clocks of both |
+//! | `sse_link_skipped_total` | counter | entries that are no events |
+//! | `sse_link_renewed_total` | counter | new histories: a gap for all subscribers |
+//!
 //! [`Metrics::new`] describes them, with their units, to the recorder that is installed by then.
 //!
 //! Each has the labels that [`Metrics::label`] adds. They are looked up when a stream opens, not for each event.
 //!
 //! [`metrics`]: https://docs.rs/metrics
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use metrics::{
     Counter, Gauge, Histogram, Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
     histogram,
 };
 
-use crate::{Closed, Observer, Refusal, RequestHead, Sent, StreamObserver, hub::Gap, streams::NotAdmitted};
+use crate::{
+    Closed, Observer, Refusal, RequestHead, Sent, StreamObserver,
+    backplane::{Link, LinkObserver},
+    hub::Gap,
+    streams::NotAdmitted,
+};
 
-/// An [`Observer`] that records numbers.
+/// An [`Observer`] and [`LinkObserver`] that records numbers.
 ///
 /// ```
 /// use tower_sse::{SseLayer, metrics::Metrics};
@@ -72,6 +89,12 @@ impl Default for Metrics {
     }
 }
 
+impl Metrics {
+    fn count(&self, name: &'static str, number: u64) {
+        counter!(name, self.labels.iter()).increment(number);
+    }
+}
+
 impl Observer for Metrics {
     fn opened(&self, _: &RequestHead<'_>) -> Option<Box<dyn StreamObserver>> {
         counter!("sse_streams_opened_total", self.labels.iter()).increment(1);
@@ -93,6 +116,31 @@ impl Observer for Metrics {
         let not_admitted = refusal.source().and_then(|source| source.downcast_ref::<NotAdmitted>());
         labels.push(label("why", not_admitted.map_or("other", |why| why.as_str())));
         counter!("sse_streams_refused_total", labels.iter()).increment(1);
+    }
+}
+
+impl LinkObserver for Metrics {
+    fn link(&self, link: Link) {
+        gauge!("sse_link_up", self.labels.iter()).set(if link == Link::Up { 1.0 } else { 0.0 });
+        // Registered with the first that is told, so that a rate has where to begin.
+        self.count("sse_link_lost_total", u64::from(link == Link::Down));
+    }
+
+    fn read(&self, events: usize, lag: Duration) {
+        self.count("sse_link_events_total", events as u64);
+        histogram!("sse_link_lag_seconds", self.labels.iter()).record(lag);
+    }
+
+    fn failed(&self, _: &(dyn Error + 'static)) {
+        self.count("sse_link_failures_total", 1);
+    }
+
+    fn skipped(&self, _: &str, _: &str) {
+        self.count("sse_link_skipped_total", 1);
+    }
+
+    fn renewed(&self, _: &str) {
+        self.count("sse_link_renewed_total", 1);
     }
 }
 
@@ -137,6 +185,17 @@ fn describe() {
     describe_counter!("sse_gaps_total", Unit::Count, "Times that a client was told that it has missed something.");
     describe_histogram!("sse_first_event_seconds", Unit::Seconds, "From the head of a stream to its first event.");
     describe_histogram!("sse_stream_duration_seconds", Unit::Seconds, "From the head of a stream to its end.");
+    describe_gauge!("sse_link_up", Unit::Count, "1 while what feeds the hub can be reached, else 0.");
+    describe_counter!(
+        "sse_link_lost_total",
+        Unit::Count,
+        "Times that what feeds the hub could not be reached any more."
+    );
+    describe_counter!("sse_link_failures_total", Unit::Count, "Reads of what feeds the hub that failed.");
+    describe_counter!("sse_link_events_total", Unit::Count, "Events that were read from what feeds the hub.");
+    describe_histogram!("sse_link_lag_seconds", Unit::Seconds, "From the publish of an event to its being read here.");
+    describe_counter!("sse_link_skipped_total", Unit::Count, "Entries of what feeds the hub that are no events.");
+    describe_counter!("sse_link_renewed_total", Unit::Count, "New histories: a gap for all subscribers.");
 }
 
 fn with(labels: &[Label], name: &'static str, value: &str) -> Vec<Label> {

@@ -4,7 +4,7 @@
 mod numbers;
 mod spans;
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, io, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use http::{Method, Request, Response};
@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_sse::{
     BoxError, Event, Events, Observer, Refusal, Source, SseLayer,
+    backplane::{Link, LinkObserver},
     hub::{Bounds, Hub, Lag, Subscribe},
     streams::Streams,
     testing::TestStream,
@@ -67,6 +68,20 @@ async fn show(observer: impl Observer + Clone) {
     let layer = SseLayer::from_fn(|_: Request<String>| async { no() }).observer(observer);
     let request = Request::get("/no").header("accept", "text/event-stream").body(String::new()).unwrap();
     layer.layer(page!()).oneshot(request).await.unwrap();
+}
+
+/// Lets this observer see a hub that is fed, by something that is away twice, and once has lost everything.
+fn show_link(observer: &impl LinkObserver) {
+    let refused = io::Error::new(io::ErrorKind::ConnectionRefused, "nobody listens");
+    for _ in 0..2 {
+        observer.link(Link::Up);
+        observer.read(3, Duration::from_millis(250));
+        observer.link(Link::Down);
+        observer.failed(&refused);
+    }
+    observer.link(Link::Up);
+    observer.skipped("17-0", "it has no topic");
+    observer.renewed("another history has begun");
 }
 
 fn no() -> Result<Events<tower_sse::Never>, Refusal> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tower_sse::metrics::Metrics;
 
-use crate::show;
+use crate::{show, show_link};
 
 /// The samples of a text, by name and labels.
 fn samples(text: &str) -> BTreeMap<&str, f64> {
@@ -45,11 +45,35 @@ async fn they_are_what_has_happened() {
     assert!(samples[r#"sse_bytes_sent_total{service="prices"}"#] > 100.0, "{text}");
 }
 
+#[test]
+fn how_a_hub_is_fed_is_counted() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    show_link(&Metrics::new().label("hub", "chat"));
+    let text = recorder.handle().render();
+    let samples = samples(&text);
+    let expected = [
+        ("up", 1.0),
+        ("lost_total", 2.0),
+        ("failures_total", 2.0),
+        ("events_total", 6.0),
+        ("lag_seconds_count", 2.0),
+        ("lag_seconds_sum", 0.5),
+        ("skipped_total", 1.0),
+        ("renewed_total", 1.0),
+    ];
+    for (name, value) in expected {
+        let name = format!(r#"sse_link_{name}{{hub="chat"}}"#);
+        assert_eq!(samples.get(&*name), Some(&value), "{name}\n{text}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn each_is_described_and_in_the_documentation_and_no_other() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _here = metrics::set_default_local_recorder(&recorder);
     show(Metrics::new()).await;
+    show_link(&Metrics::new());
     let text = recorder.handle().render();
     let names = |of: &str| -> Vec<_> {
         let mut names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix(of)?.split(' ').next()).collect();

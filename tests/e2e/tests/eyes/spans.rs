@@ -7,10 +7,10 @@ use std::{
 
 use serde_json::Value;
 use tower_sse::tracing::Tracing;
-use tracing::{Instrument, Level, info_span};
+use tracing::{Instrument, Level, info_span, subscriber::DefaultGuard};
 use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
 
-use crate::show;
+use crate::{show, show_link};
 
 /// Where lines of JSON go.
 #[derive(Clone, Default)]
@@ -45,12 +45,17 @@ impl MakeWriter<'_> for Lines {
     }
 }
 
-/// What is said at this level and above while somebody [shows](show) it, within a request's span.
-async fn said(level: Level) -> Vec<Value> {
+/// Where all goes that this thread says at this level and above, as long as the guard is there.
+fn listen(level: Level) -> (Lines, DefaultGuard) {
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt().json().with_max_level(level).with_span_events(FmtSpan::CLOSE);
     let subscriber = subscriber.with_writer(lines.clone()).finish();
-    let _here = tracing::subscriber::set_default(subscriber);
+    (lines, tracing::subscriber::set_default(subscriber))
+}
+
+/// What is said at this level and above while somebody [shows](show) it, within a request's span.
+async fn said(level: Level) -> Vec<Value> {
+    let (lines, _here) = listen(level);
     show(Tracing::new()).instrument(info_span!("request", id = 7)).await;
     lines.read()
 }
@@ -106,4 +111,18 @@ async fn refusals_and_gaps_are_told_and_no_secrets() {
 async fn nothing_is_said_at_a_level_that_nobody_wants_but_failures() {
     let lines = said(Level::ERROR).await;
     assert_eq!((lines.len(), with(&lines, "stream closed").len()), (1, 1), "{lines:?}");
+}
+
+#[test]
+fn how_a_hub_is_fed_is_told_and_what_is_no_event_by_its_id() {
+    let (lines, _here) = listen(Level::INFO);
+    show_link(&Tracing::new());
+    let lines = lines.read();
+    let told = lines.iter().map(|line| (line["level"].as_str().unwrap(), line["fields"]["message"].as_str().unwrap()));
+    let away = [("INFO", "link up"), ("WARN", "link down"), ("WARN", "reading failed")];
+    let then =
+        [("INFO", "link up"), ("WARN", "entry skipped"), ("WARN", "a new history has begun, and all are told a gap")];
+    assert_eq!(told.collect::<Vec<_>>(), [away, away, then].concat());
+    assert_eq!(lines[2]["fields"]["why"], "nobody listens");
+    assert_eq!((&lines[7]["fields"]["id"], &lines[7]["fields"]["why"]), (&"17-0".into(), &"it has no topic".into()));
 }
