@@ -31,6 +31,8 @@ mod reading;
 mod servers;
 mod settings;
 mod tail;
+#[cfg(feature = "redis-tls")]
+mod tls;
 mod told;
 mod verdict;
 

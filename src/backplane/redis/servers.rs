@@ -16,6 +16,8 @@ use super::{error::RedisError, settings::Settings};
 #[derive(Debug)]
 pub(super) struct Servers {
     known: Vec<ConnectionInfo>,
+    #[cfg(feature = "redis-tls")]
+    pub(super) tls: super::tls::Tls,
     /// Where a node of a cluster said that the keys are.
     moved: Mutex<Option<ConnectionInfo>>,
 }
@@ -43,7 +45,12 @@ pub(super) struct Commands {
 
 impl Servers {
     pub(super) fn new(url: &str) -> Result<Self, RedisError> {
-        Ok(Self { known: vec![parse(url)?], moved: Mutex::default() })
+        Ok(Self {
+            known: vec![parse(url)?],
+            #[cfg(feature = "redis-tls")]
+            tls: super::tls::Tls::default(),
+            moved: Mutex::default(),
+        })
     }
 
     pub(super) fn and(&mut self, url: &str) -> Result<(), RedisError> {
@@ -56,12 +63,43 @@ impl Servers {
         let moved = self.moved().take();
         let mut failed = None;
         for info in moved.into_iter().chain(self.known.iter().cloned()) {
-            match Connection::reach(info, settings, answer).await {
+            match self.reach(info, settings, answer).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => failed = Some(error),
             }
         }
         Err(failed.unwrap_or_else(|| RedisError::said("there is no address")))
+    }
+
+    fn client(&self, info: ConnectionInfo) -> Result<Client, RedisError> {
+        #[cfg(feature = "redis-tls")]
+        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+            return self.tls.client(info);
+        }
+        Ok(Client::open(info)?)
+    }
+
+    /// Whether what is set for TLS is of use.
+    #[cfg(feature = "redis-tls")]
+    pub(super) fn check_tls(&self) -> Result<(), RedisError> {
+        let by_tls = self.known.iter().filter(|info| matches!(info.addr(), ConnectionAddr::TcpTls { .. }));
+        let mut clients = by_tls.map(|info| self.client(info.clone()));
+        clients.next().unwrap_or_else(|| Err(RedisError::said("no address of redis is by TLS"))).map(drop)
+    }
+
+    /// A connection to this address, or to where a cluster says that the keys are.
+    async fn reach(
+        &self,
+        mut info: ConnectionInfo,
+        settings: &Settings,
+        answer: Duration,
+    ) -> Result<Connection, RedisError> {
+        for _ in 0..REDIRECTS {
+            let opened = Connection::open(self.client(info.clone())?, settings, answer).await;
+            let Some((host, port)) = opened.as_ref().err().and_then(RedisError::elsewhere) else { return opened };
+            info = at(info, host, port);
+        }
+        Connection::open(self.client(info)?, settings, answer).await
     }
 
     /// What an error says of where to look next.
@@ -77,20 +115,10 @@ impl Servers {
 }
 
 impl Connection {
-    /// A connection to this address, or to where a cluster says that the keys are.
-    async fn reach(mut info: ConnectionInfo, settings: &Settings, answer: Duration) -> Result<Self, RedisError> {
-        for _ in 0..REDIRECTS {
-            let opened = Self::open(info.clone(), settings, answer).await;
-            let Some((host, port)) = opened.as_ref().err().and_then(RedisError::elsewhere) else { return opened };
-            info = at(info, host, port);
-        }
-        Self::open(info, settings, answer).await
-    }
-
-    async fn open(info: ConnectionInfo, settings: &Settings, answer: Duration) -> Result<Self, RedisError> {
+    async fn open(client: Client, settings: &Settings, answer: Duration) -> Result<Self, RedisError> {
         let config =
             AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(answer));
-        let mut inner = Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await?;
+        let mut inner = client.get_multiplexed_async_connection_with_config(&config).await?;
         let mut setup = pipe();
         setup.cmd("ROLE").cmd("GET").arg(settings.epoch());
         setup.cmd("SCRIPT").arg("LOAD").arg(PUBLISH).cmd("SCRIPT").arg("LOAD").arg(READ);

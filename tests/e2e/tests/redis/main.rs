@@ -11,3 +11,4 @@ mod kills;
 mod nodes;
 mod others;
 mod presence;
+mod tls;

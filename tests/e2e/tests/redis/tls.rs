@@ -1,0 +1,131 @@
+//! Redis by TLS, with credentials in the URL.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+};
+
+use tempfile::TempDir;
+use tokio::process::Command;
+use tower_sse::{
+    Event,
+    backplane::redis::Redis as Backplane,
+    hub::{Hub, PublishError},
+};
+use tower_sse_e2e::{certificate::Certificate, process::Process, redis::Redis};
+
+use crate::nodes::{data, post, publish, reader, within};
+
+/// A Redis that also listens by TLS, with a certificate of an authority of its own.
+struct Secure {
+    redis: Redis,
+    port: u16,
+    directory: TempDir,
+}
+
+impl Secure {
+    /// Whether it asks for a certificate of its clients.
+    fn start(auth_clients: &str) -> Self {
+        let directory = TempDir::new().expect("there is a place");
+        let certificate = Certificate::new().expect("it is made");
+        let [both, authority] = ["both", "authority"].map(|name| directory.path().join(name));
+        certificate.write(&both).expect("it is written");
+        certificate.write_authority(&authority).expect("it is written");
+        let [both, authority] = [both, authority].map(|path| path.display().to_string());
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+        let port = free.expect("there is a port").port();
+        let files = ["--tls-cert-file", &both, "--tls-key-file", &both, "--tls-ca-cert-file", &authority];
+        let options = ["--tls-port", &port.to_string(), "--tls-auth-clients", auth_clients];
+        let redis = Redis::start(&[&files[..], &options[..]].concat()).expect("it starts");
+        Self { redis, port, directory }
+    }
+
+    fn url(&self, credentials: &str) -> String {
+        format!("rediss://{credentials}127.0.0.1:{}/", self.port)
+    }
+
+    fn file(&self, name: &str) -> Vec<u8> {
+        fs::read(self.directory.path().join(name)).expect("it is there")
+    }
+
+    fn backplane(&self, credentials: &str) -> Backplane {
+        let backplane = Backplane::new(&self.url(credentials)).expect("it is a URL");
+        backplane.trust(self.file("authority")).expect("it is a certificate")
+    }
+}
+
+async fn assert_works(near: Backplane, far: Backplane) {
+    let near = Hub::builder().build_on(near.connect().await.expect("it is there"));
+    let far = Hub::builder().build_on(far.connect().await.expect("it is there"));
+    let mut reader = reader(&far).await;
+    publish(&near, "by TLS").await;
+    assert_eq!(data(&mut reader).await, "by TLS");
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn a_name_and_a_password_are_in_the_url_and_no_more_is_allowed_than_is_documented() {
+    let secure = Secure::start("no");
+    // As docs/nodes.md has it.
+    let rights = ["~{sse}:*", "+@read", "+@write", "+@scripting", "+@connection", "+role"];
+    let ann = [&["ACL", "SETUSER", "ann", "on", ">p@ss/word"], &rights[..]].concat();
+    assert_eq!(secure.redis.cli(&ann).expect("it does"), "OK");
+    secure.redis.cli(&["ACL", "SETUSER", "default", "off"]).expect("it does");
+    let known = "ann:p%40ss%2Fword@";
+    assert_works(secure.backplane(known), secure.backplane(known)).await;
+    for wrong in ["", "ann:wrong@"] {
+        assert!(secure.backplane(wrong).connect().await.is_err(), "{wrong}");
+        let hub = Hub::builder().build_on(secure.backplane(wrong));
+        let refused = within(hub.topic("topic").expect("there is room").publish(Event::new("x"))).await;
+        assert!(matches!(refused, Err(PublishError::NotSent(_))), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn a_password_without_a_name_is_enough_where_redis_asks_for_one() {
+    let secure = Secure::start("no");
+    secure.redis.cli(&["CONFIG", "SET", "requirepass", "secret"]).expect("it does");
+    assert_works(secure.backplane(":secret@"), secure.backplane(":secret@")).await;
+    assert!(secure.backplane("").connect().await.is_err());
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn nobody_is_trusted_who_is_not_to_be_and_a_certificate_is_shown_where_it_is_asked_for() {
+    let secure = Secure::start("yes");
+    let identified = || secure.backplane("").identify(secure.file("both"), secure.file("both")).expect("they are");
+    assert_works(identified(), identified()).await;
+    assert!(secure.backplane("").connect().await.is_err(), "it shows none");
+    let stranger = Certificate::new().expect("it is made");
+    let other = secure.directory.path().join("other");
+    stranger.write_authority(&other).expect("it is written");
+    for authority in [None, Some("other")] {
+        let backplane = Backplane::new(&secure.url("")).expect("it is a URL");
+        let backplane = backplane.identify(secure.file("both"), secure.file("both")).expect("they are");
+        let backplane = match authority {
+            Some(name) => backplane.trust(secure.file(name)).expect("it is a certificate"),
+            None => backplane,
+        };
+        let refused = backplane.connect().await.expect_err("it is not trusted").to_string();
+        assert!(refused.contains("certificate"), "{refused}");
+    }
+    let plain = Backplane::new(&secure.redis.url()).expect("it is a URL");
+    assert!(plain.trust(secure.file("authority")).is_err(), "it is not by TLS");
+    let garbage = Backplane::new(&secure.url("")).expect("it is a URL").trust(*b"garbage");
+    assert!(garbage.is_err(), "it is no certificate");
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn the_system_is_told_whom_to_trust_by_a_file() {
+    let secure = Secure::start("no");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hub_node"));
+    command.env("REDIS_URL", secure.url("")).env("SSL_CERT_FILE", secure.directory.path().join("authority"));
+    let mut process = Process::start(command).expect("it starts");
+    let address: SocketAddr = process.line("listening on ").await.expect("it listens").parse().expect("an address");
+    let hub = Hub::builder().build_on(secure.backplane(""));
+    let mut reader = reader(&hub).await;
+    within(post(address, "/publish", "from there")).await.expect("it is published");
+    assert_eq!(data(&mut reader).await, "from there");
+}
