@@ -47,7 +47,8 @@ impl Begin {
             Some(Position { epoch, sequence }) if epoch == head.epoch && sequence <= head.sequence => {
                 Self { cursor: sequence, has_position: true, came_at: 0, notice: None, present_through: 0 }
             }
-            Some(Position { epoch, sequence }) if epoch == head.epoch && is_fed => {
+            // Of the last number there is none that could still come, and it is the place of those who are nobody any more.
+            Some(Position { epoch, sequence }) if epoch == head.epoch && is_fed && sequence < u64::MAX => {
                 Self { cursor: sequence, has_position: true, came_at: 0, notice: None, present_through: 0 }
             }
             _ => {

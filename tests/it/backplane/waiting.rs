@@ -1,4 +1,4 @@
-//! Who waits for a node costs nothing once they are gone.
+//! Who waits for a node costs nothing once they are gone, whatever they came with.
 
 use std::{
     sync::Arc,
@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use tower_sse::{
     LastEventId,
     backplane::event_id,
-    hub::{Hub, Subscribe},
+    hub::{Hub, Subscribe, Update},
 };
 
 use super::memory::Memory;
@@ -19,6 +19,21 @@ struct Task;
 
 impl Wake for Task {
     fn wake(self: Arc<Self>) {}
+}
+
+/// The number stands for those who are nobody any more, so that one who came with it never was seen to leave.
+#[tokio::test(start_paused = true)]
+async fn a_client_with_the_greatest_id_of_all_leaves_as_others_do() {
+    let memory = Memory::new();
+    let hub = Hub::builder().build_on(memory.node());
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let presence = hub.topic("topic").expect("there is room").presence();
+    let id = LastEventId::from_id(&event_id(1, u64::MAX));
+    let mut client = hub.subscribe(Subscribe::to("topic").after(id).member("ann")).expect("there is room");
+    assert!(matches!(client.next().await, Some(Update::Gap(_))));
+    assert_eq!(presence.count(), 1);
+    drop(client);
+    assert_eq!((presence.count(), presence.members()), (0, vec![]));
 }
 
 /// While what stands behind the node was away, each client that came and left was kept to be woken.
