@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use tower_sse::{
     LastEventId,
     backplane::event_id,
-    hub::{Hub, Subscribe, Update},
+    hub::{Hub, Subscribe, Subscription, Update},
 };
 
 use super::memory::Memory;
@@ -48,14 +48,17 @@ async fn who_leaves_before_the_node_has_begun_or_come_to_their_id_is_not_kept_to
         tokio::time::sleep(std::time::Duration::from_secs(60)).await;
         let ahead = Subscribe::to("topic").after(LastEventId::from_id(&event_id(1, 1000)));
         for subscribe in [Subscribe::to("topic"), ahead] {
-            let waker = Waker::from(Arc::clone(&task));
-            let mut subscription = hub.subscribe(subscribe).expect("there is room");
-            // A new client that need not wait is told where it is, and waits then.
-            while subscription.poll_next_unpin(&mut Context::from_waker(&waker)).is_ready() {}
-            // Polled once more, it is there once.
-            assert!(subscription.poll_next_unpin(&mut Context::from_waker(&waker)).is_pending());
-            drop((subscription, waker));
+            comes_and_goes(hub.subscribe(subscribe).expect("there is room"), &task);
             assert_eq!(Arc::strong_count(&task), 1, "has begun: {has_begun}");
         }
     }
+}
+
+/// A client in this task, which waits and then leaves.
+fn comes_and_goes(mut subscription: Subscription, task: &Arc<Task>) {
+    let waker = Waker::from(Arc::clone(task));
+    // A new client that need not wait is told where it is, and waits then.
+    while subscription.poll_next_unpin(&mut Context::from_waker(&waker)).is_ready() {}
+    // Polled once more, it is there once.
+    assert!(subscription.poll_next_unpin(&mut Context::from_waker(&waker)).is_pending());
 }
