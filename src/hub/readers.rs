@@ -37,7 +37,8 @@ impl Readers {
 
     /// A subscriber comes, who has everything up to this cursor.
     pub(crate) fn join(&mut self, cursor: u64) -> usize {
-        for waiting in self.waiting.iter_mut().map(|(_, waiting)| waiting) {
+        // A publisher that is done, and does not know yet, waits for nobody else.
+        for waiting in self.waiting.iter_mut().map(|(_, waiting)| waiting).filter(|waiting| waiting.behind > 0) {
             waiting.behind += usize::from(cursor < waiting.through);
         }
         self.cursors.insert(cursor)
@@ -246,5 +247,16 @@ mod tests {
             drop(readers.give_up(publisher));
             assert_eq!(Arc::strong_count(&count), 1, "no waker stays");
         }
+    }
+
+    /// It waited again, for whoever came before it was polled: in a topic that was closed, or of another history, without end.
+    #[test]
+    fn a_publisher_that_is_done_is_not_held_by_who_comes_before_it_looks() {
+        let (mut readers, count) = (Readers::default(), Arc::new(Count::default()));
+        readers.join(0);
+        let publisher = readers.wait(10, Arc::clone(&count).into()).unwrap();
+        assert_eq!(readers.release_producers().len(), 1);
+        readers.join(0);
+        assert!(readers.wait_on(publisher, Arc::clone(&count).into()).is_err());
     }
 }
