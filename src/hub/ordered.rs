@@ -188,6 +188,10 @@ impl Ordered {
 
     /// Topic by topic, first those that are closed.
     fn shrink_latest(&mut self, through: u64) {
+        // Asked first: there may be many that are closed, and this is done with each publish.
+        if !self.is_too_large() {
+            return;
+        }
         for topic in self.closed.iter() {
             while self.is_too_large() && topic.lock().evict_key(through) {}
         }
