@@ -108,7 +108,7 @@ impl Redis {
     /// How many entries the stream has, at least, once there were so many. Default 100,000. Redis keeps up to a few hundred
     /// more, since it lets them go in blocks.
     pub fn entries(mut self, entries: u64) -> Self {
-        self.settings.entries = entries.max(1);
+        self.settings.entries = entries.clamp(1, MOST_ENTRIES);
         self
     }
 
@@ -211,3 +211,18 @@ impl fmt::Debug for Redis {
 const SHORTEST_EXPIRY: Duration = Duration::from_secs(2);
 
 const LONGEST_EXPIRY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Redis counts with 63 bits, and refuses what is beyond.
+const MOST_ENTRIES: u64 = i64::MAX.unsigned_abs();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Redis refused each publish.
+    #[test]
+    fn so_many_entries_can_be_asked_for_as_redis_can_count() {
+        let redis = Redis::new("redis://127.0.0.1/").unwrap();
+        assert!(i64::try_from(redis.entries(u64::MAX).settings.entries).is_ok());
+    }
+}
