@@ -25,7 +25,7 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -122,8 +122,9 @@ pub(crate) struct Checks {
     access: Arc<Access>,
     head: Arc<OwnedHead>,
     next: Instant,
-    /// One that has not answered, and when its time is over.
-    under_way: Option<(Answer, Instant)>,
+    /// One that has not answered, and when its time is over. Nobody waits for the lock: it makes the body `Sync`, where its
+    /// stream is, and a check need not be.
+    under_way: Option<(Mutex<Answer>, Instant)>,
 }
 
 impl Checks {
@@ -143,11 +144,12 @@ impl Checks {
         if self.under_way.is_none() && self.next <= now {
             let begun = caught(|| (self.access.check)(&self.head.head()));
             self.under_way = match begun {
-                Ok(answer) => Some((answer, later(now, self.access.time_limit))),
+                Ok(answer) => Some((Mutex::new(answer), later(now, self.access.time_limit))),
                 Err(_) => return self.verdict(self.access.on_expiry.clone(), now),
             };
         }
         let (answer, limit) = self.under_way.as_mut()?;
+        let answer = answer.get_mut().unwrap_or_else(PoisonError::into_inner);
         let verdict = match caught(|| answer.as_mut().poll(cx)) {
             Ok(Poll::Ready(verdict)) => verdict,
             Ok(Poll::Pending) if now < *limit => return None,

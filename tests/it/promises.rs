@@ -184,13 +184,15 @@ fn a_layer_and_its_service_are_what_their_parts_are() {
 #[test]
 fn a_body_and_a_response_future_are_what_their_parts_are() {
     promise! {
-        // Not `Sync`: an observer of a stream need not be.
-        SseBody<Asked<Stream<Both>, String>, Both>: Send, lacks Sync Clone;
+        // `Sync` too, which `BodyExt::boxed` asks for: an observer or a check of access need not be.
+        SseBody<Asked<Stream<Both>, String>, Both>: Send Sync, lacks Clone;
         SseBody<Asked<Stream<SendOnly>, String>, Both>: Send, lacks Sync;
         SseBody<Asked<Stream<Neither>, String>, Both>:, lacks Send Sync;
         SseBody<Asked<Stream<Both>, String>, Neither>:, lacks Send Sync;
         SseBody<Asked<Stream<Both>, String>, Bytes>: Unpin;
-        SseBody<Answered<Stream<Both>>, Never>: Send Unpin, lacks Sync;
+        SseBody<Answered<Stream<Both>>, Never>: Send Sync Unpin;
+        SseBody<Answered<tower_sse::hub::Subscription>, Never>: Send Sync Unpin;
+        SseBody<Answered<Stream<SendOnly>>, Never>: Send Unpin, lacks Sync;
         SseBody<Answered<Stream<Neither>>, Never>: Unpin, lacks Send;
         ResponseFuture<Asked<Stream<Both>, String>, Both>: Send Sync Unpin, lacks Clone;
         ResponseFuture<Asked<Stream<Both>, String>, SendOnly>: Send Unpin, lacks Sync;
