@@ -35,7 +35,7 @@ pub(crate) struct Slice {
     pub(crate) through: u64,
 }
 
-/// How many frames are kept: 32 KiB of a topic.
+/// How many frames are kept: 32 KiB of a topic, unless its events are larger than a frame.
 const FRAMES: usize = 4;
 
 impl Joined {

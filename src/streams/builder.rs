@@ -51,8 +51,8 @@ impl StreamsBuilder {
         self
     }
 
-    /// How often streams of one [key](crate::SseLayer::stream_key) may be opened: so many within this time, evenly or at
-    /// once. Default: as often as they like. Each key that came lately takes about 100 bytes.
+    /// How often streams of one [key](crate::SseLayer::stream_key) may be opened: so many at once, and from then on so many
+    /// within this time, evenly. Default: as often as they like. Each key that came lately takes about 100 bytes.
     #[cfg(feature = "rate-limit")]
     pub fn opens_per_key(mut self, opens: std::num::NonZeroU32, within: Duration) -> Self {
         self.settings.rate = super::rate::Rate::new(opens, within);
