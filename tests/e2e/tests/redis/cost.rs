@@ -153,6 +153,34 @@ async fn an_event_is_soon_at_a_client_of_another_node_and_how_soon_is_printed() 
     println!("bare XADD and XREAD: median {:?}, p99 {:?}", bare.0, bare.1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn a_flood_is_read_by_all_nodes_and_what_it_costs_redis_is_printed() {
+    let redis = Redis::start(&[]).expect("it starts");
+    let (near, far) = (hub(&redis.url()), hub(&redis.url()));
+    let mut nodes = [reader(&near).await, reader(&far).await];
+    let topic = near.topic("topic").expect("there is room");
+    let (began, before) = (Instant::now(), processor(&redis));
+    for round in 0..FLOOD / AT_ONCE {
+        let numbers = (0..AT_ONCE).map(|number| (round * AT_ONCE + number).to_string());
+        let numbers: Vec<_> = numbers.collect();
+        let published = numbers.iter().map(|number| topic.publish(tower_sse::Event::new(number)));
+        for published in published.collect::<Vec<_>>() {
+            published.await.expect("it is published");
+        }
+        for node in &mut nodes {
+            for number in &numbers {
+                assert_eq!(data(node).await, *number);
+            }
+        }
+    }
+    let micros = (processor(&redis) - before) / f64::from(FLOOD) * 1e6;
+    let rate = f64::from(FLOOD) / began.elapsed().as_secs_f64();
+    println!(
+        "{AT_ONCE} at once, two nodes: {micros:.1} µs of redis's processor for an event, {rate:.0} events a second"
+    );
+}
+
 /// An entry added on one connection and read on another that waits for it.
 async fn bare(redis: &Redis) -> Vec<Duration> {
     let (mut add, mut read) = (connection(redis).await, connection(redis).await);
@@ -188,3 +216,7 @@ fn quantiles(mut times: Vec<Duration>) -> (Duration, Duration) {
 const RUNS: usize = 4;
 
 const MOST_RUNS: usize = 40;
+
+const FLOOD: u32 = 20_000;
+
+const AT_ONCE: u32 = 1000;
