@@ -39,8 +39,12 @@ async fn main() -> Result<(), BoxError> {
             None => all,
         }
     });
+    let mut layer = SseLayer::new(streams).last_event_id_query("after");
+    if let Ok(millis) = env::var("HEARTBEAT") {
+        layer = layer.heartbeat(Duration::from_millis(millis.parse()?));
+    }
     let app = Router::new()
-        .route("/events", get(StatusCode::NO_CONTENT).layer(SseLayer::new(streams).last_event_id_query("after")))
+        .route("/events", get(StatusCode::NO_CONTENT).layer(layer))
         .route("/publish", post(publish))
         .with_state(hub);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;

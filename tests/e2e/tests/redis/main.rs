@@ -11,4 +11,6 @@ mod kills;
 mod nodes;
 mod others;
 mod presence;
+mod processes;
+mod refused;
 mod tls;

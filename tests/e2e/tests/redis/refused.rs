@@ -1,0 +1,50 @@
+//! What Redis refuses: the publisher is told so, with its word, and nobody else sees anything.
+
+use tower_sse::{
+    Event,
+    hub::{Hub, PublishError},
+};
+use tower_sse_e2e::redis::Redis;
+
+use crate::nodes::{data, hub, publish, reader, within};
+
+/// Publishing is refused with this word, and nothing of it is there later.
+async fn assert_refused(hub: &Hub, word: &str) {
+    let refused = within(hub.topic("topic").expect("there is room").publish(Event::new("refused"))).await;
+    assert!(matches!(&refused, Err(PublishError::NotSent(why)) if why.contains(word)), "{refused:?}");
+}
+
+/// As soon as it is possible again.
+async fn publish_again(hub: &Hub, data: &str) {
+    let topic = hub.topic("topic").expect("there is room");
+    within(async { while topic.publish(Event::new(data)).await.is_err() {} }).await;
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn without_the_replicas_that_it_is_to_have_redis_refuses_what_it_could_lose() {
+    let redis = Redis::start(&[]).expect("it starts");
+    let hub = hub(&redis.url());
+    let mut reader = reader(&hub).await;
+    publish(&hub, "before").await;
+    redis.cli(&["CONFIG", "SET", "min-replicas-to-write", "1"]).expect("it does");
+    assert_refused(&hub, "NOREPLICAS").await;
+    redis.cli(&["CONFIG", "SET", "min-replicas-to-write", "0"]).expect("it does");
+    publish(&hub, "after").await;
+    assert_eq!([data(&mut reader).await, data(&mut reader).await], ["before", "after"]);
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn one_that_has_become_a_replica_refuses_and_is_gone_on_with_when_it_is_none() {
+    let redis = Redis::start(&[]).expect("it starts");
+    let hub = hub(&redis.url());
+    let mut reader = reader(&hub).await;
+    publish(&hub, "before").await;
+    // Of nobody who is there: it keeps what it has.
+    redis.cli(&["REPLICAOF", "127.0.0.1", "1"]).expect("it does");
+    assert_refused(&hub, "").await;
+    redis.cli(&["REPLICAOF", "NO", "ONE"]).expect("it does");
+    publish_again(&hub, "after").await;
+    assert_eq!([data(&mut reader).await, data(&mut reader).await], ["before", "after"]);
+}
