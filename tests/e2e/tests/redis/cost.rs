@@ -169,9 +169,7 @@ async fn a_flood_is_read_by_all_nodes_and_what_it_costs_redis_is_printed() {
             published.await.expect("it is published");
         }
         for node in &mut nodes {
-            for number in &numbers {
-                assert_eq!(data(node).await, *number);
-            }
+            assert_reads(node, &numbers).await;
         }
     }
     let micros = (processor(&redis) - before) / f64::from(FLOOD) * 1e6;
@@ -179,6 +177,12 @@ async fn a_flood_is_read_by_all_nodes_and_what_it_costs_redis_is_printed() {
     println!(
         "{AT_ONCE} at once, two nodes: {micros:.1} µs of redis's processor for an event, {rate:.0} events a second"
     );
+}
+
+async fn assert_reads(node: &mut Subscription, expected: &[String]) {
+    for expected in expected {
+        assert_eq!(data(node).await, *expected);
+    }
 }
 
 /// An entry added on one connection and read on another that waits for it.
