@@ -15,6 +15,7 @@ use crate::program::Program;
 /// A Redis that runs until it is killed, or this is dropped. Its files stay as long.
 #[derive(Debug)]
 pub struct Redis {
+    server: String,
     port: u16,
     options: Vec<String>,
     directory: TempDir,
@@ -41,7 +42,18 @@ impl Redis {
     pub fn new(options: &[&str]) -> io::Result<Self> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let options = options.iter().map(|&option| option.to_owned()).collect();
-        Ok(Self { port, options, directory: TempDir::new()?, program: None })
+        Ok(Self { server: "redis-server".to_owned(), port, options, directory: TempDir::new()?, program: None })
+    }
+
+    /// Starts another server that does as Redis does.
+    ///
+    /// # Errors
+    ///
+    /// It is not there, or does not start.
+    pub fn start_as(server: &str, options: &[&str]) -> io::Result<Self> {
+        let mut redis = Self { server: server.to_owned(), ..Self::new(options)? };
+        redis.restart()?;
+        Ok(redis)
     }
 
     /// Kills it if it runs, and starts it on the same port, with the files that it has written.
@@ -60,7 +72,7 @@ impl Redis {
             arguments.extend(["--save", ""].map(str::to_owned));
         }
         arguments.extend(self.options.iter().cloned());
-        self.program = Some(Program::start("redis-server", arguments, &[])?);
+        self.program = Some(Program::start(&self.server, arguments, &[])?);
         let until = Instant::now() + Duration::from_secs(20);
         while !self.answers() {
             if Instant::now() > until {
