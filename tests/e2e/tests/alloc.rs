@@ -1,6 +1,6 @@
 //! What a request costs in memory: nothing by the layer where it is not for events, and what an event stream takes.
 //!
-//! A test binary of its own with one test, since it counts what its process allocates.
+//! A program of its own, since it counts what its process allocates: the thread of a test harness would be counted too.
 
 use std::{
     convert::Infallible,
@@ -28,8 +28,7 @@ use tower_sse::{
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-#[test]
-fn what_requests_and_streams_cost_is_what_is_said() {
+fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let _timers = runtime.enter();
     let _profiler = dhat::Profiler::builder().testing().build();
