@@ -7,7 +7,8 @@
 //! [§12.4.2]: https://www.rfc-editor.org/rfc/rfc9110#section-12.4.2
 //! [§12.5.1]: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1
 
-use http::{HeaderMap, header::ACCEPT};
+use http::{HeaderMap, HeaderValue, header::ACCEPT};
+use memchr::{memchr, memchr_iter};
 
 /// How a request's `Accept` chooses between the event stream and the service inside.
 ///
@@ -47,6 +48,22 @@ impl Negotiate {
         if self == Self::Always {
             return Decision::Stream;
         }
+        self.glance(headers).unwrap_or_else(|| self.weigh(headers))
+    }
+
+    /// The decision, where it takes no weighing: most requests that come by are for pages, and the others are mostly those
+    /// of an `EventSource`.
+    fn glance(self, headers: &HeaderMap) -> Option<Decision> {
+        let lines = || headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes);
+        if self == Self::Listed && !lines().any(mentions_event_stream) {
+            return Some(Decision::Inside);
+        }
+        let mut lines = lines();
+        let is_all = lines.next()? == EVENT_STREAM && lines.next().is_none();
+        is_all.then_some(Decision::Stream)
+    }
+
+    fn weigh(self, headers: &HeaderMap) -> Decision {
         let ranges = Ranges::read(headers);
         let (chosen, otherwise) = match self {
             Self::Listed => (ranges.prefer(ranges.listed), Decision::Inside),
@@ -174,8 +191,20 @@ fn split_type(range: &[u8]) -> Option<(&[u8], &[u8])> {
     (token(kind) && token(subtype)).then_some((kind, subtype))
 }
 
+/// Whether `text/event-stream` may be listed. If not, it is not.
+fn mentions_event_stream(line: &[u8]) -> bool {
+    memchr_iter(b'-', line).any(|hyphen| {
+        let before = hyphen.checked_sub(b"event".len());
+        let word = before.and_then(|from| line.get(from..from + b"event-stream".len()));
+        word.is_some_and(|word| word.eq_ignore_ascii_case(b"event-stream"))
+    })
+}
+
 /// Whether a `Content-Type` is an event stream's, whatever its parameters.
 pub(crate) fn is_event_stream(content_type: &[u8]) -> bool {
+    if content_type == EVENT_STREAM {
+        return true;
+    }
     let range = split(content_type, b';').next().unwrap_or_default().trim_ascii();
     split_type(range).is_some_and(|(kind, subtype)| is_event_stream_type(kind, subtype))
 }
@@ -193,23 +222,87 @@ fn unquoted(value: &[u8]) -> &[u8] {
 
 /// Splits at a separator that is not within a quoted string (RFC 9110 §5.6.4).
 fn split(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let has_quotes = memchr(b'"', list).is_some();
     let mut rest = Some(list);
     std::iter::from_fn(move || {
         let list = rest?;
-        let (mut quoted, mut escaped) = (false, false);
-        for (at, &byte) in list.iter().enumerate() {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' if quoted => escaped = true,
-                b'"' => quoted = !quoted,
-                _ if byte == separator && !quoted => {
-                    rest = Some(&list[at + 1..]);
-                    return Some(&list[..at]);
+        let end = if has_quotes { unquoted_at(list, separator) } else { memchr(separator, list) };
+        rest = end.map(|end| &list[end + 1..]);
+        Some(&list[..end.unwrap_or(list.len())])
+    })
+}
+
+/// Where the separator first is, outside of quotes.
+fn unquoted_at(list: &[u8], separator: u8) -> Option<usize> {
+    let (mut quoted, mut escaped) = (false, false);
+    list.iter().position(|&byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => return byte == separator && !quoted,
+        }
+        false
+    })
+}
+
+const EVENT_STREAM: &[u8] = b"text/event-stream";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Pieces of what matters, in any case, some of them cut.
+    fn line() -> impl Strategy<Value = Vec<u8>> {
+        let pieces = [
+            "text/event-stream",
+            "Text/EVENT-stream",
+            "event",
+            "-",
+            "stream",
+            "text/",
+            "*/*",
+            "text/*",
+            "a/b-c",
+            ";q=0",
+            ".5",
+            ";v=",
+            "\"",
+            ",",
+            ", ",
+            "é",
+        ];
+        let piece = prop_oneof![
+            8 => prop::sample::select(pieces.to_vec()).prop_map(|piece| piece.as_bytes().to_vec()),
+            1 => prop::collection::vec(33..127_u8, 0..4),
+        ];
+        prop::collection::vec(piece, 0..7).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn a_glance_says_what_weighing_says(lines in prop::collection::vec(line(), 0..3)) {
+            let mut headers = HeaderMap::new();
+            for line in &lines {
+                headers.append(ACCEPT, HeaderValue::from_bytes(line).unwrap());
+            }
+            for policy in [Negotiate::Listed, Negotiate::Wildcards, Negotiate::Require] {
+                if let Some(decision) = policy.glance(&headers) {
+                    prop_assert_eq!(decision, policy.weigh(&headers), "{:?}", policy);
                 }
-                _ => {}
             }
         }
-        rest = None;
-        Some(list)
-    })
+    }
+
+    #[test]
+    fn a_glance_is_enough_for_pages_and_for_event_sources() {
+        let glance =
+            |accept| Negotiate::Listed.glance(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]));
+        assert_eq!(glance("text/html,application/signed-exchange;v=b3;q=0.7,*/*;q=0.8"), Some(Decision::Inside));
+        assert_eq!(glance("text/event-stream"), Some(Decision::Stream));
+        assert_eq!(glance("application/json, text/event-stream"), None);
+        assert_eq!(Negotiate::Listed.glance(&HeaderMap::new()), Some(Decision::Inside));
+    }
 }
