@@ -14,6 +14,13 @@ use crate::accept;
 pub(crate) fn stream_head(own: HeaderMap) -> Response<()> {
     let mut response = Response::new(());
     let headers = response.headers_mut();
+    if own.is_empty() {
+        // As most are. Nothing has to be looked for.
+        headers.insert(CONTENT_TYPE, EVENT_STREAM);
+        headers.insert(CACHE_CONTROL, NO_CACHE);
+        headers.insert(X_ACCEL_BUFFERING, NO);
+        return response;
+    }
     *headers = own;
     headers.entry(CONTENT_TYPE).or_insert(EVENT_STREAM);
     drop_framing(headers);
@@ -47,7 +54,7 @@ pub(crate) fn vary_by_accept(headers: &mut HeaderMap) {
         })
     });
     if !said {
-        headers.append(VARY, HeaderValue::from_static("accept"));
+        headers.append(VARY, BY_ACCEPT);
     }
 }
 
@@ -78,6 +85,7 @@ fn drop_framing(headers: &mut HeaderMap) {
     }
 }
 
+const BY_ACCEPT: HeaderValue = HeaderValue::from_static("accept");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache, no-transform");
 const NO: HeaderValue = HeaderValue::from_static("no");
