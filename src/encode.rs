@@ -6,47 +6,45 @@
 use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
-use memchr::{memchr, memchr_iter, memchr2, memchr2_iter};
+use memchr::{memchr, memchr2, memchr2_iter};
 
+#[cfg(feature = "json")]
+use crate::scratch;
 use crate::{EventId, EventName};
 
 /// All of an event but its id.
 pub(crate) fn text(name: Option<&EventName>, data: &str) -> Bytes {
     let data = data.as_bytes();
-    let around = name_line_len(name) + DATA.len() + END.len();
-    let mut buffer;
-    match memchr2(b'\r', b'\n', data) {
-        None => {
-            buffer = Vec::with_capacity(around + data.len());
-            put_name(name, &mut buffer);
-            buffer.extend_from_slice(DATA);
-            buffer.extend_from_slice(data);
-        }
-        Some(first) => {
-            // To look for one, twice, is faster than to look for both. A CRLF that is counted twice costs a few bytes.
-            let rest = &data[first..];
-            let breaks = memchr_iter(b'\n', rest).count() + memchr_iter(b'\r', rest).count();
-            buffer = Vec::with_capacity(around + data.len() + breaks * (NEXT_LINE.len() - 1));
-            put_name(name, &mut buffer);
-            buffer.extend_from_slice(DATA);
-            put_lines(data, &mut buffer);
-        }
+    let is_line = memchr2(b'\r', b'\n', data).is_none();
+    // The length of one line is known. To count many first takes as long as a third of the rest: this is room for lines of
+    // 24 bytes and more, and shorter ones make the buffer grow.
+    let more = if is_line { 0 } else { data.len() / 4 + SHORT_LINES };
+    let mut buffer = Vec::with_capacity(name_line_len(name) + DATA.len() + data.len() + more + END.len());
+    put_name(name, &mut buffer);
+    buffer.extend_from_slice(DATA);
+    if is_line {
+        buffer.extend_from_slice(data);
+    } else {
+        put_lines(data, &mut buffer);
     }
     buffer.extend_from_slice(END);
-    Bytes::from(buffer)
+    // Without the room that is left over: what is kept in a log is as large as it says.
+    Bytes::from(buffer.into_boxed_slice())
 }
 
-/// All of an event but its id, its data written by serde into the buffer that is sent.
+/// All of an event but its id, its data written by serde.
 #[cfg(feature = "json")]
 pub(crate) fn json<T: serde_core::Serialize + ?Sized>(
     name: Option<&EventName>,
     value: &T,
 ) -> Result<Bytes, crate::JsonError> {
-    let mut buffer = Vec::with_capacity(name_line_len(name) + JSON_CAPACITY);
+    let mut buffer = scratch::take();
     begin_data(name, &mut buffer);
-    serde_json::to_writer(&mut buffer, value).map_err(crate::JsonError::new)?;
-    close_json(&mut buffer);
-    Ok(Bytes::from(buffer))
+    let start = buffer.len();
+    match serde_json::to_writer(&mut buffer, value) {
+        Ok(()) => Ok(close_json(buffer, start)),
+        Err(error) => Err(crate::JsonError::new(error)),
+    }
 }
 
 /// The name's line and the beginning of the first line of data.
@@ -56,10 +54,10 @@ pub(crate) fn begin_data(name: Option<&EventName>, buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(DATA);
 }
 
-/// Ends an event whose data is JSON, on one line whatever the value held.
+/// Ends an event whose data is JSON from `start` on, on one line whatever the value held. The buffer is one of
+/// [`scratch`]'s.
 #[cfg(feature = "json")]
-pub(crate) fn close_json(buffer: &mut Vec<u8>) {
-    let start = name_of(buffer).map_or(0, |name| EVENT.len() + name.len() + 1);
+pub(crate) fn close_json(mut buffer: Vec<u8>, start: usize) -> Bytes {
     if memchr2(b'\r', b'\n', &buffer[start..]).is_some() {
         // Inside a JSON string they are escaped; outside one they are white space, which a raw value can hold.
         let mut at = 0;
@@ -69,6 +67,7 @@ pub(crate) fn close_json(buffer: &mut Vec<u8>) {
         });
     }
     buffer.extend_from_slice(END);
+    scratch::leave(buffer).into()
 }
 
 /// An event's id line before the rest of it.
@@ -103,13 +102,14 @@ pub(crate) fn name_of(rest: &[u8]) -> Option<&str> {
     std::str::from_utf8(&line[..memchr(b'\n', line)?]).ok()
 }
 
+/// Where the lines of data begin in an encoded event's bytes.
+pub(crate) fn lines_start(rest: &[u8]) -> usize {
+    name_of(rest).map_or(0, |name| EVENT.len() + name.len() + 1)
+}
+
 /// The data in an encoded event's bytes.
 pub(crate) fn data_of(rest: &[u8]) -> Cow<'_, str> {
-    let lines = match name_of(rest) {
-        None => rest,
-        Some(name) => &rest[EVENT.len() + name.len() + 1..],
-    };
-    let lines = std::str::from_utf8(lines).unwrap_or_default();
+    let lines = std::str::from_utf8(&rest[lines_start(rest)..]).unwrap_or_default();
     let lines = lines.strip_suffix("\n\n").unwrap_or(lines);
     let first = &lines[DATA.len().min(lines.len())..];
     if memchr(b'\n', first.as_bytes()).is_none() {
@@ -135,7 +135,7 @@ fn put_name(name: Option<&EventName>, buffer: &mut Vec<u8>) {
 fn put_lines(data: &[u8], buffer: &mut Vec<u8>) {
     let mut start = 0;
     for end in memchr2_iter(b'\r', b'\n', data) {
-        let of_crlf = end > 0 && data[end] == b'\n' && data[end - 1] == b'\r';
+        let of_crlf = end == start && end > 0 && data[end - 1..=end] == *b"\r\n";
         if !of_crlf {
             buffer.extend_from_slice(&data[start..end]);
             buffer.extend_from_slice(NEXT_LINE);
@@ -151,6 +151,5 @@ const DATA: &[u8] = b"data: ";
 const NEXT_LINE: &[u8] = b"\ndata: ";
 const END: &[u8] = b"\n\n";
 
-/// Room for a small value, so that most events are one allocation.
-#[cfg(feature = "json")]
-const JSON_CAPACITY: usize = 128;
+/// What a few lines need, however short they are.
+const SHORT_LINES: usize = 32;

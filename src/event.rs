@@ -59,7 +59,8 @@ impl Event {
     /// What serializing the value says: a map with keys that are not strings, or an error of its own `Serialize`.
     #[cfg(feature = "json")]
     pub fn json<T: serde_core::Serialize + ?Sized>(value: &T) -> Result<Self, crate::JsonError> {
-        Self::builder().json(value)
+        let rest = encode::json(None, value)?;
+        Ok(Self { id: None, rest })
     }
 
     /// An event out of a serde enum: the variant is the name, its content is the data as JSON.
@@ -122,7 +123,8 @@ impl Event {
         encode::data_of(&self.rest)
     }
 
-    /// The whole event as it stands on the wire. Shared where it has no id, else one copy.
+    /// The whole event as it stands on the wire. Shared where it has no id, else one copy. Of an event that is of no more use
+    /// after that, [`Bytes::from`] has it for less.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         match &self.id {
@@ -187,6 +189,16 @@ impl EventBuilder {
     pub fn json<T: serde_core::Serialize + ?Sized>(self, value: &T) -> Result<Event, crate::JsonError> {
         let rest = encode::json(self.name.as_ref(), value)?;
         Ok(Event { id: self.id, rest })
+    }
+}
+
+/// The whole event as it stands on the wire. Costs nothing where it has no id, else one copy.
+impl From<Event> for Bytes {
+    fn from(event: Event) -> Self {
+        match event.id {
+            None => event.rest,
+            Some(id) => encode::with_id(&id, &event.rest),
+        }
     }
 }
 

@@ -118,6 +118,8 @@ mod layer_settings;
 pub mod metrics;
 mod read;
 mod respond;
+#[cfg(feature = "json")]
+mod scratch;
 mod service;
 mod settings;
 #[cfg(feature = "json")]

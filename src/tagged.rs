@@ -9,16 +9,16 @@ use bytes::Bytes;
 use serde_core::ser::{self, Error as _, Impossible, Serialize, Serializer};
 use serde_json::Error;
 
-use crate::{EventName, JsonError, encode};
+use crate::{EventName, JsonError, encode, scratch};
 
 /// All of an event but its id.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, JsonError> {
-    let output = Output(RefCell::new(Vec::with_capacity(160)));
+    let output = Output(RefCell::new(scratch::take()));
     let mut json = serde_json::Serializer::new(&output);
     value.serialize(Variant { output: &output, json: &mut json }).map_err(JsonError::new)?;
-    let mut buffer = output.0.into_inner();
-    encode::close_json(&mut buffer);
-    Ok(Bytes::from(buffer))
+    let buffer = output.0.into_inner();
+    let start = encode::lines_start(&buffer);
+    Ok(encode::close_json(buffer, start))
 }
 
 /// The buffer, which the name is written to directly and the content through serde_json.

@@ -1,5 +1,6 @@
 //! What an event becomes on the wire, and that nothing in one can become anything else.
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use serde::Deserialize;
 use tower_sse::{
@@ -55,6 +56,7 @@ fn assert_arrives(id: Option<&str>, name: Option<&str>, data: &str) {
     assert_eq!(event.data(), received(data));
     let bytes = event.encode();
     assert_eq!(event.encoded_len(), bytes.len());
+    assert_eq!(Bytes::from(event.clone()), bytes);
     let message = decoded(&bytes);
     assert_eq!(message.id().map(EventId::as_str), id);
     assert_eq!(message.name().map(EventName::as_str), name);
@@ -118,6 +120,13 @@ fn ten_megabytes_in_any_field_arrive() {
     assert_arrives(Some(&long), None, "x");
     assert_arrives(None, Some(&long), "x");
     assert_arrives(None, None, &long);
+}
+
+#[test]
+fn bytes_of_an_event_without_an_id_are_not_copied() {
+    let event = Event::new("x");
+    let shared = event.encode();
+    assert_eq!(Bytes::from(event).as_ptr(), shared.as_ptr());
 }
 
 #[test]

@@ -83,6 +83,26 @@ fn ten_megabytes_of_json_arrive() {
     assert_eq!(received(&event).1, serde_json::to_string(&value).unwrap());
 }
 
+/// Makes an event of its own while it is made one.
+struct Nested(usize);
+
+impl Serialize for Nested {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let inside = self.0.checked_sub(1).map(|depth| Event::json(&Self(depth)).unwrap());
+        let failed = Event::json(&Refuses).is_err();
+        serializer.collect_str(&format_args!("{failed} {}", inside.as_ref().map_or("x".into(), Event::data)))
+    }
+}
+
+#[test]
+fn a_value_that_makes_events_while_it_is_made_one_is_whole() {
+    let mut expected = String::from("\"true x\"");
+    for depth in 0..4 {
+        assert_eq!(Event::json(&Nested(depth)).unwrap().data(), expected);
+        expected = serde_json::to_string(&format!("true {expected}")).unwrap();
+    }
+}
+
 struct Refuses;
 
 impl Serialize for Refuses {

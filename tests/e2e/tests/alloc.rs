@@ -36,6 +36,7 @@ fn main() {
     an_event_stream_costs_eight_blocks();
     a_hook_that_is_not_there_costs_nothing();
     only_a_frame_of_several_events_costs_anything();
+    an_event_is_one_block_of_its_own_size();
 }
 
 fn a_request_that_is_not_for_events_costs_nothing() {
@@ -111,6 +112,29 @@ fn only_a_frame_of_several_events_costs_anything() {
     assert_eq!(poll("two events"), (2, 2 * EVENT_BYTES));
     assert_eq!(poll("two hundred events"), (2, 200 * EVENT_BYTES));
     assert_eq!(poll("nothing"), (0, 0));
+}
+
+fn an_event_is_one_block_of_its_own_size() {
+    let held = |what: &str, make: &dyn Fn() -> Event| {
+        let before = dhat::HeapStats::get();
+        let event = make();
+        let after = dhat::HeapStats::get();
+        let held = (after.curr_blocks - before.curr_blocks, after.curr_bytes - before.curr_bytes);
+        assert_eq!(held, (1, event.encoded_len()), "{what}");
+    };
+    // What JSON is written into is the thread's, once.
+    let json = |size: usize| Event::json(&"x".repeat(size)).expect("it is JSON");
+    json(4000);
+    for size in [1, 100, 2000] {
+        held("one line", &|| Event::new("x".repeat(size)));
+        held("many lines", &|| Event::new("x\n".repeat(size)));
+        held("long lines", &|| Event::new(["x".repeat(size).as_str(); 3].join("\r\n")));
+    }
+    for size in [1, 100, 4000] {
+        held("JSON", &|| json(size));
+    }
+    let (cost, _) = cost(|| Event::new("one line"));
+    assert_eq!(cost.blocks, 1, "not even one that is let go of again");
 }
 
 /// So many events, with a pause after each burst.
