@@ -2,6 +2,8 @@
 
 use std::hint::black_box;
 
+use bytes::Bytes;
+use memchr::memchr2_iter;
 use serde::Serialize;
 use tower_sse::{Event, decode::Decoder};
 
@@ -17,9 +19,40 @@ struct Trade {
 
 /// Text of this size in so many lines.
 pub(crate) fn encode(size: usize, lines: usize) -> Runs {
-    let line = "x".repeat(size / lines - usize::from(lines > 1));
-    let text = vec![line; lines].join("\n");
-    Box::new(move |times| (0..times).for_each(|_| drop(black_box(Event::new(black_box(&text)).encode()))))
+    let text = text(size, lines);
+    Box::new(move |times| (0..times).for_each(|_| drop(black_box(Bytes::from(Event::new(black_box(&text)))))))
+}
+
+/// The same, and the event is kept beside its bytes.
+pub(crate) fn share(size: usize) -> Runs {
+    let text = text(size, 1);
+    Box::new(move |times| {
+        for _ in 0..times {
+            let event = Event::new(black_box(&text));
+            drop(black_box((event.encode(), event)));
+        }
+    })
+}
+
+/// The same by hand and without an event: the breaks are looked for, and what is between them copied.
+pub(crate) fn by_hand(size: usize, lines: usize) -> Runs {
+    let text = text(size, lines);
+    Box::new(move |times| (0..times).for_each(|_| drop(black_box(written(black_box(&text))))))
+}
+
+fn written(text: &str) -> Bytes {
+    let data = text.as_bytes();
+    let mut buffer = Vec::with_capacity(data.len() + data.len() / 8 + 8);
+    buffer.extend_from_slice(b"data: ");
+    let mut start = 0;
+    for end in memchr2_iter(b'\n', b'\r', data) {
+        buffer.extend_from_slice(&data[start..end]);
+        buffer.extend_from_slice(b"\ndata: ");
+        start = end + 1;
+    }
+    buffer.extend_from_slice(&data[start..]);
+    buffer.extend_from_slice(b"\n\n");
+    buffer.into()
 }
 
 /// So many trades, each of about 70 bytes.
@@ -50,6 +83,11 @@ pub(crate) fn decode(size: usize) -> Runs {
             drop(black_box(decoder.decode(&mut input)));
         }
     })
+}
+
+fn text(size: usize, lines: usize) -> String {
+    let line = "x".repeat(size / lines - usize::from(lines > 1));
+    vec![line; lines].join("\n")
 }
 
 fn value(trades: usize) -> Vec<Trade> {

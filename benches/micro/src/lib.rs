@@ -4,6 +4,8 @@ mod bodies;
 mod codec;
 mod requests;
 
+use tower_sse::Negotiate;
+
 /// One hot path.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
@@ -27,6 +29,10 @@ pub const CASES: &[Case] = &[
     Case::us("encode 64 B", || codec::encode(64, 1)),
     Case::us("encode 1 KiB", || codec::encode(1024, 1)),
     Case::us("encode 16 KiB of many lines", || codec::encode(16 * 1024, 256)),
+    Case { name: "encode 64 B", whose: "by hand", prepare: || codec::by_hand(64, 1) },
+    Case { name: "encode 1 KiB", whose: "by hand", prepare: || codec::by_hand(1024, 1) },
+    Case { name: "encode 16 KiB of many lines", whose: "by hand", prepare: || codec::by_hand(16 * 1024, 256) },
+    Case::us("encode 64 B, and share it", || codec::share(64)),
     Case::us("json 64 B", || codec::json(1)),
     Case::us("json 1 KiB", || codec::json(14)),
     Case::us("json 16 KiB", || codec::json(220)),
@@ -35,10 +41,16 @@ pub const CASES: &[Case] = &[
     Case { name: "json 16 KiB", whose: "serde_json::to_writer", prepare: || codec::serde_json(220) },
     Case::us("decode 64 B", || codec::decode(64)),
     Case::us("decode 1 KiB", || codec::decode(1024)),
-    Case::us("accept of a browser, inside", || requests::inside(Some(requests::BROWSER))),
-    Case::us("accept absent, inside", || requests::inside(None)),
+    Case::us("accept of a browser, inside", || requests::inside(Some(requests::BROWSER), Negotiate::Listed)),
+    Case {
+        name: "accept of a browser, inside",
+        whose: "no layer",
+        prepare: || requests::no_layer(Some(requests::BROWSER)),
+    },
+    Case::us("accept of a browser, weighed", || requests::inside(Some(requests::BROWSER), Negotiate::Wildcards)),
+    Case::us("accept absent, inside", || requests::inside(None, Negotiate::Listed)),
     Case::us("inside without negotiation", requests::untouched),
-    Case { name: "inside without negotiation", whose: "no layer", prepare: requests::no_layer },
+    Case { name: "inside without negotiation", whose: "no layer", prepare: || requests::no_layer(None) },
     Case::us("a stream from request to prelude", requests::stream),
     Case::us("idle body, one poll", bodies::idle),
     Case::us("shared event, publish and one poll of each of 16", bodies::watched),

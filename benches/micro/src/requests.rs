@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, header::ACCEPT};
+use http::{HeaderValue, Request, Response, header::ACCEPT};
 use http_body::{Body, Frame};
 use tower::{Layer, Service, service_fn};
 use tower_sse::{
@@ -21,8 +21,12 @@ use tower_sse::{
 type Runs = Box<dyn FnMut(u32)>;
 
 /// What Chromium sends for a page.
-pub(crate) const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,\
-    image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7";
+pub(crate) const BROWSER: HeaderValue = HeaderValue::from_static(
+    "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,\
+    application/signed-exchange;v=b3;q=0.7",
+);
+
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 struct Nothing;
 
@@ -36,8 +40,8 @@ impl Body for Nothing {
 }
 
 /// A request that goes inside since its `Accept` says so.
-pub(crate) fn inside(accept: Option<&'static str>) -> Runs {
-    layered(accept, Negotiate::Listed, false)
+pub(crate) fn inside(accept: Option<HeaderValue>, negotiate: Negotiate) -> Runs {
+    layered(accept, negotiate, false)
 }
 
 /// A request that goes inside since it is none that may ask for events.
@@ -46,9 +50,9 @@ pub(crate) fn untouched() -> Runs {
 }
 
 /// The service inside, by itself.
-pub(crate) fn no_layer() -> Runs {
+pub(crate) fn no_layer(accept: Option<HeaderValue>) -> Runs {
     let mut service = service_fn(answer);
-    Box::new(move |times| (0..times).for_each(|_| drop(black_box(run(&mut service, request(None))))))
+    Box::new(move |times| (0..times).for_each(|_| drop(black_box(run(&mut service, request(accept.as_ref()))))))
 }
 
 /// A request for events up to the first bytes of its stream, and its end.
@@ -59,7 +63,7 @@ pub(crate) fn stream() -> Runs {
     Box::new(move |times| {
         let _guard = runtime.enter();
         for _ in 0..times {
-            let response = run(&mut service, request(Some("text/event-stream")));
+            let response = run(&mut service, request(Some(&EVENT_STREAM)));
             let Some(Ok(mut response)) = response else { continue };
             let mut cx = Context::from_waker(Waker::noop());
             drop(black_box(Pin::new(response.body_mut()).poll_frame(&mut cx)));
@@ -68,22 +72,22 @@ pub(crate) fn stream() -> Runs {
     })
 }
 
-fn layered(accept: Option<&'static str>, negotiate: Negotiate, elsewhere: bool) -> Runs {
+fn layered(accept: Option<HeaderValue>, negotiate: Negotiate, elsewhere: bool) -> Runs {
     let hub = Hub::new();
     let layer = SseLayer::new(hub.service(|_| Subscribe::to("events"))).negotiate(negotiate);
     let layer = if elsewhere { layer.only(|head| head.uri().path() == "/events") } else { layer };
     let mut service = layer.layer(service_fn(answer));
-    Box::new(move |times| (0..times).for_each(|_| drop(black_box(run(&mut service, request(accept))))))
+    Box::new(move |times| (0..times).for_each(|_| drop(black_box(run(&mut service, request(accept.as_ref()))))))
 }
 
 fn answer(_: Request<()>) -> Ready<Result<Response<Nothing>, Infallible>> {
     ready(Ok(Response::new(Nothing)))
 }
 
-fn request(accept: Option<&'static str>) -> Request<()> {
+fn request(accept: Option<&HeaderValue>) -> Request<()> {
     let mut request = Request::new(());
     if let Some(accept) = accept {
-        request.headers_mut().insert(ACCEPT, http::HeaderValue::from_static(accept));
+        request.headers_mut().insert(ACCEPT, accept.clone());
     }
     request
 }
