@@ -88,9 +88,10 @@ pub(crate) fn id_line_len(id: &EventId) -> usize {
     ID.len() + id.as_str().len() + 1
 }
 
-/// The `retry:` line. It takes effect when it is read and needs no blank line; digits only (HTML §9.2.6).
+/// The `retry:` line. It takes effect when it is read and needs no blank line; digits only (HTML §9.2.6). Never less than
+/// is asked for: part of a millisecond is one, not none.
 pub(crate) fn put_retry(retry: Duration, buffer: &mut Vec<u8>) {
-    let millis = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
+    let millis = u64::try_from(retry.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
     buffer.extend_from_slice(b"retry: ");
     buffer.extend_from_slice(itoa::Buffer::new().format(millis).as_bytes());
     buffer.push(b'\n');

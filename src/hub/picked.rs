@@ -74,6 +74,9 @@ fn digits(number: u64) -> usize {
     number.checked_ilog10().map_or(1, |digits| digits as usize + 1)
 }
 
+/// What an id takes behind the prefix, at most.
+pub(crate) const MAX_ID: usize = "18446744073709551615\n".len();
+
 /// Puts what several topics gave in order, as far as all of them have told what they have, and within the budget.
 ///
 /// `told` is how far the one came that stopped first. Gives how far what is left reaches; `None`: nothing was left out.

@@ -110,9 +110,10 @@ impl Subscription {
             return Pulled::Chunk(Chunk { bytes, events: events.len() as u64 });
         };
         let update = update(self.era(), notice, at);
-        let mut before = Vec::new();
+        let told = told(self.settings(), &update);
+        let mut before = Vec::with_capacity(prefix.len() + picked::MAX_ID + told.len());
         picked::put_id(prefix, at, &mut before);
-        before.extend_from_slice(&told(self.settings(), &update));
+        before.extend_from_slice(&told);
         let bytes = picked::encode(prefix, &before, events);
         let chunk = Chunk { bytes, events: events.len() as u64 };
         match update {
