@@ -10,7 +10,7 @@ use tower_sse::{
 };
 use tower_sse_e2e::redis::Redis;
 
-use crate::nodes::{data, hub, publish, reader};
+use crate::nodes::{data, hub, publish, reader, within};
 
 const EVENTS: u32 = 200;
 
@@ -130,6 +130,9 @@ async fn add_readers(hub: &Hub) {
         let mut reader = reader(hub).await;
         tokio::spawn(async move { reader.by_ref().for_each(|_| std::future::ready(())).await });
     }
+    // All have what is kept: a million events, between which nothing else would come to run in a thread that they share. But
+    // for the last, that is: who is read by hand has not come back for more.
+    within(hub.topic("topic").expect("there is room").drained(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
