@@ -6,21 +6,21 @@ use tokio::time::Instant;
 
 use crate::{
     body::{
-        state::{Phase, State},
+        state::{Ending, Phase, State},
         why::Why,
     },
     streams::OnDrain,
 };
 
 /// A time that the stream does not outlive.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct End {
     pub(super) at: Instant,
     pub(super) is_lifetime: bool,
 }
 
 impl End {
-    fn why(self) -> Why {
+    fn why(&self) -> Why {
         if self.is_lifetime { Why::Lifetime } else { Why::Deadline }
     }
 }
@@ -31,7 +31,7 @@ impl State {
         if let Some(why) = self.asked() {
             return Some(why);
         }
-        if let Some(end) = self.end.filter(|end| end.at <= Instant::now()) {
+        if let Some(end) = self.end.as_ref().filter(|end| end.at <= Instant::now()) {
             return Some(end.why());
         }
         let withdrawn = self.checks.as_mut()?.poll(Instant::now(), cx)?;
@@ -65,19 +65,19 @@ impl State {
     /// It waits for the end of an event, and a drain that was to be waited for comes to its own end.
     fn is_cut_short(&self) -> bool {
         let is_cut = matches!(self.record.asked(), Some(Why::Cut));
-        is_cut && matches!(&self.phase, Phase::Ending(why, _) if !matches!(why, Why::Cut))
+        is_cut && matches!(&self.phase, Phase::Ending(ending) if !matches!(ending.why, Why::Cut))
     }
 
     /// It is to end, and is within an event whose end may come.
     pub(crate) fn begin_to_end(&mut self, why: Why) {
         let grace = if matches!(why, Why::Cut) { GRACE_OF_A_CUT } else { GRACE };
-        self.phase = Phase::Ending(why, Instant::now() + grace);
+        self.phase = Phase::Ending(Box::new(Ending { why, until: Instant::now() + grace }));
     }
 
     /// Why it ends within an event, if the time for that is over.
     pub(crate) fn grace_is_over(&self) -> Option<Why> {
-        let Phase::Ending(why, until) = &self.phase else { return None };
-        (*until <= Instant::now() || self.is_cut_short()).then(|| why.clone())
+        let Phase::Ending(ending) = &self.phase else { return None };
+        (ending.until <= Instant::now() || self.is_cut_short()).then(|| ending.why.clone())
     }
 
     /// Whether the timer fired for something else than a heartbeat.
@@ -87,11 +87,11 @@ impl State {
 
     /// When something else than a heartbeat is due.
     pub(crate) fn next_time(&self) -> Option<Instant> {
-        if let Phase::Ending(_, until) = self.phase {
-            return Some(until);
+        if let Phase::Ending(ending) = &self.phase {
+            return Some(ending.until);
         }
         let check = self.checks.as_ref().map(|checks| checks.next_look());
-        [self.end.map(|end| end.at), check].into_iter().flatten().min()
+        [self.end.as_ref().map(|end| end.at), check].into_iter().flatten().min()
     }
 }
 

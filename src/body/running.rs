@@ -70,7 +70,7 @@ impl<S: Pull> Running<S> {
             let step = match &mut this.state.phase {
                 Phase::Done => Step::Break(None),
                 Phase::Last(bytes) => {
-                    let bytes = std::mem::take(bytes);
+                    let bytes = std::mem::take(&mut **bytes);
                     this.state.phase = Phase::Done;
                     give(bytes)
                 }
@@ -171,8 +171,8 @@ impl<S: Pull> Running<S> {
             }
             Pulled::Refused(last, source) => state.finish(Reason::Refused, source.as_deref(), last),
             Pulled::Finished => match &state.phase {
-                Phase::Ending(why, _) => {
-                    let why = why.clone();
+                Phase::Ending(ending) => {
+                    let why = ending.why.clone();
                     if place.is_end_of_event() {
                         state.end(&why, place);
                     } else {

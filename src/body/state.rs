@@ -31,21 +31,28 @@ pub(crate) enum Phase {
     /// Events go out.
     Open,
     /// It is to end, and waits for the end of the event that it is in.
-    Ending(Why, Instant),
+    Ending(Box<Ending>),
     /// These bytes are the last.
-    Last(Bytes),
+    Last(Box<Bytes>),
     /// All is said.
     Done,
 }
 
-/// The record, the settings, and the phase.
+/// Why a stream is to end, and until when it waits for the end of its event.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    pub(crate) why: Why,
+    pub(super) until: Instant,
+}
+
+/// The record, the settings, and the phase. What most streams have no need of has a box of its own.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) phase: Phase,
     pub(super) record: Arc<Record>,
     pub(super) settings: Arc<StreamSettings>,
     /// When it ends at the latest.
-    pub(super) end: Option<End>,
+    pub(super) end: Option<Box<End>>,
     pub(super) checks: Option<Box<Checks>>,
     /// Those outside know what the source is to others.
     holds: bool,
@@ -122,7 +129,7 @@ impl State {
         let lifetime = lifetime.and_then(|lifetime| self.record.opened().checked_add(lifetime));
         let deadline = self.settings.deadline.map(|at| End { at, is_lifetime: false });
         let lifetime = lifetime.map(|at| End { at, is_lifetime: true });
-        self.end = [deadline, lifetime].into_iter().flatten().min_by_key(|end| end.at);
+        self.end = [deadline, lifetime].into_iter().flatten().min_by_key(|end| end.at).map(Box::new);
         self.record.set_finishes(self.finishes());
     }
 
@@ -189,7 +196,7 @@ impl State {
         self.checks = None;
         if !bytes.is_empty() {
             self.sent(&bytes, events, 0);
-            self.phase = Phase::Last(bytes);
+            self.phase = Phase::Last(Box::new(bytes));
         }
         self.close(reason, error);
     }

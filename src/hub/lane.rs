@@ -9,6 +9,8 @@ use std::{
     task::{Context, Poll},
 };
 
+use tokio::runtime;
+
 use super::sync::{
     AtomicWaker, Mutex,
     atomic::{AtomicBool, Ordering},
@@ -20,6 +22,8 @@ use super::sync::{
 pub(crate) struct Lane<T> {
     id: u32,
     has_pump: bool,
+    /// Where its pump runs.
+    runtime: Option<runtime::Id>,
     queue: Mutex<Queue<T>>,
     pump: AtomicWaker,
     is_dead: AtomicBool,
@@ -32,11 +36,23 @@ struct Queue<T> {
 }
 
 impl<T> Lane<T> {
-    /// A lane with this number, which no other of its hub has. Without a pump, publishers wake.
+    /// A lane of no runtime, with a pump or without.
+    #[cfg(test)]
     pub(crate) fn new(id: u32, has_pump: bool) -> Arc<Self> {
+        Self::with(id, has_pump, None)
+    }
+
+    /// The lane of a runtime, or of those outside of any, with a number that no other of its hub has. Without a pump,
+    /// publishers wake.
+    pub(crate) fn of(id: u32, runtime: Option<runtime::Id>) -> Arc<Self> {
+        Self::with(id, runtime.is_some(), runtime)
+    }
+
+    fn with(id: u32, has_pump: bool, runtime: Option<runtime::Id>) -> Arc<Self> {
         Arc::new(Self {
             id,
             has_pump,
+            runtime,
             queue: Mutex::new(Queue { topics: VecDeque::new(), is_closed: false }),
             pump: AtomicWaker::new(),
             is_dead: AtomicBool::new(false),
@@ -45,6 +61,10 @@ impl<T> Lane<T> {
 
     pub(crate) fn id(&self) -> u32 {
         self.id
+    }
+
+    pub(crate) fn runtime(&self) -> Option<runtime::Id> {
+        self.runtime
     }
 
     pub(crate) fn has_pump(&self) -> bool {

@@ -28,7 +28,7 @@ mod every_order;
 /// The lanes of a hub: one for each runtime that has subscribers, and one for those outside of any.
 #[derive(Debug)]
 pub(crate) struct Lanes {
-    lanes: Mutex<Vec<(Option<runtime::Id>, Arc<TopicLane>)>>,
+    lanes: Mutex<Vec<Arc<TopicLane>>>,
     last_id: AtomicU32,
 }
 
@@ -59,24 +59,24 @@ impl Lanes {
     pub(crate) fn close(&self) {
         // Closing wakes: not under the lock.
         let lanes = std::mem::take(&mut *lock(&self.lanes));
-        lanes.into_iter().for_each(|(_, lane)| lane.close());
+        lanes.into_iter().for_each(|lane| lane.close());
     }
 
     fn of(&self, runtime: Option<runtime::Id>) -> (Arc<TopicLane>, bool) {
         let mut lanes = lock(&self.lanes);
         // A runtime's id may come again when the runtime is gone. By then its pump is, too.
-        if let Some((_, lane)) = lanes.iter().find(|(id, lane)| *id == runtime && !lane.is_dead()) {
+        if let Some(lane) = lanes.iter().find(|lane| lane.runtime() == runtime && !lane.is_dead()) {
             return (Arc::clone(lane), false);
         }
         let id = self.last_id.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        let lane = Lane::new(id, runtime.is_some());
-        lanes.push((runtime, Arc::clone(&lane)));
+        let lane = Lane::of(id, runtime);
+        lanes.push(Arc::clone(&lane));
         (lane, true)
     }
 
     fn remove(&self, lane: &TopicLane) {
         let mut lanes = lock(&self.lanes);
-        lanes.retain(|(_, other)| other.id() != lane.id());
+        lanes.retain(|other| other.id() != lane.id());
     }
 }
 
@@ -84,13 +84,12 @@ impl Lanes {
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) lane: Arc<TopicLane>,
-    runtime: Option<runtime::Id>,
     task: Option<task::Id>,
 }
 
 impl Place {
     pub(crate) fn here(core: &Arc<Core>) -> Self {
-        Self { lane: Lanes::here(core), runtime: runtime_here(), task: task::try_id() }
+        Self { lane: Lanes::here(core), task: task::try_id() }
     }
 
     /// Whether it is still polled there: another runtime's pump may not run any more.
@@ -101,12 +100,8 @@ impl Place {
             return true;
         }
         self.task = task;
-        self.runtime == runtime_here()
+        self.lane.runtime() == runtime::Handle::try_current().ok().map(|runtime| runtime.id())
     }
-}
-
-fn runtime_here() -> Option<runtime::Id> {
-    runtime::Handle::try_current().ok().map(|runtime| runtime.id())
 }
 
 /// A pump, whether its task runs or is dropped.

@@ -3,7 +3,7 @@
 //! Each topic's lock is taken for itself. No waker is cloned, woken or dropped under one.
 
 use std::{
-    fmt,
+    fmt, mem, slice,
     sync::Arc,
     task::{Context, Waker},
 };
@@ -20,7 +20,13 @@ use super::{
 };
 
 /// The topics, and the place in each.
-pub(crate) struct Seats(Box<[Seat]>);
+pub(crate) struct Seats(Held);
+
+/// Most have one topic, which is here itself: to go elsewhere for it costs memory, and time where all has gone cold.
+enum Held {
+    One(Seat),
+    Several(Box<[Seat]>),
+}
 
 /// What it has in a topic.
 struct Seat {
@@ -62,25 +68,42 @@ pub(crate) enum Waits {
 impl Seats {
     /// A client that has a position may have missed something since. To another, nothing that it would take is missing.
     pub(crate) fn new(topics: Vec<Arc<TopicShared>>, has_position: bool, take: Take) -> Self {
-        let seats = topics.into_iter().map(|topic| {
+        let seat = |topic: Arc<TopicShared>| {
             let known = if has_position { 0 } else { topic.lock().evicted_through(take, u64::MAX) };
             Seat { topic, known, ticket: Ticket::default(), reader: 0 }
-        });
-        Self(seats.collect())
+        };
+        Self(match <[_; 1]>::try_from(topics) {
+            Ok([topic]) => Held::One(seat(topic)),
+            Err(topics) => Held::Several(topics.into_iter().map(seat).collect()),
+        })
+    }
+
+    fn all(&self) -> &[Seat] {
+        match &self.0 {
+            Held::One(seat) => slice::from_ref(seat),
+            Held::Several(seats) => seats,
+        }
+    }
+
+    fn all_mut(&mut self) -> &mut [Seat] {
+        match &mut self.0 {
+            Held::One(seat) => slice::from_mut(seat),
+            Held::Several(seats) => seats,
+        }
     }
 
     /// The name of one of the topics.
     pub(crate) fn topic(&self, seat: u32) -> Option<&Arc<str>> {
-        self.0.get(seat as usize).map(|seat| seat.topic.name())
+        self.all().get(seat as usize).map(|seat| seat.topic.name())
     }
 
     /// What it is in each topic, for somebody who can tell that it is nobody there any more.
     pub(crate) fn places(&self) -> impl Iterator<Item = (&Arc<TopicShared>, usize)> {
-        self.0.iter().map(|seat| (&seat.topic, seat.reader as usize))
+        self.all().iter().map(|seat| (&seat.topic, seat.reader as usize))
     }
 
     pub(crate) fn join(&mut self, core: &Core, era: &Era, cursor: u64, member: Option<&Arc<str>>) {
-        for seat in &mut self.0 {
+        for seat in self.all_mut() {
             let mut state = seat.topic.lock();
             // Asked under the lock: of a history that is over, the cursor says nothing of the topic.
             let cursor = if core.is_now(era) { cursor } else { 0 };
@@ -93,7 +116,7 @@ impl Seats {
 
     /// Leaves all topics, those that it had joined and those that it had only found.
     pub(crate) fn leave(&mut self, core: &Core, has_joined: bool, member: Option<&Arc<str>>) {
-        for seat in std::mem::take(&mut self.0) {
+        let leave = |seat: Seat| {
             if has_joined {
                 seat.leave(member);
             }
@@ -103,12 +126,16 @@ impl Seats {
             if let Some(name) = name {
                 core.release(&name);
             }
+        };
+        match mem::replace(&mut self.0, Held::Several(Box::default())) {
+            Held::One(seat) => leave(seat),
+            Held::Several(seats) => seats.into_iter().for_each(leave),
         }
     }
 
     /// A slice of what the subscribers of the one topic share, if this one is within it.
     pub(crate) fn shared(&self, core: &Core, era: &Era, cursor: u64) -> Shared {
-        let [seat] = &*self.0 else { return Shared::Other };
+        let Held::One(seat) = &self.0 else { return Shared::Other };
         let now = core.now();
         let mut state = seat.topic.lock();
         state.expire(now);
@@ -129,7 +156,7 @@ impl Seats {
     pub(crate) fn look(&mut self, core: &Core, era: &Era, wish: Wish, budget: Budget) -> Look {
         let now = core.now();
         let mut look = Look { events: Vec::new(), told: None, missed: None };
-        for (number, seat) in (0..).zip(&mut self.0) {
+        for (number, seat) in (0..).zip(self.all_mut()) {
             let mut state = seat.topic.lock();
             state.expire(now);
             let producers = seat.advance(&mut state, wish.after, core.is_now(era));
@@ -144,7 +171,7 @@ impl Seats {
         }
         // One gap is told for all topics: what else goes missing within it is known.
         let missed = look.missed.unwrap_or(0);
-        self.0.iter_mut().for_each(|seat| seat.known = seat.known.max(missed));
+        self.all_mut().iter_mut().for_each(|seat| seat.known = seat.known.max(missed));
         look
     }
 
@@ -157,7 +184,7 @@ impl Seats {
         cx: &Context<'_>,
     ) -> Result<Waits, Dead> {
         let mut waits = Waits::ForNothing;
-        for seat in &mut self.0 {
+        for seat in self.all_mut() {
             match seat.wait(lane, cursor, &is_now, cx)? {
                 Waits::No => return Ok(Waits::No),
                 Waits::Yes => waits = Waits::Yes,
@@ -171,7 +198,7 @@ impl Seats {
 impl Seats {
     /// The topics are of another history: everything that is not in them is told to be missing.
     pub(crate) fn renew(&mut self, take: Take) {
-        for seat in &mut self.0 {
+        for seat in self.all_mut() {
             seat.known = seat.topic.lock().evicted_through(take, u64::MAX);
         }
     }
@@ -225,6 +252,6 @@ impl Seat {
 
 impl fmt::Debug for Seats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|seat| seat.topic.name())).finish()
+        f.debug_list().entries(self.all().iter().map(|seat| seat.topic.name())).finish()
     }
 }

@@ -18,7 +18,7 @@ use super::{
     joined::Slice,
     pick::{Take, Wish},
     picked::{self, Budget, Picked},
-    pump::{Place, TopicLane},
+    pump::Place,
     seats::{Seats, Shared, Waits},
     standing::{HasLeft, Standing},
     subscribe::{Lag, Subscribe},
@@ -41,31 +41,37 @@ pub struct Subscription {
     seats: Seats,
     /// Everything up to here was given, or is told to be missing.
     cursor: u64,
+    place: Option<Place>,
+    /// What most have no need of once they run.
+    aside: Option<Box<Aside>>,
+    lag: Lag,
+    phase: Phase,
+}
+
+/// What there may be to a subscription beside its cursor.
+#[derive(Default)]
+struct Aside {
+    /// What to tell first, until it is polled.
+    notice: Option<Notice>,
+    /// Up to here only the present is given.
+    present_through: u64,
     /// Where the hub was when it came as a new client. 0: it is not new.
     came_at: u64,
     /// What it waits for its node for.
     waiting: Option<Box<Waiting>>,
     /// What follows the notice that was given last, where things are given one at a time.
-    held: Option<Box<Picked>>,
-    lag: Lag,
-    phase: Phase,
-    place: Option<Place>,
+    held: Option<Picked>,
     member: Option<Arc<str>>,
     /// For whoever may give up what it is to others in its place.
     has_left: Option<HasLeft>,
 }
 
 enum Phase {
-    /// It was not polled yet, and is nobody. What to tell first.
-    New {
-        notice: Option<Notice>,
-        present_through: u64,
-    },
+    /// It was not polled yet, and is nobody.
+    New,
     Runs {
         /// It was given an event, or all there was: from here on it may be too slow.
         has_read: bool,
-        /// Up to here only the present is given.
-        present_through: u64,
     },
     Ended(Reason),
 }
@@ -111,14 +117,18 @@ impl Subscription {
             // Who has nothing, or is told so in any case, has missed nothing else.
             seats: Seats::new(topics, begin.has_position, lag.take()),
             cursor: begin.cursor,
-            came_at: begin.came_at,
-            waiting,
-            held: None,
-            lag,
-            phase: Phase::New { notice: begin.notice, present_through: begin.present_through },
             place: None,
-            member,
-            has_left: None,
+            aside: Some(Box::new(Aside {
+                notice: begin.notice,
+                present_through: begin.present_through,
+                came_at: begin.came_at,
+                waiting,
+                held: None,
+                member,
+                has_left: None,
+            })),
+            lag,
+            phase: Phase::New,
         })
     }
 
@@ -151,10 +161,8 @@ impl Subscription {
         }
         let mut notice = match self.phase {
             Phase::Ended(reason) => return Poll::Ready(Given::Ended(reason)),
-            Phase::New { notice, present_through } => {
-                self.seats.join(&self.core, &self.era, self.cursor, self.member.as_ref());
-                self.core.presence_changed();
-                self.phase = Phase::Runs { has_read: false, present_through };
+            Phase::New => {
+                let notice = self.begin();
                 notice.filter(|notice| matches!(notice, Notice::Gap { .. }) || self.core.settings.greets())
             }
             Phase::Runs { .. } => None,
@@ -180,6 +188,19 @@ impl Subscription {
         }
     }
 
+    /// It comes to its topics. Gives what is to be told first.
+    fn begin(&mut self) -> Option<Notice> {
+        let member = self.aside.as_ref().and_then(|aside| aside.member.as_ref());
+        self.seats.join(&self.core, &self.era, self.cursor, member);
+        self.core.presence_changed();
+        self.phase = Phase::Runs { has_read: false };
+        let notice = self.aside.as_mut().and_then(|aside| aside.notice.take());
+        let is_latest = self.lag == Lag::Latest;
+        // Who takes every event needs not know when it came.
+        self.aside.take_if(|aside| !is_latest && aside.is_of_no_use());
+        notice
+    }
+
     /// Goes over to the history that is now, if another has begun: the client has nothing of it. So has one whose id is
     /// ahead of all that there is.
     fn renew(&mut self, notice: &mut Option<Notice>) {
@@ -194,15 +215,19 @@ impl Subscription {
         *notice = Some(Notice::gap(notice.take(), had, 0));
         self.era = self.core.era_of_all();
         self.cursor = 0;
-        self.held = None;
-        self.came_at = self.core.watermark();
+        if let Some(aside) = &mut self.aside {
+            aside.held = None;
+            aside.present_through = 0;
+            aside.came_at = self.core.watermark();
+        }
         self.seats.renew(self.lag.take());
-        self.phase = Phase::Runs { has_read: false, present_through: 0 };
+        self.phase = Phase::Runs { has_read: false };
     }
 
     /// Whether its node knows what there is. As long as it does not, the client waits and is nobody.
     fn has_begun(&mut self, cx: &Context<'_>) -> bool {
-        let (Some(fed), Some(waiting)) = (&self.core.fed, &mut self.waiting) else { return true };
+        let Some(fed) = &self.core.fed else { return true };
+        let Some(waiting) = self.aside.as_mut().and_then(|aside| aside.waiting.as_mut()) else { return true };
         if matches!(waiting.for_what, For::Id { .. }) {
             return true;
         }
@@ -224,7 +249,7 @@ impl Subscription {
 
     /// Whether its node had everything there was, and its id was not among it. `None`: that is not known yet, or not asked.
     fn is_ahead_of_all(&self) -> Option<bool> {
-        let (Some(fed), Some(waiting)) = (&self.core.fed, &self.waiting) else { return None };
+        let (fed, waiting) = (self.core.fed.as_ref()?, self.aside.as_ref()?.waiting.as_ref()?);
         let &For::Id { times } = &waiting.for_what else { return None };
         let has_come = self.core.watermark() >= self.cursor;
         (has_come || fed.times_caught_up() >= times).then_some(!has_come)
@@ -232,14 +257,14 @@ impl Subscription {
 
     /// Is not among those any more who are woken by what its node does.
     fn stop_waiting(&mut self) -> Option<For> {
-        let (fed, waiting) = (self.core.fed.as_ref()?, self.waiting.take()?);
+        let (fed, waiting) = (self.core.fed.as_ref()?, self.aside.as_mut()?.waiting.take()?);
         Some(waiting.stop(&fed.queue))
     }
 
     fn next(&mut self, budget: Budget, notice: &mut Option<Notice>) -> Option<Given> {
-        if let Some(held) = self.held.take() {
+        if let Some(held) = self.aside.as_mut().and_then(|aside| aside.held.take()) {
             self.has_read(held.sequence, true);
-            return Some(Given::Events { notice: None, events: vec![*held] });
+            return Some(Given::Events { notice: None, events: vec![held] });
         }
         if notice.is_none() && self.cursor >= self.core.watermark() {
             // What could be new is above it: no log has to be asked. Most polls are this one, after an event.
@@ -267,7 +292,8 @@ impl Subscription {
         if take == Take::Present {
             through = through.min(self.present_through());
         }
-        let wish = Wish { take, after: self.cursor, through, came_at: self.came_at, seat: 0 };
+        let came_at = self.aside.as_ref().map_or(0, |aside| aside.came_at);
+        let wish = Wish { take, after: self.cursor, through, came_at, seat: 0 };
         let mut look = self.seats.look(&self.core, &self.era, wish, budget);
         if let Some(through) = look.missed {
             if self.is_too_slow() {
@@ -281,7 +307,9 @@ impl Subscription {
         if notice.is_some() && budget.is_one() {
             // One thing at a time. The event is held: were it looked for again, a reader that is always too slow would be told
             // gap after gap, and given nothing.
-            self.held = look.events.drain(..).next().map(Box::new);
+            if let Some(held) = look.events.drain(..).next() {
+                self.aside.get_or_insert_default().held = Some(held);
+            }
             cursor = before;
         }
         self.has_read(cursor, !look.events.is_empty());
@@ -291,8 +319,10 @@ impl Subscription {
 
     /// Leaves a waker in each topic, unless there is something new in one, or an end.
     fn wait(&mut self, cx: &Context<'_>) -> Poll<Option<Given>> {
-        if let (Some(fed), Some(waiting)) = (&self.core.fed, &mut self.waiting) {
-            waiting.wait(&fed.queue, cx.waker());
+        if let (Some(fed), Some(aside)) = (&self.core.fed, &mut self.aside) {
+            if let Some(waiting) = &mut aside.waiting {
+                waiting.wait(&fed.queue, cx.waker());
+            }
         }
         // What its node did between the look and this has woken nobody.
         if self.is_ahead_of_all().is_some() {
@@ -301,24 +331,20 @@ impl Subscription {
         if self.place.as_mut().is_some_and(|place| !place.is_here()) {
             self.place = None;
         }
+        let is_now = || self.core.is_now(&self.era);
         for _ in 0..LANES_TRIED {
             let place = self.place.get_or_insert_with(|| Place::here(&self.core));
-            let lane = Arc::clone(&place.lane);
-            match self.wait_in(&lane, cx) {
+            match self.seats.wait(&place.lane, self.cursor, is_now, cx) {
                 Ok(waits) => return self.waits(waits),
                 Err(Dead { .. }) => self.place = None,
             }
         }
         // The runtime that this is in is going down: whoever publishes wakes.
         let lane = self.core.lanes.without_pump();
-        match self.wait_in(&lane, cx) {
+        match self.seats.wait(&lane, self.cursor, is_now, cx) {
             Ok(waits) => self.waits(waits),
             Err(Dead { .. }) => Poll::Ready(None),
         }
-    }
-
-    fn wait_in(&mut self, lane: &Arc<TopicLane>, cx: &Context<'_>) -> Result<Waits, Dead> {
-        self.seats.wait(lane, self.cursor, || self.core.is_now(&self.era), cx)
     }
 
     fn waits(&mut self, waits: Waits) -> Poll<Option<Given>> {
@@ -340,20 +366,17 @@ impl Subscription {
     }
 
     fn present_through(&self) -> u64 {
-        match self.phase {
-            Phase::Runs { present_through, .. } => present_through,
-            _ => 0,
-        }
+        self.aside.as_ref().map_or(0, |aside| aside.present_through)
     }
 
     /// Only one that has read something since it came can be too slow: so each connection comes ahead.
     fn is_too_slow(&self) -> bool {
-        self.lag == Lag::Disconnect && matches!(self.phase, Phase::Runs { has_read: true, .. })
+        self.lag == Lag::Disconnect && matches!(self.phase, Phase::Runs { has_read: true })
     }
 
     fn has_read(&mut self, through: u64, something: bool) {
         self.cursor = through;
-        if let Phase::Runs { has_read, .. } = &mut self.phase {
+        if let Phase::Runs { has_read } = &mut self.phase {
             *has_read |= something;
         }
     }
@@ -369,19 +392,29 @@ impl Subscription {
         if !matches!(self.phase, Phase::Runs { .. }) {
             return None;
         }
-        let has_left = self.has_left.get_or_insert_default().clone();
-        Some(Standing::new(&self.core, self.seats.places(), self.member.as_ref(), has_left))
+        let aside = self.aside.get_or_insert_default();
+        let has_left = aside.has_left.get_or_insert_default().clone();
+        Some(Standing::new(&self.core, self.seats.places(), aside.member.as_ref(), has_left))
     }
 
     /// Leaves its topics, if it has not yet.
     pub(crate) fn leave(&mut self) {
-        if let Some(has_left) = &self.has_left {
+        if let Some(has_left) = self.aside.as_ref().and_then(|aside| aside.has_left.as_ref()) {
             has_left.set();
         }
         self.stop_waiting();
         let runs = matches!(self.phase, Phase::Runs { .. });
-        self.seats.leave(&self.core, runs, self.member.as_ref());
+        let member = self.aside.as_ref().and_then(|aside| aside.member.as_ref());
+        self.seats.leave(&self.core, runs, member);
         self.core.presence_changed();
+    }
+}
+
+impl Aside {
+    /// Whether one that takes every event runs as well without it.
+    fn is_of_no_use(&self) -> bool {
+        let is_present = self.present_through > 0;
+        !is_present && self.waiting.is_none() && self.held.is_none() && self.member.is_none() && self.has_left.is_none()
     }
 }
 

@@ -32,7 +32,7 @@ fn hub() -> (Hub, Arc<Core>, Pump) {
     let core = Arc::clone(hub.core());
     let lane: Arc<TopicLane> = Lane::new(1000, true);
     // In the place of the one that has none.
-    lock(&core.lanes.lanes).push((None, Arc::clone(&lane)));
+    lock(&core.lanes.lanes).push(Arc::clone(&lane));
     let pump = Pump { lane, core: Arc::downgrade(&core) };
     (hub, core, pump)
 }

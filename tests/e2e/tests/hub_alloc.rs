@@ -3,13 +3,17 @@
 //! A test binary of its own with one test, since it counts what its process allocates.
 
 use std::{
+    convert::Infallible,
     mem::size_of,
     task::{Context, Waker},
 };
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
+use http::{HeaderValue, Request, Response, header::ACCEPT};
+use http_body_util::BodyExt;
+use tower::{Layer, Service, service_fn};
 use tower_sse::{
-    Event,
+    Event, SseLayer,
     hub::{Hub, Subscribe, Subscription},
 };
 
@@ -30,6 +34,10 @@ fn a_subscriber_costs_what_is_said() {
         size_of::<Subscription>()
     );
     assert!(one <= 96 && further <= 64);
+
+    let stream = stream();
+    println!("an idle stream of a topic, by the layer and the hub together: {stream} bytes");
+    assert!(stream <= 384, "{stream}");
 
     let hub = Hub::new();
     let topic = hub.topic("a").expect("there is room");
@@ -58,4 +66,25 @@ fn subscriber(topics: usize) -> usize {
         subscriptions.push(subscription);
     }
     (dhat::HeapStats::get().curr_bytes - before) / SUBSCRIBERS
+}
+
+/// What each of many idle streams adds: by the layer and by the hub, with its timer, its record and its place in the topic.
+fn stream() -> usize {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime can be had");
+    let _timers = runtime.enter();
+    let hub = Hub::new();
+    let layer = SseLayer::new(hub.service(|_| Subscribe::to("a")));
+    let mut service = layer.layer(service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(String::new()))));
+    let mut bodies = Vec::with_capacity(SUBSCRIBERS);
+    let before = dhat::HeapStats::get().curr_bytes;
+    for _ in 0..SUBSCRIBERS {
+        let mut request = Request::new(());
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        let answered = service.call(request).now_or_never().expect("at once").expect("no error");
+        let mut body = Box::pin(answered.into_body());
+        while body.frame().now_or_never().is_some() {}
+        bodies.push(body);
+    }
+    // The box is the test's own.
+    (dhat::HeapStats::get().curr_bytes - before) / SUBSCRIBERS - size_of_val(&*bodies[0])
 }
