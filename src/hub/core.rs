@@ -23,9 +23,10 @@ use super::{
     log::Entry,
     ordered::Ordered,
     position::Position,
-    pump::{Lanes, TopicLane},
+    pump::Lanes,
     sync::{Mutex, lock},
     topic_state::{TopicShared, TopicState},
+    waiters::Marked,
 };
 use crate::jitter;
 
@@ -63,7 +64,7 @@ pub(crate) struct Found {
 
 /// Who has to know of an append.
 pub(crate) struct ToTell {
-    pub(super) lanes: Vec<Arc<TopicLane>>,
+    pub(super) lanes: Marked<Arc<TopicShared>>,
     pub(super) producers: Vec<Waker>,
 }
 

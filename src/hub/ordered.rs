@@ -204,7 +204,7 @@ impl Ordered {
 
     /// Looks after some topics in their turn: what is too old goes, and so do topics that nobody would miss.
     pub(crate) fn sweep(&mut self, now: u64) {
-        self.look_after(TURNS, now);
+        self.look_after(TURNS.min(self.topics.len()), now);
     }
 
     fn look_after(&mut self, turns: usize, now: u64) {

@@ -38,7 +38,11 @@ pub(crate) fn publish(run: &mut Run) -> io::Result<()> {
         if let (Some(server), Some(subscribers), Some(Ok(value))) =
             (words.next(), words.next(), words.next().map(str::parse))
         {
-            run.add(vec![Figure::single(&format!("publish, {subscribers} subscribers"), server, NS, value)])?;
+            let case = match subscribers {
+                BESIDE => "publish, 1 subscriber, just after 10000 of another topic".to_owned(),
+                _ => format!("publish, {subscribers} subscribers"),
+            };
+            run.add(vec![Figure::single(&case, server, NS, value)])?;
         }
     }
     Ok(())
@@ -72,23 +76,55 @@ pub(crate) fn publish_cost() -> io::Result<()> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         println!("broadcast {subscribers} {}", runtime.block_on(tokio_broadcast(subscribers)));
     }
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    println!("us {BESIDE} {}", runtime.block_on(beside(10_000)).map_err(io::Error::other)?);
     Ok(())
 }
 
 async fn hub(subscribers: usize) -> Result<f64, tower_sse::BoxError> {
     let hub = Hub::new();
     let topic = hub.topic("events")?;
-    let (done, mut all) = mpsc::unbounded_channel();
+    let mut all = watched(&hub, "events", subscribers)?;
+    let event = Event::new(text::data(0, 64));
+    Ok(median_of(subscribers, &mut all, || _ = topic.publish(event.clone())).await)
+}
+
+/// The same for a topic that one watches, each time just after the many of another topic have run: they leave nothing of the
+/// publisher's in the caches.
+async fn beside(others: usize) -> Result<f64, tower_sse::BoxError> {
+    let hub = Hub::new();
+    let (topic, other) = (hub.topic("events")?, hub.topic("others")?);
+    let (mut one, mut many) = (watched(&hub, "events", 1)?, watched(&hub, "others", others)?);
+    let event = Event::new(text::data(0, 64));
+    for _ in 0..10 {
+        task::yield_now().await;
+    }
+    let mut times = Vec::new();
+    for _ in 0..PUBLISHES {
+        _ = other.publish(event.clone());
+        for _ in 0..others {
+            many.recv().await;
+        }
+        let begun = Instant::now();
+        _ = topic.publish(event.clone());
+        times.push(begun.elapsed().as_secs_f64() * 1e9);
+        one.recv().await;
+    }
+    Ok(rounds::median(&times))
+}
+
+/// So many subscribers, each in a task of its own, and what each says when it has an event.
+fn watched(hub: &Hub, topic: &str, subscribers: usize) -> Result<mpsc::UnboundedReceiver<()>, tower_sse::BoxError> {
+    let (done, all) = mpsc::unbounded_channel();
     for _ in 0..subscribers {
-        let (mut subscription, done) = (hub.subscribe(Subscribe::to("events"))?, done.clone());
+        let (mut subscription, done) = (hub.subscribe(Subscribe::to(topic))?, done.clone());
         task::spawn(async move {
             while let Some(update) = poll_fn(|cx| Pin::new(&mut subscription).poll_next(cx)).await {
                 let _ = matches!(update, Update::Event { .. }).then(|| done.send(()));
             }
         });
     }
-    let event = Event::new(text::data(0, 64));
-    Ok(median_of(subscribers, &mut all, || _ = topic.publish(event.clone())).await)
+    Ok(all)
 }
 
 async fn tokio_broadcast(subscribers: usize) -> f64 {
@@ -125,4 +161,8 @@ async fn median_of(subscribers: usize, all: &mut mpsc::UnboundedReceiver<()>, mu
 }
 
 const PUBLISHES: usize = 300;
+
+/// One subscriber, beside many of another topic.
+const BESIDE: &str = "beside";
+
 const TIMES: u32 = 20_000;
