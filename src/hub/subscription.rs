@@ -3,12 +3,17 @@
 //! It has no queue. What it is given is taken from the logs when it is polled, and if there is nothing a waker is left in
 //! each topic, under the same lock under which nothing was found.
 
+mod aside;
+mod leaving;
+mod node;
+
 use std::{
     fmt,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
+use self::aside::Aside;
 use super::{
     begin::{Begin, Notice},
     builder::Settings,
@@ -20,7 +25,6 @@ use super::{
     picked::{self, Budget, Picked},
     pump::Place,
     seats::{Seats, Shared, Waits},
-    standing::{HasLeft, Standing},
     subscribe::{Lag, Subscribe},
     waiters::Dead,
     waiting::{For, Waiting},
@@ -46,24 +50,6 @@ pub struct Subscription {
     aside: Option<Box<Aside>>,
     lag: Lag,
     phase: Phase,
-}
-
-/// What there may be to a subscription beside its cursor.
-#[derive(Default)]
-struct Aside {
-    /// What to tell first, until it is polled.
-    notice: Option<Notice>,
-    /// Up to here only the present is given.
-    present_through: u64,
-    /// Where the hub was when it came as a new client. 0: it is not new.
-    came_at: u64,
-    /// What it waits for its node for.
-    waiting: Option<Box<Waiting>>,
-    /// What follows the notice that was given last, where things are given one at a time.
-    held: Option<Picked>,
-    member: Option<Arc<str>>,
-    /// For whoever may give up what it is to others in its place.
-    has_left: Option<HasLeft>,
 }
 
 enum Phase {
@@ -201,66 +187,6 @@ impl Subscription {
         notice
     }
 
-    /// Goes over to the history that is now, if another has begun: the client has nothing of it. So has one whose id is
-    /// ahead of all that there is.
-    fn renew(&mut self, notice: &mut Option<Notice>) {
-        let is_ahead = self.is_ahead_of_all();
-        if is_ahead.is_some() {
-            self.stop_waiting();
-        }
-        if self.core.is_now(&self.era) && is_ahead != Some(true) {
-            return;
-        }
-        let had = self.era.position(self.cursor);
-        *notice = Some(Notice::gap(notice.take(), had, 0));
-        self.era = self.core.era_of_all();
-        self.cursor = 0;
-        if let Some(aside) = &mut self.aside {
-            aside.held = None;
-            aside.present_through = 0;
-            aside.came_at = self.core.watermark();
-        }
-        self.seats.renew(self.lag.take());
-        self.phase = Phase::Runs { has_read: false };
-    }
-
-    /// Whether its node knows what there is. As long as it does not, the client waits and is nobody.
-    fn has_begun(&mut self, cx: &Context<'_>) -> bool {
-        let Some(fed) = &self.core.fed else { return true };
-        let Some(waiting) = self.aside.as_mut().and_then(|aside| aside.waiting.as_mut()) else { return true };
-        if matches!(waiting.for_what, For::Id { .. }) {
-            return true;
-        }
-        // First among those who are woken, then the look.
-        waiting.wait(&fed.queue, cx.waker());
-        if !fed.has_begun() {
-            return false;
-        }
-        let core = Arc::clone(&self.core);
-        let Some(For::Begin(subscribe)) = self.stop_waiting() else { return true };
-        match Self::new(&core, subscribe) {
-            Ok(subscription) => *self = subscription,
-            // Its topic was closed meanwhile, and there is no room for another.
-            Err(_) => drop(self.end(Reason::TopicClosed)),
-        }
-        // Another history may have begun at this moment.
-        self.has_begun(cx)
-    }
-
-    /// Whether its node had everything there was, and its id was not among it. `None`: that is not known yet, or not asked.
-    fn is_ahead_of_all(&self) -> Option<bool> {
-        let (fed, waiting) = (self.core.fed.as_ref()?, self.aside.as_ref()?.waiting.as_ref()?);
-        let &For::Id { times } = &waiting.for_what else { return None };
-        let has_come = self.core.watermark() >= self.cursor;
-        (has_come || fed.times_caught_up() >= times).then_some(!has_come)
-    }
-
-    /// Is not among those any more who are woken by what its node does.
-    fn stop_waiting(&mut self) -> Option<For> {
-        let (fed, waiting) = (self.core.fed.as_ref()?, self.aside.as_mut()?.waiting.take()?);
-        Some(waiting.stop(&fed.queue))
-    }
-
     fn next(&mut self, budget: Budget, notice: &mut Option<Notice>) -> Option<Given> {
         if let Some(held) = self.aside.as_mut().and_then(|aside| aside.held.take()) {
             self.has_read(held.sequence, true);
@@ -380,42 +306,6 @@ impl Subscription {
             *has_read |= something;
         }
     }
-
-    fn end(&mut self, reason: Reason) -> Given {
-        self.leave();
-        self.phase = Phase::Ended(reason);
-        Given::Ended(reason)
-    }
-
-    /// What it is to others, once it is.
-    pub(crate) fn standing(&mut self) -> Option<Standing> {
-        if !matches!(self.phase, Phase::Runs { .. }) {
-            return None;
-        }
-        let aside = self.aside.get_or_insert_default();
-        let has_left = aside.has_left.get_or_insert_default().clone();
-        Some(Standing::new(&self.core, self.seats.places(), aside.member.as_ref(), has_left))
-    }
-
-    /// Leaves its topics, if it has not yet.
-    pub(crate) fn leave(&mut self) {
-        if let Some(has_left) = self.aside.as_ref().and_then(|aside| aside.has_left.as_ref()) {
-            has_left.set();
-        }
-        self.stop_waiting();
-        let runs = matches!(self.phase, Phase::Runs { .. });
-        let member = self.aside.as_ref().and_then(|aside| aside.member.as_ref());
-        self.seats.leave(&self.core, runs, member);
-        self.core.presence_changed();
-    }
-}
-
-impl Aside {
-    /// Whether one that takes every event runs as well without it.
-    fn is_of_no_use(&self) -> bool {
-        let is_present = self.present_through > 0;
-        !is_present && self.waiting.is_none() && self.held.is_none() && self.member.is_none() && self.has_left.is_none()
-    }
 }
 
 impl Lag {
@@ -424,12 +314,6 @@ impl Lag {
             Self::Latest => Take::Newest,
             Self::Disconnect | Self::Skip => Take::All,
         }
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        self.leave();
     }
 }
 

@@ -1,0 +1,40 @@
+//! What a subscription is to others, and how that ends.
+
+use super::{Given, Phase, Subscription};
+use crate::{Reason, hub::standing::Standing};
+
+impl Subscription {
+    pub(super) fn end(&mut self, reason: Reason) -> Given {
+        self.leave();
+        self.phase = Phase::Ended(reason);
+        Given::Ended(reason)
+    }
+
+    /// What it is to others, once it is.
+    pub(crate) fn standing(&mut self) -> Option<Standing> {
+        if !matches!(self.phase, Phase::Runs { .. }) {
+            return None;
+        }
+        let aside = self.aside.get_or_insert_default();
+        let has_left = aside.has_left.get_or_insert_default().clone();
+        Some(Standing::new(&self.core, self.seats.places(), aside.member.as_ref(), has_left))
+    }
+
+    /// Leaves its topics, if it has not yet.
+    pub(crate) fn leave(&mut self) {
+        if let Some(has_left) = self.aside.as_ref().and_then(|aside| aside.has_left.as_ref()) {
+            has_left.set();
+        }
+        self.stop_waiting();
+        let runs = matches!(self.phase, Phase::Runs { .. });
+        let member = self.aside.as_ref().and_then(|aside| aside.member.as_ref());
+        self.seats.leave(&self.core, runs, member);
+        self.core.presence_changed();
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

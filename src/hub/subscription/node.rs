@@ -1,0 +1,71 @@
+//! What a subscription has to do with the node that it is on: where that is fed from outside, it may be behind, or begin anew.
+
+use std::{sync::Arc, task::Context};
+
+use super::{Phase, Subscription};
+use crate::{
+    Reason,
+    hub::{begin::Notice, waiting::For},
+};
+
+impl Subscription {
+    /// Goes over to the history that is now, if another has begun: the client has nothing of it. So has one whose id is
+    /// ahead of all that there is.
+    pub(super) fn renew(&mut self, notice: &mut Option<Notice>) {
+        let is_ahead = self.is_ahead_of_all();
+        if is_ahead.is_some() {
+            self.stop_waiting();
+        }
+        if self.core.is_now(&self.era) && is_ahead != Some(true) {
+            return;
+        }
+        let had = self.era.position(self.cursor);
+        *notice = Some(Notice::gap(notice.take(), had, 0));
+        self.era = self.core.era_of_all();
+        self.cursor = 0;
+        if let Some(aside) = &mut self.aside {
+            aside.held = None;
+            aside.present_through = 0;
+            aside.came_at = self.core.watermark();
+        }
+        self.seats.renew(self.lag.take());
+        self.phase = Phase::Runs { has_read: false };
+    }
+
+    /// Whether its node knows what there is. As long as it does not, the client waits and is nobody.
+    pub(super) fn has_begun(&mut self, cx: &Context<'_>) -> bool {
+        let Some(fed) = &self.core.fed else { return true };
+        let Some(waiting) = self.aside.as_mut().and_then(|aside| aside.waiting.as_mut()) else { return true };
+        if matches!(waiting.for_what, For::Id { .. }) {
+            return true;
+        }
+        // First among those who are woken, then the look.
+        waiting.wait(&fed.queue, cx.waker());
+        if !fed.has_begun() {
+            return false;
+        }
+        let core = Arc::clone(&self.core);
+        let Some(For::Begin(subscribe)) = self.stop_waiting() else { return true };
+        match Self::new(&core, subscribe) {
+            Ok(subscription) => *self = subscription,
+            // Its topic was closed meanwhile, and there is no room for another.
+            Err(_) => drop(self.end(Reason::TopicClosed)),
+        }
+        // Another history may have begun at this moment.
+        self.has_begun(cx)
+    }
+
+    /// Whether its node had everything there was, and its id was not among it. `None`: that is not known yet, or not asked.
+    pub(super) fn is_ahead_of_all(&self) -> Option<bool> {
+        let (fed, waiting) = (self.core.fed.as_ref()?, self.aside.as_ref()?.waiting.as_ref()?);
+        let &For::Id { times } = &waiting.for_what else { return None };
+        let has_come = self.core.watermark() >= self.cursor;
+        (has_come || fed.times_caught_up() >= times).then_some(!has_come)
+    }
+
+    /// Is not among those any more who are woken by what its node does.
+    pub(super) fn stop_waiting(&mut self) -> Option<For> {
+        let (fed, waiting) = (self.core.fed.as_ref()?, self.aside.as_mut()?.waiting.take()?);
+        Some(waiting.stop(&fed.queue))
+    }
+}
