@@ -4,7 +4,9 @@ use std::{
     future::ready,
     hint::black_box,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use http::{Request, Response, header::ACCEPT};
@@ -12,8 +14,10 @@ use http_body::Body;
 use tokio::{runtime, task};
 use tower::{Layer, Service, service_fn};
 use tower_sse::{
-    BoxError, Event, Events, IntoReply, Refusal, SseLayer,
+    BoxError, Event, Events, IntoReply, Observer, Refusal, RequestHead, SseLayer, StreamObserver,
+    access::{Access, Verdict},
     hub::{Hub, Subscribe, Topic},
+    streams::Streams,
 };
 
 type Runs = Box<dyn FnMut(u32)>;
@@ -26,7 +30,37 @@ pub(crate) fn runtime() -> runtime::Runtime {
 /// A body that has nothing, polled again.
 pub(crate) fn idle() -> Runs {
     let runtime = runtime();
-    let mut streams = runtime.block_on(streams(&Hub::new(), 1));
+    let streams = runtime.block_on(streams(&Hub::new(), 1));
+    polled(runtime, streams)
+}
+
+/// The same, of a stream that is counted, of somebody, observed, and whose access is looked at.
+pub(crate) fn idle_with_hooks() -> Runs {
+    let (runtime, hub) = (runtime(), Hub::new());
+    let layer = SseLayer::new(hub.service(|_| Subscribe::to("events")))
+        .streams(&Streams::new())
+        .stream_key(|_| Some(Arc::from("a user")))
+        .access(Access::every(Duration::from_secs(60), |_| ready(Verdict::Allow)))
+        .observer(Watching);
+    let streams = runtime.block_on(async {
+        let mut streams = vec![answered(layer).await];
+        begin(&mut streams).await;
+        streams
+    });
+    polled(runtime, streams)
+}
+
+struct Watching;
+
+impl Observer for Watching {
+    fn opened(&self, _: &RequestHead<'_>) -> Option<Box<dyn StreamObserver>> {
+        Some(Box::new(Self))
+    }
+}
+
+impl StreamObserver for Watching {}
+
+fn polled(runtime: runtime::Runtime, mut streams: Vec<Stream>) -> Runs {
     Box::new(move |times| {
         runtime.block_on(async {
             for _ in 0..times {
@@ -109,12 +143,16 @@ async fn streams(hub: &Hub, streams: usize) -> Vec<Stream> {
     for _ in 0..streams {
         all.push(answered(layer.clone()).await);
     }
-    // Prelude, greeting, nothing.
+    begin(&mut all).await;
+    all
+}
+
+/// Prelude, greeting, nothing.
+async fn begin(streams: &mut [Stream]) {
     for _ in 0..3 {
-        poll(&mut all);
+        poll(streams);
         task::yield_now().await;
     }
-    all
 }
 
 /// A stream that this layer answers with.

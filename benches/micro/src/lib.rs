@@ -53,6 +53,7 @@ pub const CASES: &[Case] = &[
     Case { name: "inside without negotiation", whose: "no layer", prepare: || requests::no_layer(None) },
     Case::us("a stream from request to prelude", requests::stream),
     Case::us("idle body, one poll", bodies::idle),
+    Case::us("idle body with every hook, one poll", bodies::idle_with_hooks),
     Case::us("shared event, publish and one poll of each of 16", bodies::watched),
     Case::us("publish", bodies::publish),
     Case::us("a frame of a flood, events of 64 B", || bodies::flood(64)),
