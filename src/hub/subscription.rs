@@ -36,7 +36,8 @@ use crate::Reason;
 /// It is what [`Events`](crate::Events) are made of: `Events::from(subscription)`. As a
 /// [`Stream`](futures_core::Stream) it gives [`Update`](super::Update)s, for anything else that sends them on.
 ///
-/// Each topic has 32 bytes for it while it runs, and it has 32 for each topic. Dropping it leaves all of them.
+/// Each topic has 32 bytes for it while it runs, and it has 32 for each topic, in a box where there are several. Dropping it
+/// leaves all of them.
 #[must_use = "nothing comes unless it is polled"]
 pub struct Subscription {
     core: Arc<Core>,

@@ -26,20 +26,24 @@ pub(crate) fn latency(run: &mut Run) -> io::Result<()> {
     let Some(&floor) = most.first() else { return Ok(()) };
     for (session, most) in sessions.iter_mut().zip(most) {
         // Half of its own, and, for all the same, a quarter of the floor's.
-        for (rate, name) in [(most / 2.0, "half load"), (floor / 4.0, "a quarter of the floor's load")] {
-            let took = open_loop(session, rate, time)?;
-            let figure = |what: &str, q| {
-                Figure::single(
-                    &format!("latency {what}, {name}"),
-                    &session.server.label(),
-                    MICROSECONDS,
-                    rounds::quantile(&took, q),
-                )
-            };
-            run.add(vec![figure("p50", 0.5), figure("p99", 0.99)])?;
+        let rates = [(most / 2.0, "half load"), (floor / 4.0, "a quarter of the floor's load")];
+        match rates.map(|(rate, name)| at(session, rate, time, name)).into_iter().collect::<io::Result<Vec<_>>>() {
+            Ok(figures) => run.add(figures.concat())?,
+            // One that skips what its clients have no time for has no latency.
+            Err(error) => run.fleet.note(&[&*format!("{} in latency", session.server.label())], Err(error)),
         }
     }
     Ok(())
+}
+
+fn at(session: &mut Session, rate: f64, time: Duration, name: &str) -> io::Result<Vec<Figure>> {
+    let took = open_loop(session, rate, time)?;
+    let server = session.server.label();
+    let quantiles = [("p50", 0.5), ("p99", 0.99)];
+    let figures = quantiles.map(|(what, q)| {
+        Figure::single(&format!("latency {what}, {name}"), &server, MICROSECONDS, rounds::quantile(&took, q))
+    });
+    Ok(figures.into())
 }
 
 /// Publishes a second, one after the other.
