@@ -51,6 +51,7 @@
 //! | [`streams`], [`access`] | ends, limits and permissions of open streams |
 //! | [`backplane`] | what makes a hub the same on many nodes |
 //! | [`Observer`], [`StreamObserver`], [`Reason`] | who is told what happens, and why it ended; see [`observe`] |
+//! | [`SseBody`], [`BodyError`] | the body of each response, and its error |
 //! | [`decode::Decoder`], [`EventReader`] | bytes, or a body, to events: for clients and tests |
 //!
 //! # What it promises
@@ -137,7 +138,7 @@ pub mod source {
 pub use crate::json::JsonError;
 pub use crate::{
     accept::Negotiate,
-    body::{SseBody, heartbeat::Heartbeat, never::Never, source::Source, streamed::IntoEvent},
+    body::{BodyError, SseBody, heartbeat::Heartbeat, never::Never, source::Source, streamed::IntoEvent},
     channel::{ClosedError, EventSender, TrySendError},
     event::{Event, EventBuilder},
     events::{Events, IntoAnswer, IntoReply, Reply},

@@ -10,6 +10,7 @@
 mod coalesce;
 mod count;
 pub(crate) mod decorated;
+mod error;
 mod frames;
 pub(crate) mod guard;
 pub(crate) mod heartbeat;
@@ -28,4 +29,4 @@ mod waits;
 pub(crate) mod why;
 
 pub(crate) use sse::Kind;
-pub use sse::SseBody;
+pub use {error::BodyError, sse::SseBody};

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    BoxError, Reason,
+    BodyError, Reason,
     body::{
         heartbeat,
         place::Place,
@@ -48,7 +48,7 @@ pin_project! {
 }
 
 /// What a poll gives: a frame, an error, or the end.
-type Item = Option<Result<Frame<Bytes>, BoxError>>;
+type Item = Option<Result<Frame<Bytes>, BodyError>>;
 
 /// Gives something, or has changed something so that the next thing is to be looked at.
 type Step = ControlFlow<Item>;
@@ -190,7 +190,7 @@ impl<S: Pull> Running<S> {
             Pulled::Failed(error) => state.finish(Reason::Failed, Some(&*error), state.failed(place)),
             Pulled::Aborted(error) => {
                 state.finish(Reason::Failed, Some(&*error), Chunk::NONE);
-                return Step::Break(Some(Err(error)));
+                return Step::Break(Some(Err(BodyError::new(error))));
             }
             Pulled::Panicked => state.finish(Reason::Panicked, None, state.failed(place)),
         }

@@ -11,16 +11,16 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use crate::{
-    BoxError,
+    BodyError, BoxError,
     answer::{EventFuture, FromService},
-    body::{decorated::Decorated, frames::poll_bytes, running::Running},
+    body::{decorated::Decorated, frames::poll_passed, running::Running},
 };
 
 pin_project! {
     /// The body of a response of [`Sse`](crate::Sse): an event stream, or the untouched body of whoever answered.
     ///
     /// `F` is the event service's future, `IB` the body of the service inside. Bodies that are not event streams pass
-    /// with their frames, trailers, errors and size hints; an error arrives boxed, and a box as it is. An event stream
+    /// with their frames, trailers, errors and size hints; an error is wrapped in a [`BodyError`]. An event stream
     /// never gives an error, unless a [decorated](crate::SseLayer::decorate) one is told to abort.
     ///
     /// Event streams live in a box of their own, so that the others stay small.
@@ -76,12 +76,12 @@ where
     IB: Body<Error: Into<BoxError>>,
 {
     type Data = Bytes;
-    type Error = BoxError;
+    type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.project().kind.project() {
-            KindProj::Inside { body } => poll_bytes(body, cx),
-            KindProj::Own { body } => poll_bytes(body, cx),
+            KindProj::Inside { body } => poll_passed(body, cx),
+            KindProj::Own { body } => poll_passed(body, cx),
             KindProj::Whole { bytes } if bytes.is_empty() => Poll::Ready(None),
             KindProj::Whole { bytes } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             KindProj::Events { running } => running.as_mut().poll_frame(cx),

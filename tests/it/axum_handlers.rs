@@ -12,7 +12,7 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 use tower_sse::{
-    BoxError, Events, LastEventId, Refusal, Source, SseLayer,
+    Events, LastEventId, Refusal, Source, SseLayer,
     streams::{OnDrain, Streams},
 };
 
@@ -39,8 +39,7 @@ async fn call(app: Router, request: http::request::Builder) -> http::Response<Bo
 }
 
 async fn frames(response: http::Response<Body>) -> Vec<(u64, String)> {
-    let body = response.into_body().map_err(BoxError::from);
-    Reading::new(body).frames_within(Duration::from_secs(100)).await
+    Reading::new(response.into_body()).frames_within(Duration::from_secs(100)).await
 }
 
 #[tokio::test(start_paused = true)]

@@ -76,8 +76,8 @@ async fn frames_trailers_errors_and_hints_of_its_body_arrive_as_they_were_sent()
             assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), data);
         }
         assert!(body.frame().await.unwrap().unwrap().trailers_ref().unwrap().contains_key("x-sum"));
-        // A box as it is, not in another.
-        assert_eq!(body.frame().await.unwrap().unwrap_err().to_string(), "reset");
+        // The box as it is, not in another.
+        assert_eq!(body.frame().await.unwrap().unwrap_err().into_inner().to_string(), "reset");
         assert!(body.frame().await.is_none());
     });
 }

@@ -5,6 +5,7 @@
 #[cfg(feature = "axum")]
 mod axum_handlers;
 mod backplane;
+mod body_error;
 mod channel;
 mod commit;
 mod decoding;

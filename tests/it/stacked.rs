@@ -7,7 +7,7 @@ use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt};
-use tower_sse::{BoxError, Event, Events, Heartbeat, NoEvents, Refusal, Source, SseLayer, StreamSettings};
+use tower_sse::{BodyError, Event, Events, Heartbeat, NoEvents, Refusal, Source, SseLayer, StreamSettings};
 
 use crate::support::{
     Hang, Reading, Told, Wait, answers, answers_after, ask, bytes, error, event, events, get, stream,
@@ -25,7 +25,7 @@ fn outer() -> SseLayer<NoEvents> {
 }
 
 /// Asserts that a body that is [`quiet`] has one prelude, this one, and one heartbeat each 8 to 10 s.
-async fn assert_one_of_each(body: impl Body<Data = Bytes, Error = BoxError>, prelude: &str) {
+async fn assert_one_of_each(body: impl Body<Data = Bytes, Error = BodyError>, prelude: &str) {
     let mut frames = Reading::new(body).frames_within(100 * SECOND).await;
     assert_eq!(frames.remove(0), (0, String::from(prelude)));
     assert_eq!(frames.pop().unwrap(), (60_000, String::from("data: a\n\n")));

@@ -14,7 +14,7 @@ use http::{Method, Request, Response};
 use http_body::{Body, Frame};
 use tokio::time::sleep;
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_sse::{BoxError, Event, Events, IntoReply, Refusal, Source, SseLayer};
+use tower_sse::{BodyError, BoxError, Event, Events, IntoReply, Refusal, Source, SseLayer};
 
 pub(crate) use self::{
     reading::Reading,
@@ -76,7 +76,7 @@ pub(crate) fn answers_after<T, E>(
 pub(crate) async fn respond<E>(
     layer: SseLayer<E>,
     request: Request<String>,
-) -> Response<impl Body<Data = Bytes, Error = BoxError>>
+) -> Response<impl Body<Data = Bytes, Error = BodyError>>
 where
     E: Service<Request<String>, Response: IntoReply, Error: Into<Refusal>> + Clone,
 {
@@ -92,7 +92,7 @@ pub(crate) fn answers_again<T>(
 }
 
 /// The stream that a layer with an event service opens.
-pub(crate) async fn open<E>(layer: SseLayer<E>) -> Reading<impl Body<Data = Bytes, Error = BoxError>>
+pub(crate) async fn open<E>(layer: SseLayer<E>) -> Reading<impl Body<Data = Bytes, Error = BodyError>>
 where
     E: Service<Request<String>, Response: IntoReply, Error: Into<Refusal>> + Clone,
 {
@@ -103,7 +103,7 @@ where
 pub(crate) async fn decorate<B, E>(
     layer: SseLayer<E>,
     inside: Response<B>,
-) -> Reading<impl Body<Data = Bytes, Error = BoxError>>
+) -> Reading<impl Body<Data = Bytes, Error = BodyError>>
 where
     B: Body<Error: Into<BoxError>>,
     E: Service<Request<String>, Response: IntoReply, Error: Into<Refusal>> + Clone,

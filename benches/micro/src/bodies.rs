@@ -14,14 +14,14 @@ use http_body::Body;
 use tokio::{runtime, task};
 use tower::{Layer, Service, service_fn};
 use tower_sse::{
-    BoxError, Event, Events, IntoReply, Observer, Refusal, RequestHead, SseLayer, StreamObserver,
+    BodyError, BoxError, Event, Events, IntoReply, Observer, Refusal, RequestHead, SseLayer, StreamObserver,
     access::{Access, Verdict},
     hub::{Hub, Subscribe, Topic},
     streams::Streams,
 };
 
 type Runs = Box<dyn FnMut(u32)>;
-type Stream = Pin<Box<dyn Body<Data = bytes::Bytes, Error = BoxError>>>;
+type Stream = Pin<Box<dyn Body<Data = bytes::Bytes, Error = BodyError>>>;
 
 pub(crate) fn runtime() -> runtime::Runtime {
     runtime::Builder::new_current_thread().enable_time().build().expect("a runtime can be had")

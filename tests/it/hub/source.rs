@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use tower::Service;
 use tower_layer::Layer;
 use tower_sse::{
-    BoxError, EventId, Heartbeat, LastEventId, Reason, Refusal, RequestHead, SseLayer,
+    BodyError, EventId, Heartbeat, LastEventId, Reason, Refusal, RequestHead, SseLayer,
     decode::{Decoder, Item, Message},
     hub::{Hub, Subscribe, Subscription, Update},
 };
@@ -38,7 +38,7 @@ pub(super) enum Source {
     Wire { body: Frames, decoder: Box<Decoder>, rest: Vec<u8> },
 }
 
-type Frames = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
+type Frames = Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send>>;
 
 impl Source {
     pub(super) fn new(hub: &Hub, subscribe: Subscribe, id: Option<String>, through: Through) -> Self {

@@ -26,7 +26,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use tower::{Layer, Service, ServiceExt};
-use tower_sse::{BoxError, Event, Events, Refusal, Sse, SseLayer, source::FromStream, streams::Streams};
+use tower_sse::{BodyError, Event, Events, Refusal, Sse, SseLayer, source::FromStream, streams::Streams};
 
 use crate::support::{Give, Hang, Reading, Script, Told, get};
 
@@ -97,7 +97,7 @@ where
 pub(crate) async fn read<S, B>(service: &S) -> Reading<B>
 where
     S: Service<Request<String>, Response = Response<B>, Error = Refusal> + Clone,
-    B: Body<Data = Bytes, Error = BoxError>,
+    B: Body<Data = Bytes, Error = BodyError>,
 {
     Reading::new(ask_for(service, get()).await.into_body())
 }

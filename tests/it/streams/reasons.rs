@@ -6,7 +6,7 @@ use http::{Request, Response};
 use tokio::time::{Instant, sleep};
 use tower::Service;
 use tower_sse::{
-    BoxError, Event, Events, IntoReply, Refusal, SseLayer,
+    BodyError, BoxError, Event, Events, IntoReply, Refusal, SseLayer,
     access::{Access, Verdict},
     hub::{Bounds, Hub, Lag, Subscribe},
     streams::{OnDrain, Streams},
@@ -34,7 +34,7 @@ impl Watched {
     }
 
     /// Opens a stream and reads what there is.
-    async fn open<E>(&self, layer: SseLayer<E>) -> Reading<impl http_body::Body<Data = bytes::Bytes, Error = BoxError>>
+    async fn open<E>(&self, layer: SseLayer<E>) -> Reading<impl http_body::Body<Data = bytes::Bytes, Error = BodyError>>
     where
         E: Service<Request<String>, Response: IntoReply, Error: Into<Refusal>> + Clone,
     {

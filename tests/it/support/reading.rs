@@ -1,6 +1,7 @@
 //! Streams read as a server does, with a look at what holds for every one of them.
 
 use std::{
+    error::Error,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -9,7 +10,6 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use tokio::time::Instant;
-use tower_sse::BoxError;
 
 /// A stream on its way to a client. Each poll checks what holds for every stream.
 pub(crate) struct Reading<B> {
@@ -18,7 +18,7 @@ pub(crate) struct Reading<B> {
     ended: bool,
 }
 
-impl<B: Body<Data = Bytes, Error = BoxError>> Reading<B> {
+impl<B: Body<Data = Bytes, Error: Error>> Reading<B> {
     pub(crate) fn new(body: B) -> Self {
         assert!(!body.is_end_stream(), "hyper would drop a body that says so at once");
         Self { body: Box::pin(body), start: Instant::now(), ended: false }
@@ -29,7 +29,7 @@ impl<B: Body<Data = Bytes, Error = BoxError>> Reading<B> {
         u64::try_from(self.start.elapsed().as_millis()).unwrap()
     }
 
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         assert_eq!(self.body.size_hint().upper(), None, "a length would cut the stream");
         let frame = self.body.as_mut().poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &frame {
@@ -42,11 +42,11 @@ impl<B: Body<Data = Bytes, Error = BoxError>> Reading<B> {
     }
 
     /// One poll by a task that nobody wakes.
-    pub(crate) fn poll_once(&mut self) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    pub(crate) fn poll_once(&mut self) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         self.poll(&mut Context::from_waker(std::task::Waker::noop()))
     }
 
-    pub(crate) async fn frame(&mut self) -> Option<Result<Frame<Bytes>, BoxError>> {
+    pub(crate) async fn frame(&mut self) -> Option<Result<Frame<Bytes>, B::Error>> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
@@ -57,7 +57,7 @@ impl<B: Body<Data = Bytes, Error = BoxError>> Reading<B> {
                 Ok(data) => String::from_utf8_lossy(&data).into_owned(),
                 Err(frame) => format!("trailers {:?}", frame.trailers_ref().map(|all| all.keys().collect::<Vec<_>>())),
             },
-            Err(error) => format!("error {error}"),
+            Err(error) => format!("error {}", error.source().map_or_else(|| error.to_string(), ToString::to_string)),
         })
     }
 
