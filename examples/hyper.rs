@@ -33,7 +33,7 @@ enum Progress {
 /// The event service.
 async fn events(request: Request<Incoming>) -> Result<Events<impl Source>, Refusal> {
     // A client that comes back after the job was finished is not to start another one: 204 keeps it away.
-    if request.extensions().get::<LastEventId>().is_some_and(|last| last.as_bytes() == b"finished") {
+    if LastEventId::of(&request).is_some_and(|last| last.as_bytes() == b"finished") {
         return Err(Refusal::stop());
     }
     let (progress, events) = Events::channel(1);

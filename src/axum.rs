@@ -53,7 +53,6 @@ impl<S: Sync> OptionalFromRequestParts<S> for LastEventId {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
-        let noted = parts.extensions.get::<Self>().cloned();
-        Ok(noted.or_else(|| Self::from_headers(&parts.headers)))
+        Ok(Self::of(&*parts))
     }
 }

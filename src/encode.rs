@@ -10,7 +10,7 @@ use memchr::{memchr, memchr2, memchr2_iter};
 
 #[cfg(feature = "json")]
 use crate::scratch;
-use crate::{EventId, EventName};
+use crate::{EventId, EventName, jitter};
 
 /// All of an event but its id.
 pub(crate) fn text(name: Option<&EventName>, data: &str) -> Bytes {
@@ -88,10 +88,10 @@ pub(crate) fn id_line_len(id: &EventId) -> usize {
     ID.len() + id.as_str().len() + 1
 }
 
-/// The `retry:` line. It takes effect when it is read and needs no blank line; digits only (HTML §9.2.6). Never less than
-/// is asked for: part of a millisecond is one, not none.
+/// Appends the `retry:` line. It takes effect when it is read and needs no blank line; digits only (HTML §9.2.6). Never less than
+/// is asked for, since part of a millisecond is one and not none, up to [`LONGEST_WAIT`](jitter::LONGEST_WAIT).
 pub(crate) fn put_retry(retry: Duration, buffer: &mut Vec<u8>) {
-    let millis = u64::try_from(retry.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+    let millis = retry.min(jitter::LONGEST_WAIT).as_nanos().div_ceil(1_000_000);
     buffer.extend_from_slice(b"retry: ");
     buffer.extend_from_slice(itoa::Buffer::new().format(millis).as_bytes());
     buffer.push(b'\n');

@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::{
-    BoxError, IntoReply, Refusal, SseBody,
+    BoxError, IntoReply, LastEventId, Refusal, SseBody,
     answer::{Waiting, sealed},
     body::Kind,
     headers,
@@ -71,7 +71,7 @@ where
     E: Service<Request<B>, Response: IntoReply, Error: Into<Refusal>>,
 {
     pub(crate) fn events(events: E, mut request: Request<B>, settings: &Arc<LayerSettings>, vary: bool) -> Self {
-        headers::note_last_event_id(&mut request, settings.last_event_id_query.as_deref());
+        LastEventId::note(&mut request, settings.last_event_id_query.as_deref());
         let mut asked = Asked::new(settings, &request, vary);
         if let Err(refusal) = asked.admit() {
             return Self { kind: Kinds::Refused { refusal: Some(refusal), asked } };

@@ -1,7 +1,7 @@
-//! What an event stream's head says, and what a request's `Last-Event-ID` does.
+//! The head of a response that is an event stream.
 
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{
         ACCEPT_RANGES, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
         HeaderName, TRANSFER_ENCODING, VARY,
@@ -61,14 +61,6 @@ pub(crate) fn vary_by_accept(headers: &mut HeaderMap) {
 /// Whether a method's answer has no body.
 pub(crate) fn is_head(method: &Method) -> bool {
     method == Method::HEAD
-}
-
-/// Puts the request's [`LastEventId`](crate::LastEventId) in its extensions, if it has one.
-pub(crate) fn note_last_event_id<B>(request: &mut Request<B>, query_parameter: Option<&str>) {
-    let id = crate::LastEventId::read(request.headers(), request.uri(), query_parameter);
-    if let Some(id) = id {
-        request.extensions_mut().insert(id);
-    }
 }
 
 /// What keeps caches and proxies from holding events back, where the response does not say something itself.

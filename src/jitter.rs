@@ -26,6 +26,10 @@ pub(crate) fn shortest(duration: Duration) -> Duration {
     duration - duration / 5
 }
 
+/// The longest time that a client is told to wait: 2^31 − 1 ms, 24.8 days. The timers of JavaScript take a longer one for 1 ms, so
+/// that clients would come back at once, without end. Applied after the jitter.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_millis(i32::MAX as u64);
+
 /// Something between nothing and this duration. Evenly spread, but nothing that a secret may depend on.
 fn fraction_of(duration: Duration) -> Duration {
     let random = random() >> 32;

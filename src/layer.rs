@@ -95,9 +95,9 @@ impl<E> SseLayer<E> {
         self.set(|settings| settings.predicate = Some(Arc::new(predicate)))
     }
 
-    /// The query parameter that gives a [`LastEventId`](crate::LastEventId) where there is no such header: for a page that
-    /// saved its id over a reload. Default: none. Has no effect when [decorating](SseLayer::decorate): requests go inside
-    /// untouched.
+    /// Names the query parameter that gives a [`LastEventId`](crate::LastEventId) where there is no such header: for a page that
+    /// saved its id over a reload. [`LastEventId::of`](crate::LastEventId::of) finds it, in an event service as in a handler behind
+    /// [`decorate`](SseLayer::decorate). Costs an entry in the extensions of a request that has it. Defaults to none.
     pub fn last_event_id_query(self, parameter: impl Into<String>) -> Self {
         let parameter = parameter.into();
         self.set(|settings| settings.last_event_id_query = Some(parameter.into()))
@@ -181,7 +181,8 @@ impl SseLayer<NoEvents> {
     /// A layer without an event service: event streams that the service inside answers get prelude, heartbeat and a
     /// clean end.
     ///
-    /// Requests go inside untouched, and so do all responses that are not a `200` of type `text/event-stream`, answer a
+    /// Requests go inside untouched, but for the extension that a [`last_event_id_query`](Self::last_event_id_query) adds. So do all
+    /// responses that are not a `200` of type `text/event-stream`, answer a
     /// HEAD request, or have a `Content-Encoding` or `Content-Range`. What no longer fits goes from the head: length,
     /// `ETag`, digests. Nothing is put into a line, and no event into another.
     pub fn decorate() -> Self {

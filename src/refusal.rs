@@ -62,7 +62,8 @@ impl Refusal {
         Answer::Stop.into()
     }
 
-    /// Not now: come back after this long, or up to half of it longer, so that not all come back at once.
+    /// Not now: come back after this long, or up to half of it longer, so that not all come back at once. A client is told at
+    /// most 2^31 − 1 ms, which is 24.8 days: some clients take a longer time for none.
     #[must_use]
     pub fn later(after: Duration) -> Self {
         Answer::Later(after).into()
@@ -122,9 +123,7 @@ impl Refusal {
             }
             Answer::Later(after) => {
                 let mut response = respond(status);
-                let seconds = jitter::at_least(after).as_millis().div_ceil(1000);
-                let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
-                response.headers_mut().insert(RETRY_AFTER, seconds.into());
+                response.headers_mut().insert(RETRY_AFTER, retry_after(after).into());
                 response
             }
             Answer::Respond(response) => *response,
@@ -200,6 +199,14 @@ fn respond(status: StatusCode) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = status;
     response
+}
+
+/// Whole seconds, since the header has no parts of them.
+fn retry_after(after: Duration) -> u64 {
+    let after = jitter::at_least(after).min(jitter::LONGEST_WAIT);
+    let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+    // A client makes milliseconds of it again.
+    seconds.min(jitter::LONGEST_WAIT.as_secs())
 }
 
 fn retry_only(after: Duration, before: &[u8]) -> Bytes {

@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::{
-    BoxError, Events, IntoAnswer, IntoReply, Refusal, Reply, SseBody,
+    BoxError, Events, IntoAnswer, IntoReply, LastEventId, Refusal, Reply, SseBody,
     accept::Decision,
     body::never::Never,
     future::{Oneshot, ResponseFuture},
@@ -54,8 +54,9 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         if self.settings.decorates {
+            LastEventId::note(&mut request, self.settings.last_event_id_query.as_deref());
             let decorate = Decorate::new(&self.settings, &request);
             return ResponseFuture::decorate(self.inner.call(request), decorate);
         }

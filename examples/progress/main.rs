@@ -53,7 +53,7 @@ async fn result(State(jobs): State<Jobs>, Path(id): Path<u64>) -> Result<impl In
 
 async fn watch(jobs: Jobs, request: Request<Body>) -> Result<Events<Subscription>, Refusal> {
     let id = request.uri().path().strip_prefix("/jobs/").and_then(|id| id.parse().ok());
-    let last = request.extensions().get::<LastEventId>().cloned();
+    let last = LastEventId::of(&request);
     jobs.watch(id.ok_or(StatusCode::NOT_FOUND)?, last)
 }
 

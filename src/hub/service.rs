@@ -42,8 +42,7 @@ impl<F> HubService<F> {
     {
         let mut subscribe = (self.subscribe)(&RequestHead::new(request)).into_subscribe()?;
         if subscribe.after.is_none() {
-            let noted = request.extensions().get().cloned();
-            subscribe.after = noted.or_else(|| LastEventId::from_headers(request.headers()));
+            subscribe.after = LastEventId::of(request);
         }
         Ok(self.hub.subscribe(subscribe)?.into())
     }

@@ -82,6 +82,13 @@ async fn a_handler_is_an_event_service_and_sees_the_query_parameter() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_handler_behind_decorate_sees_the_query_parameter_too() {
+    let app = app().layer(SseLayer::decorate().last_event_id_query("last")).with_state(5);
+    let frames = frames(call(app.clone(), Request::get("/counts?last=6&last=7")).await).await;
+    assert_eq!(frames[1].1, "data: 7 and 5\n\n");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_handler_refuses_as_to_a_get_request() {
     let app = app().layer(SseLayer::decorate()).with_state(5);
     let response = call(app, Request::post("/full")).await;

@@ -100,9 +100,7 @@ async fn the_prelude_has_the_retry_in_milliseconds_and_no_blank_line() {
 
 #[tokio::test(start_paused = true)]
 async fn a_retry_of_any_length_is_digits() {
-    for (retry, text) in
-        [(Duration::ZERO, "0"), (Duration::from_nanos(1), "1"), (Duration::MAX, "18446744073709551615")]
-    {
+    for (retry, text) in [(Duration::ZERO, "0"), (Duration::from_nanos(1), "1"), (Duration::MAX, "2147483647")] {
         let layer = SseLayer::new(answers(events([Hang]))).retry(retry);
         assert_eq!(open(layer).await.next().await.unwrap(), format!(":\nretry: {text}\n"));
     }

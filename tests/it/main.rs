@@ -34,3 +34,4 @@ mod streams;
 mod support;
 #[cfg(feature = "json")]
 mod tagged;
+mod waits;

@@ -73,11 +73,11 @@ async fn later_is_503_with_retry_after_to_other_methods() {
 #[tokio::test]
 async fn later_of_any_length_is_digits() {
     let (_, body) = refused(Method::GET, || Refusal::later(Duration::MAX)).await;
-    assert_eq!(body, format!(":\nretry: {}\n", u64::MAX));
+    assert_eq!(body, ":\nretry: 2147483647\n");
     let (_, body) = refused(Method::GET, || Refusal::later(Duration::ZERO)).await;
     assert_eq!(body, ":\nretry: 0\n");
     let (head, _) = refused(Method::POST, || Refusal::later(Duration::MAX)).await;
-    assert!(head.headers["retry-after"].as_bytes().iter().all(u8::is_ascii_digit));
+    assert_eq!(head.headers["retry-after"], "2147483");
 }
 
 #[tokio::test]

@@ -55,7 +55,7 @@ impl Visits {
             at: Instant::now(),
             version: request.version(),
             header: request.headers().get("last-event-id").map(|value| value.as_bytes().to_vec()),
-            last_event_id: request.extensions().get().cloned(),
+            last_event_id: LastEventId::of(request),
         };
         let number = self.of(&visit.path).len();
         self.log(|log| log.visits.push(visit));

@@ -145,7 +145,7 @@ fn feedable() -> (Router, Receiver<EventSender>) {
 fn page_and_events(seen: &Arc<Mutex<Vec<usize>>>) -> Router {
     let seen = Arc::clone(seen);
     let sse = SseLayer::from_fn(move |request: Request| {
-        if let Some(id) = request.extensions().get::<LastEventId>() {
+        if let Some(id) = LastEventId::of(&request) {
             seen.lock().unwrap().push(id.as_bytes().len());
         }
         async { Events::new(futures_util::stream::iter([Event::new("one")])) }

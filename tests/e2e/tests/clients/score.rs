@@ -62,9 +62,9 @@ impl Score {
 
     /// The event service.
     pub(crate) fn play<B>(&self, request: &Request<B>) -> Result<Events<impl Source + use<B>>, Refusal> {
-        let next = match request.extensions().get::<LastEventId>() {
+        let next = match LastEventId::of(request) {
             None => 0,
-            Some(last) => self.after(last).ok_or_else(Refusal::stop)?,
+            Some(last) => self.after(&last).ok_or_else(Refusal::stop)?,
         };
         let until = (next + self.at_once).min(self.events.len());
         if next == until {
