@@ -148,8 +148,8 @@ impl Event {
         self.rest
     }
 
-    pub(crate) fn from_rest(id: EventId, rest: Bytes) -> Self {
-        Self { id: Some(id), rest }
+    pub(crate) fn from_rest(id: Option<EventId>, rest: Bytes) -> Self {
+        Self { id, rest }
     }
 
     pub(crate) fn encode_to(&self, buffer: &mut Vec<u8>) {

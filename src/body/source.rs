@@ -62,7 +62,7 @@ pub trait Holds: fmt::Debug + Send + Sync {
 pub enum Pulled {
     /// Bytes to send. Never empty.
     Chunk(Chunk),
-    /// Something is missing before these bytes, which say so.
+    /// Something is missing, and these bytes say so.
     Missed(Box<Gap>, Chunk),
     /// The event service has answered after the head: its stream's own settings, and where to leave the layer's if the
     /// stream is one of this crate's.

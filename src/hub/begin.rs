@@ -4,34 +4,26 @@
 
 use super::{position::Position, subscribe::Start};
 
-/// What is told between events.
-#[derive(Debug, Clone, Copy)]
+/// Something that is told beside the events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Notice {
     /// The client is new.
     Greeting,
-    /// Something is missing, from here on (if it said a position at all), and up to here at least.
-    Gap { from: Option<Position>, through: u64 },
-}
-
-impl Notice {
-    /// A gap up to here, beside what was to be told already.
-    pub(crate) fn gap(other: Option<Self>, cursor: Position, missed: u64) -> Self {
-        match other {
-            Some(Self::Gap { from, through }) => Self::Gap { from, through: missed.max(through) },
-            // It also tells a new client where it is.
-            Some(Self::Greeting) | None => Self::Gap { from: Some(cursor), through: missed },
-        }
-    }
+    /// Something is missing.
+    Gap,
 }
 
 /// Where a subscription begins.
 pub(crate) struct Begin {
     pub(crate) cursor: u64,
-    /// The client has everything up to the cursor.
-    pub(crate) has_position: bool,
-    /// Where the hub is, for a client that has no position.
+    /// The client has nothing, and what had gone before it came is no loss to it.
+    pub(crate) is_new: bool,
+    /// Where the hub is, for a client that is new.
     pub(crate) came_at: u64,
-    pub(crate) notice: Option<Notice>,
+    /// What is told before anything else.
+    pub(crate) first: Option<Notice>,
+    /// The client came with something that is no position of this history: with a position of another, or with none.
+    pub(crate) foreign: Option<Option<Position>>,
     /// Up to here only the present is given.
     pub(crate) present_through: u64,
 }
@@ -41,20 +33,18 @@ impl Begin {
     /// from there is ahead of it, and waits.
     pub(crate) fn new(asked: Option<&[u8]>, head: Position, start: Start, is_fed: bool) -> Self {
         let Some(asked) = asked else { return Self::fresh(head, start) };
+        let none = Self { cursor: 0, is_new: false, came_at: 0, first: None, foreign: None, present_through: 0 };
         let from = Position::parse(asked);
         match from {
             // A position of this run, and not one that is still to come.
             Some(Position { epoch, sequence }) if epoch == head.epoch && sequence <= head.sequence => {
-                Self { cursor: sequence, has_position: true, came_at: 0, notice: None, present_through: 0 }
+                Self { cursor: sequence, ..none }
             }
             // Of the last number there is none that could still come, and it is the place of those who are nobody any more.
             Some(Position { epoch, sequence }) if epoch == head.epoch && is_fed && sequence < u64::MAX => {
-                Self { cursor: sequence, has_position: true, came_at: 0, notice: None, present_through: 0 }
+                Self { cursor: sequence, ..none }
             }
-            _ => {
-                let notice = Some(Notice::Gap { from, through: 0 });
-                Self { cursor: 0, has_position: false, came_at: head.sequence, notice, present_through: 0 }
-            }
+            _ => Self { first: Some(Notice::Gap), foreign: Some(from), ..none },
         }
     }
 
@@ -64,7 +54,7 @@ impl Begin {
             Start::Beginning => (0, 0),
             Start::Latest => (0, head.sequence),
         };
-        let (has_position, came_at) = (start == Start::Now, head.sequence);
-        Self { cursor, has_position, came_at, notice: Some(Notice::Greeting), present_through }
+        let (came_at, first) = (head.sequence, Some(Notice::Greeting));
+        Self { cursor, is_new: true, came_at, first, foreign: None, present_through }
     }
 }

@@ -101,7 +101,7 @@ pub(crate) fn join(prefix: &[u8], events: &[Picked]) -> Option<JoinedFrame> {
         index.push((event.sequence, at));
         at = at.checked_add(u32::try_from(event.encoded_len(prefix)).ok()?)?;
     }
-    Some(JoinedFrame { through, bytes: picked::encode(prefix, &[], events), index: index.into() })
+    Some(JoinedFrame { through, bytes: picked::encode(prefix, events), index: index.into() })
 }
 
 #[cfg(test)]
@@ -151,7 +151,7 @@ mod tests {
             let Some(slice) = joined.after(cursor) else { continue };
             let follow = all.iter().copied().filter(|&sequence| sequence > cursor && sequence <= slice.through);
             let follow: Vec<_> = follow.map(event).collect();
-            assert_eq!(slice.bytes, picked::encode(b"id: ", b"", &follow), "after {cursor}");
+            assert_eq!(slice.bytes, picked::encode(b"id: ", &follow), "after {cursor}");
             assert_eq!(slice.events, follow.len() as u64);
             assert_eq!(slice.through, follow[follow.len() - 1].sequence);
         }

@@ -15,6 +15,26 @@ pub(crate) struct Picked {
     pub(crate) seat: u32,
 }
 
+/// Which ids events carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ids {
+    /// Each its own.
+    Own,
+    /// None but the last, and that one only if the present is complete with it: a client that is cut before comes back as a
+    /// new one, and gets the present again.
+    Present { last: Option<u64> },
+}
+
+impl Ids {
+    /// The id of an event of these.
+    pub(crate) fn of(self, event: &Picked, is_last: bool) -> Option<u64> {
+        match self {
+            Self::Own => Some(event.sequence),
+            Self::Present { last } => last.filter(|_| is_last),
+        }
+    }
+}
+
 /// How much is wanted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Budget {
@@ -51,16 +71,26 @@ impl Picked {
     }
 }
 
-/// These bytes, and then these events with their ids.
-pub(crate) fn encode(prefix: &[u8], before: &[u8], events: &[Picked]) -> Bytes {
-    let len = before.len() + events.iter().map(|event| event.encoded_len(prefix)).sum::<usize>();
-    let mut buffer = Vec::with_capacity(len);
-    buffer.extend_from_slice(before);
-    for event in events {
-        put_id(prefix, event.sequence, &mut buffer);
+/// These events with their ids.
+pub(crate) fn encode(prefix: &[u8], events: &[Picked]) -> Bytes {
+    let mut buffer = Vec::with_capacity(encoded_len(prefix, events));
+    encode_to(prefix, events, Ids::Own, &mut buffer);
+    Bytes::from(buffer)
+}
+
+/// What they take on the wire.
+pub(crate) fn encoded_len(prefix: &[u8], events: &[Picked]) -> usize {
+    events.iter().map(|event| event.encoded_len(prefix)).sum()
+}
+
+/// Appends these events with these ids.
+pub(crate) fn encode_to(prefix: &[u8], events: &[Picked], ids: Ids, buffer: &mut Vec<u8>) {
+    for (number, event) in (1..).zip(events) {
+        if let Some(id) = ids.of(event, number == events.len()) {
+            put_id(prefix, id, buffer);
+        }
         buffer.extend_from_slice(&event.event);
     }
-    Bytes::from(buffer)
 }
 
 /// A line with this position as id.
@@ -143,7 +173,7 @@ mod tests {
     fn the_length_is_what_is_written() {
         for sequence in [0, 9, 10, 99, 100, u64::MAX] {
             let event = Picked { sequence, event: Bytes::from_static(b"data: x\n\n"), seat: 0 };
-            let bytes = encode(b"id: e-", b"", std::slice::from_ref(&event));
+            let bytes = encode(b"id: e-", std::slice::from_ref(&event));
             assert_eq!(bytes.len(), event.encoded_len(b"id: e-"));
             assert_eq!(bytes, format!("id: e-{sequence}\ndata: x\n\n"));
         }

@@ -31,7 +31,7 @@ enum Held {
 /// What it has in a topic.
 struct Seat {
     topic: Arc<TopicShared>,
-    /// Up to here the client knows that it has missed events.
+    /// What had gone up to here before a new client came is no loss to it.
     known: u64,
     ticket: Ticket,
     reader: u32,
@@ -51,7 +51,7 @@ pub(crate) struct Look {
     pub(crate) events: Vec<Picked>,
     /// How far the topic reaches that stopped first for the budget.
     pub(crate) told: Option<u64>,
-    /// Up to here events are missing.
+    /// Events are missing, the last of them here.
     pub(crate) missed: Option<u64>,
 }
 
@@ -66,10 +66,10 @@ pub(crate) enum Waits {
 }
 
 impl Seats {
-    /// A client that has a position may have missed something since. To another, nothing that it would take is missing.
-    pub(crate) fn new(topics: Vec<Arc<TopicShared>>, has_position: bool, take: Take) -> Self {
+    /// To a client that is new, nothing is missing of what it would take. To any other, all that is gone after its cursor.
+    pub(crate) fn new(topics: Vec<Arc<TopicShared>>, is_new: bool, take: Take) -> Self {
         let seat = |topic: Arc<TopicShared>| {
-            let known = if has_position { 0 } else { topic.lock().evicted_through(take, u64::MAX) };
+            let known = if is_new { topic.lock().evicted_through(take, u64::MAX) } else { 0 };
             Seat { topic, known, ticket: Ticket::default(), reader: 0 }
         };
         Self(match <[_; 1]>::try_from(topics) {
@@ -169,9 +169,6 @@ impl Seats {
             producers.into_iter().for_each(Waker::wake);
             look.told = [look.told, told].into_iter().flatten().min();
         }
-        // One gap is told for all topics: what else goes missing within it is known.
-        let missed = look.missed.unwrap_or(0);
-        self.all_mut().iter_mut().for_each(|seat| seat.known = seat.known.max(missed));
         look
     }
 
@@ -196,11 +193,9 @@ impl Seats {
 }
 
 impl Seats {
-    /// The topics are of another history: everything that is not in them is told to be missing.
-    pub(crate) fn renew(&mut self, take: Take) {
-        for seat in self.all_mut() {
-            seat.known = seat.topic.lock().evicted_through(take, u64::MAX);
-        }
+    /// The topics are of another history, of which the client has nothing.
+    pub(crate) fn renew(&mut self) {
+        self.all_mut().iter_mut().for_each(|seat| seat.known = 0);
     }
 }
 

@@ -32,7 +32,9 @@ pub enum Start {
     /// With what is published from now on. The default.
     #[default]
     Now,
-    /// With the present: the newest event of each key, and the newest without one.
+    /// With the present: the newest event of each key, and the newest without one. Up to the last event of the present
+    /// nothing has an id, and that one has the position of the hub when the client came: a client that is cut before comes
+    /// back as a new one, and gets the present again.
     Latest,
     /// With the oldest event that is kept.
     Beginning,
@@ -42,11 +44,11 @@ pub enum Start {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Lag {
-    /// Ends the stream, cleanly, with a `retry:`. The client comes back with its last id, is told the gap, and goes on from
-    /// the oldest event that is kept. The default: a reader that is slow for good is seen, and still comes ahead.
+    /// Ends the stream, cleanly, with a `retry:`. The client comes back with its last id, gets what is kept up to the end of
+    /// the gap, is told the gap, and goes on. The default: a reader that is slow for good is seen, and still comes ahead.
     #[default]
     Disconnect,
-    /// Tells the gap within the stream, and goes on from the oldest event that is kept.
+    /// Gives what is kept up to the end of the gap, tells the gap within the stream, and goes on.
     Skip,
     /// Only the present counts, also before it is too late: of the events with a key the newest each, which is never lost.
     /// Those without a key as by [`Skip`](Self::Skip).

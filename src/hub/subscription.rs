@@ -6,6 +6,7 @@
 mod aside;
 mod leaving;
 mod node;
+mod reading;
 
 use std::{
     fmt,
@@ -21,8 +22,9 @@ use super::{
     era::Era,
     error::SubscribeError,
     joined::Slice,
-    pick::{Take, Wish},
-    picked::{self, Budget, Picked},
+    pick::Take,
+    picked::{Budget, Ids, Picked},
+    position::Position,
     pump::Place,
     seats::{Seats, Shared, Waits},
     subscribe::{Lag, Subscribe},
@@ -44,8 +46,10 @@ pub struct Subscription {
     /// What the cursor is of.
     era: Arc<Era>,
     seats: Seats,
-    /// Everything up to here was given, or is told to be missing.
+    /// Everything up to here was given, or was told to be missing, or is within the gap that is told next.
     cursor: u64,
+    /// Where it began: the client's id, or the place of its greeting.
+    began: u64,
     place: Option<Place>,
     /// What most have no need of once they run.
     aside: Option<Box<Aside>>,
@@ -65,14 +69,25 @@ enum Phase {
 
 /// What a poll gives.
 pub(crate) enum Given {
-    /// A notice, with the position just before the events, and events.
+    /// Events, and what is told among them.
     Events {
-        notice: Option<(Notice, u64)>,
+        told: Option<Told>,
         events: Vec<Picked>,
+        ids: Ids,
     },
     /// Events as they stand on the wire, shared.
     Shared(Slice),
     Ended(Reason),
+}
+
+/// What is told beside events.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told {
+    pub(crate) notice: Notice,
+    /// Its id: of a gap, also its end. `None`: what is given after it has the first.
+    pub(crate) at: Option<u64>,
+    /// How many of the events come before it.
+    pub(crate) before: usize,
 }
 
 impl Subscription {
@@ -101,18 +116,18 @@ impl Subscription {
         Ok(Self {
             core: Arc::clone(core),
             era,
-            // Who has nothing, or is told so in any case, has missed nothing else.
-            seats: Seats::new(topics, begin.has_position, lag.take()),
+            seats: Seats::new(topics, begin.is_new, lag.take()),
             cursor: begin.cursor,
+            began: begin.cursor,
             place: None,
             aside: Some(Box::new(Aside {
-                notice: begin.notice,
+                first: begin.first,
+                foreign: begin.foreign,
                 present_through: begin.present_through,
                 came_at: begin.came_at,
                 waiting,
-                held: None,
                 member,
-                has_left: None,
+                ..Aside::default()
             })),
             lag,
             phase: Phase::New,
@@ -125,6 +140,13 @@ impl Subscription {
 
     pub(crate) fn era(&self) -> &Era {
         &self.era
+    }
+
+    /// What the client had when it came: its id, or, if it came with none, the position at which it began. `None`: what it
+    /// sent is no position.
+    pub(crate) fn came_with(&self) -> Option<Position> {
+        let foreign = self.aside.as_ref().and_then(|aside| aside.foreign);
+        foreign.unwrap_or_else(|| Some(self.era.position(self.began)))
     }
 
     /// Why it gives nothing any more, once it does not: [`Reason::Lagged`] or [`Reason::TopicClosed`].
@@ -141,22 +163,19 @@ impl Subscription {
         self.seats.topic(event.seat)
     }
 
-    /// What comes next. The greeting, or the gap, is told once, with the first of it.
+    /// What comes next. The greeting, or that the client's id is none, is told first.
     pub(crate) fn poll_given(&mut self, cx: &mut Context<'_>, budget: Budget) -> Poll<Given> {
         if !self.has_begun(cx) {
             return Poll::Pending;
         }
-        let mut notice = match self.phase {
+        let mut first = match self.phase {
             Phase::Ended(reason) => return Poll::Ready(Given::Ended(reason)),
-            Phase::New => {
-                let notice = self.begin();
-                notice.filter(|notice| matches!(notice, Notice::Gap { .. }) || self.core.settings.greets())
-            }
+            Phase::New => self.begin().filter(|notice| *notice == Notice::Gap || self.core.settings.greets()),
             Phase::Runs { .. } => None,
         };
         loop {
-            self.renew(&mut notice);
-            let given = self.next(budget, &mut notice);
+            self.renew(&mut first);
+            let given = self.next(budget, &mut first);
             if let Some(Given::Ended(reason)) = given {
                 // It has left its topics: there is nothing to go on in.
                 return Poll::Ready(Given::Ended(reason));
@@ -181,25 +200,26 @@ impl Subscription {
         self.seats.join(&self.core, &self.era, self.cursor, member);
         self.core.presence_changed();
         self.phase = Phase::Runs { has_read: false };
-        let notice = self.aside.as_mut().and_then(|aside| aside.notice.take());
+        let first = self.aside.as_mut().and_then(|aside| aside.first.take());
         let is_latest = self.lag == Lag::Latest;
         // Who takes every event needs not know when it came.
         self.aside.take_if(|aside| !is_latest && aside.is_of_no_use());
-        notice
+        first
     }
 
-    fn next(&mut self, budget: Budget, notice: &mut Option<Notice>) -> Option<Given> {
+    fn next(&mut self, budget: Budget, first: &mut Option<Notice>) -> Option<Given> {
         if let Some(held) = self.aside.as_mut().and_then(|aside| aside.held.take()) {
-            self.has_read(held.sequence, true);
-            return Some(Given::Events { notice: None, events: vec![held] });
+            let sequence = held.sequence;
+            return self.give(vec![held], Ids::Own, sequence);
         }
-        if notice.is_none() && self.cursor >= self.core.watermark() {
+        let tells = first.is_some() || self.owed().is_some();
+        if !tells && self.cursor >= self.core.watermark() {
             // What could be new is above it: no log has to be asked. Most polls are this one, after an event.
             return None;
         }
         let shared = match self.take() {
             // Slices are of events as they come, with nothing to be told between them.
-            Take::All if notice.is_none() && !budget.is_one() => self.seats.shared(&self.core, &self.era, self.cursor),
+            Take::All if !tells && !budget.is_one() => self.seats.shared(&self.core, &self.era, self.cursor),
             _ => Shared::Other,
         };
         match shared {
@@ -208,40 +228,8 @@ impl Subscription {
                 Some(Given::Shared(slice))
             }
             Shared::Nothing => None,
-            Shared::Other => self.read(budget, notice),
+            Shared::Other => self.read(budget, first),
         }
-    }
-
-    /// Events as they are in the logs, and what there is to be told before them.
-    fn read(&mut self, budget: Budget, notice: &mut Option<Notice>) -> Option<Given> {
-        let take = self.take();
-        let mut through = self.core.watermark();
-        if take == Take::Present {
-            through = through.min(self.present_through());
-        }
-        let came_at = self.aside.as_ref().map_or(0, |aside| aside.came_at);
-        let wish = Wish { take, after: self.cursor, through, came_at, seat: 0 };
-        let mut look = self.seats.look(&self.core, &self.era, wish, budget);
-        if let Some(through) = look.missed {
-            if self.is_too_slow() {
-                return Some(self.end(Reason::Lagged));
-            }
-            *notice = Some(Notice::gap(*notice, self.era.position(self.cursor), through));
-        }
-        let cut = picked::merge(&mut look.events, look.told, budget, self.era.prefix());
-        let mut cursor = cut.unwrap_or(through).max(self.cursor);
-        let before = look.events.first().map_or(cursor, |first| first.sequence - 1);
-        if notice.is_some() && budget.is_one() {
-            // One thing at a time. The event is held: were it looked for again, a reader that is always too slow would be told
-            // gap after gap, and given nothing.
-            if let Some(held) = look.events.drain(..).next() {
-                self.aside.get_or_insert_default().held = Some(held);
-            }
-            cursor = before;
-        }
-        self.has_read(cursor, !look.events.is_empty());
-        let notice = notice.take().map(|notice| (notice, before));
-        (notice.is_some() || !look.events.is_empty()).then_some(Given::Events { notice, events: look.events })
     }
 
     /// Leaves a waker in each topic, unless there is something new in one, or an end.
@@ -287,7 +275,7 @@ impl Subscription {
 
     fn take(&self) -> Take {
         match self.lag {
-            _ if self.present_through() > self.cursor => Take::Present,
+            _ if self.is_in_present() => Take::Present,
             lag => lag.take(),
         }
     }
@@ -296,9 +284,9 @@ impl Subscription {
         self.aside.as_ref().map_or(0, |aside| aside.present_through)
     }
 
-    /// Only one that has read something since it came can be too slow: so each connection comes ahead.
-    fn is_too_slow(&self) -> bool {
-        self.lag == Lag::Disconnect && matches!(self.phase, Phase::Runs { has_read: true })
+    /// Whether only the present is given still.
+    fn is_in_present(&self) -> bool {
+        self.present_through() > self.cursor
     }
 
     fn has_read(&mut self, through: u64, something: bool) {

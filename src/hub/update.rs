@@ -12,10 +12,9 @@ use futures_core::Stream;
 use super::{
     begin::Notice,
     builder::Settings,
-    era::Era,
-    picked::{self, Budget, Picked},
+    picked::{self, Budget, Ids, Picked},
     position::Position,
-    subscription::{Given, Subscription},
+    subscription::{Given, Subscription, Told},
 };
 use crate::{
     Event, EventId, Events,
@@ -27,9 +26,10 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Update {
-    /// The subscription has begun, here.
-    Subscribed(EventId),
-    /// An event, with the hub's id.
+    /// The subscription has begun, here. `None`: what comes first is the present, whose last event has the position.
+    Subscribed(Option<EventId>),
+    /// An event, with the hub's id. Those of the [present](super::Start::Latest) have none, but for the last of them, which
+    /// has the position that all of them are of.
     Event {
         /// The topic that it was published in.
         topic: Arc<str>,
@@ -44,12 +44,12 @@ pub enum Update {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {
-    /// What it had. `None`: it said something that no hub gives out.
+    /// The position that this connection came with, or, if it came with none, that it began at. Something may be missing
+    /// before it that an earlier connection was cut too early to be told of. `None`: it came with something that no hub gives.
     pub from: Option<EventId>,
-    /// Up to here something may be missing.
+    /// Up to here something may be missing. What is kept up to here was given before; everything after it follows. On the
+    /// wire it is the id of the gap.
     pub to: EventId,
-    /// Where it is now: nothing that is kept is between this and the next event.
-    pub at: EventId,
 }
 
 /// One thing at a time. Ends after [lag](super::Lag::Disconnect), or when its topics are closed:
@@ -60,8 +60,8 @@ impl Stream for Subscription {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Update>> {
         let this = self.get_mut();
         Poll::Ready(match ready!(this.poll_given(cx, Budget::ONE)) {
-            Given::Events { notice: Some((notice, at)), .. } => Some(update(this.era(), notice, at)),
-            Given::Events { notice: None, events } => events.first().and_then(|event| this.event(event)),
+            Given::Events { told: Some(told), .. } => Some(this.update(told)),
+            Given::Events { told: None, events, ids } => events.first().and_then(|event| this.event(event, ids)),
             // Slices are for frames.
             Given::Shared(_) | Given::Ended(_) => None,
         })
@@ -75,7 +75,7 @@ impl Pull for Subscription {
         let this = self.get_mut();
         Poll::Ready(match ready!(this.poll_given(cx, Budget::FRAME)) {
             Given::Shared(slice) => Pulled::Chunk(Chunk { bytes: slice.bytes, events: slice.events }),
-            Given::Events { notice, events } => this.chunk(notice, &events),
+            Given::Events { told, events, ids } => this.chunk(told, &events, ids),
             Given::Ended(reason) => Pulled::Ended(reason),
         })
     }
@@ -96,49 +96,50 @@ impl From<Subscription> for Events<Subscription> {
 }
 
 impl Subscription {
-    fn event(&self, picked: &Picked) -> Option<Update> {
+    fn event(&self, picked: &Picked, ids: Ids) -> Option<Update> {
         let topic = Arc::clone(self.topic_of(picked)?);
-        let id = self.era().position(picked.sequence).id();
+        let id = ids.of(picked, true).map(|sequence| self.era().position(sequence).id());
         Some(Update::Event { topic, event: Event::from_rest(id, picked.event.clone()) })
     }
 
-    /// Events, and what is to be told before them, on the wire.
-    fn chunk(&self, notice: Option<(Notice, u64)>, events: &[Picked]) -> Pulled {
-        let prefix = self.era().prefix();
-        let Some((notice, at)) = notice else {
-            let bytes = picked::encode(prefix, b"", events);
-            return Pulled::Chunk(Chunk { bytes, events: events.len() as u64 });
+    /// Events, and what is told among them, on the wire.
+    fn chunk(&self, told: Option<Told>, events: &[Picked], ids: Ids) -> Pulled {
+        let (prefix, count) = (self.era().prefix(), events.len() as u64);
+        let mut buffer = Vec::with_capacity(picked::encoded_len(prefix, events));
+        let Some(told) = told else {
+            picked::encode_to(prefix, events, ids, &mut buffer);
+            return Pulled::Chunk(Chunk { bytes: buffer.into(), events: count });
         };
-        let update = update(self.era(), notice, at);
-        let told = told(self.settings(), &update);
-        let mut before = Vec::with_capacity(prefix.len() + picked::MAX_ID + told.len());
-        picked::put_id(prefix, at, &mut before);
-        before.extend_from_slice(&told);
-        let bytes = picked::encode(prefix, &before, events);
-        let chunk = Chunk { bytes, events: events.len() as u64 };
+        let update = self.update(told);
+        let text = text(self.settings(), &update);
+        let (before, after) = events.split_at(told.before.min(events.len()));
+        buffer.reserve_exact(picked::encoded_len(prefix, events) + prefix.len() + picked::MAX_ID + text.len());
+        picked::encode_to(prefix, before, ids, &mut buffer);
+        if let Some(at) = told.at {
+            picked::put_id(prefix, at, &mut buffer);
+        }
+        buffer.extend_from_slice(&text);
+        picked::encode_to(prefix, after, ids, &mut buffer);
+        let chunk = Chunk { bytes: buffer.into(), events: count };
         match update {
             Update::Gap(gap) => Pulled::Missed(Box::new(gap), chunk),
             _ => Pulled::Chunk(chunk),
         }
     }
-}
 
-fn update(era: &Era, notice: Notice, at: u64) -> Update {
-    match notice {
-        Notice::Greeting => Update::Subscribed(era.position(at).id()),
-        Notice::Gap { from, through } => {
-            // What the client had elsewhere says nothing of what it has missed here.
-            let to = if through == 0 { at } else { through };
-            let from = from.map(Position::id);
-            Update::Gap(Gap { from, to: era.position(to).id(), at: era.position(at).id() })
+    fn update(&self, told: Told) -> Update {
+        let at = told.at.map(|at| self.era().position(at).id());
+        match (told.notice, at) {
+            (Notice::Gap, Some(to)) => Update::Gap(Gap { from: self.came_with().map(Position::id), to }),
+            (_, at) => Update::Subscribed(at),
         }
     }
 }
 
 /// What tells it, without its id.
-fn told(settings: &Settings, update: &Update) -> Bytes {
+fn text(settings: &Settings, update: &Update) -> Bytes {
     match update {
-        Update::Gap(Gap { from, to, .. }) => {
+        Update::Gap(Gap { from, to }) => {
             // Both are of digits, letters and a hyphen: nothing in them has to be escaped.
             let from = from.as_ref().map_or_else(|| "null".to_owned(), |from| format!("\"{from}\""));
             encode::text(Some(&settings.gap), &format!("{{\"from\":{from},\"to\":\"{to}\"}}"))

@@ -54,6 +54,20 @@ impl Reader {
         events
     }
 
+    /// The data of the present, of whose events only the last has an id.
+    pub(super) async fn present(&mut self, number: usize) -> Vec<String> {
+        let mut data = Vec::with_capacity(number);
+        while data.len() < number {
+            match self.next().await {
+                Some(Update::Event { event, .. }) if event.id().is_some() == (data.len() + 1 == number) => {
+                    data.push(event.data().into_owned());
+                }
+                other => broken(&format!("an event of the present comes next, and not {other:?}")),
+            }
+        }
+        data
+    }
+
     pub(super) async fn gap(&mut self) -> Gap {
         match self.next().await {
             Some(Update::Gap(gap)) => gap,

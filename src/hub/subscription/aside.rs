@@ -2,20 +2,24 @@
 
 use std::sync::Arc;
 
-use crate::hub::{begin::Notice, picked::Picked, standing::HasLeft, waiting::Waiting};
+use crate::hub::{begin::Notice, picked::Picked, position::Position, standing::HasLeft, waiting::Waiting};
 
 /// What there may be to a subscription beside its cursor.
 #[derive(Default)]
 pub(super) struct Aside {
     /// What to tell first, until it is polled.
-    pub(super) notice: Option<Notice>,
+    pub(super) first: Option<Notice>,
+    /// What the client came with, if that is no position of the history that is read.
+    pub(super) foreign: Option<Option<Position>>,
+    /// A gap up to here is told once everything that is kept up to here was given.
+    pub(super) owed: Option<u64>,
     /// Up to here only the present is given.
     pub(super) present_through: u64,
     /// Where the hub was when it came as a new client. 0: it is not new.
     pub(super) came_at: u64,
     /// What it waits for its node for.
     pub(super) waiting: Option<Box<Waiting>>,
-    /// What follows the notice that was given last, where things are given one at a time.
+    /// What follows the gap that was told last, where things are given one at a time.
     pub(super) held: Option<Picked>,
     pub(super) member: Option<Arc<str>>,
     /// For whoever may give up what it is to others in its place.
@@ -25,7 +29,8 @@ pub(super) struct Aside {
 impl Aside {
     /// Whether one that takes every event runs as well without it.
     pub(super) fn is_of_no_use(&self) -> bool {
-        let is_present = self.present_through > 0;
-        !is_present && self.waiting.is_none() && self.held.is_none() && self.member.is_none() && self.has_left.is_none()
+        let is_plain =
+            self.present_through == 0 && self.foreign.is_none() && self.owed.is_none() && self.held.is_none();
+        is_plain && self.waiting.is_none() && self.member.is_none() && self.has_left.is_none()
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 impl Subscription {
     /// Goes over to the history that is now, if another has begun: the client has nothing of it. So has one whose id is
     /// ahead of all that there is.
-    pub(super) fn renew(&mut self, notice: &mut Option<Notice>) {
+    pub(super) fn renew(&mut self, first: &mut Option<Notice>) {
         let is_ahead = self.is_ahead_of_all();
         if is_ahead.is_some() {
             self.stop_waiting();
@@ -19,16 +19,14 @@ impl Subscription {
         if self.core.is_now(&self.era) && is_ahead != Some(true) {
             return;
         }
-        let had = self.era.position(self.cursor);
-        *notice = Some(Notice::gap(notice.take(), had, 0));
+        let had = self.came_with();
+        *first = Some(Notice::Gap);
         self.era = self.core.era_of_all();
         self.cursor = 0;
-        if let Some(aside) = &mut self.aside {
-            aside.held = None;
-            aside.present_through = 0;
-            aside.came_at = self.core.watermark();
-        }
-        self.seats.renew(self.lag.take());
+        let aside = self.aside.get_or_insert_default();
+        (aside.held, aside.owed, aside.foreign) = (None, None, Some(had));
+        (aside.present_through, aside.came_at) = (0, 0);
+        self.seats.renew();
         self.phase = Phase::Runs { has_read: false };
     }
 

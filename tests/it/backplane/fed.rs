@@ -112,6 +112,44 @@ async fn a_node_that_begins_tells_who_comes_from_before_what_is_kept() {
     assert_eq!(data(&mut reader).await, "3");
 }
 
+/// Two topics of a hub that is fed, of which one has lost up to 4 and the other keeps 2 and 3. The id of 1.
+async fn one_has_lost(memory: &Memory) -> (Hub, EventId) {
+    let hub = fed(memory).await;
+    let a = hub.topic_with("a", Bounds::new().events(1)).expect("there is room");
+    let topic = hub.topic("topic").expect("there is room");
+    let first = a.publish(Event::new("1")).await.expect("it is published");
+    for (topic, data) in [(&topic, "2"), (&topic, "3"), (&a, "4"), (&a, "5")] {
+        topic.publish(Event::new(data)).await.expect("it is published");
+    }
+    sleep(Duration::from_secs(1)).await;
+    (hub, first)
+}
+
+/// What there is now: data, or the end of a gap.
+fn all(reader: &mut Subscription) -> Vec<String> {
+    let update = || match reader.next().now_or_never()?? {
+        Update::Event { event, .. } => Some(event.data().into_owned()),
+        Update::Gap(gap) => Some(format!("gap {}", gap.to.as_str().rsplit('-').next().unwrap_or_default())),
+        other => Some(format!("{other:?}")),
+    };
+    std::iter::from_fn(update).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_up_to_the_end_of_a_gap_comes_before_it_where_a_hub_is_fed() {
+    let memory = Memory::new();
+    let (hub, first) = one_has_lost(&memory).await;
+    let back = |id: &EventId| hub.subscribe(Subscribe::to("a").and("topic").after(LastEventId::from_id(id)));
+    let mut reader = back(&first).expect("there is room");
+    assert_eq!(all(&mut reader), ["2", "3", "gap 4", "5"]);
+    // Of another history: told first, and then what had gone.
+    let mut foreign = back(&EventId::try_from("00000000000000ff-9").expect("it is an id")).expect("there is room");
+    assert_eq!(all(&mut foreign), ["gap 1", "2", "3", "gap 4", "5"]);
+    memory.lose();
+    assert!(matches!(reader.next().await, Some(Update::Gap(_))));
+    assert_eq!(all(&mut reader), [""; 0], "there is nothing yet");
+}
+
 /// Numbers may begin again: one who had come far in the old history was taken for one who had come far in the new.
 #[tokio::test(start_paused = true)]
 async fn a_publisher_waits_for_who_has_nothing_yet_of_a_new_history() {

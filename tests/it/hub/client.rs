@@ -6,8 +6,9 @@ use tower_sse::{
 };
 
 use super::{
+    lineage::Lineage,
     model::{Model, Record},
-    source::{Given, Source, Through, sequence_of},
+    source::{Given, Source, Through},
 };
 
 /// What a client that comes says that it has.
@@ -30,6 +31,7 @@ pub(super) struct Client {
     topics: Vec<usize>,
     lag: Lag,
     has: Has,
+    is_stream: bool,
     /// Everything after this is to be given or told; for a new client that begins with the beginning, what is kept of it.
     base: u64,
     /// Where the hub was when it came as a new client.
@@ -38,15 +40,21 @@ pub(super) struct Client {
     present_through: u64,
     /// What had gone before it came, and is no business of a new client's.
     before: Vec<u64>,
+    /// What the gaps say that it came with.
+    from: Option<String>,
+    /// Everything up to here was given, told to be missing, or had before.
+    reached: u64,
     /// The last id that it got.
     pub(super) position: Option<u64>,
-    told_to: u64,
-    /// The event that follows the greeting or gap that came last. It comes, whatever becomes of it in between.
+    /// A gap was found up to here, and is not told yet.
+    owed: Option<u64>,
+    /// The event that follows the gap that came last. It comes, whatever becomes of it in between.
     promised: Option<u64>,
     has_read: bool,
     is_first: bool,
     pub(super) ended: Option<Reason>,
-    given: Vec<u64>,
+    /// What it got over all its connections.
+    pub(super) lineage: Lineage,
 }
 
 /// What kind of client comes.
@@ -60,7 +68,8 @@ pub(super) struct Wants {
 }
 
 impl Client {
-    pub(super) fn new(hub: &Hub, epoch: &str, model: &mut Model, wants: &Wants) -> Self {
+    /// A client comes. With a lineage it comes back with the id that it got last.
+    pub(super) fn new(hub: &Hub, epoch: &str, model: &mut Model, wants: &Wants, lineage: Option<Lineage>) -> Self {
         let Wants { names, through, lag, start, has } = wants.clone();
         let id = match has {
             Has::Nothing => None,
@@ -69,37 +78,47 @@ impl Client {
             Has::Garbage => Some("{\"garbage\":\n1}".replace('\n', "")),
         };
         let subscribe = Subscribe::to_all(names.clone()).lag(lag).start(start);
-        let source = Source::new(hub, subscribe, id, through);
-        let topics = names.iter().map(|&name| model.topic(name)).collect();
+        let topics: Vec<_> = names.iter().map(|&name| model.topic(name)).collect();
         let is_position = matches!(has, Has::Position(sequence) if sequence <= model.head());
+        let has = if matches!(has, Has::Position(_)) && !is_position { Has::Foreign } else { has };
         let (base, present_through) = match (has, start) {
-            (Has::Position(sequence), _) if is_position => (sequence, 0),
+            (Has::Position(sequence), _) => (sequence, 0),
             (Has::Nothing, Start::Now) => (model.head(), 0),
             (Has::Nothing, Start::Latest) => (0, model.head()),
             _ => (0, 0),
         };
+        let from = match has {
+            Has::Nothing => Some(format!("{epoch}-{base}")),
+            Has::Garbage => None,
+            Has::Position(_) | Has::Foreign => id.clone(),
+        };
         let mut client = Self {
-            source,
+            source: Source::new(hub, subscribe, id, through),
             names,
             topics,
             lag,
-            has: if matches!(has, Has::Position(_)) && !is_position { Has::Foreign } else { has },
+            has,
+            is_stream: through == Through::Stream,
             base,
-            came_at: if is_position { 0 } else { model.head() },
+            came_at: if has == Has::Nothing { model.head() } else { 0 },
             present_through,
             before: Vec::new(),
+            from,
+            reached: base,
             position: None,
-            told_to: 0,
+            owed: None,
             promised: None,
             has_read: false,
             is_first: true,
             ended: None,
-            given: Vec::new(),
+            lineage: Lineage::default(),
         };
-        if !is_position && base == 0 {
+        if has == Has::Nothing {
             client.before =
                 model.events.iter().filter(|event| client.is_gone(event, model)).map(Record::number).collect();
         }
+        let no_loss = client.before.iter().copied().chain(1..=present_through);
+        client.lineage = lineage.unwrap_or_else(|| Lineage::new(base, client.came_at, no_loss.collect()));
         client
     }
 
@@ -108,14 +127,42 @@ impl Client {
         if self.ended.is_some() { &[] } else { &self.topics }
     }
 
+    /// The position that it came with.
+    pub(super) fn came_with(&self) -> Option<u64> {
+        match self.has {
+            Has::Position(position) => Some(position),
+            _ => None,
+        }
+    }
+
     /// Reads one thing, or one frame. Whether there was any.
     pub(super) fn read_one(&mut self, model: &Model) -> bool {
+        self.read(model, usize::MAX)
+    }
+
+    /// Reads one thing, or as much of a frame as arrives before the connection is cut.
+    pub(super) fn read(&mut self, model: &Model, arrive: usize) -> bool {
+        self.read_until(model, |_, arrived| arrived == arrive)
+    }
+
+    /// Reads one thing, or as much of a frame as it takes to have an id.
+    pub(super) fn read_to_id(&mut self, model: &Model) -> bool {
+        self.read_until(model, |client, arrived| arrived > 0 && client.position.is_some())
+    }
+
+    fn read_until(&mut self, model: &Model, is_cut: impl Fn(&Self, usize) -> bool) -> bool {
+        self.looks(model);
         let given = self.source.read();
         if given.is_empty() {
             self.waits(model);
         }
         let any = !given.is_empty();
-        given.into_iter().for_each(|given| self.check(given, model));
+        for (arrived, given) in given.into_iter().enumerate() {
+            if is_cut(self, arrived) {
+                break;
+            }
+            self.check(given, model);
+        }
         any
     }
 
@@ -123,25 +170,94 @@ impl Client {
         while self.ended.is_none() && self.read_one(model) {}
     }
 
+    /// A gap is found with the look that finds something gone, and how far it reaches is fixed then.
+    fn looks(&mut self, model: &Model) {
+        if self.is_in_present() && self.next_of_present(model).is_none() {
+            // What it was has been superseded or has gone.
+            self.reached = if self.is_first { self.reached } else { self.present_through };
+        }
+        let is_disconnected = self.lag == Lag::Disconnect && self.has_read;
+        if self.promised.is_none() && self.owed.is_none() && !is_disconnected {
+            self.owed = self.missing(model);
+        }
+    }
+
     fn check(&mut self, given: Given, model: &Model) {
         let is_first = std::mem::take(&mut self.is_first);
         match given {
             Given::Subscribed { at } => {
                 assert!(is_first && self.has == Has::Nothing, "a greeting is for new clients, and comes first");
-                let next = self.next(model);
-                assert!(at >= self.reached() && next.is_none_or(|next| at < next), "{next:?} would be lost after {at}");
-                self.position = Some(at);
-                self.promised = next.filter(|&next| next == at + 1);
+                self.check_first(at, model);
             }
-            Given::Gap { from, to, at } => self.check_gap(is_first, from.as_deref(), to, at, model),
-            Given::Event { sequence, topic, data } => {
-                assert!(
-                    !is_first || matches!(self.has, Has::Position(_)),
-                    "nothing comes before the greeting or the gap"
-                );
+            Given::Gap { from, to, at } => {
+                assert_eq!(to, at, "one that is cut right after a gap is not told it again");
+                assert_eq!(from, self.from, "what this connection came with");
+                if is_first && matches!(self.has, Has::Foreign | Has::Garbage) {
+                    self.check_foreign(to, model);
+                } else {
+                    self.check_gap(to, model);
+                }
+                self.lineage.told(to);
+            }
+            Given::Event { id, topic, data } => {
+                assert!(!is_first || matches!(self.has, Has::Position(_)), "nothing comes before what is told first");
+                let sequence = data.parse().expect("the data of each is its number");
                 self.check_event(sequence, topic.as_deref(), &data, model);
+                self.check_id(id, sequence, model);
             }
             Given::Ended(reason) => self.check_end(reason, model),
+        }
+    }
+
+    fn check_first(&mut self, at: Option<u64>, model: &Model) {
+        if self.is_in_present() {
+            let has_present = self.next_of_present(model).is_some();
+            assert_eq!(at, (!has_present).then_some(self.present_through), "the present is not given yet");
+        } else {
+            let (at, next) = (at.expect("it has an id"), self.next(model));
+            assert!(at >= self.reached && next.is_none_or(|next| at < next), "{next:?} would be lost after {at}");
+            let missing = self.missing(model);
+            assert!(missing.is_none() || at == self.reached, "what is missing would be lost after {at}");
+        }
+        self.is_at(at);
+    }
+
+    fn check_id(&mut self, id: Option<u64>, sequence: u64, model: &Model) {
+        let expected = match (sequence <= self.present_through, self.next_of_present(model)) {
+            (true, Some(_)) => None,
+            (true, None) => Some(self.present_through),
+            (false, _) => Some(sequence),
+        };
+        assert_eq!(id, expected, "the id of {sequence}");
+        self.is_at(id);
+    }
+
+    fn is_at(&mut self, id: Option<u64>) {
+        self.position = id.or(self.position);
+        self.reached = id.unwrap_or(0).max(self.reached);
+    }
+
+    fn check_foreign(&mut self, at: u64, model: &Model) {
+        match self.next(model) {
+            Some(next) => assert_eq!(at, next - 1, "the position before the oldest that is kept"),
+            None => assert_eq!(at, model.head(), "nothing is kept"),
+        }
+        self.is_at(Some(at));
+        self.owed = self.missing(model);
+    }
+
+    fn check_gap(&mut self, to: u64, model: &Model) {
+        assert!(self.lag != Lag::Disconnect || !self.has_read || self.owed.is_some(), "one that lags is disconnected");
+        match self.owed.take() {
+            Some(owed) => assert!(to == owed || (model.is_careful && to > owed), "a gap up to {owed}, not {to}"),
+            None => assert!(model.is_careful, "a gap where nothing is missing, up to {to}"),
+        }
+        assert!(to > self.reached, "{to} is not after {}", self.reached);
+        let left_out = self.due(model).find(|event| event.sequence > self.reached && event.sequence <= to);
+        assert!(left_out.is_none(), "{left_out:?} is kept, and given before the gap up to {to}");
+        self.is_at(Some(to));
+        if self.is_stream && self.missing(model).is_none() {
+            self.promised = self.next(model);
         }
     }
 
@@ -153,56 +269,26 @@ impl Client {
         let name = model.topics[event.topic].name;
         assert!(self.topics.contains(&event.topic), "{sequence} is of another topic, {name}");
         assert!(topic.is_none_or(|topic| topic == name), "{sequence} is of {name}, not of {topic:?}");
-        assert!(sequence > self.reached(), "{sequence} comes after {}", self.reached());
+        assert!(sequence > self.reached, "{sequence} comes after {}", self.reached);
         if self.promised.take() != Some(sequence) {
             assert!(self.is_due(event, model), "{sequence} is not for this client, or not any more");
-            let untold = self.untold(model).filter(|_| sequence > self.present_through);
-            assert_eq!(untold, None, "that something is missing is told before anything after it");
+            let owed = self.owed.or_else(|| self.missing(model));
+            assert!(owed.is_none_or(|to| sequence < to), "the gap up to {owed:?} is told before {sequence}");
+            self.owed = owed;
         }
-        let left_out = self.due(model).find(|event| event.sequence > self.reached() && event.sequence < sequence);
+        let left_out = self.due(model).find(|event| event.sequence > self.reached && event.sequence < sequence);
         assert!(left_out.is_none(), "{sequence} comes before {left_out:?}");
-        self.given.push(sequence);
-        self.position = Some(sequence);
+        self.reached = sequence;
         self.has_read = true;
-    }
-
-    fn check_gap(&mut self, is_first: bool, from: Option<&str>, to: u64, at: u64, model: &Model) {
-        let missing = self.untold(model);
-        let must = is_first && matches!(self.has, Has::Foreign | Has::Garbage);
-        if !must {
-            assert!(missing.is_some() || model.is_careful, "a gap where nothing is missing, up to {to}");
-            assert!(self.lag != Lag::Disconnect || !self.has_read, "one that lags is disconnected");
-            let from = from.and_then(sequence_of).expect("it is an id");
-            let known = self.reached().max(self.present_through).max(self.told_to);
-            let between = model.events.iter().filter(|event| event.sequence > known && event.sequence <= from);
-            let mut between = between.filter(|event| self.topics.contains(&event.topic));
-            let between = between.find(|event| event.sequence > self.came_at || self.is_due(event, model));
-            assert!(
-                from >= self.reached() && between.is_none(),
-                "the gap begins where the client is, before {between:?}"
-            );
-        } else {
-            assert_eq!(from.is_some(), self.has == Has::Foreign, "what the client said, if it is an id");
-        }
-        match missing {
-            Some(missing) => assert!(to >= missing && (model.is_careful || to == missing), "up to {missing}, not {to}"),
-            None => assert!(!must || to == at || model.is_careful, "nothing is missing that is known of"),
-        }
-        self.told_to = self.told_to.max(to);
-        assert!(at >= self.reached(), "{at} is before {}", self.reached());
-        match self.next(model) {
-            Some(next) => assert_eq!(at, next - 1, "the position just before the next event"),
-            None => assert!(at <= model.head(), "{at} of {}", model.head()),
-        }
-        self.promised = self.next(model);
-        self.position = Some(at);
+        self.lineage.given(sequence);
     }
 
     fn check_end(&mut self, reason: Reason, model: &Model) {
         match reason {
             Reason::Lagged => {
                 assert!(self.lag == Lag::Disconnect && self.has_read, "it had not lagged");
-                assert!(self.untold(model).is_some() || model.is_careful, "it had not missed anything");
+                assert_eq!(self.owed, None, "it is told the gap first");
+                assert!(self.missing(model).is_some() || model.is_careful, "it had not missed anything");
             }
             Reason::TopicClosed => {
                 assert!(self.topics.iter().all(|&topic| model.topics[topic].is_closed), "a topic is still open");
@@ -222,28 +308,34 @@ impl Client {
     }
 
     fn has_everything(&self, model: &Model) {
-        assert_eq!(self.untold(model), None, "something is missing and was not told");
-        let left = self.due(model).find(|event| event.sequence > self.reached());
+        assert_eq!((self.owed, self.missing(model)), (None, None), "something is missing and was not told");
+        let left = self.next(model);
         assert!(left.is_none(), "it was not given {left:?}");
+        self.lineage.lacks_nothing(self.reached, &self.topics, self.lag, model);
     }
 
     /// The next event that it is to be given, of those that there are.
     fn next(&self, model: &Model) -> Option<u64> {
-        self.due(model).map(Record::number).find(|&sequence| sequence > self.reached())
+        self.due(model).map(Record::number).find(|&sequence| sequence > self.reached)
     }
 
-    /// Everything up to here was given, told to be missing, or had before.
-    fn reached(&self) -> u64 {
-        self.position.unwrap_or(0).max(self.base)
+    /// Whether only the present is given still.
+    fn is_in_present(&self) -> bool {
+        self.reached < self.present_through
+    }
+
+    fn next_of_present(&self, model: &Model) -> Option<u64> {
+        self.next(model).filter(|&next| next <= self.present_through)
     }
 
     /// How far something is missing that the client was not told.
-    fn untold(&self, model: &Model) -> Option<u64> {
+    fn missing(&self, model: &Model) -> Option<u64> {
+        if self.is_in_present() {
+            // A new client has no claim to any of it.
+            return None;
+        }
         let missing = model.events.iter().filter(|event| {
-            event.sequence > self.reached().max(self.told_to)
-                && event.sequence > self.present_through
-                && !self.before.contains(&event.sequence)
-                && self.is_gone(event, model)
+            event.sequence > self.reached && !self.before.contains(&event.sequence) && self.is_gone(event, model)
         });
         missing.map(Record::number).next_back()
     }

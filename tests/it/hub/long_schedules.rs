@@ -6,7 +6,7 @@ use super::{
     client::{Has, Wants},
     model::{Limits, size_of},
     source::Through,
-    world::{Beginning, LAGS, MANY, STARTS, Step, run, run_within, wants},
+    world::{Beginning, Ending, LAGS, MANY, STARTS, Step, run, run_within, wants},
 };
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -26,6 +26,7 @@ fn step(clients: usize) -> impl Strategy<Value = Step> {
         6 => (0..clients).prop_map(Step::Read),
         4 => (0..clients).prop_map(Step::ReadAll),
         2 => (0..clients).prop_map(Step::Resume),
+        2 => (0..clients, 0_usize..4).prop_map(|(client, after)| Step::Cut(client, after)),
         1 => (0..clients, has).prop_map(|(client, has)| Step::Come(client, has)),
         1 => (0..clients).prop_map(Step::ComeWithHead),
         1 => (0..clients).prop_map(Step::Leave),
@@ -61,13 +62,14 @@ proptest! {
         (data, limits) in prop::sample::select(vec![3_usize, 3000]).prop_flat_map(|data| (Just(data), any_limits(data))),
         schedule in prop::collection::vec(step(4), 1..120),
         is_within in any::<bool>(),
+        ending in prop::sample::select(Ending::ALL.to_vec()),
     ) {
         let beginning = Beginning { limits, topics: MANY, wants, data, is_there: true };
         if is_within {
             let runtime = tokio::runtime::Builder::new_current_thread().build().expect("there is a runtime");
-            runtime.block_on(run_within(&beginning, &schedule));
+            runtime.block_on(run_within(&beginning, &schedule, ending));
         } else {
-            run(&beginning, &schedule);
+            run(&beginning, &schedule, ending);
         }
     }
 }

@@ -2,6 +2,8 @@
 
 mod bounds;
 mod client;
+mod gaps;
+mod lineage;
 mod long_schedules;
 mod model;
 mod people;

@@ -66,6 +66,11 @@ impl Model {
         self.events.len() as u64
     }
 
+    /// Whether a topic of its name was closed.
+    pub(super) fn is_reopened(&self, topic: usize) -> bool {
+        self.topics.iter().any(|other| other.is_closed && other.name == self.topics[topic].name)
+    }
+
     /// The topic that has this name now.
     pub(super) fn topic(&mut self, name: &'static str) -> usize {
         *self.open.entry(name).or_insert_with(|| {

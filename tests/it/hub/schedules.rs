@@ -7,7 +7,7 @@ use super::{
     client::Has,
     model::{Limits, size_of},
     source::Through,
-    world::{Beginning, MANY, Step, kinds, run},
+    world::{Beginning, Ending, MANY, Step, kinds, run},
 };
 
 /// Whether a step can make a difference after these. What cannot is left out: it is another, shorter schedule.
@@ -20,6 +20,7 @@ fn is_worth(schedule: &[Step], step: Step) -> bool {
             before != Some(&Step::Read(number)) && before != Some(&Step::ReadAll(number))
         }
         Step::Leave(number) => !matches!(before, Some(Step::Resume(other) | Step::Leave(other)) if *other == number),
+        // A client is cut after each thing at the end of each schedule.
         Step::Resume(number) => !matches!(before, Some(Step::Resume(other)) if *other == number),
         _ => true,
     }
@@ -36,7 +37,7 @@ fn every(beginning: &Beginning, steps: &[Step], length: usize) -> usize {
 fn extend(beginning: &Beginning, steps: &[Step], length: usize, schedule: &mut Vec<Step>, count: &mut usize) {
     if schedule.len() == length {
         *count += 1;
-        return run(beginning, schedule);
+        return Ending::ALL.into_iter().for_each(|ending| run(beginning, schedule, ending));
     }
     for &step in steps {
         if is_worth(schedule, step) {

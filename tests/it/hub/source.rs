@@ -26,8 +26,8 @@ pub(super) enum Through {
 /// Something that a client was given, in whichever way.
 #[derive(Debug)]
 pub(super) enum Given {
-    Subscribed { at: u64 },
-    Event { sequence: u64, topic: Option<String>, data: String },
+    Subscribed { at: Option<u64> },
+    Event { id: Option<u64>, topic: Option<String>, data: String },
     Gap { from: Option<String>, to: u64, at: u64 },
     Ended(Reason),
 }
@@ -78,15 +78,15 @@ impl From<Update> for Given {
     fn from(update: Update) -> Self {
         let number = |id: &EventId| sequence_of(id.as_str()).expect("it is the hub's");
         match update {
-            Update::Subscribed(at) => Self::Subscribed { at: number(&at) },
+            Update::Subscribed(at) => Self::Subscribed { at: at.as_ref().map(number) },
             Update::Event { topic, event } => Self::Event {
-                sequence: number(event.id().expect("each has one")),
+                id: event.id().map(number),
                 topic: Some(topic.as_ref().to_owned()),
                 data: event.data().into_owned(),
             },
             Update::Gap(gap) => {
                 let from = gap.from.map(|from| from.as_str().to_owned());
-                Self::Gap { from, to: number(&gap.to), at: number(&gap.at) }
+                Self::Gap { from, to: number(&gap.to), at: number(&gap.to) }
             }
             other => unreachable!("{other:?}"),
         }
@@ -107,15 +107,15 @@ fn decoded(decoder: &mut Decoder, mut data: &[u8], rest: &mut Vec<u8>) -> Vec<Gi
 }
 
 fn message_given(message: &Message) -> Given {
-    let at = message.id().and_then(|id| sequence_of(id.as_str())).expect("each has the hub's id");
+    let at = message.id().map(|id| sequence_of(id.as_str()).expect("it is the hub's"));
     match message.name().map(|name| name.as_str()) {
         Some("subscribed") => Given::Subscribed { at },
         Some("gap") => {
             let gap: serde_json::Value = serde_json::from_str(message.data()).expect("it is JSON");
             let to = gap["to"].as_str().and_then(sequence_of).expect("it goes up to somewhere");
-            Given::Gap { from: gap["from"].as_str().map(str::to_owned), to, at }
+            Given::Gap { from: gap["from"].as_str().map(str::to_owned), to, at: at.expect("each gap has an id") }
         }
-        _ => Given::Event { sequence: at, topic: None, data: message.data().to_owned() },
+        _ => Given::Event { id: at, topic: None, data: message.data().to_owned() },
     }
 }
 

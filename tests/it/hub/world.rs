@@ -1,12 +1,13 @@
 //! A hub and its model, through which a schedule goes step by step.
 
 use tower_sse::{
-    Event,
+    Event, Reason,
     hub::{Bounds, Hub, Lag, Start, Topic},
 };
 
 use super::{
     client::{Client, Has, Wants},
+    lineage::Lineage,
     model::{Limits, Model},
     source::Through,
 };
@@ -26,6 +27,8 @@ pub(super) enum Step {
     ReadAll(usize),
     /// Its connection is cut, and it comes back with the last id that it got, if it got one.
     Resume(usize),
+    /// It reads once more, and its connection is cut after so many things of that: it comes back.
+    Cut(usize, usize),
     /// It comes back with something else.
     Come(usize, Has),
     /// With the head's id: it has everything.
@@ -110,9 +113,10 @@ impl World {
             }
             Step::Read(number) => self.with(number, |client, model| _ = client.read_one(model)),
             Step::ReadAll(number) => self.with(number, Client::read_all),
-            Step::Resume(number) => {
-                let position = self.clients[number].as_ref().and_then(|client| client.position);
-                self.come(number, position.map_or(Has::Nothing, Has::Position));
+            Step::Resume(number) => self.resume(number),
+            Step::Cut(number, after) => {
+                self.with(number, |client, model| _ = client.read(model, after));
+                self.resume(number);
             }
             Step::Come(number, has) => self.come(number, has),
             Step::ComeWithHead(number) => self.come(number, Has::Position(self.model.head())),
@@ -128,18 +132,55 @@ impl World {
     }
 
     /// At the end everything is as it should be, too.
-    pub(super) fn end(&mut self) {
+    pub(super) fn end(&mut self, ending: Ending) {
         for number in 0..self.clients.len() {
-            self.with(number, Client::read_all);
+            match ending {
+                Ending::ReadAll => self.with(number, Client::read_all),
+                Ending::CutEach => self.cut_each(number),
+            }
+        }
+    }
+
+    /// A client is cut after each single thing, and comes back, until there is nothing more.
+    fn cut_each(&mut self, number: usize) {
+        // Each event, a gap before each, and what is told first.
+        for _ in 0..2 * self.model.head() + 3 {
+            let mut any = false;
+            self.with(number, |client, model| any = client.read_to_id(model));
+            let Some(client) = &self.clients[number] else { return };
+            if !any || client.ended == Some(Reason::TopicClosed) {
+                return;
+            }
+            // One that has no id yet would begin anew: it reads on.
+            if client.position.is_some() {
+                self.resume(number);
+            }
+        }
+        unreachable!("one that is cut after each event does not come ahead");
+    }
+
+    /// A client comes back with the last id that it got, or with what it came with.
+    fn resume(&mut self, number: usize) {
+        let Some(client) = &self.clients[number] else { return self.come(number, Has::Nothing) };
+        match client.position.or(client.came_with()) {
+            Some(position) => {
+                let lineage = client.lineage.clone();
+                self.come_back(number, Has::Position(position), Some(lineage));
+            }
+            None => self.come(number, Has::Nothing),
         }
     }
 
     fn come(&mut self, number: usize, has: Has) {
+        self.come_back(number, has, None);
+    }
+
+    fn come_back(&mut self, number: usize, has: Has, lineage: Option<Lineage>) {
         self.clients[number] = None;
         let held: Vec<usize> = self.clients.iter().flatten().flat_map(Client::holds).copied().collect();
         self.model.let_go(&held);
         let wants = Wants { has, ..self.beginning.wants[number].clone() };
-        self.clients[number] = Some(Client::new(&self.hub, &self.epoch, &mut self.model, &wants));
+        self.clients[number] = Some(Client::new(&self.hub, &self.epoch, &mut self.model, &wants, lineage));
     }
 
     fn with(&mut self, number: usize, act: impl FnOnce(&mut Client, &Model)) {
@@ -160,18 +201,30 @@ impl World {
     }
 }
 
-pub(super) fn run(beginning: &Beginning, schedule: &[Step]) {
-    let told = Told(beginning, schedule);
+/// How clients read what is left at the end of a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    ReadAll,
+    /// They are cut after each single thing.
+    CutEach,
+}
+
+impl Ending {
+    pub(super) const ALL: [Self; 2] = [Self::ReadAll, Self::CutEach];
+}
+
+pub(super) fn run(beginning: &Beginning, schedule: &[Step], ending: Ending) {
+    let told = Told(beginning, schedule, ending);
     let mut world = World::new(beginning);
     for &step in schedule {
         world.step(step);
         world.keeps_what_it_should();
     }
-    world.end();
+    world.end(ending);
     std::mem::forget(told);
 }
 
-pub(super) async fn run_within(beginning: &Beginning, schedule: &[Step]) {
+pub(super) async fn run_within(beginning: &Beginning, schedule: &[Step], ending: Ending) {
     let mut world = World::new(beginning);
     for &step in schedule {
         world.step(step);
@@ -182,15 +235,15 @@ pub(super) async fn run_within(beginning: &Beginning, schedule: &[Step]) {
         }
         world.keeps_what_it_should();
     }
-    world.end();
+    world.end(ending);
 }
 
 /// Tells the schedule if it ends in a panic.
-pub(super) struct Told<'a>(&'a Beginning, &'a [Step]);
+pub(super) struct Told<'a>(&'a Beginning, &'a [Step], Ending);
 
 impl Drop for Told<'_> {
     fn drop(&mut self) {
-        eprintln!("beginning: {:?}\nschedule: {:?}", self.0, self.1);
+        eprintln!("beginning: {:?}\nschedule: {:?}, then {:?}", self.0, self.1, self.2);
     }
 }
 

@@ -1,0 +1,132 @@
+//! What a look at the topics comes to: which events are given, and what is told before them, between them, or not at all.
+//!
+//! A gap is found with the first look that finds something gone. How far it reaches is fixed then. What is kept up to there is
+//! given first, and then the gap is told, with that position as its id: so one that is cut at any place comes back with an id
+//! below which nothing is still to be told. What goes missing meanwhile, and is not within it, is a further gap.
+
+use super::{Given, Phase, Subscription, Told};
+use crate::{
+    Reason,
+    hub::{
+        begin::Notice,
+        pick::Wish,
+        picked::{self, Budget, Ids, Picked},
+        subscribe::Lag,
+    },
+};
+
+/// What is there, in order.
+struct Look {
+    events: Vec<Picked>,
+    ids: Ids,
+    /// Everything that is kept up to here is among the events.
+    reached: u64,
+    /// Something is gone, the last of it here.
+    missed: Option<u64>,
+}
+
+impl Subscription {
+    /// Events as they are in the logs, and what there is to be told beside them.
+    pub(super) fn read(&mut self, budget: Budget, first: &mut Option<Notice>) -> Option<Given> {
+        let look = self.look(budget);
+        if let Some(notice) = first.take() {
+            return Some(self.tell_first(notice, look, budget));
+        }
+        let owed = match (self.owed(), look.missed) {
+            (None, Some(_)) if self.is_too_slow() => return Some(self.end(Reason::Lagged)),
+            (None, missed) => missed,
+            (owed, _) => owed,
+        };
+        match owed {
+            Some(to) => self.read_up_to_gap(to, look, budget),
+            None => self.give(look.events, look.ids, look.reached),
+        }
+    }
+
+    fn look(&mut self, budget: Budget) -> Look {
+        let through = if self.is_in_present() { self.present_through() } else { self.core.watermark() };
+        let came_at = self.aside.as_ref().map_or(0, |aside| aside.came_at);
+        let wish = Wish { take: self.take(), after: self.cursor, through, came_at, seat: 0 };
+        let mut look = self.seats.look(&self.core, &self.era, wish, budget);
+        let cut = picked::merge(&mut look.events, look.told, budget, self.era.prefix());
+        let ids = match self.is_in_present() {
+            true => Ids::Present { last: cut.is_none().then_some(through) },
+            false => Ids::Own,
+        };
+        Look { events: look.events, ids, reached: cut.unwrap_or(through).max(self.cursor), missed: look.missed }
+    }
+
+    /// The greeting, or that the client's id is no position: told at a place after which nothing is untold.
+    fn tell_first(&mut self, notice: Notice, look: Look, budget: Budget) -> Given {
+        let Look { mut events, ids, reached, missed } = look;
+        let next = events.first().map_or(reached, |first| first.sequence - 1);
+        let (at, owed) = match notice {
+            // Told up to here: what is gone after it is another gap.
+            Notice::Gap => (Some(next), missed.filter(|&missed| missed > next)),
+            // One that is cut right after it has not got the present: it shall come back as a new one.
+            Notice::Greeting if ids != Ids::Own && !events.is_empty() => (None, None),
+            // One that is cut right after it has not been told of what is gone.
+            Notice::Greeting => (Some(missed.map_or(next, |_| self.cursor)), missed),
+        };
+        if owed.is_some() {
+            self.aside.get_or_insert_default().owed = owed;
+        }
+        let cursor = if budget.is_one() {
+            // One thing at a time: what follows is looked for again.
+            events.clear();
+            at.unwrap_or(self.cursor)
+        } else {
+            owed.inspect(|&to| cut_after(&mut events, to)).map_or(reached, |to| reached.min(to))
+        };
+        self.has_read(cursor, !events.is_empty());
+        Given::Events { told: Some(Told { notice, at, before: 0 }), events, ids }
+    }
+
+    /// What is kept up to the end of a gap, and then the gap, and then what follows it.
+    fn read_up_to_gap(&mut self, to: u64, look: Look, budget: Budget) -> Option<Given> {
+        let Look { mut events, ids, reached, missed } = look;
+        let before = events.partition_point(|event| event.sequence <= to);
+        let gives_one = budget.is_one() && before > 0;
+        if reached < to || gives_one {
+            self.aside.get_or_insert_default().owed = Some(to);
+            let reached = if gives_one { events[0].sequence } else { reached };
+            return self.give(events, ids, reached);
+        }
+        let mut cursor = reached;
+        let mut held = None;
+        if missed.is_some_and(|missed| missed > to) {
+            // A further gap: what follows it is not given before it is told.
+            cut_after(&mut events, to);
+            cursor = to;
+        } else if budget.is_one() {
+            // Were it looked for again, a reader that is always too slow would be told gap after gap, and given nothing.
+            held = events.pop();
+            cursor = to;
+        }
+        if held.is_some() || self.aside.is_some() {
+            let aside = self.aside.get_or_insert_default();
+            (aside.owed, aside.held) = (None, held);
+        }
+        self.has_read(cursor, !events.is_empty());
+        Some(Given::Events { told: Some(Told { notice: Notice::Gap, at: Some(to), before }), events, ids })
+    }
+
+    pub(super) fn give(&mut self, events: Vec<Picked>, ids: Ids, reached: u64) -> Option<Given> {
+        self.has_read(reached, !events.is_empty());
+        (!events.is_empty()).then_some(Given::Events { told: None, events, ids })
+    }
+
+    /// Up to where a gap has been found that is not told yet.
+    pub(super) fn owed(&self) -> Option<u64> {
+        self.aside.as_ref()?.owed
+    }
+
+    /// Only one that has read something since it came can be too slow: so each connection comes ahead.
+    fn is_too_slow(&self) -> bool {
+        self.lag == Lag::Disconnect && matches!(self.phase, Phase::Runs { has_read: true })
+    }
+}
+
+fn cut_after(events: &mut Vec<Picked>, to: u64) {
+    events.truncate(events.partition_point(|event| event.sequence <= to));
+}

@@ -1,0 +1,242 @@
+//! A gap is told at its end, after what is kept up to there: so whoever is cut anywhere goes on behind it.
+
+use tower_sse::{
+    Event, EventId, Reason,
+    hub::{Bounds, Hub, Lag, Start, Subscribe, Topic},
+};
+
+use super::source::{Given, Source, Through};
+
+const BOTH: [Through; 2] = [Through::Wire, Through::Stream];
+
+/// Topics `a`, which has lost all up to 10, and `b`, which keeps 2 to 9. The first id, that was in `a`.
+fn one_has_lost() -> (Hub, Topic, Topic, EventId) {
+    let hub = Hub::new();
+    let (a, b) = (hub.topic_with("a", Bounds::new().events(1)), hub.topic("b"));
+    let (a, b) = (a.expect("there is room"), b.expect("there is room"));
+    let first = publish(&a, "1");
+    for number in 2..=9 {
+        publish(&b, &number.to_string());
+    }
+    publish(&a, "10");
+    publish(&a, "11");
+    (hub, a, b, first)
+}
+
+fn publish(topic: &Topic, data: &str) -> EventId {
+    topic.publish(Event::new(data)).now().expect("it is small")
+}
+
+fn both() -> Subscribe {
+    Subscribe::to("a").and("b")
+}
+
+/// What there is now, in short.
+fn read(source: &mut Source) -> Vec<String> {
+    let mut read = Vec::new();
+    loop {
+        let given = source.read();
+        if given.is_empty() {
+            return read;
+        }
+        for given in given {
+            read.push(match given {
+                Given::Subscribed { at } => format!("+{}", at.map_or("?".to_owned(), |at| at.to_string())),
+                Given::Event { id, data, .. } if id.is_some_and(|id| data == id.to_string()) => data,
+                Given::Event { id, data, .. } => format!("{data}@{}", id.map_or("?".to_owned(), |id| id.to_string())),
+                Given::Gap { from, to, at } => {
+                    assert_eq!(to, at, "its id is its end");
+                    let from = from.as_deref().and_then(|from| from.rsplit('-').next()).unwrap_or("?").to_owned();
+                    format!("gap {from}..{to}")
+                }
+                Given::Ended(reason) => {
+                    read.push(format!("{reason:?}"));
+                    return read;
+                }
+            });
+        }
+    }
+}
+
+/// The gap came first, up to 10, with the id 1: a client that was cut, or that reloaded, was told it again and again.
+#[test]
+fn what_is_kept_up_to_the_end_of_a_gap_comes_before_it() {
+    for through in BOTH {
+        let (hub, _a, _b, first) = one_has_lost();
+        let mut back = Source::new(&hub, both(), Some(first.to_string()), through);
+        assert_eq!(read(&mut back), ["2", "3", "4", "5", "6", "7", "8", "9", "gap 1..10", "11"]);
+    }
+}
+
+/// What a page gets until it is told a gap: the id of that, and before it what is seen.
+fn until_gap(hub: &Hub, subscribe: Subscribe, saved: &str, seen: &mut Vec<u64>) -> Option<u64> {
+    let mut source = Source::new(hub, subscribe, Some(saved.to_owned()), Through::Wire);
+    loop {
+        let given = source.read();
+        if given.is_empty() {
+            return None;
+        }
+        for given in given {
+            match given {
+                Given::Event { id, .. } => seen.push(id.expect("it has one")),
+                Given::Gap { at, .. } => return Some(at),
+                other => unreachable!("{other:?}"),
+            }
+        }
+    }
+}
+
+/// What the page of the documents does: it saves the id of a gap and loads itself anew, with that id in its address.
+#[test]
+fn the_page_that_reloads_at_a_gap_comes_to_rest() {
+    for lag in [Lag::Disconnect, Lag::Skip, Lag::Latest] {
+        let (hub, a, b, first) = one_has_lost();
+        for key in ["x", "y", "x"] {
+            b.publish_keyed(key, Event::new("keyed")).now().expect("it is small");
+            publish(&a, "1x");
+        }
+        let epoch = first.as_str().rsplit_once('-').expect("it is an id").0.to_owned();
+        let (mut saved, mut reloads, mut seen) = (first.to_string(), 0, Vec::new());
+        while let Some(gap) = until_gap(&hub, both().lag(lag), &saved, &mut seen) {
+            saved = format!("{epoch}-{gap}");
+            reloads += 1;
+            assert!(reloads < 5, "it reloads for ever");
+        }
+        assert_eq!(reloads, 1, "it is told once");
+        assert!(seen.windows(2).all(|pair| pair[0] < pair[1]), "nothing comes twice: {seen:?}");
+    }
+}
+
+/// It was told one gap six times.
+#[test]
+fn a_client_that_is_cut_after_each_event_is_told_a_gap_once() {
+    for through in BOTH {
+        let (hub, _a, _b, first) = one_has_lost();
+        let epoch = first.as_str().rsplit_once('-').expect("it is an id").0.to_owned();
+        let (mut id, mut told) = (1, Vec::new());
+        while let Some(given) =
+            Source::new(&hub, both(), Some(format!("{epoch}-{id}")), through).read().into_iter().next()
+        {
+            let next = match given {
+                Given::Event { id, .. } => id.expect("it has one"),
+                Given::Gap { from, to, .. } => {
+                    told.push((from, to));
+                    to
+                }
+                other => unreachable!("{other:?}"),
+            };
+            assert!(next > id, "it comes ahead");
+            id = next;
+        }
+        assert_eq!(told, [(Some(format!("{epoch}-9")), 10)], "from what its last connection came with");
+    }
+}
+
+/// The newest of a key is kept below the end of the gap: it was skipped by one that was cut between the two.
+#[test]
+fn the_newest_of_each_key_comes_before_a_gap_that_ends_after_it() {
+    for through in BOTH {
+        let hub = Hub::new();
+        let topic = hub.topic_with("a", Bounds::new().events(2)).expect("there is room");
+        let first = publish(&topic, "1");
+        topic.publish_keyed("x", Event::new("2")).now().expect("it is small");
+        for number in 3..=6 {
+            publish(&topic, &number.to_string());
+        }
+        let subscribe = Subscribe::to("a").lag(Lag::Latest);
+        let mut back = Source::new(&hub, subscribe, Some(first.to_string()), through);
+        assert_eq!(read(&mut back), ["2", "gap 1..4", "5", "6"]);
+    }
+}
+
+/// What its id was of is not what is kept: it is told so before it is given any of that.
+#[test]
+fn an_id_that_is_none_is_told_before_the_oldest_that_is_kept_and_then_what_had_gone() {
+    for through in BOTH {
+        for (id, from) in [("x", "?"), ("0123456789abcdef-7", "7")] {
+            let (hub, _a, _b, _) = one_has_lost();
+            let mut back = Source::new(&hub, both(), Some(id.to_owned()), through);
+            let first = format!("gap {from}..1");
+            let further = format!("gap {from}..10");
+            assert_eq!(read(&mut back), [&*first, "2", "3", "4", "5", "6", "7", "8", "9", &*further, "11"]);
+        }
+    }
+}
+
+#[test]
+fn what_goes_missing_after_a_gap_was_found_is_a_further_gap() {
+    let (hub, a, b, first) = one_has_lost();
+    let mut slow = Source::new(&hub, both().lag(Lag::Disconnect), Some(first.to_string()), Through::Stream);
+    assert!(matches!(slow.read()[..], [Given::Event { id: Some(2), .. }]), "the gap up to 10 is found here");
+    publish(&a, "12");
+    publish(&b, "13");
+    publish(&a, "14");
+    // It has read something, and is not ended: a gap is still to be told to it.
+    let rest: Vec<_> = (0..8).flat_map(|_| slow.read()).collect();
+    assert!(matches!(rest[7], Given::Gap { to: 10, .. }), "{rest:?}");
+    assert_eq!(read(&mut slow), ["Lagged"], "and is ended for what it lost after that");
+    let id = first.as_str().replace("-1", "-10");
+    let mut back = Source::new(&hub, both(), Some(id), Through::Stream);
+    assert_eq!(read(&mut back), ["gap 10..12", "13", "14"]);
+}
+
+/// It got 901 events of the past, or a gap where those had gone, and never the key that was the present.
+#[test]
+fn a_client_that_is_cut_within_the_present_gets_the_present_again() {
+    for through in BOTH {
+        for keeps in [1024, 4] {
+            let hub = Hub::new();
+            let topic = hub.topic_with("a", Bounds::new().events(keeps)).expect("there is room");
+            topic.publish_keyed("x", Event::new("x")).now().expect("it is small");
+            topic.publish_keyed("y", Event::new("y")).now().expect("it is small");
+            for number in 0..900 {
+                topic.publish_keyed("z", Event::new(number.to_string())).now().expect("it is small");
+            }
+            let new = || Source::new(&hub, Subscribe::to("a").start(Start::Latest), None, through);
+            // Nothing has an id before all of it has come: it has none to come back with.
+            assert_eq!(read(&mut new()), ["+?", "x@?", "y@?", "899@902"]);
+            let mut whole = new();
+            read(&mut whole);
+            publish(&topic, "903");
+            assert_eq!(read(&mut whole), ["903"]);
+        }
+    }
+}
+
+#[test]
+fn a_client_to_whom_there_is_no_present_has_a_position_at_once() {
+    for through in BOTH {
+        let hub = Hub::new();
+        let (a, _b) = (hub.topic("a").expect("there is room"), hub.topic("b").expect("there is room"));
+        publish(&a, "1");
+        let mut new = Source::new(&hub, Subscribe::to("b").start(Start::Latest), None, through);
+        assert_eq!(read(&mut new), ["+1"]);
+    }
+}
+
+/// With the head of one and the present of another, in frames that do not hold all of it.
+#[test]
+fn a_present_of_many_frames_has_an_id_at_its_end_only() {
+    let hub = Hub::new();
+    let (a, b) = (hub.topic("a").expect("there is room"), hub.topic("b").expect("there is room"));
+    for number in 0..10 {
+        let topic = if number % 2 == 0 { &a } else { &b };
+        topic.publish_keyed(number.to_string(), Event::new("x".repeat(3000))).now().expect("it is small");
+    }
+    let mut new = Source::new(&hub, both().start(Start::Latest), None, Through::Wire);
+    let all = read(&mut new);
+    let ids: Vec<_> = all.iter().map(|event| event.rsplit('@').next().unwrap_or_default()).collect();
+    assert_eq!(ids, [&["+?"][..], &["?"; 9], &["10"]].concat());
+}
+
+#[test]
+fn an_end_does_not_come_before_a_gap_that_is_owed() {
+    for through in BOTH {
+        let (hub, a, b, first) = one_has_lost();
+        let mut back = Source::new(&hub, both(), Some(first.to_string()), through);
+        a.close(None).now().expect("it is closed");
+        b.close(None).now().expect("it is closed");
+        let all = read(&mut back);
+        assert_eq!(all[7..], ["9", "gap 1..10", "11", &format!("{:?}", Reason::TopicClosed)]);
+    }
+}

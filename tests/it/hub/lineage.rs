@@ -1,0 +1,61 @@
+//! What a client got over all its connections, each of which began with the last id of the one before.
+//!
+//! It knows nothing of how a gap is found: nothing is delivered twice, and each event that was not delivered is followed by a
+//! gap at or above it.
+
+use tower_sse::hub::Lag;
+
+use super::model::{Model, Record};
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Lineage {
+    given: Vec<u64>,
+    /// The ends of its gaps.
+    gaps: Vec<u64>,
+    /// It asked for what comes after this.
+    base: u64,
+    /// Where the hub was when it came as a new client.
+    came_at: u64,
+    /// What it came too late for, as a new client.
+    no_loss: Vec<u64>,
+}
+
+impl Lineage {
+    pub(super) fn new(base: u64, came_at: u64, no_loss: Vec<u64>) -> Self {
+        Self { base, came_at, no_loss, ..Self::default() }
+    }
+
+    pub(super) fn given(&mut self, sequence: u64) {
+        assert!(!self.given.contains(&sequence), "{sequence} is delivered again");
+        self.given.push(sequence);
+    }
+
+    pub(super) fn told(&mut self, to: u64) {
+        assert!(!self.gaps.contains(&to), "the gap up to {to} is told again");
+        self.gaps.push(to);
+    }
+
+    /// It has read everything up to here.
+    pub(super) fn lacks_nothing(&self, reached: u64, topics: &[usize], lag: Lag, model: &Model) {
+        let is_owed = |event: &&Record| {
+            let sequence = event.sequence;
+            topics.contains(&event.topic)
+                && (self.base < sequence && sequence <= reached)
+                && !self.given.contains(&sequence)
+                && !self.no_loss.contains(&sequence)
+                && !(lag == Lag::Latest && self.is_past(event))
+        };
+        if topics.iter().any(|&topic| model.is_reopened(topic)) {
+            return;
+        }
+        for event in model.events.iter().filter(is_owed) {
+            let is_told = self.gaps.iter().any(|&to| to >= event.sequence);
+            assert!(is_told, "{event:?} was neither delivered nor told to be missing");
+        }
+    }
+
+    /// Where only the present counts: it was superseded, or removed, or let go as the past of a client that was new.
+    fn is_past(&self, event: &Record) -> bool {
+        event.key.is_some() && ((!event.is_latest && !event.was_latest) || event.sequence <= self.came_at)
+    }
+}
