@@ -74,6 +74,22 @@ impl Negotiate {
     }
 }
 
+/// Whether `text/event-stream` is all that a request accepts: what an `EventSource` sends.
+pub(crate) fn is_event_stream_alone(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes);
+    let Some(first) = lines.next() else { return false };
+    if first == EVENT_STREAM && lines.next().is_none() {
+        return true;
+    }
+    if !mentions_event_stream(first) {
+        return false;
+    }
+    let ranges = Ranges::read(headers);
+    let elements = headers.get_all(ACCEPT).iter().flat_map(|value| split(value.as_bytes(), b','));
+    let mut elements = elements.map(<[u8]>::trim_ascii).filter(|element| !element.is_empty());
+    ranges.listed.is_some_and(|weight| weight > 0) && elements.all(is_event_stream)
+}
+
 /// What a list says about `text/event-stream`. Weights are thousandths.
 #[derive(Debug, Default)]
 struct Ranges {

@@ -23,6 +23,7 @@ use std::{
     error::Error,
     fmt,
     future::Future,
+    iter,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
@@ -125,22 +126,46 @@ pub(crate) struct Checks {
     /// One that has not answered, and when its time is over. Nobody waits for the lock: it makes the body `Sync`, where its
     /// stream is, and a check need not be.
     under_way: Option<(Mutex<Answer>, Instant)>,
+    /// The checks of another layer.
+    others: Option<Box<Self>>,
 }
 
 impl Checks {
     /// The first is a period from now: the event service has seen to it that the client may begin.
     pub(crate) fn new(access: &Arc<Access>, head: &Arc<OwnedHead>) -> Box<Self> {
         let next = later(Instant::now(), access.period);
-        Box::new(Self { access: Arc::clone(access), head: Arc::clone(head), next, under_way: None })
+        Box::new(Self { access: Arc::clone(access), head: Arc::clone(head), next, under_way: None, others: None })
+    }
+
+    /// Appends the checks of another layer.
+    pub(crate) fn append(mut list: &mut Option<Box<Self>>, checks: Box<Self>) {
+        while let Some(node) = list {
+            list = &mut node.others;
+        }
+        *list = Some(checks);
     }
 
     /// When to look again, if nobody wakes before.
     pub(crate) fn next_look(&self) -> Instant {
-        self.under_way.as_ref().map_or(self.next, |&(_, limit)| limit)
+        let look = |checks: &Self| checks.under_way.as_ref().map_or(checks.next, |&(_, limit)| limit);
+        let others = iter::successors(self.others.as_deref(), |checks| checks.others.as_deref());
+        others.map(look).fold(look(self), Instant::min)
     }
 
     /// Why access is withdrawn, if it is. Begins a check when it is time.
     pub(crate) fn poll(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<Withdrawn> {
+        let mut next = Some(self);
+        while let Some(checks) = next {
+            let withdrawn = checks.poll_one(now, cx);
+            if withdrawn.is_some() {
+                return withdrawn;
+            }
+            next = checks.others.as_deref_mut();
+        }
+        None
+    }
+
+    fn poll_one(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<Withdrawn> {
         if self.under_way.is_none() && self.next <= now {
             let begun = caught(|| (self.access.check)(&self.head.head()));
             self.under_way = match begun {

@@ -155,18 +155,18 @@ impl<F: EventFuture> FromService<F> {
             }
             Ok(Reply::Response(mut response)) if is_stream(&response) => {
                 let mut settings = response.extensions_mut().remove::<StreamSettings>().unwrap_or_default();
-                let mark = response.extensions_mut().get_mut::<Mark>();
-                let slot = match mark.map(Mark::take) {
-                    // A layer has seen to it: it has a heartbeat.
-                    Some(None) => {
+                let stream = match response.extensions_mut().remove::<Mark>() {
+                    Some(Mark::Stream(marked)) => Some(Box::new(marked)),
+                    // It is over at once, and begins with a prelude.
+                    Some(Mark::Whole) => {
                         settings = settings.heartbeat(Heartbeat::off());
                         None
                     }
-                    slot => slot.flatten(),
+                    None => None,
                 };
                 let source = Decorated::new(response.into_body(), splice);
                 self.set(Self::Response { source });
-                Pulled::Answered(Box::new(settings), slot)
+                Pulled::Answered(Box::new(settings), stream)
             }
             Ok(Reply::Response(response)) => Pulled::Refused(refusal::late_status(response.status()), None),
             Err(refusal) => {

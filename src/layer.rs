@@ -95,6 +95,23 @@ impl<E> SseLayer<E> {
         self.set(|settings| settings.predicate = Some(Arc::new(predicate)))
     }
 
+    /// Names requests that the service inside will answer with a stream, beside GET requests that accept
+    /// `text/event-stream` and nothing else. Used by [`decorate`](SseLayer::decorate), and only if there are
+    /// [`streams`](Self::streams).
+    ///
+    /// Such a request is admitted before the service inside gets it: it is refused there if there is no room, and counts
+    /// against the limits while it has no answer. Any other request is admitted when its answer turns out to be a stream.
+    /// The predicate decides when a request is admitted, not which responses are decorated.
+    ///
+    /// ```
+    /// # use tower_sse::{SseLayer, streams::Streams};
+    /// # let streams = Streams::new();
+    /// let layer = SseLayer::decorate().streams(&streams).expect_stream(|head| head.uri().path() == "/v1/completions");
+    /// ```
+    pub fn expect_stream(self, predicate: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
+        self.set(|settings| settings.expects = Some(Arc::new(predicate)))
+    }
+
     /// Names the query parameter that gives a [`LastEventId`](crate::LastEventId) where there is no such header: for a page that
     /// saved its id over a reload. [`LastEventId::of`](crate::LastEventId::of) finds it, in an event service as in a handler behind
     /// [`decorate`](SseLayer::decorate). Costs an entry in the extensions of a request that has it. Defaults to none.
@@ -119,10 +136,18 @@ impl<E> SseLayer<E> {
         self.set(|settings| settings.upstream_error = then)
     }
 
-    /// Who is told of streams: this one, beside those that were given before. Default: nobody, and nothing is computed. See
+    /// Adds an observer of streams. May be called several times. Defaults to none, which costs nothing. See
     /// [`observe`](crate::observe) for the costs.
+    ///
+    /// Layers around layers each report a stream to their own observers. An observer that several of them have in common
+    /// gets each report once: see [`Observer::identity`].
     pub fn observer(self, observer: impl Observer) -> Self {
-        self.set(|settings| settings.observer = Some(observe::both(settings.observer.take(), observer)))
+        let observer: Arc<dyn Observer> = Arc::new(observer);
+        self.set(|settings| {
+            if !settings.observers.iter().any(|other| observe::is_same(other, &observer)) {
+                settings.observers.push(observer);
+            }
+        })
     }
 
     /// Where streams are counted, limited and ended together. Default: nowhere. See [`streams`](crate::streams).

@@ -10,10 +10,10 @@ use std::{
 use http::{Method, Request};
 
 use crate::{
-    Heartbeat, Negotiate, Observer, Refusal, RequestHead, StreamSettings,
-    accept::Decision,
+    Heartbeat, Negotiate, Observer, RequestHead, StreamSettings,
+    accept::{self, Decision},
     access::Access,
-    streams::{NotAdmitted, Permit, Registry},
+    streams::{NotAdmitted, Registry},
 };
 
 /// What happens to a [decorated](crate::SseLayer::decorate) stream whose body gives an error.
@@ -36,11 +36,13 @@ pub(crate) struct LayerSettings {
     pub(crate) negotiate: Negotiate,
     pub(crate) methods: Arc<[Method]>,
     pub(crate) predicate: Option<Predicate>,
+    /// Requests of which `decorate` is told that a stream will answer them.
+    pub(crate) expects: Option<Predicate>,
     pub(crate) last_event_id_query: Option<Arc<str>>,
     pub(crate) commit: Commit,
     pub(crate) upstream_error: UpstreamError,
     pub(crate) stream: Arc<StreamSettings>,
-    pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) observers: Vec<Arc<dyn Observer>>,
     pub(crate) streams: Option<Arc<Registry>>,
     pub(crate) key: Option<KeyOf>,
     pub(crate) access: Option<Arc<Access>>,
@@ -65,11 +67,12 @@ impl LayerSettings {
             negotiate: Negotiate::default(),
             methods: Arc::new([Method::GET, Method::HEAD]),
             predicate: None,
+            expects: None,
             last_event_id_query: None,
             commit: Commit::ByDefault,
             upstream_error: UpstreamError::default(),
             stream: Arc::new(StreamSettings::new().heartbeat(Heartbeat::default())),
-            observer: None,
+            observers: Vec::new(),
             streams: None,
             key: None,
             access: None,
@@ -83,11 +86,10 @@ impl LayerSettings {
         catch_unwind(AssertUnwindSafe(|| key(head))).map_err(|_| NotAdmitted::NoKey)
     }
 
-    /// A permit for a stream, or `None` where none is needed.
-    pub(crate) fn admit(&self, key: Result<Option<Arc<str>>, NotAdmitted>) -> Result<Option<Permit>, Refusal> {
-        let Some(streams) = &self.streams else { return Ok(None) };
-        let permit = key.and_then(|key| streams.admit(key));
-        permit.map(Some).map_err(|no| no.refusal(streams.come_back_after()))
+    /// Whether a request will be answered with a stream by the service inside, as far as its head tells.
+    pub(crate) fn expects_stream(&self, head: &RequestHead<'_>) -> bool {
+        let is_event_source = head.method() == Method::GET && accept::is_event_stream_alone(head.headers());
+        is_event_source || self.expects.as_ref().is_some_and(|expects| expects(head))
     }
 
     pub(crate) fn commit_after(&self) -> Option<Duration> {
@@ -115,11 +117,12 @@ impl fmt::Debug for LayerSettings {
             .field("negotiate", &self.negotiate)
             .field("methods", &self.methods)
             .field("predicate", &self.predicate.is_some())
+            .field("expects", &self.expects.is_some())
             .field("last_event_id_query", &self.last_event_id_query)
             .field("commit", &self.commit)
             .field("upstream_error", &self.upstream_error)
             .field("stream", &self.stream)
-            .field("observer", &self.observer.is_some())
+            .field("observers", &self.observers.len())
             .field("streams", &self.streams.is_some())
             .field("key", &self.key.is_some())
             .field("access", &self.access)

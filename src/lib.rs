@@ -146,7 +146,7 @@ pub use crate::{
     last_event_id::LastEventId,
     layer::SseLayer,
     layer_settings::UpstreamError,
-    observe::{Closed, Observer, Reason, RequestHead, Sent, StreamObserver},
+    observe::{Closed, Observer, ObserverId, Reason, RequestHead, Sent, StreamObserver},
     read::{EventReader, ReadError},
     refusal::Refusal,
     service::{FromFn, NoEvents, Sse},

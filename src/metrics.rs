@@ -41,7 +41,7 @@ use metrics::{
 };
 
 use crate::{
-    Closed, Observer, Refusal, RequestHead, Sent, StreamObserver,
+    Closed, Observer, ObserverId, Refusal, RequestHead, Sent, StreamObserver,
     backplane::{Link, LinkObserver},
     hub::Gap,
     streams::NotAdmitted,
@@ -96,6 +96,11 @@ impl Metrics {
 }
 
 impl Observer for Metrics {
+    /// Values with the same labels record the same metrics.
+    fn identity(&self) -> Option<ObserverId> {
+        Some(ObserverId::of_values::<Self>(format!("{:?}", self.labels)))
+    }
+
     fn opened(&self, _: &RequestHead<'_>) -> Option<Box<dyn StreamObserver>> {
         counter!("sse_streams_opened_total", self.labels.iter()).increment(1);
         let recorded = Recorded {

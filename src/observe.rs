@@ -31,6 +31,7 @@
 //! does, and one box for each stream.
 
 use std::{
+    any::TypeId,
     error::Error,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -52,6 +53,60 @@ pub trait Observer: Send + Sync + 'static {
     fn refused(&self, head: &RequestHead<'_>, refusal: &Refusal) {
         let _ = (head, refusal);
     }
+
+    /// Returns an identity that is shared by all values that are the same observer. Several layers that share an observer
+    /// report each stream to it once. Defaults to `None`: only the same value is the same observer, as in a layer that is
+    /// cloned.
+    ///
+    /// An observer in an [`Arc`] has the identity of what the `Arc` points to.
+    fn identity(&self) -> Option<ObserverId> {
+        None
+    }
+}
+
+/// An identity of an [`Observer`], compared for equality only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObserverId(Identity);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Identity {
+    Shared(usize),
+    Value(TypeId, String),
+}
+
+impl ObserverId {
+    /// Returns the identity of what these values share. It holds for as long as the value in the `Arc` lives.
+    #[must_use]
+    pub fn of_shared<T: ?Sized>(shared: &Arc<T>) -> Self {
+        Self(Identity::Shared(Arc::as_ptr(shared).cast::<()>().addr()))
+    }
+
+    /// Returns the identity of all values of type `T` that have this text in common: labels, for example.
+    #[must_use]
+    pub fn of_values<T: 'static>(text: impl Into<String>) -> Self {
+        Self(Identity::Value(TypeId::of::<T>(), text.into()))
+    }
+}
+
+/// Forwards to the observer inside, so that several layers can share one.
+impl<O: Observer + ?Sized> Observer for Arc<O> {
+    fn opened(&self, head: &RequestHead<'_>) -> Option<Box<dyn StreamObserver>> {
+        (**self).opened(head)
+    }
+
+    fn refused(&self, head: &RequestHead<'_>, refusal: &Refusal) {
+        (**self).refused(head, refusal);
+    }
+
+    fn identity(&self) -> Option<ObserverId> {
+        (**self).identity().or_else(|| Some(ObserverId::of_shared(self)))
+    }
+}
+
+/// Returns whether two observers are the same one.
+pub(crate) fn is_same(one: &Arc<dyn Observer>, other: &Arc<dyn Observer>) -> bool {
+    let identity = |observer: &Arc<dyn Observer>| quietly(|| observer.identity()).flatten();
+    Arc::ptr_eq(one, other) || identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
 /// Is told what happens to one stream. [`closed`](Self::closed) comes last, once, however the stream ends.
@@ -227,59 +282,6 @@ impl fmt::Display for Reason {
     }
 }
 
-/// One observer, or two as one.
-pub(crate) fn both(one: Option<Arc<dyn Observer>>, other: impl Observer) -> Arc<dyn Observer> {
-    match one {
-        None => Arc::new(other),
-        Some(one) => Arc::new(Both(one, other)),
-    }
-}
-
-struct Both<O>(Arc<dyn Observer>, O);
-
-struct BothStreams(Box<dyn StreamObserver>, Box<dyn StreamObserver>);
-
-impl<O: Observer> Observer for Both<O> {
-    fn opened(&self, head: &RequestHead<'_>) -> Option<Box<dyn StreamObserver>> {
-        let opened = |observer: &dyn Observer| quietly(|| observer.opened(head)).flatten();
-        match (opened(&*self.0), opened(&self.1)) {
-            (Some(one), Some(other)) => Some(Box::new(BothStreams(one, other))),
-            (one, other) => one.or(other),
-        }
-    }
-
-    fn refused(&self, head: &RequestHead<'_>, refusal: &Refusal) {
-        quietly(|| self.0.refused(head, refusal));
-        quietly(|| self.1.refused(head, refusal));
-    }
-}
-
-impl BothStreams {
-    /// A panic of one is not the other's.
-    fn each(&mut self, call: impl Fn(&mut dyn StreamObserver)) {
-        quietly(|| call(&mut *self.0));
-        quietly(|| call(&mut *self.1));
-    }
-}
-
-impl StreamObserver for BothStreams {
-    fn first_event(&mut self, after: Duration) {
-        self.each(|observer| observer.first_event(after));
-    }
-
-    fn sent(&mut self, sent: &Sent) {
-        self.each(|observer| observer.sent(sent));
-    }
-
-    fn lagged(&mut self, gap: &Gap) {
-        self.each(|observer| observer.lagged(gap));
-    }
-
-    fn closed(&mut self, closed: &Closed<'_>) {
-        self.each(|observer| observer.closed(closed));
-    }
-}
-
 /// A head that outlives its request.
 #[derive(Debug)]
 pub(crate) struct OwnedHead(Request<()>);
@@ -298,26 +300,65 @@ impl OwnedHead {
         RequestHead::new(&self.0)
     }
 
-    pub(crate) fn opened(&self, observer: &dyn Observer) -> Option<Box<Observed>> {
-        let stream = quietly(|| observer.opened(&RequestHead::new(&self.0))).flatten()?;
-        Some(Box::new(Observed { stream, opened: Instant::now(), totals: Sent::default() }))
+    /// Reports an open stream to these observers, in order. Returns `None` if none of them observes it.
+    pub(crate) fn opened<'a>(&self, observers: impl Iterator<Item = &'a Arc<dyn Observer>>) -> Option<Box<Observed>> {
+        let mut first: Option<Box<Observed>> = None;
+        for observer in observers {
+            let Some(stream) = quietly(|| observer.opened(&RequestHead::new(&self.0))).flatten() else { continue };
+            let observed = Box::new(Observed { stream, opened: Instant::now(), totals: Sent::default(), next: None });
+            Observed::append(&mut first, observed);
+        }
+        first
     }
 
-    pub(crate) fn refused(&self, observer: &dyn Observer, refusal: &Refusal) {
-        quietly(|| observer.refused(&RequestHead::new(&self.0), refusal));
+    /// Reports a refusal to these observers, in order.
+    pub(crate) fn refused<'a>(&self, observers: impl Iterator<Item = &'a Arc<dyn Observer>>, refusal: &Refusal) {
+        for observer in observers {
+            quietly(|| observer.refused(&RequestHead::new(&self.0), refusal));
+        }
     }
 }
 
-/// A stream that somebody looks at.
+/// The observers of one stream: a list, one node for each.
 pub(crate) struct Observed {
     stream: Box<dyn StreamObserver>,
     /// When the head went out.
     opened: Instant,
     totals: Sent,
+    next: Option<Box<Self>>,
 }
 
 impl Observed {
+    /// Appends observers to a list.
+    pub(crate) fn append(mut list: &mut Option<Box<Self>>, observed: Box<Self>) {
+        while let Some(node) = list {
+            list = &mut node.next;
+        }
+        *list = Some(observed);
+    }
+
     pub(crate) fn sent(&mut self, sent: Sent) {
+        self.each(|observed| observed.note(sent));
+    }
+
+    pub(crate) fn lagged(&mut self, gap: &Gap) {
+        self.each(|observed| {
+            quietly(|| observed.stream.lagged(gap));
+        });
+    }
+
+    pub(crate) fn closed(self: Box<Self>, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
+        let mut list = Some(self);
+        while let Some(mut node) = list {
+            list = node.next.take();
+            let Self { mut stream, opened, totals, .. } = *node;
+            let closed = Closed { reason, error, duration: opened.elapsed(), totals };
+            quietly(|| stream.closed(&closed));
+            quietly(|| drop(stream));
+        }
+    }
+
+    fn note(&mut self, sent: Sent) {
         if self.totals.events == 0 && sent.events > 0 {
             let after = self.opened.elapsed();
             quietly(|| self.stream.first_event(after));
@@ -328,14 +369,13 @@ impl Observed {
         quietly(|| self.stream.sent(&sent));
     }
 
-    pub(crate) fn lagged(&mut self, gap: &Gap) {
-        quietly(|| self.stream.lagged(gap));
-    }
-
-    pub(crate) fn closed(mut self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
-        let closed = Closed { reason, error, duration: self.opened.elapsed(), totals: self.totals };
-        quietly(|| self.stream.closed(&closed));
-        quietly(|| drop(self.stream));
+    /// A panic in one observer does not reach the others.
+    fn each(&mut self, mut call: impl FnMut(&mut Self)) {
+        let mut next = Some(self);
+        while let Some(node) = next {
+            call(node);
+            next = node.next.as_deref_mut();
+        }
     }
 }
 

@@ -118,7 +118,7 @@ impl Refusal {
             Answer::Later(after) if reads_streams(method) => {
                 let mut response = headers::stream_head(http::HeaderMap::new());
                 // It is whole: a second layer has nothing to add.
-                response.extensions_mut().insert(Mark::done());
+                response.extensions_mut().insert(Mark::Whole);
                 response.map(|()| retry_only(after, PRELUDE))
             }
             Answer::Later(after) => {

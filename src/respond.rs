@@ -1,9 +1,14 @@
 //! What response comes of an answer: of the event service's, in time or not, or of the service inside, decorated.
 
-use std::{pin::Pin, sync::Arc};
+use std::{
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response};
+use http::{Extensions, HeaderMap, Method, Request, Response};
 
 use crate::{
     Refusal, Reply, RequestHead, SseBody, StreamSettings,
@@ -15,14 +20,14 @@ use crate::{
         guard::Guarded,
         record::Record,
         running::Running,
-        slot::{Attach, Layered, Mark},
+        slot::{Mark, Marked},
         source::Pull,
         state::State,
     },
-    headers,
+    headers, jitter,
     layer_settings::LayerSettings,
-    observe::{Observed, OwnedHead},
-    streams::{NotAdmitted, Permit},
+    observe::OwnedHead,
+    streams::{NotAdmitted, OnDrain, OuterPlace, Permit, Waiter},
 };
 
 /// What is left of a request for events once the event service has it.
@@ -34,20 +39,25 @@ pub(crate) struct Asked {
 }
 
 /// What it takes to decorate a response.
-pub(crate) struct Decorate(Lookout);
+pub(crate) struct Decorate {
+    layer: Lookout,
+    is_head: bool,
+}
 
-/// The layer's settings, and what somebody who looks or counts needs of the request.
+/// The layer's settings, and what it needs of the request to observe or count its stream.
 struct Lookout {
     settings: Arc<LayerSettings>,
     noted: Option<Box<Noted>>,
 }
 
-/// What is noted of a request for those who look at its stream, or count it.
+/// What is noted of a request for observers, checks and limits.
 struct Noted {
     head: Option<Arc<OwnedHead>>,
     method: Method,
-    key: Result<Option<Arc<str>>, NotAdmitted>,
-    permit: Option<Permit>,
+    /// The request's place among streams, where there are any.
+    place: Result<Option<Permit>, NotAdmitted>,
+    is_admitted: bool,
+    waiter: Option<Waiter>,
 }
 
 impl Asked {
@@ -55,9 +65,15 @@ impl Asked {
         Self { layer: Lookout::new(settings, request), method: request.method().clone(), vary }
     }
 
-    /// Takes a permit for the stream that may come. An answer to HEAD is none.
-    pub(crate) fn admit(&mut self) -> Result<(), Refusal> {
-        if headers::is_head(&self.method) { Ok(()) } else { self.layer.admit() }
+    /// Takes a place for the stream that may come, or begins to wait for one.
+    pub(crate) fn admit<B>(&mut self, request: &mut Request<B>) -> Result<(), Refusal> {
+        self.layer.take_place(request);
+        self.layer.admit()
+    }
+
+    /// Completes when there is a place, or will not be.
+    pub(crate) fn poll_admitted(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        self.layer.poll_admitted(cx)
     }
 
     /// The event service, on its way to an answer.
@@ -75,13 +91,13 @@ impl Asked {
         let response = match (answer, waiting) {
             (Some(Ok(Reply::Events(events))), _) => {
                 let (source, own, headers) = events.into_parts();
-                self.stream(headers, own, FromService::Events { source })
+                self.run(headers::stream_head(headers), own, FromService::Events { source })
             }
             (Some(Ok(Reply::Response(response))), _) => self.response(response),
             (Some(Err(refusal)), _) => self.refuse(refusal),
             (None, Some(waiting)) => {
                 let source = FromService::Late { waiting: Guarded::new(waiting) };
-                self.stream(HeaderMap::new(), StreamSettings::new(), source)
+                self.run(headers::stream_head(HeaderMap::new()), StreamSettings::new(), source)
             }
             (None, None) => self.finish(Response::new(SseBody::empty())),
         };
@@ -98,15 +114,6 @@ impl Asked {
         }))
     }
 
-    fn stream<F: EventFuture, IB>(
-        &mut self,
-        headers: HeaderMap,
-        own: StreamSettings,
-        source: FromService<F>,
-    ) -> Response<SseBody<F, IB>> {
-        self.run(headers::stream_head(headers), own, source)
-    }
-
     /// A response of the event service: decorated if it is an event stream, else as it is.
     fn response<F: EventFuture, IB>(&mut self, mut response: Response<F::Body>) -> Response<SseBody<F, IB>> {
         if headers::is_head(&self.method) {
@@ -117,7 +124,6 @@ impl Asked {
                 return self.finish(response.map(|body| SseBody::new(Kind::Own { body })));
             }
             Met::Stream(own) => own,
-            Met::Refused(refusal) => return self.refuse(refusal),
         };
         headers::decorate_head(response.headers_mut());
         let (parts, body) = response.into_parts();
@@ -141,11 +147,11 @@ impl Asked {
         own: StreamSettings,
         source: FromService<F>,
     ) -> Response<SseBody<F, IB>> {
-        response.extensions_mut().insert(Mark::done());
         if headers::is_head(&self.method) {
             return self.finish(response.map(|()| SseBody::empty()));
         }
-        let running = self.layer.running(source, own);
+        let is_late = matches!(source, FromService::Late { .. });
+        let running = self.layer.running(source, own, response.extensions_mut(), is_late);
         self.finish(response.map(|()| SseBody::new(Kind::Events { running })))
     }
 
@@ -158,29 +164,54 @@ impl Asked {
 }
 
 impl Decorate {
-    /// `None` for a request whose response has no body.
-    pub(crate) fn new<B>(settings: &Arc<LayerSettings>, request: &Request<B>) -> Option<Self> {
-        (!headers::is_head(request.method())).then(|| Self(Lookout::new(settings, request)))
+    /// Takes a tentative place, which is settled when it is known that the answer is a stream.
+    pub(crate) fn new<B>(settings: &Arc<LayerSettings>, request: &mut Request<B>) -> Self {
+        let mut layer = Lookout::new(settings, request);
+        layer.take_place(request);
+        Self { layer, is_head: headers::is_head(request.method()) }
     }
 
-    pub(crate) fn respond<F: EventFuture, IB>(mut self, mut response: Response<IB>) -> Response<SseBody<F, IB>>
+    /// Settles the place, or begins to wait for room.
+    pub(crate) fn admit(&mut self) -> Result<(), Refusal> {
+        self.layer.admit()
+    }
+
+    /// Whether there is no room yet.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.layer.noted.as_ref().is_some_and(|noted| noted.waiter.is_some())
+    }
+
+    /// Completes when there is room, or will not be.
+    pub(crate) fn poll_admitted(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        self.layer.poll_admitted(cx)
+    }
+
+    /// Whether the response is a stream whose place is not settled yet.
+    pub(crate) fn is_to_be_admitted<B>(&self, response: &Response<B>) -> bool {
+        self.layer.noted.as_ref().is_some_and(|noted| !noted.is_admitted) && Lookout::is_stream(response)
+    }
+
+    pub(crate) fn refuse<F: EventFuture, IB>(&self, refusal: Refusal) -> Response<SseBody<F, IB>> {
+        let response = self.layer.refuse(refusal, None);
+        response.map(|bytes| if self.is_head { SseBody::empty() } else { SseBody::new(Kind::Whole { bytes }) })
+    }
+
+    pub(crate) fn respond<F: EventFuture, IB>(&mut self, mut response: Response<IB>) -> Response<SseBody<F, IB>>
     where
         Decorated<IB>: Pull,
     {
-        let own = match self.0.meet(&mut response) {
+        if self.is_head {
+            return response.map(|body| SseBody::new(Kind::Inside { body }));
+        }
+        let own = match self.layer.meet(&mut response) {
             Met::Stranger | Met::Ours => return response.map(|body| SseBody::new(Kind::Inside { body })),
             Met::Stream(own) => own,
-            Met::Refused(refusal) => {
-                let response = self.0.refuse(refusal, None);
-                return response.map(|bytes| SseBody::new(Kind::Whole { bytes }));
-            }
         };
         headers::decorate_head(response.headers_mut());
-        response.extensions_mut().insert(Mark::done());
-        response.map(|body| {
-            let running = self.0.running(Decorated::new(body, self.0.splice()), own);
-            SseBody::new(Kind::Decorated { running })
-        })
+        let (mut parts, body) = response.into_parts();
+        let source = Decorated::new(body, self.layer.splice());
+        let running = self.layer.running(source, own, &mut parts.extensions, false);
+        Response::from_parts(parts, SseBody::new(Kind::Decorated { running }))
     }
 }
 
@@ -192,8 +223,6 @@ enum Met {
     Ours,
     /// An event stream, with these settings of its own.
     Stream(StreamSettings),
-    /// An event stream for which there is no room.
-    Refused(Refusal),
 }
 
 impl Lookout {
@@ -201,45 +230,117 @@ impl Lookout {
         Self { settings: Arc::clone(settings), noted: Noted::of(settings, request) }
     }
 
-    /// Takes a permit, if there is to be one and there is none yet.
-    fn admit(&mut self) -> Result<(), Refusal> {
-        if let Some(noted) = self.noted.as_mut().filter(|noted| noted.permit.is_none()) {
-            noted.permit = self.settings.admit(noted.key.clone())?;
-        }
-        Ok(())
+    fn take_place<B>(&mut self, request: &mut Request<B>) {
+        let (Some(noted), Some(streams)) = (&mut self.noted, &self.settings.streams) else { return };
+        let key = self.settings.key_of(&RequestHead::new(request));
+        noted.place = key.and_then(|key| OuterPlace::share_or_take(streams, key, request)).map(Some);
     }
 
+    /// Settles the place if there is one. If there is no room it may be worth to wait for some.
+    fn admit(&mut self) -> Result<(), Refusal> {
+        let Some(noted) = self.noted.as_mut().filter(|noted| !noted.is_admitted) else { return Ok(()) };
+        let settled = match &noted.place {
+            Ok(None) => Ok(None),
+            Ok(Some(permit)) => permit.settle(),
+            Err(no) => Err(*no),
+        };
+        match settled {
+            Ok(waiter) => {
+                noted.is_admitted = waiter.is_none();
+                noted.waiter = waiter;
+                Ok(())
+            }
+            Err(no) => Err(self.not_admitted(no)),
+        }
+    }
+
+    fn poll_admitted(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        let Some(noted) = &mut self.noted else { return Poll::Ready(Ok(())) };
+        let (Some(waiter), Ok(Some(permit))) = (&mut noted.waiter, &noted.place) else { return Poll::Ready(Ok(())) };
+        let outcome = ready!(waiter.poll(permit, cx));
+        noted.waiter = None;
+        noted.is_admitted = outcome.is_ok();
+        Poll::Ready(outcome.map_err(|no| self.not_admitted(no)))
+    }
+
+    /// Gives the place back.
+    fn not_admitted(&mut self, no: NotAdmitted) -> Refusal {
+        if let Some(noted) = &mut self.noted {
+            noted.place = Err(no);
+        }
+        no.refusal(self.settings.streams.as_ref().map(|streams| streams.come_back_after()).unwrap_or_default())
+    }
+
+    fn is_stream<B>(response: &Response<B>) -> bool {
+        headers::can_decorate(response.status(), response.headers())
+            && !matches!(response.extensions().get::<Mark>(), Some(Mark::Whole))
+    }
+
+    /// Meets a response that is admitted if it is a stream.
     fn meet<B>(&mut self, response: &mut Response<B>) -> Met {
         if !headers::can_decorate(response.status(), response.headers()) {
             return Met::Stranger;
         }
-        let mark = response.extensions_mut().get_mut::<Mark>().map(Mark::take);
-        if let Some(None) = mark {
-            return Met::Ours;
-        }
-        // An event service's answer has its permit; that of the service inside was not known to be a stream.
-        if let Err(refusal) = self.admit() {
-            return Met::Refused(refusal);
-        }
-        if let Some(Some(slot)) = mark {
-            slot.fill(Attach::Layer(self.layered(Arc::clone(&self.settings.stream))));
-            return Met::Ours;
+        match response.extensions_mut().get_mut::<Mark>() {
+            Some(Mark::Whole) => return Met::Ours,
+            Some(Mark::Stream(marked)) => {
+                if let Some(record) = marked.record() {
+                    self.attach_to(&record, marked);
+                    return Met::Ours;
+                }
+            }
+            None => {}
         }
         Met::Stream(response.extensions_mut().remove().unwrap_or_default())
     }
 
-    fn running<S: Pull>(&mut self, source: S, own: StreamSettings) -> Pin<Box<Running<S>>> {
-        let layered = self.layered(own.over(&self.settings.stream));
-        Box::pin(Running::new(source, State::new(layered)))
+    /// A stream of this layer's own.
+    fn running<S: Pull>(
+        &mut self,
+        source: S,
+        own: StreamSettings,
+        extensions: &mut Extensions,
+        is_late: bool,
+    ) -> Pin<Box<Running<S>>> {
+        let record = Arc::new(Record::new());
+        extensions.insert(Mark::of(&record, Some(&self.settings)));
+        self.watch(&record, None, is_late);
+        Box::pin(Running::new(source, State::new(own.over(&self.settings.stream), record)))
     }
 
-    /// What the layer has for the stream that opens now.
-    fn layered(&mut self, settings: Arc<StreamSettings>) -> Layered {
-        let permit = self.noted.as_mut().and_then(|noted| noted.permit.take());
-        let record = Record::entered(self.opened(), permit);
-        let access = self.settings.access.as_ref().zip(self.head());
-        let checks = access.map(|(access, head)| Checks::new(access, head));
-        Layered { settings, record, checks }
+    /// Gives a stream of somebody else's making what this layer has for it.
+    fn attach_to(&mut self, record: &Arc<Record>, marked: &mut Marked) {
+        let stream = &self.settings.stream;
+        if marked.is_bare() {
+            record.attach(|attached| attached.below = Some(Arc::clone(stream)));
+        } else {
+            let ends_at = stream.lifetime.and_then(|lifetime| record.opened().checked_add(jitter::at_most(lifetime)));
+            let leaves = stream.on_drain == Some(OnDrain::Leave);
+            if ends_at.is_some() || leaves {
+                record.attach(|attached| attached.tighter.tighten(ends_at, leaves));
+            }
+        }
+        self.watch(record, Some(marked), false);
+        marked.meet(&self.settings);
+    }
+
+    /// Adds observers, checks and a place to a stream, but for what it has from another layer.
+    fn watch(&mut self, record: &Arc<Record>, marked: Option<&Marked>, is_late: bool) {
+        let Some(noted) = &mut self.noted else { return };
+        if let Some(head) = &noted.head {
+            let observers = self.settings.observers.iter();
+            let is_new = |observer: &&Arc<_>| !marked.is_some_and(|marked| marked.has_observer(observer));
+            if let Some(observed) = head.opened(observers.filter(is_new)) {
+                record.observe(observed);
+            }
+            let access = self.settings.access.as_ref();
+            if let Some(access) = access.filter(|access| !marked.is_some_and(|marked| marked.has_access(access))) {
+                record.attach(|attached| Checks::append(&mut attached.checks, Checks::new(access, head)));
+            }
+        }
+        if let Ok(Some(permit)) = mem::replace(&mut noted.place, Ok(None)) {
+            record.enter(permit, is_late);
+        }
     }
 
     fn head(&self) -> Option<&Arc<OwnedHead>> {
@@ -247,17 +348,13 @@ impl Lookout {
     }
 
     fn splice(&self) -> Splice {
-        Splice { on_error: self.settings.upstream_error, counts: self.settings.observer.is_some() }
-    }
-
-    fn opened(&self) -> Option<Box<Observed>> {
-        self.head()?.opened(&**self.settings.observer.as_ref()?)
+        Splice { on_error: self.settings.upstream_error, counts: !self.settings.observers.is_empty() }
     }
 
     /// The refusal as a response to this method, or the request's own.
     fn refuse(&self, refusal: Refusal, method: Option<&Method>) -> Response<Bytes> {
-        if let (Some(head), Some(observer)) = (self.head(), &self.settings.observer) {
-            head.refused(&**observer, &refusal);
+        if let Some(head) = self.head() {
+            head.refused(self.settings.observers.iter(), &refusal);
         }
         let noted = self.noted.as_ref().map(|noted| &noted.method);
         refusal.into_http(method.or(noted).unwrap_or(&Method::GET))
@@ -267,15 +364,16 @@ impl Lookout {
 impl Noted {
     /// `None`: nobody looks, and nobody counts.
     fn of<B>(settings: &LayerSettings, request: &Request<B>) -> Option<Box<Self>> {
-        let looks = settings.observer.is_some() || settings.access.is_some();
+        let looks = !settings.observers.is_empty() || settings.access.is_some();
         if !looks && settings.streams.is_none() {
             return None;
         }
         Some(Box::new(Self {
             head: looks.then(|| Arc::new(OwnedHead::copy(request))),
             method: request.method().clone(),
-            key: settings.key_of(&RequestHead::new(request)),
-            permit: None,
+            place: Ok(None),
+            is_admitted: false,
+            waiter: None,
         }))
     }
 }

@@ -15,10 +15,10 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::{
-    BoxError, Events, IntoAnswer, IntoReply, LastEventId, Refusal, Reply, SseBody,
+    BoxError, Events, IntoAnswer, IntoReply, LastEventId, Refusal, Reply, RequestHead, SseBody,
     accept::Decision,
     body::never::Never,
-    future::{Oneshot, ResponseFuture},
+    future::{Inside, Oneshot, ResponseFuture},
     layer_settings::LayerSettings,
     respond::Decorate,
 };
@@ -48,21 +48,19 @@ where
 {
     type Response = Response<SseBody<Oneshot<E, Request<B>>, IB>>;
     type Error = S::Error;
-    type Future = ResponseFuture<Oneshot<E, Request<B>>, S::Future>;
+    type Future = ResponseFuture<Oneshot<E, Request<B>>, Inside<S, Request<B>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         if self.settings.decorates {
-            LastEventId::note(&mut request, self.settings.last_event_id_query.as_deref());
-            let decorate = Decorate::new(&self.settings, &request);
-            return ResponseFuture::decorate(self.inner.call(request), decorate);
+            return self.decorate(request);
         }
         let (decision, looked) = self.settings.decide(&request);
         match decision {
-            Decision::Inside => ResponseFuture::inside(self.inner.call(request), looked),
+            Decision::Inside => ResponseFuture::inside(Inside::called(self.inner.call(request)), looked),
             Decision::NotAcceptable => {
                 self.leave_inner();
                 ResponseFuture::refuse(&self.settings, &request, looked)
@@ -78,8 +76,33 @@ where
 impl<S: Clone, E> Sse<S, E> {
     /// The readied service goes unused: a clone takes its place, so that no permit stays held by it.
     fn leave_inner(&mut self) {
+        drop(self.take_inner());
+    }
+
+    /// The readied service. A clone takes its place.
+    fn take_inner(&mut self) -> S {
         let unused = self.inner.clone();
-        drop(std::mem::replace(&mut self.inner, unused));
+        std::mem::replace(&mut self.inner, unused)
+    }
+
+    /// Calls the service inside, unless there is no room for the stream that it is expected to answer.
+    fn decorate<F, B>(&mut self, mut request: Request<B>) -> ResponseFuture<F, Inside<S, Request<B>>>
+    where
+        S: Service<Request<B>>,
+    {
+        LastEventId::note(&mut request, self.settings.last_event_id_query.as_deref());
+        let mut decorate = Decorate::new(&self.settings, &mut request);
+        let expects = self.settings.streams.is_some() && self.settings.expects_stream(&RequestHead::new(&request));
+        if expects {
+            if let Err(refusal) = decorate.admit() {
+                self.leave_inner();
+                return ResponseFuture::not_admitted(refusal, decorate);
+            }
+            if decorate.is_waiting() {
+                return ResponseFuture::decorate(Inside::later(self.take_inner(), request), decorate);
+            }
+        }
+        ResponseFuture::decorate(Inside::called(self.inner.call(request)), decorate)
     }
 }
 

@@ -50,7 +50,8 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::{
-    BoxError, Closed, EventReader, Observer, ReadError, Reason, Refusal, RequestHead, Sent, StreamObserver, accept,
+    BoxError, Closed, EventReader, Observer, ObserverId, ReadError, Reason, Refusal, RequestHead, Sent, StreamObserver,
+    accept,
     decode::{Item, Message},
     hub::Gap,
 };
@@ -238,6 +239,11 @@ impl Recorder {
 }
 
 impl Observer for Recorder {
+    /// Clones record together.
+    fn identity(&self) -> Option<ObserverId> {
+        Some(ObserverId::of_shared(&self.0))
+    }
+
     fn opened(&self, head: &RequestHead<'_>) -> Option<Box<dyn StreamObserver>> {
         self.with(|recorded| recorded.opened += 1);
         Some(Box::new(Remembers { recorder: self.clone(), path: head.uri().path().to_owned(), gaps: 0 }))

@@ -12,7 +12,7 @@ use std::{error::Error, time::Duration};
 use tracing::{Span, debug, error, field, info, info_span, trace, warn};
 
 use crate::{
-    Closed, Observer, Reason, Refusal, RequestHead, StreamObserver,
+    Closed, Observer, ObserverId, Reason, Refusal, RequestHead, StreamObserver,
     backplane::{Link, LinkObserver},
     hub::Gap,
 };
@@ -38,6 +38,10 @@ impl Tracing {
 }
 
 impl Observer for Tracing {
+    fn identity(&self) -> Option<ObserverId> {
+        Some(ObserverId::of_values::<Self>(""))
+    }
+
     fn opened(&self, head: &RequestHead<'_>) -> Option<Box<dyn StreamObserver>> {
         let span = info_span!(
             "sse.stream",

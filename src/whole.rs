@@ -12,14 +12,7 @@ use http::Response;
 use crate::{
     Events, SseBody,
     answer::{Answer, EventFuture, FromService, sealed},
-    body::{
-        Kind,
-        never::Never,
-        running::Running,
-        slot::{Mark, Slot},
-        source::Source,
-        state::State,
-    },
+    body::{Kind, never::Never, record::Record, running::Running, slot::Mark, source::Source, state::State},
     headers,
 };
 
@@ -43,10 +36,10 @@ impl<S: Source> EventFuture for Answered<S> {
 impl<S: Source> From<Events<S>> for Response<SseBody<Answered<S>, Never>> {
     fn from(events: Events<S>) -> Self {
         let (source, settings, headers) = events.into_parts();
-        let slot = Arc::new(Slot::default());
+        let record = Arc::new(Record::new());
         let mut response = headers::stream_head(headers);
-        response.extensions_mut().insert(Mark::open(&slot));
-        let state = State::with_slot(settings, slot);
+        response.extensions_mut().insert(Mark::of(&record, None));
+        let state = State::new(Arc::new(settings), record);
         let running = Box::pin(Running::new(FromService::Events { source }, state));
         response.map(|()| SseBody::new(Kind::Events { running }))
     }

@@ -7,57 +7,91 @@ use std::{
     error::Error,
     mem,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
 };
 
 use crate::{
     Reason,
     access::Withdrawn,
-    body::source::Holds,
+    body::{slot::Attached, source::Holds},
     hub::Gap,
     observe::{Observed, Sent},
     streams::Permit,
 };
 
 /// What is let go of at the end of a stream, once.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Outside {
-    observed: Mutex<Watch>,
+    watch: Mutex<Watch>,
     held: Mutex<Held>,
     why: OnceLock<Withdrawn>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Held {
+    /// One, or several where layers have several [`Streams`](crate::streams::Streams).
     permit: Option<Permit>,
+    more_permits: Vec<Permit>,
     by_source: Option<Box<dyn Holds>>,
+    /// What layers ask of a stream that was not polled yet.
+    attached: Option<Box<Attached>>,
     is_over: bool,
 }
 
-/// The observer of a stream.
-#[derive(Debug)]
-enum Watch {
-    Nobody,
-    Here(Box<Observed>),
-    /// It is being told something. What it has to be told last, if the end came meanwhile.
-    Told(Option<(Reason, Option<Withdrawn>)>),
+/// The observers of a stream.
+#[derive(Debug, Default)]
+struct Watch {
+    /// Those that are not being told something.
+    observed: Option<Box<Observed>>,
+    is_telling: bool,
+    over: Option<(Reason, Option<Withdrawn>)>,
 }
 
 impl Outside {
-    /// `None`: there is nothing to hold.
-    pub(crate) fn new(observed: Option<Box<Observed>>, permit: Option<Permit>) -> Option<Box<Self>> {
-        if observed.is_none() && permit.is_none() {
-            return None;
-        }
-        Some(Box::new(Self {
-            observed: Mutex::new(observed.map_or(Watch::Nobody, Watch::Here)),
-            held: Mutex::new(Held { permit, by_source: None, is_over: false }),
-            why: OnceLock::new(),
-        }))
+    pub(crate) fn observe(&self, observed: Box<Observed>) {
+        let mut watch = self.lock_watch();
+        let Some((reason, why)) = watch.over.clone() else {
+            Observed::append(&mut watch.observed, observed);
+            return;
+        };
+        drop(watch);
+        observed.closed(reason, why.as_ref().map(|why| why as _));
     }
 
-    /// Looks at the permit, if it is still held.
-    pub(crate) fn permit<T>(&self, look: impl FnOnce(&Permit) -> T) -> Option<T> {
-        self.lock_held().permit.as_ref().map(look)
+    /// Holds a permit until the stream is over.
+    pub(crate) fn hold_permit(&self, permit: Permit) {
+        let mut held = self.lock_held();
+        if held.is_over || held.permits().any(|other| other.is_same_place(&permit)) {
+            drop(held);
+            // Its place is free only now, without the lock.
+            drop(permit);
+        } else if held.permit.is_none() {
+            held.permit = Some(permit);
+        } else {
+            held.more_permits.push(permit);
+        }
+    }
+
+    pub(crate) fn attach(&self, attach: impl FnOnce(&mut Attached)) {
+        attach(self.lock_held().attached.get_or_insert_default());
+    }
+
+    pub(crate) fn take_attached(&self) -> Option<Box<Attached>> {
+        self.lock_held().attached.take()
+    }
+
+    /// Gives the observers and permits to a stream that goes on in the place of this one.
+    pub(crate) fn hand_over(&self) -> (Option<Box<Observed>>, Vec<Permit>) {
+        let observed = self.lock_watch().observed.take();
+        let mut held = self.lock_held();
+        let mut permits = mem::take(&mut held.more_permits);
+        permits.extend(held.permit.take());
+        (observed, permits)
+    }
+
+    /// Over how long the clients of a drain come back.
+    pub(crate) fn spread(&self) -> Duration {
+        self.lock_held().permits().map(|permit| permit.registry().spread()).max().unwrap_or_default()
     }
 
     pub(crate) fn withdraw(&self, why: Withdrawn) {
@@ -103,52 +137,64 @@ impl Outside {
         self.close_observed(reason, error);
         let mut held = self.lock_held();
         held.is_over = true;
-        let (permit, _by_source) = (held.permit.take(), held.by_source.take());
+        let (permit, more_permits) = (held.permit.take(), mem::take(&mut held.more_permits));
+        let (_by_source, _attached) = (held.by_source.take(), held.attached.take());
         drop(held);
-        if let (Some(mut permit), Reason::Stalled) = (permit, reason) {
-            permit.note_stalled();
+        for mut permit in permit.into_iter().chain(more_permits) {
+            if reason == Reason::Stalled {
+                permit.note_stalled();
+            }
         }
     }
 
     fn close_observed(&self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
-        let mut watch = self.lock_observed();
-        match mem::replace(&mut *watch, Watch::Nobody) {
-            Watch::Here(observed) => {
-                drop(watch);
-                observed.closed(reason, error);
-            }
-            Watch::Told(None) => *watch = Watch::Told(Some((reason, self.why.get().cloned()))),
-            other => *watch = other,
+        let mut watch = self.lock_watch();
+        if watch.over.is_some() {
+            return;
+        }
+        watch.over = Some((reason, self.why.get().filter(|_| reason == Reason::Withdrawn).cloned()));
+        let observed = watch.observed.take();
+        drop(watch);
+        if let Some(observed) = observed {
+            observed.closed(reason, error);
         }
     }
 
     fn tell(&self, tell: impl FnOnce(&mut Observed)) {
-        let mut watch = self.lock_observed();
-        let mut observed = match mem::replace(&mut *watch, Watch::Told(None)) {
-            Watch::Here(observed) => observed,
-            other => {
-                *watch = other;
-                return;
-            }
-        };
+        let mut watch = self.lock_watch();
+        if watch.is_telling {
+            return;
+        }
+        let Some(mut observed) = watch.observed.take() else { return };
+        watch.is_telling = true;
         drop(watch);
         tell(&mut observed);
-        let mut watch = self.lock_observed();
-        match mem::replace(&mut *watch, Watch::Nobody) {
-            Watch::Told(Some((reason, why))) => {
-                drop(watch);
-                observed.closed(reason, why.as_ref().map(|why| why as _));
-            }
-            _ => *watch = Watch::Here(observed),
+        let mut watch = self.lock_watch();
+        watch.is_telling = false;
+        // The end may have come meanwhile.
+        if let Some((reason, why)) = watch.over.clone() {
+            drop(watch);
+            observed.closed(reason, why.as_ref().map(|why| why as _));
+            return;
+        }
+        let newer = watch.observed.replace(observed);
+        if let Some(newer) = newer {
+            Observed::append(&mut watch.observed, newer);
         }
     }
 
-    fn lock_observed(&self) -> MutexGuard<'_, Watch> {
-        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn permits(&self) -> impl Iterator<Item = &Permit> {
+        self.permit.iter().chain(&self.more_permits)
     }
 }
 
@@ -160,7 +206,6 @@ mod tests {
     };
 
     use super::*;
-    use crate::streams::Streams;
 
     #[derive(Debug)]
     struct Somebody(Arc<AtomicBool>);
@@ -174,8 +219,7 @@ mod tests {
     /// It was dropped, and stayed among the subscribers for as long as the connection of one who does not read.
     #[test]
     fn what_comes_once_the_stream_was_ended_from_outside_is_given_up() {
-        let permit = Streams::new().registry().admit(None).unwrap();
-        let outside = Outside::new(None, Some(permit)).unwrap();
+        let outside = Outside::default();
         outside.give_up(Reason::Withdrawn, None);
         let is_given_up = Arc::new(AtomicBool::new(false));
         outside.hold(Box::new(Somebody(Arc::clone(&is_given_up))));

@@ -4,12 +4,9 @@ use std::{task::Context, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::{
-    body::{
-        state::{Ending, Phase, State},
-        why::Why,
-    },
-    streams::OnDrain,
+use crate::body::{
+    state::{Ending, Phase, State},
+    why::Why,
 };
 
 /// A time that the stream does not outlive.
@@ -46,11 +43,6 @@ impl State {
             Why::Cut if !self.finishes() => Some(Why::Drain),
             why => Some(why),
         }
-    }
-
-    /// Whether a drain is to let it come to its end.
-    pub(super) fn finishes(&self) -> bool {
-        self.settings.on_drain == Some(OnDrain::Finish)
     }
 
     /// Whether somebody outside has asked for something that is still to be done.

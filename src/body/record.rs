@@ -5,9 +5,10 @@
 //! can ask the stream to end.
 
 use std::{
+    error::Error,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence},
     },
     task::Waker,
     time::Duration,
@@ -19,7 +20,7 @@ use tokio::time::Instant;
 use crate::{
     Reason,
     access::Withdrawn,
-    body::{outside::Outside, why::Why},
+    body::{outside::Outside, slot::Attached, why::Why},
     observe::Observed,
     streams::Permit,
 };
@@ -35,12 +36,12 @@ pub(crate) struct Record {
     /// A drain is to let it come to its end.
     finishes: AtomicBool,
     waker: AtomicWaker,
-    /// Most streams that nobody watches and counts have none.
-    outside: Option<Box<Outside>>,
+    /// Made by the first layer that observes, counts or limits the stream. Other streams have none.
+    outside: OnceLock<Box<Outside>>,
 }
 
 impl Record {
-    pub(crate) fn new(outside: Option<Box<Outside>>) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             opened: Instant::now(),
             // The head is given, and who does not take it does not read.
@@ -48,22 +49,60 @@ impl Record {
             asked: AtomicU8::new(NOT_ASKED),
             finishes: AtomicBool::new(false),
             waker: AtomicWaker::new(),
-            outside,
+            outside: OnceLock::new(),
         }
-    }
-
-    /// One that is found among the streams of its permit.
-    pub(crate) fn entered(observed: Option<Box<Observed>>, permit: Option<Permit>) -> Arc<Self> {
-        let place = permit.as_ref().map(|permit| (Arc::clone(permit.registry()), permit.number()));
-        let record = Arc::new(Self::new(Outside::new(observed, permit)));
-        if let Some((registry, number)) = place {
-            registry.enter(number, &record);
-        }
-        record
     }
 
     pub(crate) fn outside(&self) -> Option<&Outside> {
-        self.outside.as_deref()
+        self.outside.get().map(|outside| &**outside)
+    }
+
+    /// Adds observers of the stream. If it is over they are told so at once.
+    pub(crate) fn observe(&self, observed: Box<Observed>) {
+        self.add(|outside| outside.observe(observed));
+    }
+
+    /// Adds what a layer asks of the stream, which takes it with its first poll.
+    pub(crate) fn attach(&self, attach: impl FnOnce(&mut Attached)) {
+        self.add(|outside| outside.attach(attach));
+    }
+
+    /// Gives the stream a place among others, which is free again when the stream is over. It is late if the head goes out
+    /// without an answer.
+    pub(crate) fn enter(self: &Arc<Self>, mut permit: Permit, is_late: bool) {
+        permit.open(self, is_late);
+        self.add(|outside| outside.hold_permit(permit));
+    }
+
+    /// Takes over the observers and places of another stream, which goes on as this one.
+    pub(crate) fn succeed(self: &Arc<Self>, other: &Self) {
+        let Some((observed, permits)) = other.outside().map(Outside::hand_over) else { return };
+        if let Some(observed) = observed {
+            self.observe(observed);
+        }
+        for permit in permits {
+            self.enter(permit, false);
+        }
+    }
+
+    /// Ordering: the body marks its end, then looks for what is held outside. A layer adds what is held, then looks for the
+    /// mark. With the fences at least one of them sees the other, and what was added is let go of.
+    fn add(&self, add: impl FnOnce(&Outside)) {
+        let outside = self.outside.get_or_init(Box::default);
+        add(outside);
+        fence(Ordering::SeqCst);
+        if self.asked.load(Ordering::Relaxed) == OVER {
+            outside.close(Reason::ClientGone, None);
+        }
+    }
+
+    /// The stream is over. What is held for it outside is let go of, and so is what comes later.
+    pub(crate) fn close(&self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
+        self.asked.store(OVER, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if let Some(outside) = self.outside() {
+            outside.close(reason, error);
+        }
     }
 
     /// How long it has been open, at the latest since its head went out.
@@ -127,7 +166,7 @@ impl Record {
 
     /// Asks the stream to end since its client may not see it any more. One that nobody reads ends here.
     pub(crate) fn withdraw(&self, why: &Withdrawn) {
-        let Some(outside) = &self.outside else { return };
+        let Some(outside) = self.outside() else { return };
         outside.withdraw(why.clone());
         self.ask(WITHDRAW);
         // Whether it is read is not known at once, and what it holds is not needed for its end.
@@ -142,7 +181,7 @@ impl Record {
             return;
         }
         self.ask(STALL);
-        if let Some(outside) = &self.outside {
+        if let Some(outside) = self.outside() {
             outside.give_up(Reason::Stalled, None);
         }
     }
@@ -159,7 +198,7 @@ impl Record {
         match self.asked.load(Ordering::Acquire) {
             DRAIN => Some(Why::Drain),
             CUT => Some(Why::Cut),
-            WITHDRAW => self.outside.as_ref()?.why().cloned().map(Why::Withdrawn),
+            WITHDRAW => self.outside()?.why().cloned().map(Why::Withdrawn),
             STALL => Some(Why::Stalled),
             _ => None,
         }
@@ -167,8 +206,7 @@ impl Record {
 
     /// Over how long the clients of a drain come back.
     pub(crate) fn spread(&self) -> Duration {
-        let spread = self.outside().and_then(|outside| outside.permit(|permit| permit.registry().spread()));
-        spread.unwrap_or_default()
+        self.outside().map(Outside::spread).unwrap_or_default()
     }
 
     /// Why a body was dropped before its end: a last poll that waited for events means that the client left; one that
@@ -187,6 +225,7 @@ const DRAIN: u8 = 1;
 const CUT: u8 = 2;
 const WITHDRAW: u8 = 3;
 const STALL: u8 = 4;
+const OVER: u8 = 5;
 
 /// Longer than a proxy or a phone takes to go on reading.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
@@ -217,7 +256,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_asks_for_more_is_heard_and_wakes_the_stream_once() {
-        let (record, wakes) = (Record::new(None), Arc::new(Wakes::default()));
+        let (record, wakes) = (Record::new(), Arc::new(Wakes::default()));
         record.waits_with(&wakes.clone().into());
         assert!(record.asked().is_none());
         record.drain();
@@ -233,7 +272,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_one_whose_last_poll_gave_a_frame_long_ago_was_stalled() {
-        let record = Record::new(None);
+        let record = Record::new();
         assert_eq!(record.why_dropped(), Reason::ClientGone, "opened just now");
         tokio::time::advance(STALLED_AFTER).await;
         assert_eq!(record.why_dropped(), Reason::Stalled, "never polled");

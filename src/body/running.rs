@@ -74,7 +74,7 @@ impl<S: Pull> Running<S> {
                     this.state.phase = Phase::Done;
                     give(bytes)
                 }
-                Phase::Prelude(_) => match this.state.begin() {
+                Phase::Prelude => match this.state.begin() {
                     Some(bytes) => this.state.send(bytes, 0, 0),
                     None => Step::Continue(()),
                 },
@@ -163,9 +163,9 @@ impl<S: Pull> Running<S> {
                 state.lagged(&gap);
                 return state.send(chunk.bytes, chunk.events, 0);
             }
-            Pulled::Answered(settings, slot) => {
+            Pulled::Answered(settings, stream) => {
                 this.timer.set(None);
-                if let Some(retry) = state.answered(*settings, slot) {
+                if let Some(retry) = state.answered(*settings, stream.as_deref()) {
                     return state.send(retry, 0, 0);
                 }
             }

@@ -1,73 +1,116 @@
-//! How a layer finds a stream that is its own already, and gives it what the layer has.
+//! The mark by which a layer finds a stream that is this crate's already, and what a layer asks of such a stream.
 //!
 //! A response whose body is one of this crate's says so among its extensions. A layer that meets one adds no second
-//! prelude and no second heartbeat. One that was made without a layer, by a handler, has a slot as well, which the layer
-//! fills before the body's first poll.
+//! prelude and no second heartbeat, but its limits, checks of access, lifetime and observers: it attaches them to the record
+//! of the stream, and the body takes them with its first poll.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError, Weak},
+use std::sync::{Arc, Weak};
+
+use tokio::time::Instant;
+
+use crate::{
+    StreamSettings,
+    access::{Access, Checks},
+    body::record::Record,
+    layer_settings::LayerSettings,
+    observe,
+    observe::Observer,
 };
 
-use crate::{StreamSettings, access::Checks, body::record::Record};
-
-/// Says in a response's extensions that its body is a stream of this crate's.
+/// Says in a response's extensions that its body is this crate's.
 #[derive(Debug, Clone)]
-pub(crate) struct Mark(Option<Weak<Slot>>);
-
-/// What a layer gives to a stream that was made without it.
-pub(crate) enum Attach {
-    /// What a layer has for the stream, its settings below the stream's own.
-    Layer(Layered),
-    /// The same, of a layer whose stream has begun without it and goes on with it.
-    Spliced(Layered),
+pub(crate) enum Mark {
+    /// A few bytes that are complete: a refusal.
+    Whole,
+    /// A stream.
+    Stream(Marked),
 }
 
-/// What a layer has for one stream.
-#[derive(Debug)]
-pub(crate) struct Layered {
-    pub(crate) settings: Arc<StreamSettings>,
-    pub(crate) record: Arc<Record>,
-    pub(crate) checks: Option<Box<Checks>>,
-}
-
-/// Where a layer leaves it.
-#[derive(Debug, Default)]
+/// A stream as the layers around it find it.
+#[derive(Debug, Clone)]
 #[expect(unnameable_types, reason = "sealed")]
-pub struct Slot(Mutex<Option<Attach>>);
+pub struct Marked {
+    /// Lives as long as the body does.
+    record: Weak<Record>,
+    /// The layer whose settings are below the stream's own. `None` for a response of a handler that has met no layer yet.
+    innermost: Option<Arc<LayerSettings>>,
+    /// Further layers, which have tightened what the stream may do.
+    outer: Vec<Arc<LayerSettings>>,
+}
+
+/// What layers ask of a stream before its first poll.
+#[derive(Debug, Default)]
+pub(crate) struct Attached {
+    /// The settings of the innermost layer, below the stream's own.
+    pub(crate) below: Option<Arc<StreamSettings>>,
+    pub(crate) tighter: Tighter,
+    pub(crate) checks: Option<Box<Checks>>,
+    /// The head is out, with a prelude: the stream goes on with another one.
+    pub(crate) has_begun: bool,
+}
+
+/// What outer layers ask of a stream whatever its own settings are.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tighter {
+    /// The end of the shortest lifetime.
+    pub(crate) ends_at: Option<Instant>,
+    /// A drain is not to wait for the stream.
+    pub(crate) leaves: bool,
+    /// When the head went out, if that was before the stream was made.
+    pub(crate) opened: Option<Instant>,
+}
 
 impl Mark {
-    /// A layer has seen to this stream.
-    pub(crate) fn done() -> Self {
-        Self(None)
-    }
-
-    /// No layer has seen to this stream yet.
-    pub(crate) fn open(slot: &Arc<Slot>) -> Self {
-        Self(Some(Arc::downgrade(slot)))
-    }
-
-    /// The slot, if it is still to be filled, and the body is still there. Filled once.
-    pub(crate) fn take(&mut self) -> Option<Arc<Slot>> {
-        self.0.take()?.upgrade()
+    /// A stream that has met this layer, or none.
+    pub(crate) fn of(record: &Arc<Record>, layer: Option<&Arc<LayerSettings>>) -> Self {
+        let record = Arc::downgrade(record);
+        Self::Stream(Marked { record, innermost: layer.map(Arc::clone), outer: Vec::new() })
     }
 }
 
-impl Slot {
-    pub(crate) fn fill(&self, attach: Attach) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(attach);
+impl Marked {
+    /// The record of the stream. `None` if the body is gone, and so whatever the response has is not it.
+    pub(crate) fn record(&self) -> Option<Arc<Record>> {
+        self.record.upgrade()
     }
 
-    pub(crate) fn take(&self) -> Option<Attach> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Whether no layer has met the stream yet.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.innermost.is_none()
+    }
+
+    /// Whether the stream has this observer already.
+    pub(crate) fn has_observer(&self, observer: &Arc<dyn Observer>) -> bool {
+        self.layers().flat_map(|layer| &layer.observers).any(|other| observe::is_same(other, observer))
+    }
+
+    /// Whether the stream has this check already.
+    pub(crate) fn has_access(&self, access: &Arc<Access>) -> bool {
+        self.layers().filter_map(|layer| layer.access.as_ref()).any(|other| Arc::ptr_eq(other, access))
+    }
+
+    /// Notes that the stream has met a layer.
+    pub(crate) fn meet(&mut self, layer: &Arc<LayerSettings>) {
+        if self.is_bare() {
+            self.innermost = Some(Arc::clone(layer));
+        } else {
+            self.outer.push(Arc::clone(layer));
+        }
+    }
+
+    fn layers(&self) -> impl Iterator<Item = &LayerSettings> {
+        self.innermost.iter().chain(&self.outer).map(|layer| &**layer)
     }
 }
 
-impl fmt::Debug for Attach {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Layer(_) => "Layer",
-            Self::Spliced(_) => "Spliced",
-        })
+impl Tighter {
+    pub(crate) fn is_any(&self) -> bool {
+        self.ends_at.is_some() || self.leaves || self.opened.is_some()
+    }
+
+    /// Both at once.
+    pub(crate) fn tighten(&mut self, ends_at: Option<Instant>, leaves: bool) {
+        self.ends_at = [self.ends_at, ends_at].into_iter().flatten().min();
+        self.leaves |= leaves;
     }
 }

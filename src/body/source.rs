@@ -3,7 +3,6 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -12,7 +11,7 @@ use http::HeaderMap;
 
 use crate::{
     BoxError, Reason, StreamSettings,
-    body::{place::Place, slot::Slot},
+    body::{place::Place, slot::Marked},
     hub::Gap,
 };
 
@@ -64,9 +63,9 @@ pub enum Pulled {
     Chunk(Chunk),
     /// Something is missing, and these bytes say so.
     Missed(Box<Gap>, Chunk),
-    /// The event service has answered after the head: its stream's own settings, and where to leave the layer's if the
-    /// stream is one of this crate's.
-    Answered(Box<StreamSettings>, Option<Arc<Slot>>),
+    /// The event service has answered after the head: its stream's own settings, and the stream itself if it is one of this
+    /// crate's.
+    Answered(Box<StreamSettings>, Option<Box<Marked>>),
     /// The event service was late and said no: its last bytes, and why.
     Refused(Chunk, Option<BoxError>),
     /// All has come, and these trailers.

@@ -9,10 +9,11 @@ use crate::{
     Heartbeat, Reason, StreamSettings,
     access::Checks,
     body::{
+        outside::Outside,
         over::End,
         place::Place,
         record::Record,
-        slot::{Attach, Layered, Slot},
+        slot::{Marked, Tighter},
         source::{Chunk, Pull},
         why::Why,
     },
@@ -21,13 +22,14 @@ use crate::{
     jitter,
     observe::Sent,
     refusal::PRELUDE,
+    streams::OnDrain,
 };
 
 /// How far a stream has come.
 #[derive(Debug)]
 pub(crate) enum Phase {
-    /// Nothing was polled yet. A layer may have left something in the slot.
-    Prelude(Option<Arc<Slot>>),
+    /// Nothing was polled yet. Layers may have attached something to the record.
+    Prelude,
     /// Events go out.
     Open,
     /// It is to end, and waits for the end of the event that it is in.
@@ -54,6 +56,8 @@ pub(crate) struct State {
     /// When it ends at the latest.
     pub(super) end: Option<Box<End>>,
     pub(super) checks: Option<Box<Checks>>,
+    /// What outer layers ask for.
+    tighter: Option<Box<Tighter>>,
     /// Those outside know what the source is to others.
     holds: bool,
     /// The task that is woken by the record, and by the timer.
@@ -63,16 +67,19 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(layered: Layered) -> Self {
-        let Layered { settings, record, checks } = layered;
-        Self { phase: Phase::Prelude(None), record, settings, end: None, checks, holds: false, task: None, given: 0 }
-    }
-
-    /// A stream without a layer, so far.
-    pub(crate) fn with_slot(settings: StreamSettings, slot: Arc<Slot>) -> Self {
-        let record = Arc::new(Record::new(None));
-        let layered = Layered { settings: Arc::new(settings), record, checks: None };
-        Self { phase: Phase::Prelude(Some(slot)), ..Self::new(layered) }
+    /// A stream with these settings. What layers ask of it stands in its record.
+    pub(crate) fn new(settings: Arc<StreamSettings>, record: Arc<Record>) -> Self {
+        Self {
+            phase: Phase::Prelude,
+            record,
+            settings,
+            end: None,
+            checks: None,
+            tighter: None,
+            holds: false,
+            task: None,
+            given: 0,
+        }
     }
 
     pub(crate) fn record(&self) -> &Record {
@@ -81,23 +88,14 @@ impl State {
 
     /// The stream begins: its first bytes. Sent with the head, since Firefox fires `open` at the first byte.
     pub(crate) fn begin(&mut self) -> Option<Bytes> {
-        let slot = match std::mem::replace(&mut self.phase, Phase::Open) {
-            Phase::Prelude(slot) => slot,
-            _ => None,
-        };
+        self.phase = Phase::Open;
         let own_retry = self.settings.retry;
-        let attached = slot.and_then(|slot| slot.take());
-        let begun = matches!(attached, Some(Attach::Spliced(_)));
-        if let Some(Attach::Layer(layered) | Attach::Spliced(layered)) = attached {
-            self.settings = (*self.settings).clone().over(&layered.settings);
-            self.record = layered.record;
-            self.checks = layered.checks;
-        }
+        let has_begun = self.take_attached();
         if self.settings.heartbeat.is_none() {
             self.set_heartbeat(Heartbeat::default());
         }
         self.take_settings();
-        if begun {
+        if has_begun {
             return own_retry.map(|retry| retry_line(retry, b""));
         }
         Some(match self.settings.retry {
@@ -106,31 +104,70 @@ impl State {
         })
     }
 
+    /// Takes what layers have attached to the record. Returns whether a prelude is out already.
+    fn take_attached(&mut self) -> bool {
+        let Some(attached) = self.record.outside().and_then(Outside::take_attached) else { return false };
+        if let Some(below) = &attached.below {
+            self.settings = (*self.settings).clone().over(below);
+        }
+        if let Some(checks) = attached.checks {
+            Checks::append(&mut self.checks, checks);
+        }
+        if attached.tighter.is_any() {
+            self.tighter = Some(Box::new(attached.tighter));
+        }
+        attached.has_begun
+    }
+
     /// A late answer has settings of its own. The `retry:` among them is still to be said.
-    pub(crate) fn answered(&mut self, own: StreamSettings, slot: Option<Arc<Slot>>) -> Option<Bytes> {
+    pub(crate) fn answered(&mut self, own: StreamSettings, stream: Option<&Marked>) -> Option<Bytes> {
         let retry = own.retry.map(|retry| retry_line(retry, b""));
         self.settings = own.over(&self.settings);
-        if let Some(slot) = slot {
-            // What is left to do and to tell is up to the stream that has the slot: it knows how it ends.
-            let record = std::mem::replace(&mut self.record, Arc::new(Record::new(None)));
-            self.task = None;
-            let layered = Layered { settings: Arc::clone(&self.settings), record, checks: self.checks.take() };
-            slot.fill(Attach::Spliced(layered));
-            self.settings = Arc::new(StreamSettings::new());
-            self.set_heartbeat(Heartbeat::off());
-        }
         self.take_settings();
+        if let Some((marked, record)) = stream.and_then(|marked| Some((marked, marked.record()?))) {
+            self.hand_over(&record, marked.is_bare());
+        }
         retry
+    }
+
+    /// What is left to do and to tell is up to a stream of this crate's that was answered: it knows how it ends.
+    fn hand_over(&mut self, record: &Arc<Record>, is_bare: bool) {
+        let mut tighter = self.tighter.take().map_or_else(Tighter::default, |tighter| *tighter);
+        if is_bare {
+            tighter.opened = Some(self.record.opened());
+        } else {
+            tighter.tighten(self.end.as_ref().map(|end| end.at), self.settings.on_drain == Some(OnDrain::Leave));
+        }
+        record.attach(|attached| {
+            attached.below = is_bare.then(|| Arc::clone(&self.settings));
+            attached.tighter.tighten(tighter.ends_at, tighter.leaves);
+            attached.tighter.opened = tighter.opened;
+            attached.has_begun = true;
+            if let Some(checks) = self.checks.take() {
+                Checks::append(&mut attached.checks, checks);
+            }
+        });
+        record.succeed(&self.record);
+        self.end = None;
+        self.settings = Arc::new(StreamSettings::new().heartbeat(Heartbeat::off()));
     }
 
     /// Takes from the settings what is looked at often, or from outside.
     fn take_settings(&mut self) {
+        let tighter = self.tighter.as_deref();
+        let opened = tighter.and_then(|tighter| tighter.opened).unwrap_or(self.record.opened());
         let lifetime = self.settings.lifetime.map(jitter::at_most);
-        let lifetime = lifetime.and_then(|lifetime| self.record.opened().checked_add(lifetime));
+        let lifetime = lifetime.and_then(|lifetime| opened.checked_add(lifetime));
         let deadline = self.settings.deadline.map(|at| End { at, is_lifetime: false });
-        let lifetime = lifetime.map(|at| End { at, is_lifetime: true });
+        let lifetimes = [lifetime, tighter.and_then(|tighter| tighter.ends_at)];
+        let lifetime = lifetimes.into_iter().flatten().min().map(|at| End { at, is_lifetime: true });
         self.end = [deadline, lifetime].into_iter().flatten().min_by_key(|end| end.at).map(Box::new);
         self.record.set_finishes(self.finishes());
+    }
+
+    /// Whether a drain is to let the stream come to its end.
+    pub(super) fn finishes(&self) -> bool {
+        self.settings.on_drain == Some(OnDrain::Finish) && !self.tighter.as_ref().is_some_and(|tighter| tighter.leaves)
     }
 
     fn set_heartbeat(&mut self, heartbeat: Heartbeat) {
@@ -230,18 +267,11 @@ impl State {
 
     /// The body is gone before its end.
     pub(crate) fn dropped(&mut self) {
-        if let Phase::Prelude(Some(slot)) = &self.phase {
-            if let Some(Attach::Layer(layered) | Attach::Spliced(layered)) = slot.take() {
-                self.record = layered.record;
-            }
-        }
         self.close(self.record.why_dropped(), None);
     }
 
     fn close(&self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
-        if let Some(outside) = self.record.outside() {
-            outside.close(reason, error);
-        }
+        self.record.close(reason, error);
     }
 }
 

@@ -23,6 +23,19 @@ pub(crate) struct Settings {
     pub(crate) rate: Option<super::rate::Rate>,
 }
 
+impl Settings {
+    /// Whether a stream of this key may be opened by the limit of rate.
+    #[cfg(feature = "rate-limit")]
+    pub(super) fn allows(&self, key: &std::sync::Arc<str>) -> bool {
+        self.rate.as_ref().is_none_or(|rate| rate.allows(key))
+    }
+
+    #[cfg(not(feature = "rate-limit"))]
+    pub(super) fn allows(&self, _: &std::sync::Arc<str>) -> bool {
+        true
+    }
+}
+
 impl StreamsBuilder {
     pub(crate) fn new() -> Self {
         Self {

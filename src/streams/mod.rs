@@ -46,11 +46,14 @@
 
 mod builder;
 mod drain;
+mod outer;
 mod permit;
+mod place;
 mod places;
 #[cfg(feature = "rate-limit")]
 mod rate;
 mod registry;
+mod waiter;
 mod watchdog;
 
 pub use self::{
@@ -59,4 +62,4 @@ pub use self::{
     permit::NotAdmitted,
     registry::Streams,
 };
-pub(crate) use self::{permit::Permit, registry::Registry};
+pub(crate) use self::{outer::OuterPlace, permit::Permit, registry::Registry, waiter::Waiter};

@@ -2,10 +2,10 @@
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use super::registry::Registry;
-use crate::Refusal;
+use super::{registry::Registry, waiter::Waiter};
+use crate::{Refusal, body::record::Record};
 
-/// A stream's right to be, counted until it is dropped.
+/// A part in a place among streams, which is taken until the last such part is dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
     registry: Arc<Registry>,
@@ -38,9 +38,33 @@ impl Permit {
         &self.registry
     }
 
-    /// Its place there.
-    pub(crate) fn number(&self) -> usize {
+    pub(super) fn number(&self) -> usize {
         self.number
+    }
+
+    /// Whether both are for the same place.
+    pub(crate) fn is_same_place(&self, other: &Self) -> bool {
+        self.number == other.number && Arc::ptr_eq(&self.registry, &other.registry)
+    }
+
+    /// Counts the place against the limits. Returns a waiter if there is no room now and may be in a moment.
+    pub(crate) fn settle(&self) -> Result<Option<Waiter>, NotAdmitted> {
+        Ok(self.registry.settle(self.number)?.map(Waiter::new))
+    }
+
+    /// What waiting has come to. `None`: there is still no room.
+    pub(super) fn outcome(&self) -> Option<Result<(), NotAdmitted>> {
+        self.registry.outcome(self.number)
+    }
+
+    pub(super) fn stop_waiting(&self) -> Result<(), NotAdmitted> {
+        self.registry.stop_waiting(self.number)
+    }
+
+    /// The request that has this place is answered with a stream, or, if late, its head goes out without an answer. The
+    /// stream is found there from now on.
+    pub(crate) fn open(&mut self, record: &Arc<Record>, is_late: bool) {
+        self.number = self.registry.enter(self.number, record, is_late);
     }
 
     /// The stream has ended since nobody read it.

@@ -1,36 +1,35 @@
-//! Who has a place among streams, and who gets one.
+//! The places of requests and streams: which are counted, which wait for room, and which keys they have.
 //!
-//! Pure, under the registry's lock. A request has its place from the moment that it is admitted, so that it can be ended
-//! before it has an answer.
+//! Pure, under the registry's lock. A request has a place from the moment that it comes, so that it can be ended before it has
+//! an answer. The place is *tentative* until it is settled: it is found by its key and by a drain, and counts for no limit.
 
-use std::{collections::HashMap, mem, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    mem,
+    sync::Arc,
+};
 
 use slab::Slab;
 
-use super::{builder::Settings, permit::NotAdmitted};
+use super::{
+    builder::Settings,
+    permit::NotAdmitted,
+    place::{Key, Place, Stage},
+    waiter::Turn,
+};
 use crate::{access::Withdrawn, body::record::Record};
 
 /// The places that are taken, by number and by key.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     places: Slab<Place>,
+    counted: usize,
     by_key: HashMap<Arc<str>, usize>,
+    /// Places that wait for room, in the order in which they came.
+    queue: VecDeque<usize>,
     door: Door,
     gone: Gone,
-}
-
-/// What has a permit.
-#[derive(Debug)]
-pub(super) struct Place {
-    key: Option<Arc<str>>,
-    stage: Stage,
-}
-
-#[derive(Debug)]
-enum Stage {
-    /// A request without an answer. If its key was ended meanwhile, the answer is too late.
-    Asked(Option<Withdrawn>),
-    Open(Arc<Record>),
+    last_serial: u64,
 }
 
 /// What becomes of those who come.
@@ -55,61 +54,215 @@ pub(super) struct Gone {
 /// What a stream that opens has to be told.
 #[derive(Debug)]
 pub(super) struct Opened {
+    pub(super) number: usize,
     pub(super) door: Door,
     pub(super) ended: Option<Withdrawn>,
 }
 
 impl Places {
-    /// A place, if there is one for this key.
-    pub(super) fn admit(&mut self, key: Option<Arc<str>>, settings: &Settings) -> Result<usize, NotAdmitted> {
+    /// Takes a tentative place. Returns its number and serial.
+    pub(super) fn ask(&mut self, key: Option<Arc<str>>) -> Result<(usize, u64), NotAdmitted> {
         if self.door != Door::Open {
             return Err(NotAdmitted::Draining);
         }
-        if self.places.len() >= settings.total {
+        Ok(self.insert(key.map(Key::new), Vec::new(), Stage::Asked(None)))
+    }
+
+    /// Shares the place of a request, and adds a key to it. Returns its number: that of a new tentative place with the same
+    /// keys if the request was answered with another stream already.
+    pub(super) fn join(&mut self, number: usize, serial: u64, key: Option<&Arc<str>>) -> Option<usize> {
+        let mut number = number;
+        let place = self.places.get_mut(number).filter(|place| place.serial == serial)?;
+        if let Stage::Open(_) = place.stage {
+            let anew = |key: &Key| Key::new(Arc::clone(&key.name));
+            let (first, more) = (place.key.as_ref().map(anew), place.more_keys.iter().map(anew).collect());
+            (number, _) = self.insert(first, more, Stage::Asked(None));
+        } else {
+            place.permits += 1;
+        }
+        let place = self.places.get_mut(number)?;
+        if let Some(key) = key {
+            place.add_key(key);
+        }
+        Some(number)
+    }
+
+    fn insert(&mut self, key: Option<Key>, more_keys: Vec<Key>, stage: Stage) -> (usize, u64) {
+        self.last_serial += 1;
+        let serial = self.last_serial;
+        let number = self.places.insert(Place::new(serial, key, more_keys, stage));
+        (number, serial)
+    }
+
+    /// Counts a place and its keys, unless they are counted already.
+    pub(super) fn settle(&mut self, number: usize, settings: &Settings) -> Result<(), NotAdmitted> {
+        let Some(place) = self.places.get(number).filter(|place| !place.is_settled()) else { return Ok(()) };
+        self.has_room(place, settings)?;
+        self.rate(number, settings)?;
+        let Some(place) = self.places.get_mut(number) else { return Ok(()) };
+        self.counted += usize::from(!mem::replace(&mut place.is_counted, true));
+        for key in place.keys_mut().filter(|key| !key.is_counted) {
+            key.is_counted = true;
+            *self.by_key.entry(Arc::clone(&key.name)).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    /// Has a place that there was no room for wait for some. One for each key, and few in all.
+    pub(super) fn wait(
+        &mut self,
+        number: usize,
+        no: NotAdmitted,
+        settings: &Settings,
+    ) -> Result<Arc<Turn>, NotAdmitted> {
+        let Some(place) = self.places.get(number) else { return Err(no) };
+        let limit = if no == NotAdmitted::Full { settings.total } else { settings.per_key };
+        let mut waiting = self.queue.iter().filter_map(|&number| self.places.get(number));
+        if self.door != Door::Open
+            || limit == 0
+            || self.queue.len() >= WAITERS
+            || waiting.any(|other| place.shares_key(other))
+        {
+            return Err(no);
+        }
+        self.rate(number, settings)?;
+        let turn = Arc::new(Turn::default());
+        if let Some(place) = self.places.get_mut(number) {
+            place.turn = Some(Arc::clone(&turn));
+        }
+        self.queue.push_back(number);
+        Ok(turn)
+    }
+
+    /// What a place that waits has come to. `None`: it still waits.
+    pub(super) fn outcome(&self, number: usize) -> Option<Result<(), NotAdmitted>> {
+        let place = self.places.get(number)?;
+        match (place.is_settled(), &place.turn) {
+            (true, _) => Some(Ok(())),
+            (false, Some(_)) => None,
+            // Only a drain takes the turn from a place that is not settled.
+            (false, None) => Some(Err(NotAdmitted::Draining)),
+        }
+    }
+
+    /// A place has waited for long enough.
+    pub(super) fn stop_waiting(&mut self, number: usize, settings: &Settings) -> Result<(), NotAdmitted> {
+        self.queue.retain(|&waiting| waiting != number);
+        self.settle(number, settings)
+    }
+
+    /// The request that has this place is answered with a stream, or its head goes out without an answer.
+    pub(super) fn open(&mut self, number: usize, record: &Arc<Record>, is_late: bool) -> Option<Opened> {
+        let place = self.places.get_mut(number)?;
+        let next = if is_late { Stage::Late(Arc::clone(record)) } else { Stage::Open(Arc::clone(record)) };
+        let mut opened = Opened { number, door: self.door, ended: None };
+        match &mut place.stage {
+            // Another stream has the place: the request was answered from several.
+            Stage::Open(other) if !Arc::ptr_eq(other, record) => opened.number = self.fork(number, next)?,
+            Stage::Asked(ended) => {
+                opened.ended = ended.take();
+                place.stage = next;
+            }
+            Stage::Late(_) | Stage::Open(_) => place.stage = next,
+        }
+        Some(opened)
+    }
+
+    /// Moves a permit from a place to a new one with the same keys, whatever the limits are.
+    fn fork(&mut self, number: usize, stage: Stage) -> Option<usize> {
+        let place = self.places.get_mut(number)?;
+        place.permits -= 1;
+        let (key, more_keys) = (place.key.clone(), place.more_keys.clone());
+        let (number, _) = self.insert(key, more_keys, stage);
+        let fork = self.places.get_mut(number)?;
+        fork.is_counted = true;
+        self.counted += 1;
+        for key in fork.keys().filter(|key| key.is_counted) {
+            *self.by_key.entry(Arc::clone(&key.name)).or_default() += 1;
+        }
+        Some(number)
+    }
+
+    /// A permit is given back. With the last one the place is free: it is to be dropped, and these are to be woken, without
+    /// the lock.
+    pub(super) fn leave(
+        &mut self,
+        number: usize,
+        was_stalled: bool,
+        settings: &Settings,
+    ) -> Option<(Place, Vec<Arc<Turn>>)> {
+        let place = self.places.get_mut(number)?;
+        place.permits -= 1;
+        place.was_stalled |= was_stalled;
+        if place.permits > 0 {
+            return None;
+        }
+        let place = self.places.try_remove(number)?;
+        if place.record().is_some() {
+            self.gone.all += 1;
+            self.gone.stalled += usize::from(place.was_stalled);
+        }
+        if place.turn.is_some() {
+            self.queue.retain(|&waiting| waiting != number);
+        }
+        self.counted -= usize::from(place.is_counted);
+        place.keys().filter(|key| key.is_counted).for_each(|key| self.uncount(&key.name));
+        let woken = if self.queue.is_empty() { Vec::new() } else { self.serve(settings) };
+        Some((place, woken))
+    }
+
+    fn uncount(&mut self, key: &str) {
+        let Some(open) = self.by_key.get_mut(key) else { return };
+        *open -= 1;
+        if *open == 0 {
+            self.by_key.remove(key);
+        }
+    }
+
+    /// Gives free places to those that wait for them, in order.
+    fn serve(&mut self, settings: &Settings) -> Vec<Arc<Turn>> {
+        let mut served = Vec::new();
+        for number in mem::take(&mut self.queue) {
+            if self.settle(number, settings).is_err() {
+                self.queue.push_back(number);
+            } else if let Some(turn) = self.places.get_mut(number).and_then(|place| place.turn.take()) {
+                served.push(turn);
+            }
+        }
+        served
+    }
+
+    fn has_room(&self, place: &Place, settings: &Settings) -> Result<(), NotAdmitted> {
+        if !place.is_counted && self.counted >= settings.total {
             return Err(NotAdmitted::Full);
         }
-        if let Some(key) = &key {
-            let open = self.of_key(key);
-            if open >= settings.per_key {
-                return Err(NotAdmitted::FullForKey);
-            }
-            #[cfg(feature = "rate-limit")]
-            if settings.rate.as_ref().is_some_and(|rate| !rate.allows(key)) {
+        let mut new = place.keys().filter(|key| !key.is_counted);
+        if new.any(|key| self.of_key(&key.name) >= settings.per_key) {
+            return Err(NotAdmitted::FullForKey);
+        }
+        Ok(())
+    }
+
+    /// Asks the limit of rate for the keys that it was not asked for.
+    fn rate(&mut self, number: usize, settings: &Settings) -> Result<(), NotAdmitted> {
+        let Some(place) = self.places.get_mut(number) else { return Ok(()) };
+        for key in place.keys_mut().filter(|key| !key.is_rated) {
+            if !settings.allows(&key.name) {
                 return Err(NotAdmitted::TooOften);
             }
-            self.by_key.insert(Arc::clone(key), open + 1);
+            key.is_rated = true;
         }
-        Ok(self.places.insert(Place { key, stage: Stage::Asked(None) }))
+        Ok(())
     }
 
-    /// The request that has this place is answered with a stream.
-    pub(super) fn open(&mut self, number: usize, record: &Arc<Record>) -> Option<Opened> {
-        let place = self.places.get_mut(number)?;
-        let ended = match mem::replace(&mut place.stage, Stage::Open(Arc::clone(record))) {
-            Stage::Asked(ended) => ended,
-            Stage::Open(_) => None,
-        };
-        Some(Opened { door: self.door, ended })
+    /// How many places are counted.
+    pub(super) fn counted(&self) -> usize {
+        self.counted
     }
 
-    /// A place is free again. What was there is to be dropped without the lock.
-    pub(super) fn leave(&mut self, number: usize, was_stalled: bool) -> Option<Place> {
-        let place = self.places.try_remove(number)?;
-        if let Stage::Open(_) = place.stage {
-            self.gone.all += 1;
-            self.gone.stalled += usize::from(was_stalled);
-        }
-        if let Some((key, open)) = place.key.as_ref().and_then(|key| Some((key, self.by_key.get_mut(key)?))) {
-            *open -= 1;
-            if *open == 0 {
-                self.by_key.remove(key);
-            }
-        }
-        Some(place)
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.places.len()
+    /// Whether there is none, not even a tentative one.
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
     }
 
     pub(super) fn of_key(&self, key: &str) -> usize {
@@ -120,11 +273,13 @@ impl Places {
         self.door
     }
 
-    /// It never opens again.
-    pub(super) fn close_to(&mut self, door: Door) {
+    /// Closes the door, which never opens again. Those that wait for room are refused, and to be woken without the lock.
+    pub(super) fn close_to(&mut self, door: Door) -> Vec<Arc<Turn>> {
         if self.door != Door::Cutting {
             self.door = door;
         }
+        let waiting = mem::take(&mut self.queue);
+        waiting.into_iter().filter_map(|number| self.places.get_mut(number)?.turn.take()).collect()
     }
 
     pub(super) fn gone(&self) -> Gone {
@@ -152,22 +307,5 @@ impl Places {
     }
 }
 
-impl Place {
-    pub(super) fn record(&self) -> Option<&Arc<Record>> {
-        match &self.stage {
-            Stage::Asked(_) => None,
-            Stage::Open(record) => Some(record),
-        }
-    }
-
-    pub(super) fn has_key(&self, key: &str) -> bool {
-        self.key.as_deref() == Some(key)
-    }
-
-    /// Notes that its key was ended, should it open.
-    pub(super) fn end(&mut self, why: &Withdrawn) {
-        if let Stage::Asked(ended) = &mut self.stage {
-            ended.get_or_insert_with(|| why.clone());
-        }
-    }
-}
+/// How many requests wait for room at a time.
+const WAITERS: usize = 64;

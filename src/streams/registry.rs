@@ -8,12 +8,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{runtime::Handle, sync::Notify};
 
 use super::{
     builder::{Settings, StreamsBuilder},
     permit::{NotAdmitted, Permit},
-    places::{Door, Gone, Opened, Place, Places},
+    place::Place,
+    places::{Door, Gone, Opened, Places},
+    waiter::Turn,
     watchdog,
 };
 use crate::{access::Withdrawn, body::record::Record};
@@ -51,22 +53,25 @@ impl Streams {
         StreamsBuilder::new()
     }
 
-    /// How many are open, and requests for one that have no answer yet. Streams that a
-    /// [watchdog](StreamsBuilder::stalled_after) found are not among them.
+    /// Returns the number of open streams, and of requests that will be answered with one: those that an event service
+    /// answers, and those that [`decorate`](crate::SseLayer::decorate) [expects](crate::SseLayer::expect_stream) to be.
+    /// Streams that a [watchdog](StreamsBuilder::stalled_after) found are not among them.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.0.state().places.len()
+        self.0.state().places.counted()
     }
 
-    /// How many are open of this key.
+    /// Returns the number of these that have this key.
     #[must_use]
     pub fn open_of(&self, key: &str) -> usize {
         self.0.state().places.of_key(key)
     }
 
     /// Ends all streams of this key at once, for this reason, which observers are told: a logout, for one. Gives their
-    /// number. Streams whose client does not read are ended too: nothing more is sent to them. Requests that have no answer
-    /// yet count as well: what is answered to them ends before its first event.
+    /// number. Streams whose client does not read are ended too: nothing more is sent to them.
+    ///
+    /// Requests of this key that have no answer yet count as well, also those of which it is not known yet whether the
+    /// answer will be a stream: a stream that is answered to them ends before its first event. Other answers are not touched.
     ///
     /// Their clients come back, and are asked again.
     pub fn end(&self, key: &str, why: impl Into<String>) -> usize {
@@ -106,28 +111,59 @@ impl fmt::Debug for Streams {
 }
 
 impl Registry {
-    /// A permit for a stream of this key, if there is one.
-    pub(crate) fn admit(self: &Arc<Self>, key: Option<Arc<str>>) -> Result<Permit, NotAdmitted> {
-        let number = self.state().places.admit(key, &self.settings)?;
-        Ok(Permit::new(Arc::clone(self), number))
+    /// Takes a tentative place. Returns its serial, too.
+    pub(super) fn ask(self: &Arc<Self>, key: Option<Arc<str>>) -> Result<(Permit, u64), NotAdmitted> {
+        let (number, serial) = self.state().places.ask(key)?;
+        Ok((Permit::new(Arc::clone(self), number), serial))
     }
 
-    /// The place of this number is free again.
+    /// Shares the place of a request. `None`: it is another one's by now.
+    pub(super) fn join(self: &Arc<Self>, number: usize, serial: u64, key: Option<&Arc<str>>) -> Option<Permit> {
+        let number = self.state().places.join(number, serial, key)?;
+        Some(Permit::new(Arc::clone(self), number))
+    }
+
+    /// Counts a place. If there is no room now, has it wait where it may.
+    pub(super) fn settle(&self, number: usize) -> Result<Option<Arc<Turn>>, NotAdmitted> {
+        let mut state = self.state();
+        let no = match state.places.settle(number, &self.settings) {
+            Ok(()) => return Ok(None),
+            Err(no) => no,
+        };
+        // Without a runtime there is no timer that would end the wait.
+        if no == NotAdmitted::TooOften || Handle::try_current().is_err() {
+            return Err(no);
+        }
+        state.places.wait(number, no, &self.settings).map(Some)
+    }
+
+    pub(super) fn outcome(&self, number: usize) -> Option<Result<(), NotAdmitted>> {
+        self.state().places.outcome(number)
+    }
+
+    pub(super) fn stop_waiting(&self, number: usize) -> Result<(), NotAdmitted> {
+        self.state().places.stop_waiting(number, &self.settings)
+    }
+
+    /// A permit for the place of this number is given back.
     pub(super) fn give_back(&self, number: usize, was_stalled: bool) {
         let mut state = self.state();
-        let place = state.places.leave(number, was_stalled);
-        let is_last = state.places.len() == 0;
+        let left = state.places.leave(number, was_stalled, &self.settings);
+        let is_last = state.places.is_empty();
         drop(state);
-        drop(place);
+        if let Some((_place, served)) = left {
+            served.iter().for_each(|turn| turn.wake());
+        }
         if is_last {
             self.left.notify_waiters();
         }
     }
 
-    /// The request that has this place is answered with a stream.
-    pub(crate) fn enter(self: &Arc<Self>, number: usize, record: &Arc<Record>) {
+    /// The request that has this place is answered with a stream, or its head goes out without an answer. Returns the number
+    /// of the stream's place.
+    pub(super) fn enter(self: &Arc<Self>, number: usize, record: &Arc<Record>, is_late: bool) -> usize {
         let mut state = self.state();
-        let Some(Opened { door, ended }) = state.places.open(number, record) else { return };
+        let Some(Opened { number, door, ended }) = state.places.open(number, record, is_late) else { return number };
         let is_watched = state.is_watched;
         drop(state);
         if !is_watched {
@@ -141,6 +177,7 @@ impl Registry {
         if let Some(why) = ended {
             record.withdraw(&why);
         }
+        number
     }
 
     /// When those who are refused shall come back.
@@ -166,7 +203,7 @@ impl Registry {
     /// Nobody looks any more if there is nobody to look at.
     pub(super) fn end_watch_if_empty(&self) -> bool {
         let mut state = self.state();
-        if state.places.len() == 0 {
+        if state.places.is_empty() {
             state.is_watched = false;
         }
         !state.is_watched
@@ -179,16 +216,18 @@ impl Registry {
     /// Nobody is admitted any more. Gives how many were gone before.
     pub(super) fn start_drain(&self) -> Gone {
         let mut state = self.state();
-        state.places.close_to(Door::Draining);
+        let refused = state.places.close_to(Door::Draining);
         let gone = state.places.gone();
         drop(state);
+        refused.iter().for_each(|turn| turn.wake());
         self.each(|record| record.drain());
         gone
     }
 
     /// What is left ends.
     pub(super) fn cut(&self) {
-        self.state().places.close_to(Door::Cutting);
+        let refused = self.state().places.close_to(Door::Cutting);
+        refused.iter().for_each(|turn| turn.wake());
         self.each(|record| record.cut());
     }
 

@@ -1,13 +1,13 @@
 //! Layers stacked by mistake, and streams that meet a layer in any way: one heartbeat, one prelude.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt};
-use tower_sse::{BodyError, Event, Events, Heartbeat, NoEvents, Refusal, Source, SseLayer, StreamSettings};
+use tower_sse::{BodyError, Event, Events, Heartbeat, NoEvents, Observer, Refusal, Source, SseLayer, StreamSettings};
 
 use crate::support::{
     Hang, Reading, Told, Wait, answers, answers_after, ask, bytes, error, event, events, get, stream,
@@ -82,7 +82,7 @@ async fn a_layer_whose_event_service_is_late_and_wears_a_layer_adds_nothing() {
     let outer = outer.heartbeat(9 * SECOND);
     let response = outer.layer(answers(Response::new(String::new()))).oneshot(get()).await.unwrap();
     let frames = Reading::new(response.into_body()).frames_within(100 * SECOND).await;
-    assert_eq!(frames[..2], [(0, String::from(":\n")), (500, String::from(":\n"))], "the inner one's prelude is late");
+    assert_eq!(frames[0], (0, String::from(":\n")), "one prelude");
     let beats = &frames[1..frames.len() - 1];
     assert!(beats.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 7_999), "one heartbeat: {frames:?}");
 }
@@ -109,12 +109,43 @@ async fn a_response_made_of_events_gets_what_the_layer_has_below_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_the_innermost_layer_has_a_say_in_a_response_made_of_events() {
-    let told = Told::default();
-    let inner = outer().layer(answers(Response::from(quiet())));
+async fn only_the_innermost_layer_adds_bytes_and_each_observes() {
+    let (told, inner_told) = (Told::default(), Told::default());
+    let inner = outer().observer(inner_told.clone()).layer(answers(Response::from(quiet())));
     let service = SseLayer::decorate().heartbeat(SECOND).retry(9 * SECOND).observer(told.clone()).layer(inner);
     assert_one_of_each(service.oneshot(get()).await.unwrap().into_body(), ":\nretry: 1000\n").await;
-    assert_eq!(told.lines(), [""; 0]);
+    assert_eq!((told.lines()[0].as_str(), told.closed().len()), ("opened GET /", 1));
+    assert_eq!(told.lines(), inner_told.lines());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_that_layers_share_gets_each_report_once() {
+    let told = Told::default();
+    let shared: Arc<dyn Observer> = Arc::new(told.clone());
+    let layer = || SseLayer::decorate().observer(Arc::clone(&shared)).observer(Arc::clone(&shared));
+    let cloned = layer();
+    let inner =
+        SseLayer::new(answers(quiet())).observer(Arc::clone(&shared)).layer(answers(Response::new(String::new())));
+    let service = layer().layer(cloned.clone().layer(cloned.layer(inner)));
+    drop(service.oneshot(get()).await.unwrap());
+    assert_eq!(told.lines(), ["opened GET /", "closed client gone after 0 ms: 0 events, 0 bytes, 0 heartbeats"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn observers_of_several_layers_each_get_what_they_would_get_alone() {
+    let layers = [Told::default(), Told::default(), Told::default()];
+    let [one, two, three] = layers.clone();
+    let late = answers_after(2_000, Ok::<_, Refusal>(events([event("a"), error("broken")])));
+    let inner = SseLayer::new(late).commit_after(None).observer(one).layer(answers(Response::new(String::new())));
+    let middle = SseLayer::new(inner).commit_after(SECOND).observer(two).layer(answers(Response::new(String::new())));
+    let service = SseLayer::decorate().observer(three).layer(middle);
+    let mut body = Reading::new(service.oneshot(get()).await.unwrap().into_body());
+    assert_eq!(body.rest().await.concat(), ":\ndata: a\n\n");
+    for told in &layers {
+        assert_eq!((told.lines()[0].as_str(), told.closed().len()), ("opened GET /", 1), "{:?}", told.lines());
+        assert!(told.closed()[0].starts_with("failed after ") && told.closed()[0].ends_with(", broken"));
+    }
+    assert!(layers[2].closed()[0].starts_with("failed after 1000 ms: 1 events, 11 bytes"), "{:?}", layers[2].closed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,12 +185,13 @@ async fn a_response_made_of_events_whose_body_is_dropped_unpolled_is_told_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_of_whose_body_nothing_is_left_is_not_told() {
+async fn a_response_of_whose_body_nothing_is_left_is_decorated_as_any_other() {
     let told = Told::default();
     let replaced = Response::from(quiet()).map(|_| String::from("data: instead\n\n"));
     let service = outer().observer(told.clone()).layer(answers(replaced));
-    drop(service.oneshot(get()).await.unwrap());
-    assert_eq!(told.lines(), [""; 0]);
+    let body = service.oneshot(get()).await.unwrap().into_body();
+    assert_eq!(Reading::new(body).rest().await, [":\nretry: 1000\n", "data: instead\n\n"]);
+    assert_eq!((told.lines()[0].as_str(), told.closed().len()), ("opened GET /", 1));
 }
 
 #[tokio::test(start_paused = true)]

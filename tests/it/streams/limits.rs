@@ -1,14 +1,24 @@
 //! How many streams there may be: newcomers are refused, nobody is evicted, and what is no stream counts for nothing.
 
-use std::{pin::pin, sync::Arc};
+use std::{
+    future::ready,
+    pin::{Pin, pin},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Context, Poll},
+};
 
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use tokio::time::{sleep, timeout};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_sse::{BoxError, IntoReply, NoEvents, Refusal, RequestHead, Sse, SseLayer, streams::Streams};
+use tower_sse::{
+    BoxError, IntoReply, NoEvents, Observer, Refusal, RequestHead, Sse, SseLayer, StreamObserver, streams::Streams,
+};
 
-use super::{Endless, Inside, SECOND, ask_for, endless, read, serve};
+use super::{Endless, Inside, SECOND, ask_for, endless, open_end, read, serve};
 use crate::support::{Hang, Reading, Script, Told, answers, answers_after, ask, bytes, get, stream};
 
 /// Who it is: the query.
@@ -77,16 +87,57 @@ async fn a_key_has_its_own_limit_and_those_without_have_none() {
 async fn what_is_no_stream_takes_no_permit() {
     let (streams, told) = (Streams::builder().total(0).build(), Told::default());
     let service = serve(&endless(&streams, &told));
-    let head = ask_for(&service, ask(Method::HEAD)).await;
-    assert_eq!(
-        (head.status(), &head.headers()["content-type"]),
-        (StatusCode::OK, &"text/event-stream".parse().unwrap())
-    );
     let page = ask_for(&service, Request::new(String::new())).await;
     assert_eq!(page.headers().get("content-type"), None);
     let post = ask_for(&service, ask(Method::POST)).await;
     assert_eq!(post.status(), StatusCode::OK);
     assert_eq!(told.lines(), [""; 0]);
+}
+
+/// A layer whose event service counts how often it runs, and tells how many streams there are while it does.
+fn counts_runs(
+    streams: &Streams,
+    runs: &Arc<AtomicUsize>,
+) -> SseLayer<impl Service<Request<String>, Response: IntoReply, Error = Refusal> + Clone> {
+    let (handle, runs) = (streams.clone(), Arc::clone(runs));
+    let events = service_fn(move |_: Request<String>| {
+        runs.fetch_add(1, SeqCst);
+        assert_eq!(handle.open(), 1, "it has a permit while it runs");
+        ready(Ok::<_, Refusal>(open_end()))
+    });
+    SseLayer::new(events).streams(streams)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_request_is_admitted_like_any_other() {
+    let draining = Streams::new();
+    draining.start_drain();
+    let (full, per_key) = (Streams::builder().total(0).build(), Streams::builder().per_key(0).build());
+    for (streams, why) in [
+        (draining, "streams are being drained"),
+        (full, "there are as many streams as there may be"),
+        (per_key, "there are as many streams of this key as there may be"),
+    ] {
+        let (told, runs) = (Told::default(), Arc::default());
+        let service = serve(&counts_runs(&streams, &runs).stream_key(|_| Some("me".into())).observer(told.clone()));
+        for _ in 0..100 {
+            let head = ask_for(&service, ask(Method::HEAD)).await;
+            assert_eq!(head.headers()["content-type"], "text/event-stream", "come back later");
+            assert!(head.body().is_end_stream());
+        }
+        assert_eq!(runs.load(SeqCst), 0, "{why}");
+        assert_eq!(told.lines(), vec![format!("refused HEAD 200 OK, {why}"); 100]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_request_gives_its_permit_back_with_the_head() {
+    let (streams, runs) = (Streams::builder().total(1).build(), Arc::default());
+    let mut answered = pin!(serve(&counts_runs(&streams, &runs)).call(ask(Method::HEAD)));
+    let head = answered.as_mut().await.unwrap();
+    assert_eq!((runs.load(SeqCst), streams.open()), (1, 0));
+    drop(head);
+    assert!(is_a_stream(&serve(&endless(&streams, &Told::default())), get()).await);
 }
 
 /// How many streams are open while the response's future, which is done, is still there.
@@ -157,12 +208,15 @@ async fn a_function_that_panics_for_a_key_hurts_only_its_own_request() {
     assert_eq!(told.lines()[1..], [format!("refused GET 500 Internal Server Error, {why}")]);
     assert_eq!((streams.open(), other.frames_within(SECOND).await.len()), (1, 2));
 
-    // What would be a stream is refused, and what is none is answered.
+    // A request for a stream is refused, and so is an answer that is one. Another answer is given.
     let layer = SseLayer::decorate().streams(&streams).stream_key(user);
     let inside = stream([bytes("data: a\n\n"), Hang]);
     let response = layer.layer(answers(inside)).oneshot(of("panic")).await.unwrap();
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-    let response = layer.layer(answers(Response::new(String::new()))).oneshot(of("panic")).await.unwrap();
+    let post = || Request::post("/?panic").body(String::new()).unwrap();
+    let response = layer.layer(answers(stream([Hang]))).oneshot(post()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let response = layer.layer(answers(Response::new(String::new()))).oneshot(post()).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
 }
 
@@ -247,6 +301,50 @@ async fn a_service_that_panics_before_its_answer_gives_its_permit_back() {
     let service = serve(&SseLayer::new(panics).streams(&streams));
     assert!(tokio::spawn(service.oneshot(get())).await.is_err());
     assert_eq!(streams.open(), 0);
+}
+
+/// Drops a body that it shares, when a layer tells it that the stream opens.
+struct Drops<B>(Arc<Mutex<Option<B>>>);
+
+impl<B: Send + 'static> Observer for Drops<B> {
+    fn opened(&self, _: &RequestHead<'_>) -> Option<Box<dyn StreamObserver>> {
+        drop(self.0.lock().unwrap().take());
+        None
+    }
+}
+
+/// A body that others share.
+struct Shared<B>(Arc<Mutex<Option<B>>>);
+
+impl<B: http_body::Body + Unpin> http_body::Body for Shared<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<B::Data>, B::Error>>> {
+        match &mut *self.0.lock().unwrap() {
+            Some(body) => Pin::new(body).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+/// The permit was left in a slot that nobody looked at any more, for ever where there is no watchdog.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_dropped_while_its_layer_meets_it_holds_no_permit() {
+    let streams = Streams::builder().stalled_after(None).build();
+    let told = Told::default();
+    let shared = Arc::new(Mutex::new(None));
+    let response = Response::from(open_end()).map(|body| {
+        *shared.lock().unwrap() = Some(body);
+        Shared(Arc::clone(&shared))
+    });
+    let layer = SseLayer::decorate().streams(&streams).observer(Drops(Arc::clone(&shared))).observer(told.clone());
+    let response = layer.layer(answers(response)).oneshot(get()).await.unwrap();
+    assert_eq!((streams.open(), told.closed().len()), (0, 1));
+    drop(response);
 }
 
 fn panics() -> Result<Response<String>, Refusal> {

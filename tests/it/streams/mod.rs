@@ -15,6 +15,7 @@ mod reasons;
 mod spread;
 mod standing;
 mod watchdog;
+mod ways;
 
 use std::{
     future::{Ready, ready},
