@@ -10,21 +10,29 @@ use std::{
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
-    http::HeaderName,
-    middleware,
-    response::Html,
+    extract::{DefaultBodyLimit, Request},
+    http::StatusCode,
+    middleware::{self, Next, from_fn_with_state},
+    response::{Html, IntoResponse, Response},
     routing::{get, post},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tower_sse::{
     Event,
     hub::{Hub, Topic, TopicError},
     streams::Streams,
 };
 
-use crate::{STATUS_EVERY, client, health, live, notes, session, session::Sessions, settings::Settings};
+use crate::{
+    STATUS_EVERY,
+    client::{self, Proxies},
+    health, live, notes,
+    posts::{self, Posts},
+    session,
+    session::Sessions,
+    settings::Settings,
+};
 
 /// What all requests share.
 pub(crate) struct App {
@@ -36,7 +44,8 @@ pub(crate) struct App {
     pub(crate) streams: Streams,
     pub(crate) streams_limit: usize,
     pub(crate) sessions: Sessions,
-    pub(crate) address_header: Option<HeaderName>,
+    pub(crate) posts: Posts,
+    pub(crate) proxies: Option<Proxies>,
     pub(crate) prometheus: PrometheusHandle,
     is_leaving: AtomicBool,
 }
@@ -55,7 +64,8 @@ impl App {
                 .build(),
             streams_limit: settings.streams,
             sessions: Sessions::new(settings),
-            address_header: settings.address_header.clone(),
+            posts: Posts::new(settings.posts_per_minute),
+            proxies: settings.proxies.clone(),
             prometheus,
             is_leaving: AtomicBool::new(false),
         })
@@ -79,23 +89,37 @@ impl App {
             let status = format!(r#"{{"streams":{}}}"#, self.streams.open());
             let event = Event::builder().name(live::STATUS_EVENT).data(status);
             self.status.publish_keyed("streams", event);
+            self.posts.sweep();
         }
     }
 }
 
 pub(crate) fn router(app: &Arc<App>, settings: &Settings) -> Router {
+    let by_address = from_fn_with_state(Arc::clone(app), posts::by_address);
+    let by_client = from_fn_with_state(Arc::clone(app), posts::by_client);
+    let request = settings.request;
     Router::new()
         .route("/", get(Html(PAGE)))
-        .route("/events", live::route(app, settings))
         .route("/me", get(session::who))
-        .route("/login", post(session::log_in))
-        .route("/logout", post(session::log_out))
-        .route("/notes", post(notes::publish))
-        .layer(DefaultBodyLimit::max(16 << 10))
-        .layer(middleware::from_fn_with_state(Arc::clone(app), client::tell))
+        .route("/login", post(session::log_in).layer(by_address))
+        .route("/logout", post(session::log_out).layer(by_client.clone()))
+        .route("/notes", post(notes::publish).layer(by_client))
+        .layer(DefaultBodyLimit::max(BODY))
+        .layer(middleware::from_fn(move |asked: Request, next: Next| in_time(request, asked, next)))
+        // A stream's head comes at once, and its body may go on.
+        .route("/events", live::route(app, settings))
+        .layer(from_fn_with_state(Arc::clone(app), client::tell))
         // Whoever asks these has no session, and no time.
         .merge(health::routes())
         .with_state(Arc::clone(app))
 }
+
+/// Answers 408 if a request's body has not come, and been answered, in this time.
+async fn in_time(limit: Duration, request: Request, next: Next) -> Response {
+    timeout(limit, next.run(request)).await.unwrap_or_else(|_| StatusCode::REQUEST_TIMEOUT.into_response())
+}
+
+/// As much as a note needs: what is published is kept.
+const BODY: usize = 4 << 10;
 
 const PAGE: &str = include_str!("../page.html");

@@ -15,8 +15,9 @@
 //! | `live` | **the event streams**: who sees which topics, limits, access, observers |
 //! | `client`, `session` | who a request is from; the signed cookie |
 //! | `notes` | the API that publishes |
+//! | `posts` | how often each client may log in and publish |
 //! | `health` | `/healthz`, `/readyz`, `/metrics` |
-//! | `socket` | the options of each connection |
+//! | `serve`, `socket` | the accept loop: times, ends and options of each connection |
 //! | `stop` | signals |
 
 mod app;
@@ -24,14 +25,15 @@ mod client;
 mod health;
 mod live;
 mod notes;
+mod posts;
+mod serve;
 mod session;
 mod settings;
 mod socket;
 mod stop;
 
-use std::{net::SocketAddr, pin::pin, process::ExitCode, sync::Arc, time::Duration};
+use std::{pin::pin, process::ExitCode, sync::Arc, time::Duration};
 
-use axum::serve::ListenerExt;
 use tokio::{net::TcpListener, select, sync::oneshot, time::sleep};
 use tower_sse::BoxError;
 use tracing::{error, info, warn};
@@ -69,14 +71,12 @@ async fn run(settings: Settings) -> Result<(), BoxError> {
     let listener = listener.map_err(|error| format!("cannot listen on {}: {error}", settings.listen))?;
     println!("listening on http://{}/", listener.local_addr()?);
     info!(address = %listener.local_addr()?, "listening");
-    let listener = listener.tap_io(socket::tune);
 
-    let service = app::router(&app, &settings).into_make_service_with_connect_info::<SocketAddr>();
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = axum::serve(listener, service).with_graceful_shutdown(async { drop(stopped.await) });
-    let mut server = pin!(server.into_future());
+    let server = serve::serve(listener, app::router(&app, &settings), &settings, async { drop(stopped.await) });
+    let mut server = pin!(server);
     select! {
-        served = &mut server => return Ok(served?),
+        () = &mut server => return Ok(()),
         signal = signals.next() => info!(signal, "leaving"),
     }
 
@@ -84,14 +84,14 @@ async fn run(settings: Settings) -> Result<(), BoxError> {
     let end = async {
         // Whoever watches `/readyz` sends no new clients from here on. Those that come are still served.
         select! {
-            served = &mut server => return served.map(|()| None),
+            () = &mut server => return None,
             () = sleep(settings.leave_after) => drop(stop),
         }
         let (drained, _) = app.streams.drain_beside(server, settings.drain).await;
-        Ok(Some(drained))
+        Some(drained)
     };
     select! {
-        drained = end => if let Some(drained) = drained? {
+        drained = end => if let Some(drained) = drained {
             info!(drained.ended, drained.cut, "left");
         },
         signal = signals.next() => warn!(signal, "left at once"),

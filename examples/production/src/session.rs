@@ -56,8 +56,8 @@ impl Sessions {
         Self {
             key: settings.cookie_key.clone(),
             password: settings.password.clone(),
-            // A browser sends a secure cookie by TLS only, and on loopback there is none.
-            is_secure: !settings.listen.ip().is_loopback(),
+            // A browser sends a secure cookie by TLS only.
+            is_secure: settings.tls_outside,
             lasts: settings.session,
             over: Mutex::default(),
         }

@@ -4,14 +4,15 @@ use std::{
     ffi::OsString,
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroUsize},
     str::FromStr,
     time::Duration,
 };
 
-use axum::http::HeaderName;
 use axum_extra::extract::cookie::Key;
 use tracing_subscriber::EnvFilter;
+
+use crate::client::Proxies;
 
 /// All that is set.
 pub(crate) struct Settings {
@@ -20,7 +21,11 @@ pub(crate) struct Settings {
     pub(crate) password: Option<String>,
     pub(crate) cookie_key: Key,
     pub(crate) session: Duration,
-    pub(crate) address_header: Option<HeaderName>,
+    pub(crate) proxies: Option<Proxies>,
+    pub(crate) tls_outside: bool,
+    pub(crate) request: Duration,
+    pub(crate) connection: Duration,
+    pub(crate) posts_per_minute: NonZeroU32,
     pub(crate) streams: usize,
     pub(crate) streams_per_client: usize,
     pub(crate) opens_per_minute: NonZeroU32,
@@ -55,7 +60,11 @@ impl Settings {
             ),
             cookie_key: from.secret("COOKIE_KEY", COOKIE_KEY, host, Key::generate, key),
             session: from.seconds("SESSION_SECONDS", 12 * 60 * 60),
-            address_header: from.read("ADDRESS_HEADER", HEADER, || None, |text| text.parse().ok().map(Some)),
+            proxies: from.proxies(),
+            tls_outside: from.read("TLS_OUTSIDE", "`yes` or `no`", || !host.is_loopback(), yes_or_no),
+            request: from.seconds("REQUEST_SECONDS", 30),
+            connection: from.seconds("CONNECTION_SECONDS", 30 * 60),
+            posts_per_minute: from.parsed("POSTS_PER_MINUTE", "a number from 1", NonZeroU32::MIN.saturating_add(59)),
             streams: from.at_least_one("STREAMS", 10_000),
             streams_per_client: from.at_least_one("STREAMS_PER_CLIENT", 20),
             opens_per_minute: from.parsed("OPENS_PER_MINUTE", "a number from 1", NonZeroU32::MIN.saturating_add(119)),
@@ -102,6 +111,12 @@ impl<L: Fn(&str) -> Option<OsString>> Reader<L> {
         self.read(name, "whole seconds from 1", || Duration::from_secs(default), parse)
     }
 
+    fn proxies(&mut self) -> Option<Proxies> {
+        let number = self.parsed("PROXIES", "a number from 1", NonZeroUsize::MIN);
+        let header = self.read("ADDRESS_HEADER", HEADER, || None, |text| text.parse().ok().map(Some));
+        header.map(|header| Proxies { header, number })
+    }
+
     /// Something that is not shown, and must be set where others than this machine can ask.
     fn secret<T>(
         &mut self,
@@ -128,6 +143,14 @@ fn whole_seconds(text: &str) -> Option<Duration> {
     text.parse().ok().filter(|&seconds| seconds <= 366 * 24 * 60 * 60).map(Duration::from_secs)
 }
 
+fn yes_or_no(text: &str) -> Option<bool> {
+    match text {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    }
+}
+
 fn key(text: &str) -> Option<Key> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let pairs = text.as_bytes().chunks(2);
@@ -146,5 +169,5 @@ impl std::error::Error for BadSettings {}
 const LOG: &str = "a filter, such as `info` or `info,tower_sse=debug`";
 const PASSWORD: &str = "12 bytes or more, with which all users log in";
 const COOKIE_KEY: &str = "64 bytes or more in hexadecimal, as from `openssl rand -hex 64`";
-const HEADER: &str = "the name of the header in which the proxy in front says the client's address";
+const HEADER: &str = "the name of the header to which the proxy in front adds the client's address";
 const WHOLE_SECONDS: &str = "whole seconds";

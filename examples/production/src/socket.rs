@@ -6,9 +6,9 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tracing::debug;
 
-/// Made for `tap_io`. A connection that takes an option not is served all the same: it may be gone already.
-pub(crate) fn tune(stream: &mut TcpStream) {
-    if let Err(error) = set(&SockRef::from(&*stream)) {
+/// Sets all of them. A connection that does not take an option is served all the same: it may be gone already.
+pub(crate) fn tune(stream: &TcpStream) {
+    if let Err(error) = set(&SockRef::from(stream)) {
         debug!(%error, "an option of a socket");
     }
 }

@@ -1,4 +1,9 @@
-use crate::{server::Server, wire::request};
+use serde_json::json;
+
+use crate::{
+    server::{Server, cookie_of},
+    wire::request,
+};
 
 const ACCEPT: &str = "accept: text/event-stream";
 
@@ -51,8 +56,13 @@ async fn who_opens_too_often_is_told_to_come_back() {
     let _anns = server.events(&[&ann]).await;
 }
 
+/// The settings of a server behind so many proxies, each of which appends to `x-forwarded-for`.
+fn behind(proxies: &str) -> [(&'static str, &str); 3] {
+    [("STREAMS_PER_CLIENT", "1"), ("ADDRESS_HEADER", "x-forwarded-for"), ("PROXIES", proxies)]
+}
+
 #[tokio::test]
-async fn behind_a_proxy_clients_are_counted_by_the_address_that_it_says() {
+async fn behind_a_proxy_clients_are_counted_by_the_address_that_it_sets() {
     let server = Server::start(&[("STREAMS_PER_CLIENT", "1"), ("ADDRESS_HEADER", "x-real-ip")]).await;
     let _one = server.events(&["x-real-ip: 192.0.2.1"]).await;
     let _two = server.events(&["x-real-ip: 2001:db8::1"]).await;
@@ -60,8 +70,120 @@ async fn behind_a_proxy_clients_are_counted_by_the_address_that_it_says() {
 }
 
 #[tokio::test]
+async fn an_address_that_the_client_claims_is_not_believed() {
+    let server = Server::start(&behind("1")).await;
+    let _one = server.events(&["x-forwarded-for: 192.0.2.1"]).await;
+    // A proxy appends to the client's own line, or adds a line below it.
+    for claim in ["203.0.113.1", "203.0.113.2, 203.0.113.3", "unknown", "é", ",,"] {
+        let one_line = format!("x-forwarded-for: {claim}, 192.0.2.1");
+        is_refused(&server, &[&one_line], "full_for_key").await;
+        let first_line = format!("x-forwarded-for: {claim}");
+        is_refused(&server, &[&first_line, "x-forwarded-for: 192.0.2.1"], "full_for_key").await;
+    }
+    let _other = server.events(&["x-forwarded-for: 192.0.2.1", "x-forwarded-for: 192.0.2.2"]).await;
+}
+
+#[tokio::test]
+async fn the_address_is_as_many_from_the_end_as_there_are_proxies() {
+    let server = Server::start(&behind("2")).await;
+    let _one = server.events(&["x-forwarded-for: 203.0.113.1, 192.0.2.1, 198.51.100.7"]).await;
+    is_refused(&server, &["x-forwarded-for: 203.0.113.2, 192.0.2.1, 198.51.100.8"], "full_for_key").await;
+    let _two = server.events(&["x-forwarded-for: 192.0.2.1, 192.0.2.2, 198.51.100.7"]).await;
+
+    // A request that has not come through both has the address of its connection.
+    let _direct = server.events(&["x-forwarded-for: 192.0.2.3"]).await;
+    is_refused(&server, &["x-forwarded-for: 192.0.2.4"], "full_for_key").await;
+    is_refused(&server, &[], "full_for_key").await;
+}
+
+#[tokio::test]
+async fn an_address_with_a_port_is_the_address() {
+    let server = Server::start(&behind("1")).await;
+    for (address, again) in [("192.0.2.1", "192.0.2.1:4711"), ("2001:db8::1", "[2001:db8::1]:4711")] {
+        let _stream = server.events(&[&format!("x-forwarded-for: {address}")]).await;
+        is_refused(&server, &[&format!("x-forwarded-for: {again}")], "full_for_key").await;
+    }
+    let _other = server.events(&["x-forwarded-for: [2001:db8:1::1]"]).await;
+}
+
+#[tokio::test]
+async fn addresses_of_one_ipv6_network_are_one_client() {
+    let server = Server::start(&behind("1")).await;
+    let _one = server.events(&["x-forwarded-for: 2001:db8:0:1::1"]).await;
+    is_refused(&server, &["x-forwarded-for: 2001:db8:0:1:ffff:ffff:ffff:ffff"], "full_for_key").await;
+    let _two = server.events(&["x-forwarded-for: 2001:db8:0:2::1"]).await;
+}
+
+#[tokio::test]
+async fn an_ipv4_address_written_as_ipv6_is_itself() {
+    let server = Server::start(&behind("1")).await;
+    let _one = server.events(&["x-forwarded-for: ::ffff:192.0.2.1"]).await;
+    let _two = server.events(&["x-forwarded-for: ::ffff:192.0.2.2"]).await;
+    is_refused(&server, &["x-forwarded-for: 192.0.2.1"], "full_for_key").await;
+}
+
+#[tokio::test]
 async fn a_header_that_no_proxy_sets_is_not_believed() {
     let server = Server::start(&[("STREAMS_PER_CLIENT", "1")]).await;
     let _one = server.events(&["x-real-ip: 192.0.2.1"]).await;
     is_refused(&server, &["x-real-ip: 192.0.2.2"], "full_for_key").await;
+}
+
+#[tokio::test]
+async fn a_user_posts_so_often_and_another_as_often() {
+    let server = Server::start(&[("POSTS_PER_MINUTE", "5")]).await;
+    let (ann, bob) = (server.log_in("ann").await, server.log_in("bob").await);
+    let note = json!({ "text": "hello" });
+    let mut published = 0;
+    let refused = loop {
+        let answer = server.post("/notes", &[&ann], &note).await;
+        if answer.status != 201 {
+            break answer;
+        }
+        published += 1;
+        assert!(published < 1000, "nothing bounds how often a user posts");
+    };
+    assert!(published >= 5, "refused after {published}");
+    assert_eq!(refused.status, 429);
+    let seconds: u64 = refused.header("retry-after").expect("a time").parse().expect("whole seconds");
+    assert!((1..=13).contains(&seconds), "{seconds}");
+    assert_eq!(server.post("/notes", &[&bob], &note).await.status, 201);
+}
+
+#[tokio::test]
+async fn logins_are_counted_by_address_whoever_logs_in() {
+    let server = Server::start(&[("POSTS_PER_MINUTE", "3")]).await;
+    let mut cookie = server.log_in("user").await;
+    for number in 1..1000 {
+        let answer = server.post("/login", &[&cookie], &json!({ "user": format!("user{number}") })).await;
+        if answer.status == 429 {
+            assert!(number >= 3 && answer.header("set-cookie").is_none(), "{answer:?}");
+            return;
+        }
+        assert_eq!(answer.status, 204);
+        cookie = cookie_of(&answer);
+    }
+    panic!("nothing bounds how many users a client is");
+}
+
+#[tokio::test]
+async fn notes_that_nobody_reads_shut_nobody_out() {
+    let server = Server::start(&[]).await;
+    let (ann, bob) = (server.log_in("ann").await, server.log_in("bob").await);
+    let before = server.metric("app_topics").await.expect("a gauge");
+    let mut published = 0.0;
+    for number in 0..1000 {
+        let note = json!({ "text": "hello", "to": format!("noname{number}") });
+        match server.post("/notes", &[&ann], &note).await.status {
+            201 => published += 1.0,
+            429 if published >= 60.0 => break,
+            status => panic!("{status} after {published}"),
+        }
+    }
+    assert!(published < 1000.0, "nothing bounds what one user can create");
+    assert!(server.metric("app_topics").await <= Some(before + published));
+    assert_eq!(server.get("/readyz", &[]).await.status, 200);
+    let mut stream = server.events(&[&bob]).await;
+    assert_eq!(server.post("/notes", &[&bob], &json!({ "text": "still", "to": "bob" })).await.status, 201);
+    stream.until("still").await;
 }

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::server::Server;
+use crate::server::{Server, cookie_of};
 
 #[tokio::test]
 async fn without_a_login_there_is_the_public_topic_and_nothing_else() {
@@ -61,6 +61,22 @@ async fn a_wrong_password_is_no_login() {
     assert_eq!(answer.status, 204);
     let answer = server.post("/login", &[], &json!({ "user": "an n", "password": "correct horse" })).await;
     assert_eq!(answer.status, 401, "no name");
+}
+
+#[tokio::test]
+async fn the_cookie_is_secure_where_the_outside_is_tls() {
+    for (settings, is_secure) in
+        [(&[("TLS_OUTSIDE", "yes")][..], true), (&[("TLS_OUTSIDE", "no")], false), (&[], false)]
+    {
+        let server = Server::start(settings).await;
+        let begin = server.post("/login", &[], &json!({ "user": "ann" })).await;
+        let ann = cookie_of(&begin);
+        let end = server.post("/logout", &[&ann], &json!({})).await;
+        for answer in [begin, end] {
+            let cookie = answer.header("set-cookie").unwrap();
+            assert_eq!(cookie.split("; ").any(|part| part == "Secure"), is_secure, "{settings:?}: {cookie}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -9,4 +9,5 @@ mod logs;
 mod prometheus;
 mod server;
 mod settings;
+mod times;
 mod wire;

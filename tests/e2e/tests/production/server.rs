@@ -59,9 +59,7 @@ impl Server {
     pub(crate) async fn log_in(&self, user: &str) -> String {
         let answer = self.post("/login", &[], &json!({ "user": user })).await;
         assert_eq!(answer.status, 204);
-        let cookie = answer.header("set-cookie").expect("a cookie");
-        assert!(cookie.contains("; HttpOnly; SameSite=Strict; Path=/"), "{cookie}");
-        format!("cookie: {}", cookie.split(';').next().unwrap())
+        cookie_of(&answer)
     }
 
     /// Whom it takes a client for.
@@ -118,6 +116,14 @@ impl Server {
             sleep(Duration::from_millis(10)).await;
         }
     }
+}
+
+/// The header that sends back the cookie of an answer.
+pub(crate) fn cookie_of(answer: &Answer) -> String {
+    let cookie = answer.header("set-cookie").expect("a cookie");
+    assert!(cookie.contains("; HttpOnly; SameSite=Strict; "), "{cookie}");
+    assert!(cookie.contains("; Path=/"), "{cookie}");
+    format!("cookie: {}", cookie.split(';').next().unwrap())
 }
 
 const NAME: &str = "tower-sse-example-production";

@@ -13,6 +13,11 @@ const BAD: &[(&str, &str, &str)] = &[
     ("ACCESS_SECONDS", "", r#"ACCESS_SECONDS: takes whole seconds from 1, and not """#),
     ("LEAVE_AFTER_SECONDS", "1.5", r#"LEAVE_AFTER_SECONDS: takes whole seconds, and not "1.5""#),
     ("DRAIN_SECONDS", "99999999999", r#"DRAIN_SECONDS: takes whole seconds from 1, and not "99999999999""#),
+    ("CONNECTION_SECONDS", "0", r#"CONNECTION_SECONDS: takes whole seconds from 1, and not "0""#),
+    ("PROXIES", "0", r#"PROXIES: takes a number from 1, and not "0""#),
+    ("POSTS_PER_MINUTE", "0", r#"POSTS_PER_MINUTE: takes a number from 1, and not "0""#),
+    ("REQUEST_SECONDS", "-5", r#"REQUEST_SECONDS: takes whole seconds from 1, and not "-5""#),
+    ("TLS_OUTSIDE", "maybe", r#"TLS_OUTSIDE: takes `yes` or `no`, and not "maybe""#),
     ("ADDRESS_HEADER", "x real ip", r#"ADDRESS_HEADER: takes the name of the header"#),
 ];
 

@@ -48,20 +48,31 @@ impl Stream {
         stream
     }
 
+    /// Reads on until this has come so many times.
+    pub(crate) async fn until_times(&mut self, text: &str, times: usize) {
+        let read = async {
+            while self.text.matches(text).count() < times {
+                assert!(!self.is_over, "it is over before {text:?}: {}", self.text);
+                self.chunk().await;
+            }
+        };
+        within(read).await;
+    }
+
     /// Reads on until this has come, and gives all that has come since the beginning.
     pub(crate) async fn until(&mut self, text: &str) -> &str {
-        while !self.text.contains(text) {
-            assert!(!self.is_over, "it is over before {text:?}: {}", self.text);
-            within(self.chunk()).await;
-        }
+        self.until_times(text, 1).await;
         &self.text
     }
 
     /// Reads to the end, which must be clean, and gives all that has come since the beginning.
     pub(crate) async fn rest(&mut self) -> &str {
-        while !self.is_over {
-            within(self.chunk()).await;
-        }
+        let read = async {
+            while !self.is_over {
+                self.chunk().await;
+            }
+        };
+        within(read).await;
         &self.text
     }
 

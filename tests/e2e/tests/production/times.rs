@@ -1,0 +1,114 @@
+//! The times that a connection, a request and its body may take.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::Request;
+use http_body::Frame;
+use http_body_util::StreamBody;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::{server::Server, wire::within};
+
+/// The first bytes of a client of HTTP/2.
+const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Waits until the server has closed a connection, and gives what it sent before.
+async fn closed(stream: &mut TcpStream) -> String {
+    let mut sent = Vec::new();
+    // A reset is an end too.
+    let _ = within(stream.read_to_end(&mut sent)).await;
+    String::from_utf8_lossy(&sent).into_owned()
+}
+
+async fn quick() -> Server {
+    Server::start(&[("REQUEST_SECONDS", "1")]).await
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_whole_ends_the_connection() {
+    let server = quick().await;
+    for part in ["", "GET / HTTP/1.1\r\nhost: a\r\n", "PRI * HTTP/2.0\r\n", PREFACE] {
+        let mut connection = TcpStream::connect(&server.address).await.unwrap();
+        connection.write_all(part.as_bytes()).await.unwrap();
+        assert!(!closed(&mut connection).await.contains("200 OK"), "{part:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_head_that_does_not_come_whole_ends_the_connection() {
+    let server = quick().await;
+    for part in ["", "GET / HTTP/1.1\r\nhost: a\r\n"] {
+        let mut connection = TcpStream::connect(&server.address).await.unwrap();
+        let first = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
+        connection.write_all(format!("{first}{part}").as_bytes()).await.unwrap();
+        assert_eq!(closed(&mut connection).await.matches("200 OK").count(), 1, "{part:?}");
+    }
+}
+
+/// RFC 9113, sections 3.4, 6.2 and 6.5: while the rest of a header block is owed, no other frame may come.
+#[tokio::test]
+async fn half_a_header_block_of_http2_ends_the_connection() {
+    let server = quick().await;
+    let mut connection = TcpStream::connect(&server.address).await.unwrap();
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    // A whole request, `GET /` by `http`, and the method of a second one.
+    let whole = [0, 0, 3, 1, 5, 0, 0, 0, 1, 0x82, 0x84, 0x86];
+    let half = [0, 0, 1, 1, 1, 0, 0, 0, 3, 0x82];
+    connection.write_all(&[PREFACE.as_bytes(), &settings, &whole, &half].concat()).await.unwrap();
+    assert!(closed(&mut connection).await.contains("<title>"), "the first is answered");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_whole_is_refused() {
+    let server = quick().await;
+    let ann = server.log_in("ann").await;
+    let head = format!(
+        "POST /notes HTTP/1.1\r\nhost: a\r\n{ann}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n"
+    );
+    let mut connection = TcpStream::connect(&server.address).await.unwrap();
+    connection.write_all(format!("{head}{{\"text\"").as_bytes()).await.unwrap();
+    assert!(closed(&mut connection).await.starts_with("HTTP/1.1 408 "));
+}
+
+#[tokio::test]
+async fn a_body_of_http2_that_does_not_come_whole_is_refused() {
+    let server = quick().await;
+    let ann = server.log_in("ann").await;
+    let io = TokioIo::new(TcpStream::connect(&server.address).await.unwrap());
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    let part = Frame::data(Bytes::from_static(b"{\"text\""));
+    let body = StreamBody::new(stream::iter([Ok::<_, Infallible>(part)]).chain(stream::pending()));
+    let request = Request::post(format!("http://{}/notes", server.address))
+        .header("cookie", ann.trim_start_matches("cookie: "))
+        .header("content-type", "application/json")
+        .body(body)
+        .unwrap();
+    assert_eq!(within(sender.send_request(request)).await.unwrap().status(), 408);
+}
+
+#[tokio::test]
+async fn an_event_stream_outlives_the_time_of_a_request() {
+    let server = quick().await;
+    let mut stream = server.events(&[]).await;
+    stream.until_times("event: status\n", 3).await;
+}
+
+#[tokio::test]
+async fn an_old_connection_takes_no_more_requests_and_ends_no_stream() {
+    let server = Server::start(&[("CONNECTION_SECONDS", "1"), ("REQUEST_SECONDS", "3600")]).await;
+    let mut stream = server.events(&[]).await;
+    let mut idle = TcpStream::connect(&server.address).await.unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    assert!(closed(&mut idle).await.starts_with("HTTP/1.1 200 "));
+
+    stream.until_times("event: status\n", 3).await;
+    // Neither does a connection that is new: it has an age of its own.
+    server.events(&[]).await.until_times("event: status\n", 3).await;
+}
