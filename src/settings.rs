@@ -70,7 +70,8 @@ impl StreamSettings {
     /// together. Default: as the layer has it, any time. Costs a look at the clock for each frame.
     ///
     /// The end is clean, with a jittered `retry:` before it, and its reason is [`Reason::Lifetime`](crate::Reason): the client
-    /// comes back, through the load balancer, and is asked again.
+    /// asks again. A browser does so over the connection that it has: to move it to another server takes an
+    /// [age of connections](crate::docs::serving#moving-connections) too.
     #[must_use]
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);

@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: servers on loopback, certificates, and processes that end with their test.
 
+pub mod aging;
 pub mod browser;
 pub mod certificate;
 pub mod client;

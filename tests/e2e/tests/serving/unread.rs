@@ -1,6 +1,4 @@
 //! What the socket's options in `docs/serving.md` do for a client that does not read.
-#![cfg(test)]
-#![cfg(target_os = "linux")]
 
 use std::{
     io,

@@ -1,0 +1,30 @@
+//! Connections that end after an age, by the lines of `docs/serving.md`.
+
+use std::{pin::pin, time::Duration};
+
+use axum::Router;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::sleep,
+};
+
+/// Serves a connection until the client closes it, or until its streams have ended after this age.
+pub async fn connection<I>(io: I, app: Router, age: Duration)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new());
+    let mut connection = pin!(http.serve_connection(TokioIo::new(io), TowerToHyperService::new(app)));
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        // HTTP/1: the response that is under way is the last. HTTP/2: GOAWAY. An open stream goes on.
+        () = sleep(age) => connection.as_mut().graceful_shutdown(),
+    }
+    drop(connection.await);
+}
