@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     .heartbeat(Duration::from_secs(15))
     .retry(Duration::from_secs(1));
 
-    let app = Router::new().route("/", get(Html(PAGE))).layer(sse);
+    let app = Router::new().route("/", get(Html(PAGE)).layer(sse));
 
     let port = std::env::var("PORT").map_or(Ok(3000), |port| port.parse::<u16>())?;
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;

@@ -15,7 +15,8 @@ use crate::Event;
 /// Sends events to one client; made by [`Events::channel`](crate::Events::channel). Clones send to the same one.
 ///
 /// ```
-/// # use tower_sse::{Event, Events, Source};
+/// use tower_sse::{Event, Events, Source};
+///
 /// fn work() -> Events<impl Source> {
 ///     let (sender, events) = Events::channel(16);
 ///     tokio::spawn(async move {

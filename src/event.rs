@@ -69,7 +69,8 @@ impl Event {
     /// empty data.
     ///
     /// ```
-    /// # use tower_sse::Event;
+    /// use tower_sse::Event;
+    ///
     /// #[derive(serde::Serialize)]
     /// #[serde(tag = "event", content = "data", rename_all = "snake_case")]
     /// enum Update {

@@ -19,12 +19,11 @@ use crate::{
 ///
 /// ```
 /// use std::{convert::Infallible, time::Duration};
-/// use futures_util::stream;
+/// use futures_util::{StreamExt, stream};
 /// use tower_sse::{Event, Events};
 ///
 /// // A stream of events, or of `Result<Event, E>`.
 /// let events = Events::new(stream::iter(["a", "b"]).map(Event::new));
-/// # use futures_util::StreamExt;
 ///
 /// // One that asks a source each second.
 /// let events = Events::every(Duration::from_secs(1), || async { Event::new("tick") })
@@ -104,8 +103,9 @@ where
     /// Asks a source at this pace, first at once, and sends what it gives: ask, send, flush, sleep.
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use tower_sse::{Event, Events};
+    /// use std::time::Duration;
+    /// use tower_sse::{Event, Events};
+    ///
     /// # async fn temperature() -> f32 { 20.5 }
     /// let events = Events::every(Duration::from_secs(1), || async { Event::new(temperature().await.to_string()) });
     /// ```

@@ -50,13 +50,15 @@ pub struct InvalidId(());
 /// An [`EventName`] out of a literal, checked at compile time.
 ///
 /// ```
-/// # use tower_sse::event_name;
+/// use tower_sse::event_name;
+///
 /// let name = event_name!("price");
 /// assert_eq!(name.as_str(), "price");
 /// ```
 ///
 /// ```compile_fail
-/// # use tower_sse::event_name;
+/// use tower_sse::event_name;
+///
 /// let name = event_name!("price\ndata: forged");
 /// ```
 #[macro_export]
@@ -69,12 +71,14 @@ macro_rules! event_name {
 /// An [`EventId`] out of a literal, checked at compile time.
 ///
 /// ```
-/// # use tower_sse::event_id;
+/// use tower_sse::event_id;
+///
 /// assert_eq!(event_id!("7").as_str(), "7");
 /// ```
 ///
 /// ```compile_fail
-/// # use tower_sse::event_id;
+/// use tower_sse::event_id;
+///
 /// let id = event_id!("7\0");
 /// ```
 #[macro_export]

@@ -35,8 +35,12 @@ use crate::{
 /// })
 /// .heartbeat(Duration::from_secs(10));
 ///
-/// let app: Router = Router::new().route("/", get("the page")).layer(layer);
+/// // For this route alone: the stream for requests that ask for events, the page for all others.
+/// let app: Router = Router::new().route("/", get("the page").layer(layer));
 /// ```
+///
+/// Around a whole router the layer answers for each path, and stands outside of the layers that the router has by then, of
+/// authentication for one: put it around one route, or say by [`only`](Self::only) which requests it is for.
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it is put around a service"]
 pub struct SseLayer<E> {
@@ -87,7 +91,8 @@ impl<E> SseLayer<E> {
     /// quick.
     ///
     /// ```
-    /// # use tower_sse::{Event, Events, SseLayer};
+    /// use tower_sse::{Event, Events, SseLayer};
+    ///
     /// # let events = |_: http::Request<()>| async { Events::new(futures_util::stream::pending::<Event>()) };
     /// let layer = SseLayer::from_fn(events).only(|head| head.uri().path() == "/events");
     /// ```

@@ -10,7 +10,7 @@
 #![cfg_attr(feature = "json", doc = "```no_run")]
 #![cfg_attr(not(feature = "json"), doc = "```ignore")]
 //! use std::time::Duration;
-//! use axum::{Router, response::Html, routing::get};
+//! use axum::{Router, http::StatusCode, response::Html, routing::get};
 //! use serde::Serialize;
 //! use tower_sse::{Event, Events, SseLayer};
 //!
@@ -27,14 +27,20 @@
 //! })
 //! .heartbeat(Duration::from_secs(10));
 //!
+//! const PAGE: &str = "<script>new EventSource('/events').onmessage = e => document.body.append(e.data)</script>";
+//!
 //! let app = Router::new()
-//!     .route("/", get(Html("<script>new EventSource('/').onmessage = e => document.body.append(e.data)</script>")))
-//!     .layer(events);
+//!     .route("/", get(Html(PAGE)))
+//!     .route("/events", get(StatusCode::NOT_ACCEPTABLE).layer(events));
 //!
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
 //! axum::serve(listener, app).await
 //! # }
 //! ```
+//!
+//! The layer is around the handler of `/events`, which answers requests that do not ask for events; the layers of the router,
+//! such as an authentication by `route_layer`, stand outside of both. Around a whole router the layer would answer for each
+//! path, and past those layers: say by [`only`](SseLayer::only) which requests it is for.
 //!
 //! # The parts
 //!

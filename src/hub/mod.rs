@@ -12,7 +12,7 @@
 //! # async fn main() -> std::io::Result<()> {
 //! let hub = Hub::new();
 //!
-//! // Everybody who opens an event stream watches the news.
+//! // Each event stream at `/news` has what is posted there.
 //! let layer = SseLayer::new(hub.service(|_| Subscribe::to("news")));
 //!
 //! async fn publish(State(hub): State<Hub>, text: String) -> Result<(), String> {
@@ -21,7 +21,7 @@
 //!     Ok(())
 //! }
 //!
-//! let app = Router::new().route("/", post(publish)).layer(layer).with_state(hub);
+//! let app = Router::new().route("/news", post(publish).layer(layer)).with_state(hub);
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
 //! axum::serve(listener, app).await
 //! # }

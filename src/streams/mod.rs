@@ -5,7 +5,7 @@
 //!
 //! ```no_run
 //! use std::time::Duration;
-//! use axum::Router;
+//! use axum::{Router, http::StatusCode, routing::get};
 //! use tower_sse::{Event, Events, SseLayer, streams::Streams};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -19,7 +19,8 @@
 //! .stream_key(|head| head.headers().get("x-user")?.to_str().ok().map(Into::into));
 //!
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-//! let server = axum::serve(listener, Router::new().layer(layer)).with_graceful_shutdown(stop());
+//! let app = Router::new().route("/events", get(StatusCode::NOT_ACCEPTABLE).layer(layer));
+//! let server = axum::serve(listener, app).with_graceful_shutdown(stop());
 //! let mut server = std::pin::pin!(server.into_future());
 //! tokio::select! {
 //!     result = &mut server => return result,

@@ -25,6 +25,7 @@ mod negotiation;
 mod observer;
 mod pace;
 mod promises;
+mod readme;
 mod refusals;
 mod resume;
 mod sizes;

@@ -1,7 +1,7 @@
 //! Whether a backplane keeps the [contract](crate::backplane), shown by hubs on several of its nodes (feature `test-util`).
 //!
 //! ```
-//! # use tower_sse::backplane::{Backplane, suite};
+//! use tower_sse::backplane::{Backplane, suite};
 //! # async fn shown<B: Backplane>(start_server: impl Fn() -> String, node: impl Fn(&str) -> B) {
 //! // What stands behind it, new and empty for each of the suite's checks, and a node each time it is asked.
 //! suite::run(|| {
