@@ -1,4 +1,4 @@
-//! nginx and haproxy, each with a configuration of its own, on free ports, until it is dropped.
+//! nginx, haproxy, Apache and Varnish, each with a configuration of its own, on free ports, until it is dropped.
 
 use std::{error::Error, fmt, fs, io, net::TcpListener, path::Path, time::Duration};
 
@@ -77,16 +77,25 @@ impl Front {
         .await
     }
 
+    /// Apache with lines for its server out of the document, which clients ask in plain text.
+    pub(crate) async fn apache(lines: &str, origin: &Origin) -> Self {
+        let lines = origin.stands_in(lines);
+        Self::start("apache2", |place| place.apache(&lines)).await
+    }
+
+    /// Varnish with a whole configuration out of the document, which clients ask in plain text.
+    pub(crate) async fn varnish(config: &str, origin: &Origin) -> Self {
+        let config = with(config, "\"3000\"", &format!("\"{}\"", origin.port()));
+        Self::start("varnishd", |_| config.clone()).await
+    }
+
     async fn start(name: &str, config: impl Fn(&Place) -> String) -> Self {
         // Somebody else may take a port before the program does.
         for _ in 0..5 {
             let place = Place::find().expect("a directory and two ports");
             let file = place.file("config");
             fs::write(&file, config(&place)).expect("a file");
-            let arguments = match name {
-                "nginx" => vec!["-p".to_owned(), place.file(""), "-c".to_owned(), file],
-                _ => vec!["-db".to_owned(), "-f".to_owned(), file],
-            };
+            let arguments = place.arguments(name, &file);
             let mut program = Program::start(name, arguments, &[]).expect("a shell");
             if is_up(&mut program, &place.plain).await {
                 return Self { _program: program, place };
@@ -124,8 +133,35 @@ impl Place {
         Ok(place)
     }
 
+    /// How a program is told its configuration, and not to leave the test.
+    fn arguments(&self, name: &str, file: &str) -> Vec<String> {
+        let directory = self.file("");
+        let arguments = match name {
+            "nginx" => vec!["-p", &directory, "-c", file],
+            "haproxy" => vec!["-db", "-f", file],
+            "apache2" => vec!["-X", "-f", file],
+            "varnishd" => vec!["-F", "-j", "none", "-n", &directory, "-a", &self.plain, "-f", file, "-s", "malloc,16m"],
+            _ => panic!("{name} is none of them"),
+        };
+        arguments.into_iter().map(str::to_owned).collect()
+    }
+
     fn file(&self, name: &str) -> String {
         self.directory.path().join(name).to_string_lossy().into_owned()
+    }
+
+    /// All that stands around the lines for a server in Apache, as Debian has its modules.
+    fn apache(&self, lines: &str) -> String {
+        let modules: String = ["mpm_event", "authz_core", "proxy", "proxy_http"]
+            .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
+            .concat();
+        format!(
+            "ServerRoot {0}\nDefaultRuntimeDir {0}\nPidFile {1}\nErrorLog /dev/stderr\nServerName localhost\n\
+             Listen {2}\n{modules}{lines}\n",
+            self.file(""),
+            self.file("pid"),
+            self.plain,
+        )
     }
 
     /// All that stands around a `server` in nginx. One process: no other user whom the directory would have to let in.

@@ -79,6 +79,19 @@ async fn that_a_client_left_reaches_a_silent_origin_by_haproxy() {
     }
 }
 
+#[tokio::test]
+#[ignore = "needs haproxy and curl; run by ./tests/run"]
+async fn without_abortonclose_that_a_client_left_reaches_the_origin_with_the_second_event() {
+    let mut origin = Origin::start(Heartbeat::off()).await;
+    let front = Front::haproxy(&with(&config(), "    option abortonclose\n", ""), &origin).await;
+    for by in [By::Http1, By::Http1Tls, By::Http2Tls] {
+        let link = Link::open(&mut origin, &front, by, "/events", &[]).await;
+        let events = link.leave_and_send().await;
+        println!("haproxy without abortonclose, {by}: the origin knows with event {events} after a client left");
+        assert!(events >= 2, "{by}: with event {events}");
+    }
+}
+
 fn config() -> String {
     documented("haproxy", "option http-no-delay")
 }

@@ -93,6 +93,23 @@ impl Link {
         left.elapsed()
     }
 
+    /// The client breaks the connection: with which of the next events the origin knows.
+    pub(crate) async fn leave_and_send(mut self) -> usize {
+        self.send(0).await;
+        assert!(within(self.client.event()).await.is_some(), "an event arrives");
+        self.client.leave().await;
+        for number in 1.. {
+            // Far longer than a proxy takes to see what it can see.
+            if timeout(SETTLED, self.opened.feed.closed()).await.is_ok() {
+                return number - 1;
+            }
+            assert!(number < 20, "the origin does not learn that a client has left");
+            // It may end while it is sent to.
+            let _ = self.opened.feed.send(number.to_string()).await;
+        }
+        unreachable!("it counts on")
+    }
+
     async fn send(&self, number: usize) {
         self.opened.feed.send(number.to_string()).await.expect("a reader");
     }
@@ -153,6 +170,9 @@ pub(crate) fn assert_prompt(through: &str, delays: &Delays) {
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
     timeout(Duration::from_secs(30), future).await.expect("it comes within 30 s")
 }
+
+/// How long nothing has happened when nothing more will happen.
+const SETTLED: Duration = Duration::from_secs(1);
 
 const EVENTS: usize = 21;
 const PACE: Duration = Duration::from_millis(50);

@@ -53,6 +53,11 @@ impl Origin {
         with(config, "127.0.0.1:3000", &self.site.origin().replace("http://", ""))
     }
 
+    /// Its port, on 127.0.0.1.
+    pub(crate) fn port(&self) -> String {
+        self.site.origin().rsplit_once(':').expect("an address with a port").1.to_owned()
+    }
+
     /// The next stream that is asked for.
     pub(crate) async fn opened(&mut self) -> Opened {
         self.opened.recv().await.expect("the server runs")

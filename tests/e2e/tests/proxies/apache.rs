@@ -1,0 +1,33 @@
+//! Apache.
+
+use tower_sse::Heartbeat;
+
+use crate::{
+    front::{By, Front, documented},
+    link::{Link, assert_prompt},
+    origin::Origin,
+};
+
+#[tokio::test]
+#[ignore = "needs apache2 and curl; run by ./tests/run"]
+async fn events_come_one_by_one_by_apache() {
+    let mut origin = Origin::start(Heartbeat::default()).await;
+    let front = Front::apache(&config(), &origin).await;
+    let mut link = Link::open(&mut origin, &front, By::Http1, "/events", &[]).await;
+    assert_prompt("Apache, HTTP/1.1", &link.one_by_one().await);
+}
+
+#[tokio::test]
+#[ignore = "needs apache2 and curl; run by ./tests/run"]
+async fn that_a_client_left_reaches_the_origin_by_apache_with_the_second_event() {
+    let mut origin = Origin::start(Heartbeat::off()).await;
+    let front = Front::apache(&config(), &origin).await;
+    let link = Link::open(&mut origin, &front, By::Http1, "/events", &[]).await;
+    let events = link.leave_and_send().await;
+    println!("Apache, HTTP/1.1: the origin knows with event {events} after a client left");
+    assert!(events >= 2, "with event {events}");
+}
+
+fn config() -> String {
+    documented("apache", "ProxyPass")
+}
