@@ -2,11 +2,12 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tower_sse_e2e::document::Document;
 
 use crate::{
     programs::{node, python, report},
     score::Score,
-    server::{RETRY, Server, plays, plays_with_blank_lines},
+    server::{QUERY, RETRY, Server, plays, plays_with_blank_lines},
 };
 
 #[tokio::test]
@@ -39,6 +40,19 @@ async fn eventsource_reads_just_the_events_and_reconnects_by_itself() {
     let score = Score::hard();
     let server = Server::start(plays(&score)).await.unwrap();
     let heard = listen("eventsource", &server).await;
+    assert_eq!(heard.events, score.report());
+    assert_eq!(heard.connections, score.connections());
+}
+
+/// It sends its id in the address only, as `docs/browser.md` says.
+#[tokio::test]
+#[ignore = "needs event-source-polyfill of npm; run by ./tests/run"]
+async fn event_source_polyfill_reads_just_the_events_and_resumes_by_the_query() {
+    let line = Document::read("browser.md").block("rust", QUERY);
+    assert!(line.contains(&format!("last_event_id_query(\"{QUERY}\")")), "{line}");
+    let score = Score::hard();
+    let server = Server::start(plays(&score)).await.unwrap();
+    let heard = listen("event-source-polyfill", &server).await;
     assert_eq!(heard.events, score.report());
     assert_eq!(heard.connections, score.connections());
 }
@@ -84,7 +98,8 @@ async fn reads_just_the_events(client: &str) {
 }
 
 async fn listen(client: &str, server: &Server) -> Heard {
-    let mut script = if client == "eventsource" { node("read.mjs") } else { python("read.py") };
+    let is_of_npm = client.starts_with("event");
+    let mut script = if is_of_npm { node("read.mjs") } else { python("read.py") };
     script.args([client, &server.url("/")]);
     report(script).await
 }

@@ -1,16 +1,18 @@
-// Reads events by npm's eventsource until the server says 204, and prints what it saw as JSON. It reconnects by itself.
+// Reads events by a package of npm until the server says 204, and prints what it saw as JSON. Each reconnects by itself.
 //
-// read.mjs eventsource URL
+// read.mjs eventsource|event-source-polyfill URL
 
 import { createRequire } from "node:module";
 
 // Not `import`, which does not look at NODE_PATH.
-const { EventSource } = createRequire(import.meta.url)("eventsource");
+const { EventSource, EventSourcePolyfill } = createRequire(import.meta.url)(process.argv[2]);
+// The polyfill says what it does on standard output.
+console.error = console.warn = console.info = () => {};
 
 const events = [];
 let connections = 0;
 let last = "";
-const source = new EventSource(process.argv[3]);
+const source = new (EventSourcePolyfill ?? EventSource)(process.argv[3]);
 
 for (const name of ["message", "price"]) {
   source.addEventListener(name, (event) => {
@@ -21,7 +23,13 @@ for (const name of ["message", "price"]) {
 }
 source.onopen = () => connections++;
 source.onerror = (error) => {
-  if (source.readyState !== EventSource.CLOSED) return;
-  if (error.code !== 204) throw error;
+  if (error.error instanceof TypeError) {
+    // The polyfill fails on a 204, which has no body, and would come back.
+    if (!error.error.message.includes("getReader")) throw error.error;
+    source.close();
+  } else {
+    if (source.readyState !== source.CLOSED) return;
+    if (error.code !== 204) throw error;
+  }
   console.log(JSON.stringify({ events, connections }));
 };

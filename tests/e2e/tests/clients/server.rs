@@ -45,6 +45,7 @@ pub(crate) fn plays(score: &Score) -> Router {
     })
     .negotiate(Negotiate::Always)
     .methods([Method::GET, Method::POST])
+    .last_event_id_query(QUERY)
     .heartbeat(Duration::from_millis(2))
     .retry(RETRY)
     .observer(Count);
@@ -60,5 +61,8 @@ pub(crate) fn plays_with_blank_lines(score: &Score) -> Router {
     let in_body = move |body: Body| Body::new(body.map_frame(move |frame| frame.map_data(doubled)));
     plays(score).layer(tower::util::MapResponseLayer::new(move |response: Response| response.map(in_body)))
 }
+
+/// The parameter in which event-source-polyfill sends its last id. All others send the header.
+pub(crate) const QUERY: &str = "lastEventId";
 
 pub(crate) const RETRY: Duration = Duration::from_millis(50);
