@@ -5,7 +5,11 @@ use std::{collections::HashSet, time::Duration};
 use axum::{Extension, Router, http::StatusCode, response::Html, routing::get};
 use futures_util::stream;
 use http::Request;
-use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    task::AbortHandle,
+};
 use tokio_rustls::TlsAcceptor;
 use tower_sse::{Event, Events, SseLayer};
 use tower_sse_e2e::{
@@ -64,16 +68,15 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, app: Router, ag
         let (stream, _) = listener.accept().await.unwrap();
         stream.set_nodelay(true).unwrap();
         let (tls, app) = (tls.clone(), app.clone().layer(Extension(Connection(number))));
-        tokio::spawn(async move {
-            match tls {
-                None => aging::connection(stream, app, age).await,
-                Some(tls) => {
-                    // A browser may connect and leave again.
-                    let Ok(stream) = tls.accept(stream).await else { return };
-                    aging::connection(stream, app, age).await;
-                }
-            }
-        });
+        tokio::spawn(serve(stream, tls, app, age));
+    }
+}
+
+async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, app: Router, age: Duration) {
+    let Some(tls) = tls else { return aging::connection(stream, app, age).await };
+    // A browser may connect and leave again.
+    if let Ok(stream) = tls.accept(stream).await {
+        aging::connection(stream, app, age).await;
     }
 }
 
