@@ -109,7 +109,8 @@ impl<E> SseLayer<E> {
     /// The predicate decides when a request is admitted, not which responses are decorated.
     ///
     /// ```
-    /// # use tower_sse::{SseLayer, streams::Streams};
+    /// use tower_sse::{SseLayer, streams::Streams};
+    ///
     /// # let streams = Streams::new();
     /// let layer = SseLayer::decorate().streams(&streams).expect_stream(|head| head.uri().path() == "/v1/completions");
     /// ```

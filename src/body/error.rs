@@ -11,7 +11,8 @@ use crate::BoxError;
 /// frameworks with a bridge for tower ask of a body: salvo, for example.
 ///
 /// ```
-/// # use tower_sse::BodyError;
+/// use tower_sse::BodyError;
+///
 /// fn is_timeout(error: &BodyError) -> bool {
 ///     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
 /// }
