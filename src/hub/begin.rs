@@ -2,7 +2,12 @@
 //!
 //! Pure.
 
-use super::{position::Position, subscribe::Start};
+use super::{
+    pick::Floor,
+    position::Position,
+    subscribe::{Start, Subscribe},
+};
+use crate::EventId;
 
 /// Something that is told beside the events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,12 +34,12 @@ pub(crate) struct Begin {
 }
 
 impl Begin {
-    /// By what the client sent, if it did, and where the hub is now. A hub that is fed may be behind another node: a client
-    /// from there is ahead of it, and waits.
-    pub(crate) fn new(asked: Option<&[u8]>, head: Position, start: Start, is_fed: bool) -> Self {
-        let Some(asked) = asked else { return Self::fresh(head, start) };
+    /// By what the client sent, if it did, where the hub is now, and what the client may see of the past. A hub that is fed
+    /// may be behind another node: a client from there is ahead of it, and waits.
+    pub(crate) fn new(subscribe: &Subscribe, head: Position, floor: Floor, is_fed: bool) -> Self {
+        let Some(asked) = &subscribe.after else { return Self::fresh(head, subscribe.start, floor) };
         let none = Self { cursor: 0, is_new: false, came_at: 0, first: None, foreign: None, present_through: 0 };
-        let from = Position::parse(asked);
+        let from = Position::parse(asked.as_bytes());
         match from {
             // A position of this run, and not one that is still to come.
             Some(Position { epoch, sequence }) if epoch == head.epoch && sequence <= head.sequence => {
@@ -48,13 +53,24 @@ impl Begin {
         }
     }
 
-    fn fresh(head: Position, start: Start) -> Self {
+    fn fresh(head: Position, start: Start, floor: Floor) -> Self {
         let (cursor, present_through) = match start {
-            Start::Now => (head.sequence, 0),
-            Start::Beginning => (0, 0),
+            Start::Now => (head.sequence.max(floor.sequence), 0),
+            Start::Beginning => (floor.sequence, 0),
             Start::Latest => (0, head.sequence),
         };
         let (came_at, first) = (head.sequence, Some(Notice::Greeting));
         Self { cursor, is_new: true, came_at, first, foreign: None, present_through }
+    }
+}
+
+/// Up to where a bound that was given as an event's id hides what is there. A hub that is fed may not have come to it yet.
+pub(crate) fn hidden_before(id: &EventId, head: Position, is_fed: bool) -> u64 {
+    match Position::parse(id.as_str().as_bytes()) {
+        Some(Position { epoch, sequence }) if epoch == head.epoch && (is_fed || sequence <= head.sequence) => {
+            sequence.saturating_sub(1)
+        }
+        // Of another history: nothing is known of what it hides.
+        _ => head.sequence,
     }
 }

@@ -9,12 +9,14 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
+    time::Duration,
 };
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
+    begin,
     bounds::Bounds,
     builder::Settings,
     era::Era,
@@ -22,8 +24,10 @@ use super::{
     fed::Fed,
     log::Entry,
     ordered::Ordered,
+    pick::Floor,
     position::Position,
     pump::Lanes,
+    subscribe::Subscribe,
     sync::{Mutex, lock},
     topic_state::{TopicShared, TopicState},
     waiters::Marked,
@@ -111,9 +115,9 @@ impl Core {
         self.watermark.load(Ordering::Acquire)
     }
 
-    /// Milliseconds since the hub began.
+    /// Milliseconds since long before the hub began, so that what is fed may be older than the hub.
     pub(crate) fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        BEGAN + u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX / 2)
     }
 
     /// What all topics keep, in bytes.
@@ -135,6 +139,16 @@ impl Core {
             state.trim(now);
         }
         Ok(topic)
+    }
+
+    /// What a client that comes now may not see, by its bounds.
+    pub(crate) fn floor(&self, subscribe: &Subscribe, head: Position) -> Floor {
+        let hidden = |id| begin::hidden_before(id, head, self.fed.is_some());
+        let age = |age: Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        Floor {
+            sequence: subscribe.not_before.as_ref().map_or(0, hidden),
+            at: subscribe.not_older_than.map_or(0, |bound| self.now().saturating_sub(age(bound))),
+        }
     }
 
     /// This topic, or, if it was closed, the one that was opened anew under its name.
@@ -266,6 +280,9 @@ impl Core {
         }
     }
 }
+
+/// When a hub begins, in milliseconds: 139 years.
+const BEGAN: u64 = 1 << 42;
 
 impl Drop for Core {
     fn drop(&mut self) {

@@ -70,6 +70,11 @@ impl Latest {
         true
     }
 
+    /// The newest of all that are up to this sequence.
+    pub(crate) fn newest_through(&self, sequence: u64) -> Option<u64> {
+        self.by_sequence.range(..=sequence).next_back().map(|(&sequence, _)| sequence)
+    }
+
     /// The newest event of each key that has one above this sequence, in order.
     pub(crate) fn after(&self, sequence: u64) -> impl Iterator<Item = (u64, &Bytes)> {
         self.by_sequence
@@ -130,6 +135,8 @@ mod tests {
                 for after in 0..=sequence {
                     let found: Vec<_> = latest.after(after).map(|(sequence, event)| (sequence, event.clone())).collect();
                     let newer = naive.iter().filter(|&&(sequence, _)| sequence > after);
+                    let older = naive.iter().map(|&(sequence, _)| sequence).filter(|&sequence| sequence <= after);
+                    assert_eq!(latest.newest_through(after), older.max());
                     assert_eq!(found, newer.map(|&(n, _)| (n, Bytes::from(n.to_string()))).collect::<Vec<_>>());
                 }
             }

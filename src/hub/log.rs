@@ -108,14 +108,24 @@ impl Log {
         Some(entry)
     }
 
-    /// The events above this sequence, in order.
-    pub(crate) fn after(&self, sequence: u64) -> impl DoubleEndedIterator<Item = &Entry> {
-        let from = match self.entries.back() {
+    /// The events above this sequence that came at this time or later, in order.
+    pub(crate) fn since(&self, sequence: u64, at: u64) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.entries.range(self.first_since(sequence, at)..)
+    }
+
+    /// The events above the first sequence that are not [since](Self::since) the second and the time, in order.
+    pub(crate) fn until(&self, after: u64, sequence: u64, at: u64) -> impl DoubleEndedIterator<Item = &Entry> {
+        let to = self.first_since(sequence, at);
+        self.entries.range(self.first_since(after, 0).min(to)..to)
+    }
+
+    fn first_since(&self, sequence: u64, at: u64) -> usize {
+        let first = match self.entries.back() {
             // Most readers have come to the newest but one.
             Some(newest) if newest.sequence <= sequence => self.entries.len(),
             _ => self.entries.partition_point(|entry| entry.sequence <= sequence),
         };
-        self.entries.range(from..)
+        if at == 0 { first } else { first.max(self.entries.partition_point(|entry| entry.at < at)) }
     }
 }
 
@@ -140,7 +150,7 @@ mod tests {
                         let sequence = log.last() + ahead;
                         let entry = Entry {
                             sequence,
-                            at: 0,
+                            at: sequence,
                             key: has_key.then(|| "key".into()),
                             event: Bytes::from(vec![b'x'; sequence as usize]),
                         };
@@ -165,8 +175,17 @@ mod tests {
             assert_eq!(log.unkeyed_evicted_through(), newest(evicted, |entry| entry.key.is_none()));
             let numbers: Vec<_> = kept.iter().map(|entry| entry.sequence).collect();
             for after in 0..=log.last() + 1 {
-                let found: Vec<_> = log.after(after).map(|entry| entry.sequence).collect();
+                let found: Vec<_> = log.since(after, 0).map(|entry| entry.sequence).collect();
                 assert_eq!(found, numbers.iter().copied().filter(|&number| number > after).collect::<Vec<_>>());
+                // Each came at its sequence.
+                for (floor, at) in [(0, after + 2), (after + 1, 0), (after + 1, after + 3)] {
+                    let is_since = |&number: &u64| number > floor && number >= at;
+                    let since: Vec<_> = log.since(floor, at).map(|entry| entry.sequence).collect();
+                    assert_eq!(since, numbers.iter().copied().filter(is_since).collect::<Vec<_>>());
+                    let until: Vec<_> = log.until(after, floor, at).map(|entry| entry.sequence).collect();
+                    let is_until = |number: &u64| *number > after && !is_since(number);
+                    assert_eq!(until, numbers.iter().copied().filter(is_until).collect::<Vec<_>>());
+                }
             }
             for newer in 0..=kept.len() {
                 assert_eq!(log.before_newest(newer), numbers.iter().rev().nth(newer).copied());

@@ -21,6 +21,15 @@ pub(crate) enum Take {
     Present,
 }
 
+/// The past that a reader may not see: to it, the events below are as good as gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Floor {
+    /// Everything up to this, keyed values included.
+    pub(crate) sequence: u64,
+    /// What came to the log before this time.
+    pub(crate) at: u64,
+}
+
 /// What a reader wants of a topic.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wish {
@@ -29,6 +38,8 @@ pub(crate) struct Wish {
     pub(crate) after: u64,
     /// Up to this.
     pub(crate) through: u64,
+    /// And not below this.
+    pub(crate) floor: Floor,
     /// Where the hub was when the reader came as a new one. 0: it is not new.
     pub(crate) came_at: u64,
     /// Which of the reader's topics it is.
@@ -36,6 +47,11 @@ pub(crate) struct Wish {
 }
 
 impl Wish {
+    /// What a new reader takes of a topic that it finds: of what is gone by then, and of keys that go later, it misses nothing.
+    pub(crate) fn of_new(take: Take, floor: Floor) -> Self {
+        Self { take, after: 0, through: u64::MAX, floor, came_at: u64::MAX, seat: 0 }
+    }
+
     /// What a reader wishes for, in order, as far as the budget goes. Gives how far the last one reaches if more may follow.
     pub(crate) fn pick(
         self,
@@ -47,18 +63,29 @@ impl Wish {
     ) -> Option<u64> {
         let first = into.len();
         let mut picking = Picking { into, first, budget, wish: self, prefix };
-        let logged = log.after(self.after);
+        let after = self.after.max(self.floor.sequence);
+        let logged = log.since(after, self.floor.at);
         let unkeyed = |entry: &&Entry| entry.key.is_none();
         match self.take {
             Take::All => picking.extend(logged.map(Entry::numbered)),
-            Take::Newest => {
-                picking.extend(merged(logged.filter(unkeyed).map(Entry::numbered), latest.after(self.after)))
-            }
+            Take::Newest => picking.extend(merged(logged.filter(unkeyed).map(Entry::numbered), latest.after(after))),
             Take::Present => {
                 let last = logged.rev().find(unkeyed).map(Entry::numbered);
-                picking.extend(merged(last.into_iter(), latest.after(self.after)))
+                picking.extend(merged(last.into_iter(), latest.after(after)))
             }
         }
+    }
+
+    /// The newest event that the reader would have found if there were no floor.
+    pub(crate) fn hidden(self, log: &Log, latest: &Latest) -> Option<u64> {
+        if self.floor == Floor::default() || self.take == Take::Present {
+            return None;
+        }
+        let is_all = self.take == Take::All;
+        let mut hidden = log.until(self.after, self.floor.sequence, self.floor.at).rev();
+        let logged = hidden.find(|entry| is_all || entry.key.is_none()).map(|entry| entry.sequence);
+        let keyed = latest.newest_through(self.floor.sequence).filter(|&newest| !is_all && newest > self.after);
+        logged.max(keyed)
     }
 }
 

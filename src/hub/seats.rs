@@ -12,7 +12,7 @@ use super::{
     core::Core,
     era::Era,
     joined::Slice,
-    pick::{Take, Wish},
+    pick::Wish,
     picked::{Budget, Picked},
     pump::TopicLane,
     topic_state::{TopicShared, TopicState},
@@ -66,10 +66,10 @@ pub(crate) enum Waits {
 }
 
 impl Seats {
-    /// To a client that is new, nothing is missing of what it would take. To any other, all that is gone after its cursor.
-    pub(crate) fn new(topics: Vec<Arc<TopicShared>>, is_new: bool, take: Take) -> Self {
+    /// To a client that is new, nothing is missing of what it would wish for. To any other, all that is gone after its cursor.
+    pub(crate) fn new(topics: Vec<Arc<TopicShared>>, is_new: Option<Wish>) -> Self {
         let seat = |topic: Arc<TopicShared>| {
-            let known = if is_new { topic.lock().evicted_through(take, u64::MAX) } else { 0 };
+            let known = is_new.map_or(0, |wish| topic.lock().missed_through(wish));
             Seat { topic, known, ticket: Ticket::default(), reader: 0 }
         };
         Self(match <[_; 1]>::try_from(topics) {
@@ -160,9 +160,9 @@ impl Seats {
             let mut state = seat.topic.lock();
             state.expire(now);
             let producers = seat.advance(&mut state, wish.after, core.is_now(era));
-            let evicted = state.evicted_through(wish.take, wish.came_at);
-            if evicted > wish.after.max(seat.known) {
-                look.missed = look.missed.max(Some(evicted));
+            let missed = state.missed_through(wish);
+            if missed > wish.after.max(seat.known) {
+                look.missed = look.missed.max(Some(missed));
             }
             let told = state.pick(Wish { seat: number, ..wish }, budget, era.prefix(), &mut look.events);
             drop(state);

@@ -1,8 +1,8 @@
 //! What a subscriber asks for.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use crate::LastEventId;
+use crate::{EventId, LastEventId};
 
 /// Which topics, from where, and what happens when the reader is too slow.
 ///
@@ -23,9 +23,17 @@ pub struct Subscribe {
     pub(crate) lag: Lag,
     pub(crate) after: Option<LastEventId>,
     pub(crate) member: Option<Arc<str>>,
+    pub(crate) not_before: Option<EventId>,
+    pub(crate) not_older_than: Option<Duration>,
 }
 
 /// Where a client begins that comes without an id.
+///
+/// A client that comes with one begins there, whatever this says: an id is a request, not a right. The id of another hub, an
+/// old one, or something that is no id at all gets all that the topics keep. What a client must not see is bounded by
+/// [`Subscribe::not_before`] and [`Subscribe::not_older_than`], and by the topics that it may have.
+///
+/// Ids count all events of a hub: a subscriber of one topic sees how much the others do. A hub for each tenant hides that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Start {
@@ -58,7 +66,15 @@ pub enum Lag {
 impl Subscribe {
     /// The events of this topic.
     pub fn to(topic: impl Into<Arc<str>>) -> Self {
-        Self { topics: vec![topic.into()], start: Start::default(), lag: Lag::default(), after: None, member: None }
+        Self {
+            topics: vec![topic.into()],
+            start: Start::default(),
+            lag: Lag::default(),
+            after: None,
+            member: None,
+            not_before: None,
+            not_older_than: None,
+        }
     }
 
     /// And of this one, in the order in which they were published. A topic that is named twice counts once.
@@ -90,6 +106,47 @@ impl Subscribe {
     pub fn after(mut self, id: impl Into<Option<LastEventId>>) -> Self {
         self.after = id.into();
         self
+    }
+
+    /// Hides what was published before the event of this id, wherever the client begins and whatever id it sends: events and
+    /// keyed values. A client whose id is below the bound is told a gap where that hides something from it.
+    ///
+    /// The id is one that the hub gave for a publish: that by which the client was let in, for one. Of an id of another epoch
+    /// nothing is known but that it is of another; then all is hidden that was published before the client came.
+    ///
+    /// ```
+    /// use tower_sse::{Event, hub::{Hub, Start, Subscribe}};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let hub = Hub::new();
+    /// let room = hub.topic("room")?;
+    /// room.publish(Event::new("what was said before ann came")).now()?;
+    /// let joined = room.publish(Event::new("ann is here")).now()?;
+    /// // Also if she says that she had nothing, or an id of last year.
+    /// let subscribe = Subscribe::to("room").start(Start::Beginning).not_before(joined);
+    /// # let _ = hub.subscribe(subscribe)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn not_before(mut self, id: impl Into<Option<EventId>>) -> Self {
+        self.not_before = id.into();
+        self
+    }
+
+    /// Hides the events that are older than this when the client comes, wherever it begins and whatever id it sends. Keyed
+    /// values are of any age: they are the present. A client whose id is below the bound is told a gap where that hides
+    /// something from it.
+    ///
+    /// Where the hub is [fed from outside](crate::backplane), the age of what was published before this node began is as exact
+    /// as the clocks of the nodes are.
+    pub fn not_older_than(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.not_older_than = age.into();
+        self
+    }
+
+    /// Whether there are bounds to what may be seen of the past.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.not_before.is_some() || self.not_older_than.is_some()
     }
 
     /// Who this is, for the [presence](super::Topic::presence) in each of the topics: up to 128 bytes. Default: nobody,

@@ -22,7 +22,7 @@ use super::{
     era::Era,
     error::SubscribeError,
     joined::Slice,
-    pick::Take,
+    pick::{Take, Wish},
     picked::{Budget, Ids, Picked},
     position::Position,
     pump::Place,
@@ -91,24 +91,23 @@ pub(crate) struct Told {
 }
 
 impl Subscription {
-    pub(crate) fn new(core: &Arc<Core>, subscribe: Subscribe) -> Result<Self, SubscribeError> {
-        let Subscribe { mut topics, start, lag, after, member } = subscribe;
-        topics.sort_unstable();
-        topics.dedup();
-        if topics.is_empty() {
+    pub(crate) fn new(core: &Arc<Core>, mut subscribe: Subscribe) -> Result<Self, SubscribeError> {
+        subscribe.topics.sort_unstable();
+        subscribe.topics.dedup();
+        if subscribe.topics.is_empty() {
             return Err(SubscribeError::NoTopic);
         }
-        if member.as_ref().is_some_and(|member| member.len() > MAX_MEMBER) {
+        if subscribe.member.as_ref().is_some_and(|member| member.len() > MAX_MEMBER) {
             return Err(SubscribeError::MemberTooLong(MAX_MEMBER));
         }
-        let Found { topics, era, head } = core.subscribe(&topics)?;
-        let begin = Begin::new(after.as_ref().map(|id| id.as_bytes()), era.position(head), start, core.fed.is_some());
+        let Found { topics, era, head } = core.subscribe(&subscribe.topics)?;
+        let (is_fed, lag) = (core.fed.is_some(), subscribe.lag);
+        let floor = core.floor(&subscribe, era.position(head));
+        let begin = Begin::new(&subscribe, era.position(head), floor, is_fed);
+        let is_bounded = subscribe.is_bounded();
         let waiting = match &core.fed {
             // Asked after the look: what was found is then of a history of which all is there.
-            Some(fed) if !fed.has_begun() => {
-                let topics = topics.iter().map(|topic| Arc::clone(topic.name())).collect();
-                Some(Waiting::new(For::Begin(Subscribe { topics, start, lag, after, member: member.clone() })))
-            }
+            Some(fed) if !fed.has_begun() => Some(Waiting::new(For::Begin(subscribe.clone()))),
             // What it has had already may have been under way when this client came.
             Some(fed) if begin.cursor > head => Some(Waiting::new(For::Id { times: fed.times_caught_up() + 2 })),
             _ => None,
@@ -116,7 +115,7 @@ impl Subscription {
         Ok(Self {
             core: Arc::clone(core),
             era,
-            seats: Seats::new(topics, begin.is_new, lag.take()),
+            seats: Seats::new(topics, begin.is_new.then(|| Wish::of_new(lag.take(), floor))),
             cursor: begin.cursor,
             began: begin.cursor,
             place: None,
@@ -124,9 +123,11 @@ impl Subscription {
                 first: begin.first,
                 foreign: begin.foreign,
                 present_through: begin.present_through,
+                floor: is_bounded.then(|| (floor, floor.sequence.max(head))),
+                asked: (is_bounded && is_fed).then(|| Box::new(subscribe.clone())),
                 came_at: begin.came_at,
                 waiting,
-                member,
+                member: subscribe.member,
                 ..Aside::default()
             })),
             lag,
@@ -174,6 +175,9 @@ impl Subscription {
             Phase::Runs { .. } => None,
         };
         loop {
+            if self.begins_again() {
+                return self.poll_given(cx, budget);
+            }
             self.renew(&mut first);
             let given = self.next(budget, &mut first);
             if let Some(Given::Ended(reason)) = given {
@@ -219,7 +223,9 @@ impl Subscription {
         }
         let shared = match self.take() {
             // Slices are of events as they come, with nothing to be told between them.
-            Take::All if !tells && !budget.is_one() => self.seats.shared(&self.core, &self.era, self.cursor),
+            Take::All if !tells && !budget.is_one() && self.floor().is_none() => {
+                self.seats.shared(&self.core, &self.era, self.cursor)
+            }
             _ => Shared::Other,
         };
         match shared {

@@ -1,6 +1,6 @@
 //! All that a topic is, under one lock: its log, its keyed values, and who reads.
 //!
-//! Pure but for the lock around it. Time is milliseconds since the hub began.
+//! Pure but for the lock around it. Time is milliseconds by the hub's clock.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -20,7 +20,7 @@ use super::{
     latest::Latest,
     log::{Entry, Log},
     members::Members,
-    pick::{Take, Wish},
+    pick::{Floor, Take, Wish},
     picked::{Budget, Picked},
     readers::Readers,
     sync::{Mutex, MutexGuard, lock, try_lock},
@@ -194,7 +194,8 @@ impl TopicState {
         let after = self.joined.through();
         let mut events = Vec::new();
         if self.log.last() > after {
-            let wish = Wish { take: Take::All, after, through: u64::MAX, came_at: 0, seat: 0 };
+            let floor = Floor::default();
+            let wish = Wish { take: Take::All, after, through: u64::MAX, floor, came_at: 0, seat: 0 };
             self.pick(wish, Budget::FRAME, prefix, &mut events);
         }
         (after, events)
@@ -205,9 +206,16 @@ impl TopicState {
         wish.pick(&self.log, &self.latest, budget, prefix, into)
     }
 
+    /// The newest event that a reader who wishes this does not get: it is gone, or too old for it. It has missed it, if it has
+    /// come less far.
+    pub(crate) fn missed_through(&self, wish: Wish) -> u64 {
+        let hidden = wish.hidden(&self.log, &self.latest).unwrap_or(0);
+        self.evicted_through(wish.take, wish.came_at).max(hidden)
+    }
+
     /// What a reader who takes so may have missed, if it had come less far.
     /// Keys whose newest event was older than the reader, if it is new, are the past to it: those it has not missed.
-    pub(crate) fn evicted_through(&self, take: Take, came_at: u64) -> u64 {
+    fn evicted_through(&self, take: Take, came_at: u64) -> u64 {
         match take {
             Take::All => self.log.evicted_through(),
             Take::Newest => {

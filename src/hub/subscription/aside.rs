@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::hub::{begin::Notice, picked::Picked, position::Position, standing::HasLeft, waiting::Waiting};
+use crate::hub::{
+    begin::Notice, pick::Floor, picked::Picked, position::Position, standing::HasLeft, subscribe::Subscribe,
+    waiting::Waiting,
+};
 
 /// What there may be to a subscription beside its cursor.
 #[derive(Default)]
@@ -15,6 +18,10 @@ pub(super) struct Aside {
     pub(super) owed: Option<u64>,
     /// Up to here only the present is given.
     pub(super) present_through: u64,
+    /// What it may not see, and up to where that can make a difference.
+    pub(super) floor: Option<(Floor, u64)>,
+    /// What it asked for, if there are bounds to what it may see and another history may begin.
+    pub(super) asked: Option<Box<Subscribe>>,
     /// Where the hub was when it came as a new client. 0: it is not new.
     pub(super) came_at: u64,
     /// What it waits for its node for.
@@ -29,8 +36,14 @@ pub(super) struct Aside {
 impl Aside {
     /// Whether one that takes every event runs as well without it.
     pub(super) fn is_of_no_use(&self) -> bool {
-        let is_plain =
-            self.present_through == 0 && self.foreign.is_none() && self.owed.is_none() && self.held.is_none();
-        is_plain && self.waiting.is_none() && self.member.is_none() && self.has_left.is_none()
+        self.present_through == 0
+            && self.foreign.is_none()
+            && self.owed.is_none()
+            && self.floor.is_none()
+            && self.asked.is_none()
+            && self.waiting.is_none()
+            && self.held.is_none()
+            && self.member.is_none()
+            && self.has_left.is_none()
     }
 }

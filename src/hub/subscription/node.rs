@@ -4,8 +4,12 @@ use std::{sync::Arc, task::Context};
 
 use super::{Phase, Subscription};
 use crate::{
-    Reason,
-    hub::{begin::Notice, waiting::For},
+    LastEventId, Reason,
+    hub::{
+        begin::Notice,
+        position::Position,
+        waiting::{For, Waiting},
+    },
 };
 
 impl Subscription {
@@ -28,6 +32,22 @@ impl Subscription {
         (aside.present_through, aside.came_at) = (0, 0);
         self.seats.renew();
         self.phase = Phase::Runs { has_read: false };
+    }
+
+    /// Whether another history has begun, and there are bounds to what may be seen of it. What those hide is known once the
+    /// node has all of it: the subscription is made once more then, by what was asked.
+    pub(super) fn begins_again(&mut self) -> bool {
+        if self.core.is_now(&self.era) {
+            return false;
+        }
+        let had = self.came_with().map(Position::id);
+        let Some(aside) = &mut self.aside else { return false };
+        let Some(mut asked) = aside.asked.take() else { return false };
+        // One that has been told where it began is told that this is over.
+        asked.after = had.as_ref().and_then(LastEventId::from_id).or(asked.after);
+        self.stop_waiting();
+        self.aside.get_or_insert_default().waiting = Some(Waiting::new(For::Begin(*asked)));
+        true
     }
 
     /// Whether its node knows what there is. As long as it does not, the client waits and is nobody.

@@ -9,7 +9,7 @@ use crate::{
     Reason,
     hub::{
         begin::Notice,
-        pick::Wish,
+        pick::{Floor, Wish},
         picked::{self, Budget, Ids, Picked},
         subscribe::Lag,
     },
@@ -46,7 +46,8 @@ impl Subscription {
     fn look(&mut self, budget: Budget) -> Look {
         let through = if self.is_in_present() { self.present_through() } else { self.core.watermark() };
         let came_at = self.aside.as_ref().map_or(0, |aside| aside.came_at);
-        let wish = Wish { take: self.take(), after: self.cursor, through, came_at, seat: 0 };
+        let floor = self.floor().unwrap_or_default();
+        let wish = Wish { take: self.take(), after: self.cursor, through, floor, came_at, seat: 0 };
         let mut look = self.seats.look(&self.core, &self.era, wish, budget);
         let cut = picked::merge(&mut look.events, look.told, budget, self.era.prefix());
         let ids = match self.is_in_present() {
@@ -114,6 +115,12 @@ impl Subscription {
     pub(super) fn give(&mut self, events: Vec<Picked>, ids: Ids, reached: u64) -> Option<Given> {
         self.has_read(reached, !events.is_empty());
         (!events.is_empty()).then_some(Given::Events { told: None, events, ids })
+    }
+
+    /// What it may not see, as long as that can make a difference.
+    pub(super) fn floor(&self) -> Option<Floor> {
+        let (floor, through) = self.aside.as_ref()?.floor?;
+        (self.cursor < through).then_some(floor)
     }
 
     /// Up to where a gap has been found that is not told yet.

@@ -15,7 +15,7 @@ use tower_sse::{
 
 /// What stands behind the nodes. Cloning gives another handle to the same.
 #[derive(Clone, Default)]
-pub(super) struct Memory(Arc<Shared>);
+pub(crate) struct Memory(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
@@ -36,21 +36,21 @@ struct Order {
 }
 
 /// A node of it.
-pub(super) struct Node(Memory);
+pub(crate) struct Node(Memory);
 
 impl Memory {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let memory = Self::default();
         memory.order().epoch = 1;
         memory
     }
 
-    pub(super) fn node(&self) -> Node {
+    pub(crate) fn node(&self) -> Node {
         Node(self.clone())
     }
 
     /// It is empty, and another history begins.
-    pub(super) fn lose(&self) {
+    pub(crate) fn lose(&self) {
         let mut order = self.order();
         order.epoch += 1;
         order.last = 0;
@@ -60,13 +60,13 @@ impl Memory {
     }
 
     /// From here on nodes are given nothing, or all that there is.
-    pub(super) fn stop(&self, is_stopped: bool) {
+    pub(crate) fn stop(&self, is_stopped: bool) {
         self.order().is_stopped = is_stopped;
         self.0.changed.notify_waiters();
     }
 
     /// The oldest are not kept any more.
-    pub(super) fn forget(&self, entries: usize) {
+    pub(crate) fn forget(&self, entries: usize) {
         self.order().entries.drain(..entries);
     }
 

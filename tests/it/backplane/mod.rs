@@ -1,7 +1,7 @@
 //! Hubs that are fed: by a backplane in memory, which is all that a backplane has to be.
 
 mod fed;
-mod memory;
+pub(crate) mod memory;
 mod renewed;
 mod waiting;
 

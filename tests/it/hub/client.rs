@@ -24,6 +24,17 @@ pub(super) enum Has {
     Garbage,
 }
 
+impl Has {
+    fn id(self, epoch: &str) -> Option<String> {
+        match self {
+            Self::Nothing => None,
+            Self::Position(sequence) => Some(format!("{epoch}-{sequence}")),
+            Self::Foreign => Some(format!("{}-1", epoch.chars().rev().collect::<String>())),
+            Self::Garbage => Some("{\"garbage\":1}".to_owned()),
+        }
+    }
+}
+
 /// One connection, and all that is known of it.
 pub(super) struct Client {
     source: Source,
@@ -34,6 +45,8 @@ pub(super) struct Client {
     is_stream: bool,
     /// Everything after this is to be given or told; for a new client that begins with the beginning, what is kept of it.
     base: u64,
+    /// Everything up to here is hidden from it.
+    floor: u64,
     /// Where the hub was when it came as a new client.
     came_at: u64,
     /// Up to here only the present counts.
@@ -65,19 +78,20 @@ pub(super) struct Wants {
     pub(super) lag: Lag,
     pub(super) start: Start,
     pub(super) has: Has,
+    /// What was published before this position is not for it.
+    pub(super) not_before: Option<u64>,
 }
 
 impl Client {
     /// A client comes. With a lineage it comes back with the id that it got last.
     pub(super) fn new(hub: &Hub, epoch: &str, model: &mut Model, wants: &Wants, lineage: Option<Lineage>) -> Self {
-        let Wants { names, through, lag, start, has } = wants.clone();
-        let id = match has {
-            Has::Nothing => None,
-            Has::Position(sequence) => Some(format!("{epoch}-{sequence}")),
-            Has::Foreign => Some(format!("{}-1", epoch.chars().rev().collect::<String>())),
-            Has::Garbage => Some("{\"garbage\":\n1}".replace('\n', "")),
-        };
-        let subscribe = Subscribe::to_all(names.clone()).lag(lag).start(start);
+        let Wants { names, through, lag, start, has, not_before } = wants.clone();
+        let id = has.id(epoch);
+        let bound = not_before.map(|bound| format!("{epoch}-{bound}").try_into().expect("it is an id"));
+        let subscribe = Subscribe::to_all(names.clone()).lag(lag).start(start).not_before(bound);
+        // Of a position that the hub has not given nothing is known: all of the past is hidden.
+        let head = model.head();
+        let floor = not_before.map_or(0, |bound| if bound <= head { bound.saturating_sub(1) } else { head });
         let topics: Vec<_> = names.iter().map(|&name| model.topic(name)).collect();
         let is_position = matches!(has, Has::Position(sequence) if sequence <= model.head());
         let has = if matches!(has, Has::Position(_)) && !is_position { Has::Foreign } else { has };
@@ -85,6 +99,7 @@ impl Client {
             (Has::Position(sequence), _) => (sequence, 0),
             (Has::Nothing, Start::Now) => (model.head(), 0),
             (Has::Nothing, Start::Latest) => (0, model.head()),
+            (Has::Nothing, Start::Beginning) => (floor, 0),
             _ => (0, 0),
         };
         let from = match has {
@@ -100,6 +115,7 @@ impl Client {
             has,
             is_stream: through == Through::Stream,
             base,
+            floor,
             came_at: if has == Has::Nothing { model.head() } else { 0 },
             present_through,
             before: Vec::new(),
@@ -351,6 +367,10 @@ impl Client {
             // The name was closed and came again: what was before is gone, and of what comes later this one knows nothing.
             return self.topics.iter().any(|&topic| topic > event.topic && model.topics[topic].name == life.name);
         }
+        if event.sequence <= self.floor {
+            let is_past = self.lag == Lag::Latest && event.key.is_some() && !event.is_latest && !event.was_latest;
+            return !is_past;
+        }
         match (self.lag, event.key) {
             // To a new client, keys that go are the past.
             (Lag::Latest, Some(_)) => event.was_latest && event.sequence > self.came_at,
@@ -364,7 +384,7 @@ impl Client {
     }
 
     fn is_due(&self, event: &Record, model: &Model) -> bool {
-        if event.sequence <= self.base {
+        if event.sequence <= self.base.max(self.floor) {
             return false;
         }
         if event.sequence <= self.present_through {

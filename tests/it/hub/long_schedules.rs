@@ -38,7 +38,9 @@ fn any_wants() -> impl Strategy<Value = Wants> {
     let names = prop_oneof![3 => Just(vec!["a"]), 1 => Just(vec!["b", "a"]), 1 => Just(NAMES.to_vec())];
     let through = prop::sample::select(vec![Through::Stream, Through::Wire, Through::Wire]);
     let (lag, start) = (prop::sample::select(LAGS.to_vec()), prop::sample::select(STARTS.to_vec()));
-    (names, through, lag, start).prop_map(|(names, through, lag, start)| wants(&names, through, lag, start))
+    let not_before = prop::option::weighted(0.2, 0_u64..40);
+    (names, through, lag, start, not_before)
+        .prop_map(|(names, through, lag, start, not_before)| Wants { not_before, ..wants(&names, through, lag, start) })
 }
 
 /// A hub that is bounded by what its topics keep, or by what it keeps itself. The latter without keys: which of them goes is

@@ -6,6 +6,7 @@ mod gaps;
 mod lineage;
 mod long_schedules;
 mod model;
+mod past;
 mod people;
 mod reading;
 mod runtimes;

@@ -255,7 +255,7 @@ pub(super) const STARTS: [Start; 3] = [Start::Now, Start::Latest, Start::Beginni
 pub(super) const MANY: usize = 1 << 20;
 
 pub(super) fn wants(names: &[&'static str], through: Through, lag: Lag, start: Start) -> Wants {
-    Wants { names: names.to_vec(), through, lag, start, has: Has::Nothing }
+    Wants { names: names.to_vec(), through, lag, start, has: Has::Nothing, not_before: None }
 }
 
 /// Each policy and each start, as a stream; on the wire those that differ.
