@@ -51,7 +51,8 @@ pub struct Access {
 pub enum Verdict {
     /// The stream goes on.
     Allow,
-    /// The stream ends, cleanly, for this reason, which observers are told and the client is not.
+    /// Ends the stream for this reason, which is given to observers and not to the client. The end has the form of
+    /// [`EarlyEnd`](crate::EarlyEnd).
     Withdraw(Cow<'static, str>),
 }
 

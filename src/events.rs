@@ -8,7 +8,7 @@ use http_body::Body;
 use tokio::time::Instant;
 
 use crate::{
-    BoxError, Event, EventSender, Heartbeat, IntoEvent, Refusal, StreamSettings,
+    BoxError, EarlyEnd, Event, EventSender, Heartbeat, IntoEvent, Refusal, StreamSettings,
     body::{never::Never, source::Source, streamed::FromStream},
     channel::{self, EventReceiver},
     every::Every,
@@ -37,7 +37,8 @@ use crate::{
 /// All events that are ready at the same time leave in one frame of at most 8 KiB, at once; an event larger than that has
 /// a frame of its own. When the stream ends, fails or panics, what came before it has been sent.
 ///
-/// A clean end makes an `EventSource` reconnect: it takes a [`Refusal::stop`] then to keep it away.
+/// A clean end makes an `EventSource` reconnect: it takes a [`Refusal::stop`] then to keep it away. To a client of another method than
+/// GET a clean end means that all has come, so a stream that fails is aborted there: see [`EarlyEnd`].
 #[must_use = "events do nothing unless they are answered"]
 pub struct Events<S> {
     source: S,
@@ -177,6 +178,12 @@ impl<S> Events<S> {
     /// See [`StreamSettings::on_failure`].
     pub fn on_failure(mut self, last: Event) -> Self {
         self.settings = self.settings.on_failure(last);
+        self
+    }
+
+    /// See [`StreamSettings::early_end`].
+    pub fn early_end(mut self, early_end: EarlyEnd) -> Self {
+        self.settings = self.settings.early_end(early_end);
         self
     }
 

@@ -6,7 +6,7 @@ use http::{Method, Request};
 use tower_layer::Layer;
 
 use crate::{
-    Event, Heartbeat, IntoAnswer, Negotiate, Observer, RequestHead, Sse, StreamSettings, UpstreamError,
+    EarlyEnd, Event, Heartbeat, IntoAnswer, Negotiate, Observer, RequestHead, Sse, StreamSettings,
     access::Access,
     layer_settings::{Commit, LayerSettings},
     observe,
@@ -68,8 +68,7 @@ impl<E> SseLayer<E> {
         self.set_stream(|stream| stream.retry(retry))
     }
 
-    /// The last event of a stream that fails or panics, or is cut by the deadline of a drain. Default: none; the stream just
-    /// ends, cleanly.
+    /// Sets the last event of a stream that fails or panics, or is cut by the deadline of a drain. Defaults to none.
     pub fn on_failure(self, last: Event) -> Self {
         self.set_stream(|stream| stream.on_failure(last))
     }
@@ -137,9 +136,11 @@ impl<E> SseLayer<E> {
         self.set(|settings| settings.commit = commit)
     }
 
-    /// What happens when the body of a decorated stream gives an error. Default: [`UpstreamError::End`].
-    pub fn on_upstream_error(self, then: UpstreamError) -> Self {
-        self.set(|settings| settings.upstream_error = then)
+    /// Sets the form of ends that come before the stream's own, of event services and of decorated streams alike: closed, so that an
+    /// `EventSource` comes back, or aborted, so that a client of an API sees that the answer is not complete. Defaults to
+    /// [`EarlyEnd::ByMethod`]: closed for GET and HEAD, aborted for every other method.
+    pub fn early_end(self, early_end: EarlyEnd) -> Self {
+        self.set_stream(|stream| stream.early_end(early_end))
     }
 
     /// Adds an observer of streams. May be called several times. Defaults to none, which costs nothing. See
@@ -209,8 +210,8 @@ impl<F> SseLayer<FromFn<F>> {
 }
 
 impl SseLayer<NoEvents> {
-    /// A layer without an event service: event streams that the service inside answers get prelude, heartbeat and a
-    /// clean end.
+    /// A layer without an event service: event streams that the service inside answers get prelude, heartbeat and
+    /// an end that their client understands.
     ///
     /// Requests go inside untouched, but for the extension that a [`last_event_id_query`](Self::last_event_id_query) adds. So do all
     /// responses that are not a `200` of type `text/event-stream`, answer a

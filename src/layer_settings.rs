@@ -16,19 +16,6 @@ use crate::{
     streams::{NotAdmitted, Registry},
 };
 
-/// What happens to a [decorated](crate::SseLayer::decorate) stream whose body gives an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum UpstreamError {
-    /// The line is closed, the [last event](crate::SseLayer::on_failure) is sent if there is one, and the stream ends cleanly.
-    /// What the client has of an event that was cut is then dropped, or, if there is a last event, dispatched as it is.
-    /// The default, since a browser reconnects after it.
-    #[default]
-    End,
-    /// The body gives the error: the connection, or the HTTP/2 stream, is reset, and what is buffered is lost.
-    Abort,
-}
-
 /// All that is set on a layer, shared by the services made of it.
 #[derive(Clone)]
 pub(crate) struct LayerSettings {
@@ -40,7 +27,6 @@ pub(crate) struct LayerSettings {
     pub(crate) expects: Option<Predicate>,
     pub(crate) last_event_id_query: Option<Arc<str>>,
     pub(crate) commit: Commit,
-    pub(crate) upstream_error: UpstreamError,
     pub(crate) stream: Arc<StreamSettings>,
     pub(crate) observers: Vec<Arc<dyn Observer>>,
     pub(crate) streams: Option<Arc<Registry>>,
@@ -70,7 +56,6 @@ impl LayerSettings {
             expects: None,
             last_event_id_query: None,
             commit: Commit::ByDefault,
-            upstream_error: UpstreamError::default(),
             stream: Arc::new(StreamSettings::new().heartbeat(Heartbeat::default())),
             observers: Vec::new(),
             streams: None,
@@ -120,7 +105,6 @@ impl fmt::Debug for LayerSettings {
             .field("expects", &self.expects.is_some())
             .field("last_event_id_query", &self.last_event_id_query)
             .field("commit", &self.commit)
-            .field("upstream_error", &self.upstream_error)
             .field("stream", &self.stream)
             .field("observers", &self.observers.len())
             .field("streams", &self.streams.is_some())

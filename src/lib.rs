@@ -52,7 +52,7 @@
 //! | [`Refusal`] | how it says no, so that a browser understands; see [`refusal`] |
 //! | [`Negotiate`] | how `Accept` chooses |
 //! | [`LastEventId`] | where a reconnecting client left off |
-//! | [`Heartbeat`], [`StreamSettings`] | what one stream has of its own |
+//! | [`Heartbeat`], [`EarlyEnd`], [`StreamSettings`] | what one stream has of its own |
 //! | [`hub`]: [`Hub`](hub::Hub), [`Topic`](hub::Topic), [`Subscribe`](hub::Subscribe) | many clients that watch the same events |
 //! | [`streams`], [`access`] | ends, limits and permissions of open streams |
 //! | [`backplane`] | what makes a hub the same on many nodes |
@@ -64,7 +64,8 @@
 //!
 //! - Nothing in an event can inject: a line break in its data is one of its data's lines, its name and id hold none.
 //! - All events that are ready leave at once, in one frame up to 8 KiB; memory for a stream does not grow.
-//! - A stream ends cleanly whatever happens in the code that feeds it, panics included; what came before has been sent.
+//! - A stream ends in order whatever happens in the code that feeds it, panics included: what came before has been sent. The end is
+//!   clean for GET, so that a browser comes back, and an abort for other methods, so that nothing truncated looks whole: [`EarlyEnd`].
 //! - A request that is not for events, and its response, pass as they are. Only `Vary: Accept` is added where `Accept` was
 //!   looked at.
 //!
@@ -144,19 +145,21 @@ pub mod source {
 pub use crate::json::JsonError;
 pub use crate::{
     accept::Negotiate,
-    body::{BodyError, SseBody, heartbeat::Heartbeat, never::Never, source::Source, streamed::IntoEvent},
+    body::{
+        BodyError, SseBody, abort::EarlyEndError, heartbeat::Heartbeat, never::Never, source::Source,
+        streamed::IntoEvent,
+    },
     channel::{ClosedError, EventSender, TrySendError},
     event::{Event, EventBuilder},
     events::{Events, IntoAnswer, IntoReply, Reply},
     field::{EventId, EventName, InvalidId, InvalidName},
     last_event_id::LastEventId,
     layer::SseLayer,
-    layer_settings::UpstreamError,
     observe::{Closed, Observer, ObserverId, Reason, RequestHead, Sent, StreamObserver},
     read::{EventReader, ReadError},
     refusal::Refusal,
     service::{FromFn, NoEvents, Sse},
-    settings::StreamSettings,
+    settings::{EarlyEnd, StreamSettings},
 };
 
 /// Any error. What tower and hyper call so too.

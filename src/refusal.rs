@@ -190,8 +190,8 @@ impl fmt::Debug for Refusal {
     }
 }
 
-/// To any other method an empty 200 would look like success.
-fn reads_streams(method: &Method) -> bool {
+/// Returns whether a clean end brings the client back. With any other method it means success.
+pub(crate) fn reads_streams(method: &Method) -> bool {
     method == Method::GET || headers::is_head(method)
 }
 

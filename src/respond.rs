@@ -20,7 +20,7 @@ use crate::{
         guard::Guarded,
         record::Record,
         running::Running,
-        slot::{Mark, Marked},
+        slot::{Client, Mark, Marked},
         source::Pull,
         state::State,
     },
@@ -34,19 +34,20 @@ use crate::{
 pub(crate) struct Asked {
     layer: Lookout,
     method: Method,
-    /// `Accept` was looked at.
-    vary: bool,
 }
 
 /// What it takes to decorate a response.
 pub(crate) struct Decorate {
     layer: Lookout,
-    is_head: bool,
 }
 
 /// The layer's settings, and what it needs of the request to observe or count its stream.
 struct Lookout {
     settings: Arc<LayerSettings>,
+    client: Client,
+    /// `Accept` was looked at.
+    vary: bool,
+    is_head: bool,
     noted: Option<Box<Noted>>,
 }
 
@@ -62,7 +63,7 @@ struct Noted {
 
 impl Asked {
     pub(crate) fn new<B>(settings: &Arc<LayerSettings>, request: &Request<B>, vary: bool) -> Self {
-        Self { layer: Lookout::new(settings, request), method: request.method().clone(), vary }
+        Self { layer: Lookout::new(settings, request, vary), method: request.method().clone() }
     }
 
     /// Takes a place for the stream that may come, or begins to wait for one.
@@ -108,7 +109,7 @@ impl Asked {
 
     pub(crate) fn refuse<F: EventFuture, IB>(&self, refusal: Refusal) -> Response<SseBody<F, IB>> {
         let response = self.layer.refuse(refusal, Some(&self.method));
-        self.finish(response.map(|bytes| match headers::is_head(&self.method) {
+        self.finish(response.map(|bytes| match self.layer.is_head {
             true => SseBody::empty(),
             false => SseBody::new(Kind::Whole { bytes }),
         }))
@@ -116,7 +117,7 @@ impl Asked {
 
     /// A response of the event service: decorated if it is an event stream, else as it is.
     fn response<F: EventFuture, IB>(&mut self, mut response: Response<F::Body>) -> Response<SseBody<F, IB>> {
-        if headers::is_head(&self.method) {
+        if self.layer.is_head {
             return self.head_only(response);
         }
         let own = match self.layer.meet(&mut response) {
@@ -147,7 +148,7 @@ impl Asked {
         own: StreamSettings,
         source: FromService<F>,
     ) -> Response<SseBody<F, IB>> {
-        if headers::is_head(&self.method) {
+        if self.layer.is_head {
             return self.finish(response.map(|()| SseBody::empty()));
         }
         let is_late = matches!(source, FromService::Late { .. });
@@ -156,7 +157,7 @@ impl Asked {
     }
 
     fn finish<B>(&self, mut response: Response<B>) -> Response<B> {
-        if self.vary {
+        if self.layer.vary {
             headers::vary_by_accept(response.headers_mut());
         }
         response
@@ -166,9 +167,9 @@ impl Asked {
 impl Decorate {
     /// Takes a tentative place, which is settled when it is known that the answer is a stream.
     pub(crate) fn new<B>(settings: &Arc<LayerSettings>, request: &mut Request<B>) -> Self {
-        let mut layer = Lookout::new(settings, request);
+        let mut layer = Lookout::new(settings, request, false);
         layer.take_place(request);
-        Self { layer, is_head: headers::is_head(request.method()) }
+        Self { layer }
     }
 
     /// Settles the place, or begins to wait for room.
@@ -193,14 +194,14 @@ impl Decorate {
 
     pub(crate) fn refuse<F: EventFuture, IB>(&self, refusal: Refusal) -> Response<SseBody<F, IB>> {
         let response = self.layer.refuse(refusal, None);
-        response.map(|bytes| if self.is_head { SseBody::empty() } else { SseBody::new(Kind::Whole { bytes }) })
+        response.map(|bytes| if self.layer.is_head { SseBody::empty() } else { SseBody::new(Kind::Whole { bytes }) })
     }
 
     pub(crate) fn respond<F: EventFuture, IB>(&mut self, mut response: Response<IB>) -> Response<SseBody<F, IB>>
     where
         Decorated<IB>: Pull,
     {
-        if self.is_head {
+        if self.layer.is_head {
             return response.map(|body| SseBody::new(Kind::Inside { body }));
         }
         let own = match self.layer.meet(&mut response) {
@@ -226,8 +227,14 @@ enum Met {
 }
 
 impl Lookout {
-    fn new<B>(settings: &Arc<LayerSettings>, request: &Request<B>) -> Self {
-        Self { settings: Arc::clone(settings), noted: Noted::of(settings, request) }
+    fn new<B>(settings: &Arc<LayerSettings>, request: &Request<B>, vary: bool) -> Self {
+        Self {
+            settings: Arc::clone(settings),
+            client: Client::of(request),
+            vary,
+            is_head: headers::is_head(request.method()),
+            noted: Noted::of(settings, request),
+        }
     }
 
     fn take_place<B>(&mut self, request: &mut Request<B>) {
@@ -305,14 +312,17 @@ impl Lookout {
         let record = Arc::new(Record::new());
         extensions.insert(Mark::of(&record, Some(&self.settings)));
         self.watch(&record, None, is_late);
-        Box::pin(Running::new(source, State::new(own.over(&self.settings.stream), record)))
+        Box::pin(Running::new(source, State::new(own.over(&self.settings.stream), record, self.client)))
     }
 
     /// Gives a stream of somebody else's making what this layer has for it.
     fn attach_to(&mut self, record: &Arc<Record>, marked: &mut Marked) {
         let stream = &self.settings.stream;
         if marked.is_bare() {
-            record.attach(|attached| attached.below = Some(Arc::clone(stream)));
+            record.attach(|attached| {
+                attached.below = Some(Arc::clone(stream));
+                attached.client = self.client;
+            });
         } else {
             let ends_at = stream.lifetime.and_then(|lifetime| record.opened().checked_add(jitter::at_most(lifetime)));
             let leaves = stream.on_drain == Some(OnDrain::Leave);
@@ -348,7 +358,7 @@ impl Lookout {
     }
 
     fn splice(&self) -> Splice {
-        Splice { on_error: self.settings.upstream_error, counts: !self.settings.observers.is_empty() }
+        Splice { counts: !self.settings.observers.is_empty() }
     }
 
     /// The refusal as a response to this method, or the request's own.

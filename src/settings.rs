@@ -6,6 +6,33 @@ use tokio::time::Instant;
 
 use crate::{Event, Heartbeat, streams::OnDrain};
 
+/// The form of an end that comes before the stream's own: by an error, a panic or a late refusal, by a lifetime, a deadline or a
+/// drain, by access that is withdrawn, or by lag.
+///
+/// A clean end brings an `EventSource` back. To clients that read an answer to their own request, as the SDKs of language models
+/// do, a clean end means that the answer is complete: they take a truncated one for the whole.
+///
+/// The end of the source itself is always clean: a stream of events that returns `None`, a topic that is closed, a decorated
+/// body that ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum EarlyEnd {
+    /// Closes the response to GET and HEAD, and aborts it for every other method. Without a layer the method is not known, and the
+    /// response is closed. This is the default.
+    #[default]
+    ByMethod,
+    /// Closes the response like one that is complete. The part of a decorated event that was cut is dropped by most clients;
+    /// `openai-node` throws at it, and if there is an [`on_failure`](StreamSettings::on_failure) event, the part is dispatched
+    /// before that.
+    Close,
+    /// Aborts the response: its body gives an error, whereupon the server cuts the HTTP/1 connection or resets the HTTP/2 stream. All
+    /// events from before, and the [`on_failure`](StreamSettings::on_failure) event, are sent first: the error follows when the
+    /// server has let go of them, after 5 s at the latest. A comment may stand between.
+    ///
+    /// The body's error is that of the source where there is one, otherwise an [`EarlyEndError`](crate::EarlyEndError).
+    Abort,
+}
+
 /// Settings of one stream. What is not set here is as the layer has it.
 ///
 /// [`Events`](crate::Events) has the same setters. A plain [`http::Response`] that is an event stream carries its own by
@@ -29,6 +56,7 @@ pub struct StreamSettings {
     pub(crate) lifetime: Option<Duration>,
     pub(crate) on_drain: Option<OnDrain>,
     pub(crate) on_failure: Option<Event>,
+    pub(crate) early_end: Option<EarlyEnd>,
 }
 
 impl StreamSettings {
@@ -58,7 +86,8 @@ impl StreamSettings {
 
     /// When the stream ends, however busy it is: a token's expiry, for one. Default: never.
     ///
-    /// The end is clean, with a jittered `retry:` before it, and its reason is [`Reason::Deadline`](crate::Reason).
+    /// A jittered `retry:` goes before the end, whose reason is [`Reason::Deadline`](crate::Reason) and whose form is
+    /// [`early_end`](Self::early_end).
     /// Costs a look at the clock for each frame.
     #[must_use]
     pub fn deadline(mut self, at: impl Into<Instant>) -> Self {
@@ -69,9 +98,9 @@ impl StreamSettings {
     /// The longest that the stream is open, or up to a fifth shorter, so that streams that opened together do not end
     /// together. Default: as the layer has it, any time. Costs a look at the clock for each frame.
     ///
-    /// The end is clean, with a jittered `retry:` before it, and its reason is [`Reason::Lifetime`](crate::Reason): the client
-    /// asks again. A browser does so over the connection that it has: to move it to another server takes an
-    /// [age of connections](crate::docs::serving#moving-connections) too.
+    /// A jittered `retry:` goes before the end, whose reason is [`Reason::Lifetime`](crate::Reason) and whose form is
+    /// [`early_end`](Self::early_end): an `EventSource` asks again. A browser does so over the connection that it has: to move it to
+    /// another server takes an [age of connections](crate::docs::serving#moving-connections) too.
     #[must_use]
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);
@@ -86,19 +115,27 @@ impl StreamSettings {
         self
     }
 
-    /// The last event of a stream that fails or panics, or is cut by the deadline of a drain. Default: none; the stream just
-    /// ends, cleanly.
+    /// Sets the last event of a stream that fails or panics, or is cut by the deadline of a drain. Defaults to none.
     #[must_use]
     pub fn on_failure(mut self, last: Event) -> Self {
         self.on_failure = Some(last);
         self
     }
 
+    /// Sets the form of an end that comes before the stream's own: closed, or aborted. Defaults to the layer's setting, and that to
+    /// [`EarlyEnd::ByMethod`]. Costs nothing.
+    #[must_use]
+    pub fn early_end(mut self, early_end: EarlyEnd) -> Self {
+        self.early_end = Some(early_end);
+        self
+    }
+
     /// These, and what the others have where these have nothing. Shares the others where there is nothing of its own.
     pub(crate) fn over(self, others: &Arc<Self>) -> Arc<Self> {
-        let Self { heartbeat, retry, deadline, lifetime, on_drain, on_failure } = self;
+        let Self { heartbeat, retry, deadline, lifetime, on_drain, on_failure, early_end } = self;
         let has_times = retry.is_some() || deadline.is_some() || lifetime.is_some();
-        if heartbeat.is_none() && !has_times && on_drain.is_none() && on_failure.is_none() {
+        let has_ends = on_drain.is_some() || on_failure.is_some() || early_end.is_some();
+        if heartbeat.is_none() && !has_times && !has_ends {
             return Arc::clone(others);
         }
         Arc::new(Self {
@@ -108,6 +145,7 @@ impl StreamSettings {
             lifetime: lifetime.or(others.lifetime),
             on_drain: on_drain.or(others.on_drain),
             on_failure: on_failure.or_else(|| others.on_failure.clone()),
+            early_end: early_end.or(others.early_end),
         })
     }
 }

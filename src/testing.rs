@@ -128,7 +128,7 @@ impl<B: Body<Error: Into<BoxError>>> TestStream<B> {
     ///
     /// # Errors
     ///
-    /// The body gives an error, which no event stream of this crate does unless it is told to.
+    /// The body gives an error, as that of a stream that is [aborted](crate::EarlyEnd) does.
     ///
     /// # Cancel safety
     ///

@@ -12,7 +12,15 @@ use http::Response;
 use crate::{
     Events, SseBody,
     answer::{Answer, EventFuture, FromService, sealed},
-    body::{Kind, never::Never, record::Record, running::Running, slot::Mark, source::Source, state::State},
+    body::{
+        Kind,
+        never::Never,
+        record::Record,
+        running::Running,
+        slot::{Client, Mark},
+        source::Source,
+        state::State,
+    },
     headers,
 };
 
@@ -39,7 +47,7 @@ impl<S: Source> From<Events<S>> for Response<SseBody<Answered<S>, Never>> {
         let record = Arc::new(Record::new());
         let mut response = headers::stream_head(headers);
         response.extensions_mut().insert(Mark::of(&record, None));
-        let state = State::new(Arc::new(settings), record);
+        let state = State::new(Arc::new(settings), record, Client::default());
         let running = Box::pin(Running::new(FromService::Events { source }, state));
         response.map(|()| SseBody::new(Kind::Events { running }))
     }

@@ -13,7 +13,7 @@ use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
 use crate::{
-    BoxError, UpstreamError,
+    BoxError,
     body::{
         count::Count,
         frames::poll_bytes,
@@ -35,7 +35,6 @@ pin_project! {
         rest: Rest,
         // Counted only if somebody looks.
         count: Option<Count>,
-        on_error: UpstreamError,
     }
 }
 
@@ -51,7 +50,6 @@ enum Rest {
 /// How somebody else's stream is taken in.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Splice {
-    pub(crate) on_error: UpstreamError,
     /// Its events are counted.
     pub(crate) counts: bool,
 }
@@ -64,7 +62,6 @@ impl<B> Decorated<B> {
             bom: Bom::START,
             rest: Rest::No,
             count: splice.counts.then(Count::default),
-            on_error: splice.on_error,
         }
     }
 }
@@ -83,7 +80,7 @@ where
 {
     fn poll_pull(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Pulled> {
         if let Rest::Reached = self.rest {
-            return Poll::Ready(Pulled::Finished);
+            return Poll::Ready(Pulled::Rested);
         }
         // Its data and its error are the user's too, and what they do when they are looked at.
         let frame = match self.as_mut().project().body.run(|body| poll_bytes(body, cx)) {
@@ -94,10 +91,7 @@ where
         match frame {
             None => Poll::Ready(Pulled::Finished),
             Some(Ok(frame)) => self.frame(frame, cx),
-            Some(Err(error)) => Poll::Ready(match self.on_error {
-                UpstreamError::End => Pulled::Failed(error),
-                UpstreamError::Abort => Pulled::Aborted(error),
-            }),
+            Some(Err(error)) => Poll::Ready(Pulled::Failed(error)),
         }
     }
 

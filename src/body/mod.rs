@@ -7,6 +7,7 @@
 //!
 //! [`SseBody`] is the choice; `Running` owns the order of things within a poll; a source owns what comes next.
 
+pub(crate) mod abort;
 mod coalesce;
 mod count;
 pub(crate) mod decorated;

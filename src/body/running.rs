@@ -74,6 +74,13 @@ impl<S: Pull> Running<S> {
                     this.state.phase = Phase::Done;
                     give(bytes)
                 }
+                Phase::Aborting(abort) => match abort.take_last() {
+                    Some(bytes) => give(bytes),
+                    None => {
+                        ready!(abort.poll_sent(this.timer, cx));
+                        this.state.aborted()
+                    }
+                },
                 Phase::Prelude => match this.state.begin() {
                     Some(bytes) => this.state.send(bytes, 0, 0),
                     None => Step::Continue(()),
@@ -121,7 +128,7 @@ impl<S: Pull> Running<S> {
         let mut this = self.project();
         if is_pending {
             this.state.given = 0;
-        } else if matches!(this.state.phase, Phase::Last(_) | Phase::Done) {
+        } else if matches!(this.state.phase, Phase::Last(_) | Phase::Aborting(_) | Phase::Done) {
             this.source.release();
             this.timer.set(None);
         }
@@ -132,7 +139,7 @@ impl<S: Pull> Running<S> {
         let mut this = self.project();
         let place = this.source.place();
         if let Some(why) = this.state.grace_is_over() {
-            this.state.finish(why.reason(), why.error(), Chunk::NONE);
+            this.state.end_early(why.reason(), why.into_error(), Chunk::NONE, place);
             return true;
         }
         if !matches!(this.state.phase, Phase::Open) {
@@ -153,6 +160,7 @@ impl<S: Pull> Running<S> {
         let mut this = self.project();
         let state = this.state;
         let place = this.source.place();
+        let is_rest = matches!(pulled, Pulled::Rested);
         match pulled {
             Pulled::Chunk(chunk) => {
                 state.hold_for(this.source.as_mut());
@@ -169,30 +177,27 @@ impl<S: Pull> Running<S> {
                     return state.send(retry, 0, 0);
                 }
             }
-            Pulled::Refused(last, source) => state.finish(Reason::Refused, source.as_deref(), last),
-            Pulled::Finished => match &state.phase {
-                Phase::Ending(ending) => {
+            Pulled::Refused(last, source) => state.end_early(Reason::Refused, source, last, place),
+            Pulled::Finished | Pulled::Rested => match &state.phase {
+                // One that would be aborted has come to its own end meanwhile: it is complete.
+                Phase::Ending(ending) if is_rest || !state.aborts() => {
                     let why = ending.why.clone();
                     if place.is_end_of_event() {
                         state.end(&why, place);
                     } else {
-                        state.finish(why.reason(), why.error(), Chunk::NONE);
+                        state.end_early(why.reason(), why.into_error(), Chunk::NONE, place);
                     }
                 }
                 _ => state.finish(Reason::Finished, None, Chunk::NONE),
             },
-            Pulled::Ended(Reason::Lagged) => state.finish(Reason::Lagged, None, state.come_back()),
+            Pulled::Ended(Reason::Lagged) => state.end_early(Reason::Lagged, None, state.come_back(), place),
             Pulled::Ended(reason) => state.finish(reason, None, Chunk::NONE),
             Pulled::Trailers(trailers) => {
                 state.finish(Reason::Finished, None, Chunk::NONE);
                 return Step::Break(Some(Ok(Frame::trailers(*trailers))));
             }
-            Pulled::Failed(error) => state.finish(Reason::Failed, Some(&*error), state.failed(place)),
-            Pulled::Aborted(error) => {
-                state.finish(Reason::Failed, Some(&*error), Chunk::NONE);
-                return Step::Break(Some(Err(BodyError::new(error))));
-            }
-            Pulled::Panicked => state.finish(Reason::Panicked, None, state.failed(place)),
+            Pulled::Failed(error) => state.end_early(Reason::Failed, Some(error), state.failed(place), place),
+            Pulled::Panicked => state.end_early(Reason::Panicked, None, state.failed(place), place),
         }
         Step::Continue(())
     }
@@ -243,6 +248,14 @@ fn at_place(beat: Bytes, place: Place) -> Option<Bytes> {
 }
 
 impl State {
+    /// Returns the error that ends the stream, once.
+    fn aborted(&mut self) -> Step {
+        match std::mem::replace(&mut self.phase, Phase::Done) {
+            Phase::Aborting(abort) => Step::Break(Some(Err(BodyError::new(abort.into_error())))),
+            _ => Step::Break(None),
+        }
+    }
+
     fn send(&mut self, bytes: Bytes, events: u64, heartbeats: u64) -> Step {
         if bytes.len() > FRAME_BYTES {
             // Those from before have left meanwhile.

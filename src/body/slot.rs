@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, Weak};
 
+use http::Request;
 use tokio::time::Instant;
 
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
     layer_settings::LayerSettings,
     observe,
     observe::Observer,
+    refusal,
 };
 
 /// Says in a response's extensions that its body is this crate's.
@@ -43,10 +45,19 @@ pub struct Marked {
 pub(crate) struct Attached {
     /// The settings of the innermost layer, below the stream's own.
     pub(crate) below: Option<Arc<StreamSettings>>,
+    /// The client, as that layer knows it.
+    pub(crate) client: Client,
     pub(crate) tighter: Tighter,
     pub(crate) checks: Option<Box<Checks>>,
     /// The head is out, with a prelude: the stream goes on with another one.
     pub(crate) has_begun: bool,
+}
+
+/// The properties of a client that its request tells. Without a layer they are not known.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Client {
+    /// A clean end means to the client that the answer is complete, not that it may come back.
+    pub(crate) reads_answers: bool,
 }
 
 /// What outer layers ask of a stream whatever its own settings are.
@@ -58,6 +69,12 @@ pub(crate) struct Tighter {
     pub(crate) leaves: bool,
     /// When the head went out, if that was before the stream was made.
     pub(crate) opened: Option<Instant>,
+}
+
+impl Client {
+    pub(crate) fn of<B>(request: &Request<B>) -> Self {
+        Self { reads_answers: !refusal::reads_streams(request.method()) }
+    }
 }
 
 impl Mark {

@@ -72,12 +72,12 @@ pub enum Pulled {
     Trailers(Box<HeaderMap>),
     /// All has come.
     Finished,
+    /// It was asked to come to its end, and more would have come.
+    Rested,
     /// It ends here, for this reason.
     Ended(Reason),
     /// The source gave an error.
     Failed(BoxError),
-    /// The source gave an error that the body shall give too.
-    Aborted(BoxError),
     /// The source panicked.
     Panicked,
 }

@@ -21,7 +21,7 @@ pin_project! {
     ///
     /// `F` is the event service's future, `IB` the body of the service inside. Bodies that are not event streams pass
     /// with their frames, trailers, errors and size hints; an error is wrapped in a [`BodyError`]. An event stream
-    /// never gives an error, unless a [decorated](crate::SseLayer::decorate) one is told to abort.
+    /// gives one only if it is [aborted](crate::EarlyEnd).
     ///
     /// Event streams live in a box of their own, so that the others stay small.
     pub struct SseBody<F, IB>

@@ -6,14 +6,16 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::{
-    Heartbeat, Reason, StreamSettings,
+    BoxError, EarlyEnd, Heartbeat, Reason, StreamSettings,
     access::Checks,
     body::{
+        abort::{Abort, EarlyEndError},
+        heartbeat::COMMENT,
         outside::Outside,
         over::End,
         place::Place,
         record::Record,
-        slot::{Marked, Tighter},
+        slot::{Client, Marked, Tighter},
         source::{Chunk, Pull},
         why::Why,
     },
@@ -36,6 +38,8 @@ pub(crate) enum Phase {
     Ending(Box<Ending>),
     /// These bytes are the last.
     Last(Box<Bytes>),
+    /// After the last bytes comes an error.
+    Aborting(Box<Abort>),
     /// All is said.
     Done,
 }
@@ -58,6 +62,7 @@ pub(crate) struct State {
     pub(super) checks: Option<Box<Checks>>,
     /// What outer layers ask for.
     tighter: Option<Box<Tighter>>,
+    client: Client,
     /// Those outside know what the source is to others.
     holds: bool,
     /// The task that is woken by the record, and by the timer.
@@ -68,7 +73,7 @@ pub(crate) struct State {
 
 impl State {
     /// A stream with these settings. What layers ask of it stands in its record.
-    pub(crate) fn new(settings: Arc<StreamSettings>, record: Arc<Record>) -> Self {
+    pub(crate) fn new(settings: Arc<StreamSettings>, record: Arc<Record>, client: Client) -> Self {
         Self {
             phase: Phase::Prelude,
             record,
@@ -76,6 +81,7 @@ impl State {
             end: None,
             checks: None,
             tighter: None,
+            client,
             holds: false,
             task: None,
             given: 0,
@@ -109,6 +115,7 @@ impl State {
         let Some(attached) = self.record.outside().and_then(Outside::take_attached) else { return false };
         if let Some(below) = &attached.below {
             self.settings = (*self.settings).clone().over(below);
+            self.client = attached.client;
         }
         if let Some(checks) = attached.checks {
             Checks::append(&mut self.checks, checks);
@@ -140,6 +147,7 @@ impl State {
         }
         record.attach(|attached| {
             attached.below = is_bare.then(|| Arc::clone(&self.settings));
+            attached.client = self.client;
             attached.tighter.tighten(tighter.ends_at, tighter.leaves);
             attached.tighter.opened = tighter.opened;
             attached.has_begun = true;
@@ -149,7 +157,8 @@ impl State {
         });
         record.succeed(&self.record);
         self.end = None;
-        self.settings = Arc::new(StreamSettings::new().heartbeat(Heartbeat::off()));
+        // An error that this stream gives is meant for the client.
+        self.settings = Arc::new(StreamSettings::new().heartbeat(Heartbeat::off()).early_end(EarlyEnd::Abort));
     }
 
     /// Takes from the settings what is looked at often, or from outside.
@@ -223,7 +232,33 @@ impl State {
             }
             Why::Withdrawn(_) => Chunk::NONE,
         };
-        self.finish(why.reason(), why.error(), last);
+        self.end_early(why.reason(), why.clone().into_error(), last, place);
+    }
+
+    /// Whether an early end aborts the stream.
+    pub(crate) fn aborts(&self) -> bool {
+        match self.settings.early_end.unwrap_or_default() {
+            EarlyEnd::ByMethod => self.client.reads_answers,
+            EarlyEnd::Close => false,
+            EarlyEnd::Abort => true,
+        }
+    }
+
+    /// The stream is over before its source, but for these bytes, and perhaps an error.
+    pub(crate) fn end_early(&mut self, reason: Reason, error: Option<BoxError>, last: Chunk, place: Place) {
+        if !self.aborts() {
+            self.finish(reason, error.as_deref(), last);
+            return;
+        }
+        // By the last bytes it is known when those before have left, so there are always some.
+        let last = if last.bytes.is_empty() { Chunk { bytes: at_the_end(place), events: 0 } } else { last };
+        self.finish(reason, error.as_deref(), last);
+        let last = match std::mem::replace(&mut self.phase, Phase::Done) {
+            Phase::Last(bytes) => *bytes,
+            _ => Bytes::new(),
+        };
+        let error = error.unwrap_or_else(|| EarlyEndError::new(reason).into());
+        self.phase = Phase::Aborting(Box::new(Abort::new(last, error)));
     }
 
     /// The stream is over, but for these bytes.
@@ -272,6 +307,14 @@ impl State {
 
     fn close(&self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
         self.record.close(reason, error);
+    }
+}
+
+/// Returns bytes that change nothing for a client, where the stream has come to.
+fn at_the_end(place: Place) -> Bytes {
+    match place {
+        Place::Between | Place::LineStart => COMMENT,
+        _ => Bytes::from_static(place.line_end()),
     }
 }
 

@@ -1,8 +1,6 @@
 //! Why a stream ends before its source does.
 
-use std::error::Error;
-
-use crate::{Reason, access::Withdrawn};
+use crate::{BoxError, Reason, access::Withdrawn};
 
 /// What ends it.
 #[derive(Debug, Clone)]
@@ -30,9 +28,9 @@ impl Why {
         }
     }
 
-    pub(crate) fn error(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+    pub(crate) fn into_error(self) -> Option<BoxError> {
         match self {
-            Self::Withdrawn(why) => Some(why),
+            Self::Withdrawn(why) => Some(why.into()),
             _ => None,
         }
     }

@@ -26,7 +26,7 @@
 //!     result = &mut server => return result,
 //!     () = stop() => {}
 //! }
-//! // All streams end, cleanly, and their clients come back to the next process; the server has until then at most.
+//! // All streams end, and their clients come back to the next process; the server has until then at most.
 //! streams.drain_beside(server, Duration::from_secs(20)).await;
 //! # Ok(())
 //! # }

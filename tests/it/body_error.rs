@@ -8,7 +8,7 @@ use http::{HeaderValue, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyDataStream, BodyExt};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_sse::{BodyError, BoxError, Event, Events, SseLayer, UpstreamError};
+use tower_sse::{BodyError, BoxError, EarlyEnd, Event, Events, SseLayer};
 
 use crate::support::{Give, Script, Told, answers, bytes, get, respond, stream};
 
@@ -98,13 +98,13 @@ fn assert_is_reset(error: BodyError) {
 
 #[tokio::test]
 async fn the_error_of_each_kind_of_body_can_be_taken_out() {
-    let abort = || SseLayer::decorate().on_upstream_error(UpstreamError::Abort);
+    let abort = || SseLayer::decorate().early_end(EarlyEnd::Abort);
     let decorated = abort().layer(answers(broken("text/event-stream")));
     assert_is_reset(error_of(decorated.oneshot(get()).await.unwrap()).await);
     let passed = abort().layer(answers(broken("text/plain")));
     assert_is_reset(error_of(passed.oneshot(get()).await.unwrap()).await);
     for kind in ["text/event-stream", "text/plain"] {
-        let layer = SseLayer::new(answers(broken(kind))).on_upstream_error(UpstreamError::Abort);
+        let layer = SseLayer::new(answers(broken(kind))).early_end(EarlyEnd::Abort);
         assert_is_reset(error_of(respond(layer, get()).await).await);
     }
     let twice = abort().layer(abort().layer(answers(broken("text/plain"))));
@@ -114,14 +114,13 @@ async fn the_error_of_each_kind_of_body_can_be_taken_out() {
 #[tokio::test]
 async fn an_observer_is_given_the_error_without_the_wrapper() {
     let told = Told::default();
-    let inner =
-        SseLayer::decorate().on_upstream_error(UpstreamError::Abort).layer(answers(broken("text/event-stream")));
+    let inner = SseLayer::decorate().early_end(EarlyEnd::Abort).layer(answers(broken("text/event-stream")));
     // The mark by which a layer knows that another has seen to the stream is lost on the way.
     let inner = inner.map_response(|mut response: Response<_>| {
         response.extensions_mut().clear();
         response
     });
-    let outer = SseLayer::decorate().on_upstream_error(UpstreamError::Abort).observer(told.clone()).layer(inner);
+    let outer = SseLayer::decorate().early_end(EarlyEnd::Abort).observer(told.clone()).layer(inner);
     assert_is_reset(error_of(outer.oneshot(get()).await.unwrap()).await);
     assert!(told.closed()[0].ends_with("connection reset"), "{:?}", told.closed());
 }

@@ -8,7 +8,7 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full, StreamBody};
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt};
-use tower_sse::{BoxError, Event, Heartbeat, SseLayer, StreamSettings, UpstreamError, event_name};
+use tower_sse::{BoxError, EarlyEnd, Event, Heartbeat, SseLayer, StreamSettings, event_name};
 
 use crate::support::{
     Give, Hang, Panic, Reading, Script, Told, Wait, answers, ask, bytes, decorate, error, get, stream, trailers,
@@ -219,11 +219,11 @@ async fn an_upstream_error_or_panic_closes_the_line_and_ends_cleanly() {
 #[tokio::test(start_paused = true)]
 async fn an_upstream_error_reaches_the_server_by_choice() {
     let told = Told::default();
-    let layer = SseLayer::decorate().on_upstream_error(UpstreamError::Abort).on_failure(Event::new("sorry"));
+    let layer = SseLayer::decorate().early_end(EarlyEnd::Abort).on_failure(Event::new("sorry"));
     let steps = [bytes("data: a\n\n"), error("reset")];
     let frames = decorate(layer.observer(told.clone()), stream(steps)).await.rest().await;
-    assert_eq!(frames, [":\n", "data: a\n\n", "error reset"]);
-    assert_eq!(told.closed(), ["failed after 0 ms: 1 events, 11 bytes, 0 heartbeats, reset"]);
+    assert_eq!(frames, [":\n", "data: a\n\n", "data: sorry\n\n", "error reset"]);
+    assert_eq!(told.closed(), ["failed after 0 ms: 2 events, 24 bytes, 0 heartbeats, reset"]);
 }
 
 #[tokio::test(start_paused = true)]

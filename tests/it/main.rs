@@ -10,6 +10,7 @@ mod channel;
 mod commit;
 mod decoding;
 mod decorated;
+mod early_end;
 mod encoding;
 mod ends;
 mod frames;

@@ -191,7 +191,8 @@ async fn a_request_under_way_is_ended_by_its_key() {
         assert_eq!(ended, (0, 1), "{}", way.name);
         let rest = body.rest().await.concat();
         assert!(!rest.contains("data"), "{}: {rest}", way.name);
-        assert_eq!((streams.open(), body.millis()), (0, 0), "{}", way.name);
+        // That of a POST is aborted, a moment after its last frame.
+        assert!((streams.open(), body.millis() <= 50) == (0, true), "{}: {} ms", way.name, body.millis());
         let closed = told.closed().pop().unwrap();
         assert!(closed.starts_with("access withdrawn after 0 ms") && closed.ends_with(", logged out"), "{closed}");
     }
@@ -360,7 +361,10 @@ async fn layers_with_the_same_streams_share_one_place() {
         let mut body = Reading::new(response.into_body());
         assert_eq!(body.frames_within(SECOND).await.len(), 2);
         let (rest, ended) = tokio::join!(body.rest(), async { streams.end("tenant", "over") });
-        assert_eq!((rest.len(), ended, counts()), (0, 1, (0, 0, 0)));
+        // That of a POST is aborted, behind a comment.
+        assert_eq!(rest.is_empty(), request().method() == Method::GET, "{rest:?}");
+        assert!(!rest.concat().contains("data"), "{rest:?}");
+        assert_eq!((ended, counts()), (1, (0, 0, 0)));
     }
 }
 

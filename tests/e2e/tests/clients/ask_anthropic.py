@@ -1,6 +1,6 @@
 """Asks by Anthropic's SDK and prints what it got as JSON.
 
-ask_anthropic.py URL answer|error|leave PROMPT
+ask_anthropic.py URL answer|error|cut|leave PROMPT
 """
 
 import asyncio
@@ -49,6 +49,17 @@ def error():
         return {"before": before, "raised": type(error).__name__, "type": error.body["error"]["type"]}
 
 
+def cut():
+    before = ""
+    try:
+        for event in client.messages.create(**question, stream=True):
+            if event.type == "content_block_delta":
+                before += event.delta.text
+    except Exception as error:
+        return {"before": before, "raised": type(error).__name__}
+    return {"before": before, "raised": None}
+
+
 def leave():
     question["max_tokens"] = 10**9
     stream = client.messages.create(**question, stream=True)
@@ -67,5 +78,7 @@ if task == "answer":
     }))
 elif task == "error":
     print(json.dumps(error()))
+elif task == "cut":
+    print(json.dumps(cut()))
 else:
     leave()

@@ -1,6 +1,6 @@
 """Asks by OpenAI's SDK and prints what it got as JSON.
 
-ask_openai.py URL answer|error|leave PROMPT
+ask_openai.py URL answer|error|cut|leave PROMPT
 """
 
 import asyncio
@@ -47,6 +47,16 @@ def error():
         return {"before": before, "raised": type(error).__name__, "message": error.message}
 
 
+def cut():
+    before = ""
+    try:
+        for chunk in client.chat.completions.create(**question, stream=True):
+            before += chunk.choices[0].delta.content or ""
+    except Exception as error:
+        return {"before": before, "raised": type(error).__name__}
+    return {"before": before, "raised": None}
+
+
 def leave():
     question["max_tokens"] = 10**9
     stream = client.chat.completions.create(**question, stream=True)
@@ -60,5 +70,7 @@ if task == "answer":
     print(json.dumps({"whole": whole(), "streamed": streamed(), "streamed_async": asyncio.run(streamed_async())}))
 elif task == "error":
     print(json.dumps(error()))
+elif task == "cut":
+    print(json.dumps(cut()))
 else:
     leave()

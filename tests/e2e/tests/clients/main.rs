@@ -6,6 +6,7 @@
 #![cfg(test)]
 
 mod curl;
+mod cut;
 mod decoders;
 mod programs;
 mod score;

@@ -10,7 +10,8 @@ use futures_util::{
 use http::{Method, StatusCode, Version};
 use http_body_util::BodyExt;
 use tokio::sync::mpsc::{self, UnboundedReceiver, unbounded_channel};
-use tower_sse::{BoxError, Event, EventReader, Events, event_name};
+use tower::Layer;
+use tower_sse::{BoxError, Event, EventReader, Events, SseLayer, event_name};
 use tower_sse_e2e::{
     client::{Client, within},
     server::Server,
@@ -55,6 +56,98 @@ async fn the_other_streams_of_an_http_2_connection_go_on() {
         assert_eq!(next_event(&mut live).await.data(), path);
     }
 }
+
+/// A client that would take a clean end for the whole answer has an error instead, after all that came before.
+#[tokio::test]
+async fn a_post_gets_all_events_and_the_last_one_before_it_is_aborted() {
+    let server = aborting_server().await;
+    for (version, path) in
+        VERSIONS.into_iter().flat_map(|version| ["/error", "/panic", "/lifetime"].map(|path| (version, path)))
+    {
+        for method in [Method::POST, Method::GET] {
+            let mut client = Client::connect(server.address(), version).await.expect("a connection");
+            let response = within(client.ask(method.clone(), path)).await.expect("an answer");
+            assert_eq!(response.status(), StatusCode::OK);
+            let (body, error) = within(all(response.into_body(), |_| std::future::ready(()))).await;
+            let last = if path == "/lifetime" { "retry: " } else { FAILED };
+            let begins = format!("{THREE}{last}");
+            assert!(
+                body.starts_with(begins.as_bytes()),
+                "{path} over {version:?}: {:?}",
+                String::from_utf8_lossy(&body)
+            );
+            assert_eq!(error.is_some(), method == Method::POST, "{path} over {version:?}: {error:?}");
+        }
+    }
+}
+
+/// hyper holds frames of a client that reads slowly. An error that overtook them would cost their events.
+#[tokio::test]
+async fn a_slow_reader_gets_all_that_hyper_holds_before_an_abort() {
+    let server = aborting_server().await;
+    for (version, path) in
+        VERSIONS.into_iter().flat_map(|version| ["/much", "/much-and-silent"].map(|path| (version, path)))
+    {
+        let mut client = Client::connect(server.address(), version).await.expect("a connection");
+        let response = within(client.ask(Method::POST, path)).await.expect("an answer");
+        let mut read = 0;
+        let pause = |bytes: usize| {
+            read += bytes;
+            // Longer than the moment that an abort waits for by itself, where it matters.
+            let millis = if read > MUCH * 9 / 10 { 1 } else { 0 };
+            tokio::time::sleep(std::time::Duration::from_millis(millis))
+        };
+        let (body, error) = within(all(response.into_body(), pause)).await;
+        assert!(error.is_some(), "{path} over {version:?}");
+        let events = body.windows(2).filter(|bytes| bytes == b"\n\n").count();
+        let expected = MUCH / EVENT + usize::from(path == "/much");
+        assert_eq!(events, expected, "{path} over {version:?}: {} bytes", body.len());
+    }
+}
+
+/// All data of a body, and its error.
+async fn all<F: Future<Output = ()>>(
+    mut body: hyper::body::Incoming,
+    mut pause: impl FnMut(usize) -> F,
+) -> (Vec<u8>, Option<hyper::Error>) {
+    let mut all = Vec::new();
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => {
+                let data = frame.into_data().unwrap_or_default();
+                all.extend_from_slice(&data);
+                pause(data.len()).await;
+            }
+            Err(error) => return (all, Some(error)),
+        }
+    }
+    (all, None)
+}
+
+/// Streams that end early, by path, to any method.
+async fn aborting_server() -> Server {
+    let events = |request: http::Request<hyper::body::Incoming>| {
+        let path = request.uri().path().to_owned();
+        let much = || stream::iter((0..MUCH / EVENT).map(|_| Ok(Event::new("x".repeat(EVENT - "data: \n\n".len())))));
+        let gone = || stream::iter([Err("the database is gone".into())]);
+        let items: Items = match &*path {
+            "/error" => three_and(gone()).boxed(),
+            "/panic" => three_and(stream::once(lazy(|_| bug()))).boxed(),
+            "/lifetime" => three_and(stream::pending()).boxed(),
+            _ => much().chain(gone()).boxed(),
+        };
+        let millis = if path == "/lifetime" { 200 } else { 600_000 };
+        let events = Events::new(items).lifetime(std::time::Duration::from_millis(millis));
+        let last = Event::builder().name(event_name!("failed")).data("sorry");
+        std::future::ready(if path == "/much-and-silent" { events } else { events.on_failure(last) })
+    };
+    let layer = SseLayer::from_fn(events).methods([Method::GET, Method::POST]);
+    Server::hyper(layer.layer(tower::service_fn(super::page))).await.expect("a port")
+}
+
+/// More than hyper and the windows of HTTP/2 hold.
+const MUCH: usize = 8 << 20;
+const EVENT: usize = 1 << 10;
 
 type Items = BoxStream<'static, Result<Event, BoxError>>;
 

@@ -1,0 +1,141 @@
+//! Provides the end of a stream whose client has to see that it is not complete: the last bytes, then an error.
+//!
+//! An error overtakes what a server still holds: hyper's HTTP/1 drops the connection before it writes its buffer, and h2 clears
+//! the queue of the stream that it resets. So the last bytes report when the server has let go of them, and only then, after a
+//! moment for what stands between, comes the error.
+
+use std::{
+    error::Error,
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use tokio::{
+    runtime::Handle,
+    time::{Sleep, sleep},
+};
+
+use crate::{BoxError, Reason};
+
+/// The rest of a stream that ends by an error.
+#[derive(Debug)]
+pub(crate) struct Abort {
+    last: Option<Bytes>,
+    /// `None` once the server has let go of the last bytes.
+    held: Option<Arc<Held>>,
+    error: BoxError,
+}
+
+/// Whether the last bytes are still held, and the task that waits for that.
+#[derive(Debug, Default)]
+struct Held {
+    is_released: AtomicBool,
+    waker: AtomicWaker,
+}
+
+/// Bytes that report when their last copy is dropped.
+struct Tracked {
+    bytes: Bytes,
+    held: Arc<Held>,
+}
+
+impl Abort {
+    pub(crate) fn new(last: Bytes, error: BoxError) -> Self {
+        let held = Arc::<Held>::default();
+        let tracked = Tracked { bytes: last, held: Arc::clone(&held) };
+        // Without last bytes there is nothing to wait for: what is tracked goes at once.
+        let last = Some(tracked).filter(|tracked| !tracked.bytes.is_empty()).map(Bytes::from_owner);
+        Self { last, held: Some(held), error }
+    }
+
+    /// Returns the last bytes, once.
+    pub(crate) fn take_last(&mut self) -> Option<Bytes> {
+        self.last.take()
+    }
+
+    /// Waits until the server has let go of the last bytes, and then for a moment.
+    pub(crate) fn poll_sent(&mut self, mut timer: Pin<&mut Option<Sleep>>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(held) = &self.held else {
+            return timer.as_pin_mut().map_or(Poll::Ready(()), |timer| timer.poll(cx));
+        };
+        held.waker.register(cx.waker());
+        if !held.is_released.load(Ordering::Acquire) {
+            if timer.is_none() {
+                timer.set(timer_for(HELD_FOR));
+            }
+            return timer.as_pin_mut().map_or(Poll::Pending, |timer| timer.poll(cx));
+        }
+        self.held = None;
+        timer.set(timer_for(SETTLES_AFTER));
+        if let Some(timer) = timer.as_pin_mut() {
+            return timer.poll(cx);
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    pub(crate) fn into_error(self) -> BoxError {
+        self.error
+    }
+}
+
+impl AsRef<[u8]> for Tracked {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        self.held.is_released.store(true, Ordering::Release);
+        self.held.waker.wake();
+    }
+}
+
+/// The error of a body whose stream ended early, where no other error was the cause.
+///
+/// See [`EarlyEnd`](crate::EarlyEnd).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EarlyEndError {
+    reason: Reason,
+}
+
+impl EarlyEndError {
+    pub(crate) fn new(reason: Reason) -> Self {
+        Self { reason }
+    }
+
+    /// Returns the reason for which the stream ended.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+}
+
+impl fmt::Display for EarlyEndError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the stream ended early: {}", self.reason)
+    }
+}
+
+impl Error for EarlyEndError {}
+
+/// Returns a timer, or `None` outside of a runtime.
+fn timer_for(time: Duration) -> Option<Sleep> {
+    Handle::try_current().is_ok().then(|| sleep(time))
+}
+
+/// The longest wait for a server to let go of the last bytes: a slow client takes about this long for what hyper holds.
+const HELD_FOR: Duration = Duration::from_secs(5);
+
+/// The time from then to the error. A layer outside that copies what passes has to give it to the server, and the server has to
+/// write it.
+const SETTLES_AFTER: Duration = Duration::from_millis(50);
