@@ -110,6 +110,7 @@ mod answer;
 pub mod axum;
 mod body;
 mod bom;
+mod caught;
 mod channel;
 mod encode;
 mod events;

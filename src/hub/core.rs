@@ -32,7 +32,7 @@ use super::{
     topic_state::{TopicShared, TopicState},
     waiters::Marked,
 };
-use crate::jitter;
+use crate::{caught, jitter};
 
 /// A hub.
 #[derive(Debug)]
@@ -260,7 +260,7 @@ impl Core {
         self.fits(&topic.lock(), size)
     }
 
-    fn fits(&self, topic: &TopicState, size: usize) -> Result<(), PublishError> {
+    pub(super) fn fits(&self, topic: &TopicState, size: usize) -> Result<(), PublishError> {
         let limit = topic.bounds.bytes.min(self.settings.bytes);
         if size > limit { Err(PublishError::TooLarge { size, limit }) } else { Ok(()) }
     }
@@ -271,10 +271,12 @@ impl Core {
             let is_told = lane.has_pump() && lane.put(Arc::clone(topic)).is_ok();
             if !is_told {
                 let wakers = topic.lock().waiters.take(&lane, slab::Slab::new());
-                wakers.into_iter().for_each(|(_, waker)| waker.wake());
+                caught::wake(wakers.into_iter().map(|(_, waker)| waker));
             }
         }
-        to_tell.producers.into_iter().for_each(Waker::wake);
+        if !to_tell.producers.is_empty() {
+            caught::wake(to_tell.producers);
+        }
         if topic.is_closed() {
             topic.arrivals.notify_waiters();
         }

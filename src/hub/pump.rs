@@ -21,6 +21,7 @@ use super::{
     sync::{Mutex, lock},
     topic_state::TopicShared,
 };
+use crate::caught;
 
 #[cfg(all(test, tower_sse_loom))]
 mod every_order;
@@ -134,7 +135,7 @@ impl Drop for Pump {
         // One that is closed is not among the hub's any more.
         for topic in queued.into_iter().chain(core.all_topics()) {
             let wakers = topic.lock().waiters.remove(&self.lane);
-            wakers.into_iter().flatten().for_each(|(_, waker)| waker.wake());
+            caught::wake(wakers.into_iter().flatten().map(|(_, waker)| waker));
         }
     }
 }
@@ -152,10 +153,12 @@ impl Taken {
     /// Wakes a share of them. Whether there may be more.
     fn wake_some(&mut self) -> bool {
         let mut woken = 0;
-        for (_, waker) in self.0.by_ref().take(WOKEN_AT_ONCE) {
-            waker.wake();
+        let some = self.0.by_ref().take(WOKEN_AT_ONCE).map(|(_, waker)| {
             woken += 1;
-        }
+            waker
+        });
+        // One that panics ends neither the pump nor the wait of the others.
+        caught::wake(some);
         woken == WOKEN_AT_ONCE
     }
 }
@@ -171,11 +174,12 @@ const WOKEN_AT_ONCE: usize = 128;
 
 #[cfg(all(test, not(tower_sse_loom)))]
 mod tests {
-    use std::task::Context;
+    use std::{sync::atomic::Ordering::SeqCst, task::Context};
 
     use super::*;
     use crate::{
         Event,
+        caught::tests::Moody,
         hub::{Hub, Subscription, picked::Budget},
     };
 
@@ -200,7 +204,29 @@ mod tests {
     }
 
     fn wait(subscription: &mut Subscription) {
-        while subscription.poll_given(&mut Context::from_waker(Waker::noop()), Budget::ONE).is_ready() {}
+        wait_with(subscription, Waker::noop());
+    }
+
+    fn wait_with(subscription: &mut Subscription, waker: &Waker) {
+        while subscription.poll_given(&mut Context::from_waker(waker), Budget::ONE).is_ready() {}
+    }
+
+    /// It ended the pump, and those behind it were woken only because all were.
+    #[tokio::test]
+    async fn a_waker_that_panics_ends_neither_the_pump_nor_the_wait_of_others() {
+        let hub = Hub::new();
+        let topic = hub.topic("a").unwrap();
+        let mut subscriptions = [(); 3].map(|()| hub.subscribe("a").unwrap());
+        let moody = Arc::new(Moody::default());
+        let waker = Arc::clone(&moody).into();
+        for round in 1..=4 {
+            subscriptions.iter_mut().for_each(|subscription| wait_with(subscription, &waker));
+            topic.publish(Event::new("1")).now().unwrap();
+            task::yield_now().await;
+            assert_eq!(moody.0.load(SeqCst), 3 * round);
+            let lanes = lock(&hub.core().lanes.lanes);
+            assert!(lanes.len() == 1 && !lanes[0].is_dead(), "its pump still runs");
+        }
     }
 
     /// Topics in the queue kept each other: the queue them, and they its lane.

@@ -9,11 +9,10 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::Waker,
 };
 
 use super::{core::Core, topic_state::TopicShared};
-use crate::body::source::Holds;
+use crate::{body::source::Holds, caught};
 
 /// Its cursor and its member in each of its topics.
 pub(crate) struct Standing {
@@ -62,7 +61,7 @@ impl Holds for Standing {
             let Some(producers) = state.readers.set_absent(*reader) else { continue };
             state.members.leave(self.member.as_ref());
             drop(state);
-            producers.into_iter().for_each(Waker::wake);
+            caught::wake(producers);
             topic.arrivals.notify_waiters();
         }
         self.core.presence_changed();
@@ -77,7 +76,7 @@ impl fmt::Debug for Standing {
 
 #[cfg(all(test, not(tower_sse_loom)))]
 mod tests {
-    use std::task::Context;
+    use std::task::{Context, Waker};
 
     use super::*;
     use crate::hub::{Hub, Subscribe, Subscription, picked::Budget};

@@ -8,6 +8,7 @@ use std::{mem, sync::PoisonError, task::Waker};
 use slab::Slab;
 
 use super::subscribe::Subscribe;
+use crate::caught;
 
 /// A subscription that waits for its node.
 pub(crate) struct Waiting {
@@ -74,7 +75,7 @@ impl Queue {
         round.number += 1;
         let wakers = mem::take(&mut round.wakers);
         drop(round);
-        wakers.into_iter().for_each(|(_, waker)| waker.wake());
+        caught::wake(wakers.into_iter().map(|(_, waker)| waker));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Round> {

@@ -8,6 +8,7 @@ use std::{
 use tokio::{runtime::Handle, time::sleep};
 
 use super::registry::Registry;
+use crate::caught;
 
 /// Has somebody look, unless somebody does: one task, as long as there are streams.
 pub(super) fn watch(registry: &Arc<Registry>) {
@@ -35,7 +36,10 @@ impl Watchdog {
                 self.has_ended = true;
                 return;
             }
-            registry.each(|record| record.stall_unless_read_within(after));
+            // One whose waker panics keeps no other from being looked at.
+            registry.each(|record| {
+                caught::call(|| record.stall_unless_read_within(after));
+            });
         }
     }
 }

@@ -1,6 +1,11 @@
 //! Streams whose clients do not read are found from outside, and no others.
 
-use std::{thread, time::Duration};
+use std::{
+    sync::Arc,
+    task::{Context, Poll, Wake},
+    thread,
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep};
 use tower_sse::{SseLayer, streams::Streams};
@@ -74,6 +79,40 @@ async fn without_a_watchdog_nobody_is_ended() {
     assert_eq!((streams.open(), told.closed().len()), (1, 0));
     drop(body);
     assert!(told.closed()[0].starts_with("stalled after 10000000 ms"), "{:?}", told.closed());
+}
+
+/// The waker of a task whose executor is broken.
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("this waker panics");
+    }
+}
+
+/// It ended the watch over all others, until one more stream opened.
+#[tokio::test(start_paused = true)]
+async fn a_waker_that_panics_does_not_end_the_watch() {
+    let streams = Streams::builder().stalled_after(8 * SECOND).build();
+    let once = SseLayer::from_fn(|_: http::Request<String>| async {
+        let mut is_first = true;
+        let late = futures_util::stream::poll_fn(move |_| match std::mem::take(&mut is_first) {
+            true => Poll::Pending,
+            false => Poll::Ready(Some(tower_sse::Event::new("a"))),
+        });
+        tower_sse::Events::new(late).heartbeat(tower_sse::Heartbeat::off())
+    });
+    let mut panics = Box::pin(ask_for(&serve(&once.streams(&streams)), get()).await.into_body());
+    let waker = Arc::new(Panics).into();
+    let mut cx = Context::from_waker(&waker);
+    // Its head, then nothing, which leaves a waker, and then a frame.
+    while http_body::Body::poll_frame(panics.as_mut(), &mut cx).is_ready() {}
+    assert!(http_body::Body::poll_frame(panics.as_mut(), &mut cx).is_ready());
+    let mut other = read(&serve(&endless(&streams, &Told::default()))).await;
+    assert!(other.poll_once().is_ready());
+    assert_eq!(streams.open(), 2);
+    sleep(20 * SECOND).await;
+    assert_eq!(streams.open(), 0, "both are found");
 }
 
 #[tokio::test(start_paused = true)]
