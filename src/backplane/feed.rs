@@ -7,12 +7,15 @@ use std::{
 
 use crate::{
     Event, EventId,
-    hub::{Core, Position},
+    hub::{Asked, Core, Position},
 };
 
 /// The way into a hub. It does not keep the hub: when the last handle and subscription are gone, it is closed.
 #[derive(Clone)]
-pub struct Feed(Weak<Core>);
+pub struct Feed {
+    core: Weak<Core>,
+    asked: Arc<Asked>,
+}
 
 /// An event on its way into a hub.
 #[derive(Debug, Clone)]
@@ -84,41 +87,96 @@ pub struct LocalPresence {
 
 impl Feed {
     pub(crate) fn new(core: &Arc<Core>) -> Self {
-        Self(Arc::downgrade(core))
+        let asked = core.fed.as_ref().map(|fed| Arc::clone(&fed.asked));
+        Self { core: Arc::downgrade(core), asked: asked.unwrap_or_default() }
     }
 
-    /// Whether nobody reads any more.
+    /// Whether the hub is gone.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.0.strong_count() == 0
+        self.core.strong_count() == 0
+    }
+
+    /// Waits until the hub is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn closed(&self) {
+        self.asked.closed(|| self.is_closed()).await;
+    }
+
+    /// Returns how many bytes an event may have that the hub keeps, whatever the bounds of its topic are.
+    #[must_use]
+    pub fn largest(&self) -> usize {
+        self.core.upgrade().map_or(0, |core| core.settings.bytes)
     }
 
     /// The epoch that positions are of now.
     #[must_use]
     pub fn epoch(&self) -> Option<u64> {
-        Some(self.0.upgrade()?.era().epoch())
+        Some(self.core.upgrade()?.era().epoch())
     }
 
     /// A history begins: positions are of this epoch from here on. Everything up to `gone_through` is not to be had any more.
     /// All logs are empty then, and subscribers are told a gap, if they had anything.
     pub fn begin(&self, epoch: u64, gone_through: u64) {
-        if let Some(core) = self.0.upgrade() {
+        if let Some(core) = self.core.upgrade() {
             core.renew(epoch, gone_through);
         }
     }
 
-    /// Gives these events to the hub. Those whose sequence is not above the last one's are left out.
-    pub fn give(&self, events: Vec<Incoming>) {
-        if let Some(core) = self.0.upgrade() {
-            core.feed(events);
-        }
+    /// Gives these events to the hub. Those whose sequence is not above the last one's are left out. Returns the sequences of
+    /// those that were skipped because they are larger than their topic, or the hub, may keep.
+    #[expect(clippy::must_use_candidate, reason = "a backplane may know that none is too large")]
+    pub fn give(&self, events: Vec<Incoming>) -> Vec<u64> {
+        self.core.upgrade().map(|core| core.feed(events)).unwrap_or_default()
     }
 
     /// The newest event of a key, from before what is kept otherwise: after [`begin`](Self::begin), before all that is
     /// [given](Self::give). It is in no log.
     pub fn give_latest(&self, event: Incoming) {
-        if let Some(core) = self.0.upgrade() {
+        if let Some(core) = self.core.upgrade() {
             core.feed_latest(event);
+        }
+    }
+
+    /// Says that keys are not given with [`begin`](Self::begin), but for each topic when a subscriber needs them: then its
+    /// topic is [`wanted`](Self::wanted), and the subscriber waits. So what a node loads when it begins is bounded. Said
+    /// before the first `begin`.
+    pub fn find_keys_when_asked(&self) {
+        if let Some(core) = self.core.upgrade() {
+            core.find_keys_when_asked();
+        }
+    }
+
+    /// Waits until the keys of topics are asked for, and takes the names of those topics. A topic is asked for again with each
+    /// [`caught_up`](Self::caught_up) for as long as a subscriber waits for it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is taken if the future is dropped before it is done.
+    pub async fn wanted(&self) -> Vec<Arc<str>> {
+        self.asked.next().await
+    }
+
+    /// Takes the names of topics whose keys are asked for now, if there are any.
+    #[must_use]
+    pub fn take_wanted(&self) -> Vec<Arc<str>> {
+        self.asked.take()
+    }
+
+    /// Returns the names of the topics that are subscribed to, or held: their keys are needed after a [`begin`](Self::begin).
+    #[must_use]
+    pub fn in_use(&self) -> Vec<Arc<str>> {
+        self.core.upgrade().map(|core| core.in_use()).unwrap_or_default()
+    }
+
+    /// Gives the newest event of each key of a topic, as it was at some moment after all that was [given](Self::give). They
+    /// are in no log. With this the keys of the topic are known, also if there are none.
+    pub fn give_keys(&self, topic: &str, newest: Vec<Incoming>) {
+        if let Some(core) = self.core.upgrade() {
+            core.feed_keys(topic, newest);
         }
     }
 
@@ -126,7 +184,7 @@ impl Feed {
     /// [`begin`](Self::begin), and once a second or more often: all who subscribe wait for the first, and clients that are
     /// ahead of this node for the next.
     pub fn caught_up(&self, through: u64) {
-        if let Some(core) = self.0.upgrade() {
+        if let Some(core) = self.core.upgrade() {
             core.caught_up(through);
         }
     }
@@ -136,21 +194,27 @@ impl Feed {
         let _ = self.change_link(link);
     }
 
+    /// Whether the link was up once.
+    #[cfg(feature = "redis")]
+    pub(crate) fn was_up(&self) -> bool {
+        self.core.upgrade().is_some_and(|core| core.was_up())
+    }
+
     /// Whether that is news.
     pub(crate) fn change_link(&self, link: Link) -> bool {
-        self.0.upgrade().is_some_and(|core| core.set_link(link))
+        self.core.upgrade().is_some_and(|core| core.set_link(link))
     }
 
     /// Who is here, on this node, where anything changed since the last call: all topics that have somebody. `None`: nothing
     /// changed.
     #[must_use]
     pub fn local_presence(&self) -> Option<Vec<LocalPresence>> {
-        self.0.upgrade()?.local_presence()
+        self.core.upgrade()?.local_presence()
     }
 
     /// Who is there, on another node: all topics that have somebody. Empty: the node is gone.
     pub fn node_presence(&self, node: &str, presence: Vec<LocalPresence>) {
-        if let Some(core) = self.0.upgrade() {
+        if let Some(core) = self.core.upgrade() {
             core.node_presence(node, presence);
         }
     }

@@ -21,9 +21,14 @@
 //!   itself. An idempotency key makes it safe for the caller to repeat.
 //! - **Begin.** A node says [`Feed::caught_up`] once it has given all there is, and from then on once a second or more often.
 //!   Until the first, whoever subscribes waits.
+//! - **Keys.** A node has the newest event of each key: either all of them from [`Feed::begin`] on, or, after
+//!   [`Feed::find_keys_when_asked`], those of a topic when they are [wanted](Feed::wanted).
+//! - **Bounds of an event.** What is larger than a hub keeps is skipped by the hub, and keeps its place in the order.
 //! - **Away.** While what stands behind it cannot be reached, a backplane says so by [`Feed::link`], and streams stay open.
 
 mod feed;
+#[cfg(feature = "redis")]
+mod guarded;
 #[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(feature = "test-util")]
@@ -42,7 +47,8 @@ pub trait Backplane: Send + Sync + 'static {
     fn publish(&self, outgoing: Outgoing) -> BoxFuture<Result<EventId, PublishError>>;
 
     /// Feeds the hub: first what is kept, then what comes, until the [feed is closed](Feed::is_closed). It runs in a task of
-    /// its own; when it ends before that, nothing feeds the hub any more.
+    /// its own. If it ends before that, or panics, the [link](crate::hub::Hub::link) is down, and it is called again after a
+    /// pause: it [begins](Feed::begin) anew then.
     fn follow(&self, feed: Feed) -> BoxFuture<()>;
 }
 

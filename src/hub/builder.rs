@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{bounds::Bounds, core::Core, fed::Fed, hub::Hub};
-use crate::{
-    EventName,
-    backplane::{Backplane, Feed},
+use super::{
+    bounds::Bounds,
+    core::Core,
+    fed::{self, Fed},
+    hub::Hub,
 };
+use crate::{EventName, backplane::Backplane};
 
 /// Makes a [`Hub`]; from [`Hub::builder`].
 #[derive(Debug, Clone)]
@@ -87,14 +89,17 @@ impl HubBuilder {
 
     /// A hub that is fed by this backplane: the same on all nodes. What is published goes there, and comes from there.
     ///
+    /// The hub is fed in the runtime that this is called in. When that ends before the hub, its [link](Hub::link) is down for
+    /// good.
+    ///
     /// # Panics
     ///
     /// Outside of a tokio runtime, which the task that follows the backplane runs in.
     #[must_use]
     pub fn build_on(self, backplane: impl Backplane) -> Hub {
         let backplane: Arc<dyn Backplane> = Arc::new(backplane);
-        let core = Arc::new(Core::new(self.settings, Some(Fed::new(Arc::clone(&backplane)))));
-        tokio::spawn(backplane.follow(Feed::new(&core)));
+        let core = Arc::new(Core::new(self.settings, Some(Fed::new(backplane))));
+        tokio::spawn(fed::follow(Arc::downgrade(&core)));
         Hub::from_core(core)
     }
 }

@@ -1,20 +1,29 @@
 //! What a hub does for what feeds it from outside.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
+use tokio::time::{Instant, sleep};
+
 use super::{
+    asked::Asked,
     core::{Core, Then, ToTell},
     elsewhere::{self, Elsewhere},
     era::Era,
-    log::Entry,
+    log::{Entry, size_of_event},
     sync::lock,
-    topic_state::TopicShared,
+    topic_state::{TopicShared, TopicState},
     waiting::Queue,
 };
-use crate::backplane::{Backplane, Incoming, Link, LocalPresence};
+use crate::{
+    backplane::{Backplane, Feed, Incoming, Link, LocalPresence},
+    caught, jitter,
+};
 
 /// The backplane of a hub, and what is known of it.
 #[derive(Debug)]
@@ -27,8 +36,53 @@ pub(crate) struct Fed {
     /// Who waits for it.
     pub(crate) queue: Queue,
     pub(crate) elsewhere: Arc<Elsewhere>,
+    pub(crate) asked: Arc<Asked>,
+    /// Keys are not given with the beginning, but when they are asked for.
+    finds_keys: AtomicBool,
     link: tokio::sync::watch::Sender<Link>,
     presence_changed: AtomicBool,
+}
+
+/// Has the backplane of a hub feed it for as long as there is a hub, and again when that ends before.
+pub(crate) async fn follow(core: Weak<Core>) {
+    // Also when the runtime ends.
+    let _down = DownWhenDropped(Weak::clone(&core));
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let since = Instant::now();
+        let following = async {
+            let following = {
+                let core = core.upgrade()?;
+                core.fed.as_ref()?.backplane.follow(Feed::new(&core))
+            };
+            following.await;
+            Some(())
+        };
+        // The panic itself is told by the hook for panics.
+        let _ended = caught::run(following).await;
+        let Some(core) = core.upgrade() else { return };
+        core.lose_link();
+        drop(core);
+        // One that held for a while was a good one.
+        pause = if since.elapsed() > LONGEST_PAUSE { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+        sleep(jitter::at_least(pause)).await;
+    }
+}
+
+struct DownWhenDropped(Weak<Core>);
+
+impl Drop for DownWhenDropped {
+    fn drop(&mut self) {
+        if let Some(core) = self.0.upgrade() {
+            core.lose_link();
+        }
+    }
+}
+
+impl Drop for Fed {
+    fn drop(&mut self) {
+        self.asked.close();
+    }
 }
 
 impl Fed {
@@ -39,6 +93,8 @@ impl Fed {
             has_begun: AtomicBool::new(false),
             queue: Queue::default(),
             elsewhere: Arc::default(),
+            asked: Arc::default(),
+            finds_keys: AtomicBool::new(false),
             link: tokio::sync::watch::Sender::new(Link::Connecting),
             presence_changed: AtomicBool::new(true),
         }
@@ -92,18 +148,25 @@ impl Core {
         }
     }
 
-    pub(crate) fn feed(&self, events: Vec<Incoming>) {
+    /// Gives the sequences of those that were skipped since they are too large.
+    pub(crate) fn feed(&self, events: Vec<Incoming>) -> Vec<u64> {
         let mut events = events.into_iter().peekable();
+        let mut skipped = Vec::new();
         while events.peek().is_some() {
-            let to_tell = self.feed_some(&mut events);
+            let to_tell = self.feed_some(&mut events, &mut skipped);
             for (topic, to_tell) in to_tell {
                 self.tell(&topic, to_tell);
             }
         }
+        skipped
     }
 
     /// Takes a share of the events under one lock.
-    fn feed_some(&self, events: &mut impl Iterator<Item = Incoming>) -> Vec<(Arc<TopicShared>, ToTell)> {
+    fn feed_some(
+        &self,
+        events: &mut impl Iterator<Item = Incoming>,
+        skipped: &mut Vec<u64>,
+    ) -> Vec<(Arc<TopicShared>, ToTell)> {
         let now = self.now();
         let mut to_tell = Vec::new();
         let mut ordered = lock(&self.ordered);
@@ -127,8 +190,12 @@ impl Core {
             // One without an event has its place in the order too.
             ordered.last = sequence;
             let then = if closes { Then::Close } else { Then::GoOn };
-            // It was taken where it was published: here it is not refused for its size.
-            let told = self.append_entries(&mut ordered, &topic, 0, event.into_iter(), then);
+            let size = event.as_ref().map_or(0, Entry::size);
+            let told = self.append_entries(&mut ordered, &topic, size, event.into_iter(), then).or_else(|_| {
+                // Where another program has published it, nothing has looked at its size before.
+                skipped.push(sequence);
+                self.append_entries(&mut ordered, &topic, 0, std::iter::empty(), then)
+            });
             if closes {
                 let _ = ordered.close(&topic);
             }
@@ -140,16 +207,68 @@ impl Core {
     }
 
     pub(crate) fn feed_latest(&self, incoming: Incoming) {
-        let Incoming { sequence, topic, key, event, .. } = incoming;
-        let (Some(key), Some(event)) = (key, event) else { return };
         let now = self.now();
         let mut ordered = lock(&self.ordered);
-        let Ok(topic) = ordered.find(&topic, now) else { return };
+        let Ok(topic) = ordered.find(&incoming.topic, now) else { return };
         let mut state = topic.lock();
-        state.latest.put(key, sequence, event.into_rest());
+        self.put_latest(&mut state, incoming);
         state.trim(now);
         drop(state);
         ordered.shrink(u64::MAX);
+    }
+
+    /// The keys of a topic are known: these.
+    pub(crate) fn feed_keys(&self, topic: &str, newest: Vec<Incoming>) {
+        let now = self.now();
+        let mut ordered = lock(&self.ordered);
+        // One that is gone is of no use any more: whoever comes for it asks again.
+        if let Some(topic) = ordered.get(topic) {
+            let mut state = topic.lock();
+            newest.into_iter().for_each(|incoming| self.put_latest(&mut state, incoming));
+            state.latest.set_partial(false);
+            state.trim(now);
+        }
+        ordered.shrink(u64::MAX);
+        drop(ordered);
+        if let Some(fed) = &self.fed {
+            fed.queue.wake();
+        }
+    }
+
+    fn put_latest(&self, state: &mut TopicState, incoming: Incoming) {
+        let Incoming { sequence, key: Some(key), event: Some(event), .. } = incoming else { return };
+        let fits = self.fits(state, size_of_event(event.rest(), Some(&key))).is_ok();
+        if fits && !state.latest.has(&key, sequence) {
+            state.latest.put(key, sequence, event.into_rest());
+        }
+    }
+
+    pub(crate) fn find_keys_when_asked(&self) {
+        if let Some(fed) = &self.fed {
+            fed.finds_keys.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether the keys of these topics are known here. If not, they are asked for.
+    pub(crate) fn knows_keys<'a>(&self, topics: impl Iterator<Item = &'a Arc<str>>) -> bool {
+        let Some(fed) = self.fed.as_ref().filter(|fed| fed.finds_keys.load(Ordering::Acquire)) else { return true };
+        let ordered = lock(&self.ordered);
+        let is_partial = |name: &Arc<str>| ordered.get(name).is_some_and(|topic| topic.lock().latest.is_partial());
+        let unknown: Vec<_> = topics.filter(|name| is_partial(name)).cloned().collect();
+        drop(ordered);
+        let knows_all = unknown.is_empty();
+        if !knows_all {
+            fed.asked.put(unknown);
+        }
+        knows_all
+    }
+
+    /// The topics that are held by something beside the hub.
+    pub(crate) fn in_use(&self) -> Vec<Arc<str>> {
+        let ordered = lock(&self.ordered);
+        let topics = ordered.all();
+        // By the hub, and here.
+        topics.iter().filter(|topic| Arc::strong_count(topic) > 2).map(|topic| Arc::clone(topic.name())).collect()
     }
 
     /// Everything up to here is there.
@@ -173,6 +292,18 @@ impl Core {
         fed.link.send_if_modified(|old| std::mem::replace(old, link) != link)
     }
 
+    /// What feeds the hub does not any more.
+    fn lose_link(&self) {
+        if self.was_up() {
+            self.set_link(Link::Down);
+        }
+    }
+
+    /// Whether what feeds the hub could be reached once.
+    pub(crate) fn was_up(&self) -> bool {
+        self.fed.as_ref().is_some_and(|fed| *fed.link.borrow() != Link::Connecting)
+    }
+
     pub(crate) fn local_presence(&self) -> Option<Vec<LocalPresence>> {
         let fed = self.fed.as_ref()?;
         fed.presence_changed.swap(false, Ordering::AcqRel).then(|| {
@@ -183,8 +314,9 @@ impl Core {
 
     pub(crate) fn node_presence(&self, node: &str, presence: Vec<LocalPresence>) {
         let Some(fed) = &self.fed else { return };
+        let possible = |presence: LocalPresence| LocalPresence { count: presence.count.min(MOST_HERE), ..presence };
         let mut by_topic: elsewhere::Node =
-            presence.into_iter().map(|presence| (Arc::clone(&presence.topic), presence)).collect();
+            presence.into_iter().map(|presence| (Arc::clone(&presence.topic), possible(presence))).collect();
         // First for the topics that are made from here on.
         fed.elsewhere.put(node, &by_topic);
         for topic in self.all_topics() {
@@ -199,3 +331,10 @@ impl Core {
 
 /// How many events are taken under one lock.
 const FED_AT_ONCE: usize = 128;
+
+/// More streams than a node has. A sum of such numbers is still a number.
+const MOST_HERE: usize = u32::MAX as usize >> 8;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);

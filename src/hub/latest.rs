@@ -19,12 +19,28 @@ pub(crate) struct Latest {
     by_key: HashMap<Arc<str>, u64>,
     bytes: usize,
     evicted_through: u64,
+    /// Some keys may not be known here, and are to be asked for.
+    is_partial: bool,
 }
 
 impl Latest {
     /// An empty one, whose keys up to here are gone.
     pub(crate) fn new(evicted_through: u64) -> Self {
         Self { evicted_through, ..Self::default() }
+    }
+
+    /// Marks that some keys may not be known here.
+    pub(crate) fn set_partial(&mut self, is_partial: bool) {
+        self.is_partial = is_partial;
+    }
+
+    pub(crate) fn is_partial(&self) -> bool {
+        self.is_partial
+    }
+
+    /// Whether the newest event that is known of this key is not older.
+    pub(crate) fn has(&self, key: &str, sequence: u64) -> bool {
+        self.by_key.get(key).is_some_and(|&known| known >= sequence)
     }
 
     /// Keys whose newest event was at most here may be gone.

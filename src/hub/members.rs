@@ -101,7 +101,7 @@ impl Members {
             before.members.iter().for_each(|value| self.take_away(value));
         }
         if let Some(there) = there {
-            self.count += there.count;
+            self.count = self.count.saturating_add(there.count);
             there.members.iter().for_each(|value| self.add(value));
             nodes.there.insert(node.into(), there);
         }

@@ -48,6 +48,7 @@ mod subscribe;
 mod waiters;
 mod waiting;
 // ── shared ──
+mod asked;
 mod closed;
 mod core;
 mod fed;
@@ -71,6 +72,7 @@ mod subscription;
 mod topic;
 mod update;
 
+pub(crate) use self::{asked::Asked, core::Core, position::Position};
 pub use self::{
     bounds::Bounds,
     builder::HubBuilder,
@@ -84,4 +86,3 @@ pub use self::{
     topic::Topic,
     update::{Gap, Update},
 };
-pub(crate) use self::{core::Core, position::Position};

@@ -101,6 +101,7 @@ impl Ordered {
         let gone = self.removed.find(name);
         let members = self.elsewhere.as_ref().map_or_else(Members::default, |elsewhere| elsewhere.members(name));
         let topic = TopicShared::new(name.into(), self.bounds, &self.kept, gone, members);
+        topic.lock().latest.set_partial(self.elsewhere.is_some());
         self.topics.insert(Arc::clone(topic.name()), Arc::clone(&topic));
         Ok(topic)
     }

@@ -27,7 +27,7 @@ use super::{
     position::Position,
     pump::Place,
     seats::{Seats, Shared, Waits},
-    subscribe::{Lag, Subscribe},
+    subscribe::{Lag, Start, Subscribe},
     waiters::Dead,
     waiting::{For, Waiting},
 };
@@ -107,7 +107,9 @@ impl Subscription {
         let is_bounded = subscribe.is_bounded();
         let waiting = match &core.fed {
             // Asked after the look: what was found is then of a history of which all is there.
-            Some(fed) if !fed.has_begun() => Some(Waiting::new(For::Begin(subscribe.clone()))),
+            Some(fed) if !fed.has_begun() || !knows_keys(core, &subscribe) => {
+                Some(Waiting::new(For::Begin(subscribe.clone())))
+            }
             // What it has had already may have been under way when this client came.
             Some(fed) if begin.cursor > head => Some(Waiting::new(For::Id { times: fed.times_caught_up() + 2 })),
             _ => None,
@@ -301,6 +303,12 @@ impl Subscription {
             *has_read |= something;
         }
     }
+}
+
+/// Whether the keys that this subscriber is given are known. If not, they are asked for.
+fn knows_keys(core: &Core, subscribe: &Subscribe) -> bool {
+    let needs_keys = subscribe.start == Start::Latest || subscribe.lag == Lag::Latest;
+    !needs_keys || core.knows_keys(subscribe.topics.iter())
 }
 
 impl Lag {

@@ -167,6 +167,8 @@ impl TopicState {
     pub(crate) fn renew(&mut self, gone_through: u64) -> ToTell {
         self.log = Log::new(gone_through);
         self.latest = Latest::new(gone_through);
+        // There are other histories only where a hub is fed.
+        self.latest.set_partial(true);
         self.joined = Joined::new(gone_through);
         self.is_ranked = false;
         ToTell { lanes: self.waiters.mark(), producers: self.readers.renew() }

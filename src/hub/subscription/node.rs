@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, task::Context};
 
-use super::{Phase, Subscription};
+use super::{Phase, Subscription, knows_keys};
 use crate::{
     LastEventId, Reason,
     hub::{
@@ -59,7 +59,8 @@ impl Subscription {
         }
         // First among those who are woken, then the look.
         waiting.wait(&fed.queue, cx.waker());
-        if !fed.has_begun() {
+        let For::Begin(subscribe) = &waiting.for_what else { return true };
+        if !fed.has_begun() || !knows_keys(&self.core, subscribe) {
             return false;
         }
         let core = Arc::clone(&self.core);

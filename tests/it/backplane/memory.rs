@@ -2,10 +2,12 @@
 
 use std::{
     collections::BTreeMap,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
+use futures_util::future::{Either, select};
 use tokio::sync::Notify;
 use tower_sse::{
     EventId,
@@ -28,7 +30,8 @@ struct Order {
     epoch: u64,
     last: u64,
     entries: Vec<Incoming>,
-    once: BTreeMap<Arc<str>, u64>,
+    once: BTreeMap<(Arc<str>, Arc<str>), u64>,
+    latest: BTreeMap<(Arc<str>, Arc<str>), Incoming>,
     presence: BTreeMap<usize, Vec<LocalPresence>>,
     nodes: usize,
     /// Nobody is given anything.
@@ -55,6 +58,7 @@ impl Memory {
         order.epoch += 1;
         order.last = 0;
         order.entries.clear();
+        order.latest.clear();
         drop(order);
         self.0.changed.notify_waiters();
     }
@@ -91,6 +95,9 @@ impl Memory {
             }
         };
         feed.give(order.entries.iter().filter(|entry| entry.sequence > through).cloned().collect());
+        let is_new = read.is_none_or(|(epoch, _)| epoch != order.epoch);
+        let topics = feed.take_wanted().into_iter().chain(if is_new { feed.in_use() } else { Vec::new() });
+        order.give_keys(feed, topics);
         feed.caught_up(order.last);
         *read = Some((order.epoch, order.last));
     }
@@ -107,6 +114,7 @@ impl Memory {
     }
 
     async fn follow(self, feed: Feed) {
+        feed.find_keys_when_asked();
         let number = {
             let mut order = self.order();
             order.nodes += 1;
@@ -117,34 +125,51 @@ impl Memory {
             let changed = self.0.changed.notified();
             self.read(&feed, &mut read);
             self.share_presence(&feed, number);
-            let _ = tokio::time::timeout(Duration::from_millis(500), changed).await;
+            let wait = pin!(tokio::time::timeout(Duration::from_millis(500), changed));
+            // What is asked for is found with the next look, at once.
+            if let Either::Right((topics, _)) = select(wait, pin!(feed.wanted())).await {
+                self.order().give_keys(&feed, topics);
+            }
         }
         self.order().presence.remove(&number);
     }
 }
 
 impl Order {
+    fn give_keys(&self, feed: &Feed, topics: impl IntoIterator<Item = Arc<str>>) {
+        for topic in topics.into_iter().filter(|_| !self.is_stopped) {
+            let keys = self.latest.iter().filter(|((of, _), _)| *of == topic);
+            feed.give_keys(&topic, keys.map(|(_, newest)| newest.clone()).collect());
+        }
+    }
+
     fn publish(&mut self, outgoing: Outgoing) -> EventId {
         let Outgoing { topic, events, closes, removes, idempotency_key, .. } = outgoing;
-        if let Some(&sequence) = idempotency_key.as_ref().and_then(|key| self.once.get(key)) {
+        let once = idempotency_key.map(|key| (Arc::clone(&topic), key));
+        if let Some(&sequence) = once.as_ref().and_then(|once| self.once.get(once)) {
             return event_id(self.epoch, sequence);
         }
         for (key, event) in events {
             self.last += 1;
             let mut incoming = Incoming::new(self.last, Arc::clone(&topic), event);
-            incoming.key = key;
+            if let Some(key) = &key {
+                incoming = incoming.keyed(Arc::clone(key));
+                self.latest.insert((Arc::clone(&topic), Arc::clone(key)), incoming.clone());
+            }
             self.entries.push(incoming);
         }
         if let Some(key) = removes {
+            self.latest.remove(&(Arc::clone(&topic), Arc::clone(&key)));
             self.last += 1;
             self.entries.push(Incoming::remove(self.last, Arc::clone(&topic), key));
         }
         if closes {
             self.last += 1;
+            self.latest.retain(|(of, _), _| *of != topic);
             self.entries.push(Incoming::close(self.last, topic));
         }
-        if let Some(key) = idempotency_key {
-            self.once.insert(key, self.last);
+        if let Some(once) = once {
+            self.once.insert(once, self.last);
         }
         event_id(self.epoch, self.last)
     }

@@ -1,9 +1,13 @@
 //! Hubs that are fed: by a backplane in memory, which is all that a backplane has to be.
 
+mod ends;
 mod fed;
+mod given;
+mod keys;
 pub(crate) mod memory;
 mod renewed;
 mod waiting;
+mod wrong;
 
 #[cfg(feature = "test-util")]
 #[tokio::test(start_paused = true)]

@@ -1,53 +1,25 @@
 //! A new history, at any moment of a reader.
 
-use std::sync::{Arc, Mutex};
-
 use futures_util::StreamExt;
 use tower_sse::{
-    Event, EventId,
-    backplane::{Backplane, BoxFuture, Feed, Incoming, Outgoing},
-    hub::{Hub, PublishError, Subscribe, Update},
+    Event,
+    backplane::Incoming,
+    hub::{Hub, Subscribe, Update},
 };
 
-/// Gives a hub what the test gives.
-#[derive(Clone, Default)]
-struct Given(Arc<Mutex<Option<Feed>>>);
-
-impl Given {
-    fn feed(&self) -> Option<Feed> {
-        self.0.lock().expect("nothing panics under it").clone()
-    }
-}
-
-impl Backplane for Given {
-    fn publish(&self, _: Outgoing) -> BoxFuture<Result<EventId, PublishError>> {
-        Box::pin(std::future::ready(Err(PublishError::NotSent("nothing is published here".into()))))
-    }
-
-    fn follow(&self, feed: Feed) -> BoxFuture<()> {
-        *self.0.lock().expect("nothing panics under it") = Some(feed);
-        Box::pin(std::future::pending())
-    }
-}
+use super::given::Given;
 
 const TOPICS: u64 = 40;
 
 /// One that came while the topics went over one after the other was given events of the old history with ids of the new.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_of_an_old_history_is_given_as_of_the_new() {
-    let given = Given::default();
-    let hub = Hub::builder().build_on(given.clone());
+    let (hub, feed) = Given::build(Hub::builder()).await;
     let names: Vec<_> = (1..=TOPICS).map(|number| number.to_string()).collect();
     let mut all = Subscribe::to(&*names[0]);
     for name in &names[1..] {
         all = all.and(&**name);
     }
-    let feed = loop {
-        match given.feed() {
-            Some(feed) => break feed,
-            None => tokio::task::yield_now().await,
-        }
-    };
     feed.begin(1, 0);
     feed.caught_up(0);
     let mut reader = hub.subscribe(all).expect("there is room");

@@ -1,0 +1,60 @@
+//! What a hub asks its backplane for while it is fed: the keys of topics, and to stop.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::Notify;
+
+/// Shared by a hub and its feed. It outlives the hub.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    /// The topics whose keys are asked for.
+    topics: Mutex<BTreeSet<Arc<str>>>,
+    has_topics: Notify,
+    /// Notified when the hub is gone.
+    closed: Notify,
+}
+
+impl Asked {
+    /// Asks for the keys of these topics. Asking twice is asking once.
+    pub(crate) fn put(&self, topics: Vec<Arc<str>>) {
+        self.topics().extend(topics);
+        self.has_topics.notify_one();
+    }
+
+    /// Takes the topics whose keys are asked for.
+    pub(crate) fn take(&self) -> Vec<Arc<str>> {
+        std::mem::take(&mut *self.topics()).into_iter().collect()
+    }
+
+    /// Waits until keys are asked for, and takes their topics.
+    pub(crate) async fn next(&self) -> Vec<Arc<str>> {
+        loop {
+            let topics = self.take();
+            if !topics.is_empty() {
+                return topics;
+            }
+            self.has_topics.notified().await;
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.closed.notify_waiters();
+    }
+
+    /// Waits until this holds, which is looked at again when the hub is gone.
+    pub(crate) async fn closed(&self, is_closed: impl Fn() -> bool) {
+        let mut closed = std::pin::pin!(self.closed.notified());
+        // Begins to listen before it looks.
+        closed.as_mut().enable();
+        if !is_closed() {
+            closed.await;
+        }
+    }
+
+    fn topics(&self) -> MutexGuard<'_, BTreeSet<Arc<str>>> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
