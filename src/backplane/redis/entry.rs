@@ -5,15 +5,16 @@
 
 use std::sync::Arc;
 
-use super::id;
+use super::{epoch::Epoch, id};
 use crate::{Event, EventName, backplane::Incoming};
 
 /// What it is, or why it is none.
 pub(super) fn parse<'a>(
+    epoch: Epoch,
     id: &str,
     fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 ) -> Result<Incoming, &'static str> {
-    let sequence = id::sequence(id).ok_or("its id is out of bounds")?;
+    let sequence = epoch.sequence(id).ok_or("its id is out of bounds")?;
     let (mut topic, mut data, mut name, mut key, mut closes, mut removes) = (None, None, None, None, false, false);
     for (field, value) in fields {
         let text = || std::str::from_utf8(value).map_err(|_| "it is not UTF-8");
@@ -41,16 +42,15 @@ pub(super) fn parse<'a>(
     Ok(Incoming { sequence, topic: topic.into(), key: key.map(Arc::from), event, closes })
 }
 
-/// The newest event of a key, as it is kept: its id, its name and its data, each after a line break.
-pub(super) fn parse_latest(topic: &Arc<str>, key: &str, value: &[u8]) -> Result<Incoming, &'static str> {
+/// The newest event of a key, as it is kept: its id, its name and its data, each after a line break. Gives the id as a pair
+/// beside the event.
+pub(super) fn parse_latest(value: &[u8]) -> Result<((u64, u64), Event), &'static str> {
     let text = std::str::from_utf8(value).map_err(|_| "it is not UTF-8")?;
     let mut parts = text.splitn(3, '\n');
     let (Some(id), Some(name), Some(data)) = (parts.next(), parts.next(), parts.next()) else {
         return Err("it is no value of a key");
     };
-    let sequence = id::sequence(id).ok_or("its id is out of bounds")?;
-    let event = event(Some(name), data)?;
-    Ok(Incoming { sequence, topic: Arc::clone(topic), key: Some(key.into()), event: Some(event), closes: false })
+    Ok((id::parts(id).ok_or("its id is none")?, event(Some(name), data)?))
 }
 
 fn event(name: Option<&str>, data: &str) -> Result<Event, &'static str> {
@@ -61,14 +61,14 @@ fn event(name: Option<&str>, data: &str) -> Result<Event, &'static str> {
 }
 
 /// What a hub takes.
-const MAX_TOPIC: usize = 256;
+pub(super) const MAX_TOPIC: usize = 256;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn parsed(fields: &[(&str, &str)]) -> Result<Incoming, &'static str> {
-        parse("5-1", fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
+        parse(Epoch::new(7, "0-0"), "5-1", fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
     }
 
     #[test]
@@ -100,6 +100,6 @@ mod tests {
         for fields in wrong {
             assert!(parsed(fields).is_err(), "{fields:?}");
         }
-        assert!(parse("5-1", [(&b"topic"[..], &b"\xff"[..])].into_iter()).is_err());
+        assert!(parse(Epoch::new(7, "0-0"), "5-1", [(&b"topic"[..], &b"\xff"[..])].into_iter()).is_err());
     }
 }

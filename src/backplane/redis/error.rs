@@ -4,7 +4,7 @@ use std::{error::Error, fmt, sync::Arc};
 
 use ::redis::{ErrorKind, ServerErrorKind};
 
-use crate::hub::PublishError;
+use crate::{caught::Panicked, hub::PublishError};
 
 /// Redis cannot be reached, or does not do what is asked.
 #[derive(Debug, Clone)]
@@ -14,6 +14,7 @@ pub struct RedisError(Why);
 enum Why {
     Client(::redis::RedisError),
     Said(&'static str),
+    Panicked(Panicked),
 }
 
 impl RedisError {
@@ -28,8 +29,21 @@ impl RedisError {
                 let (host, port) = address.rsplit_once(':')?;
                 Some((host.to_owned(), port.parse().ok()?))
             }),
-            Why::Said(_) => None,
+            Why::Said(_) | Why::Panicked(_) => None,
         }
+    }
+
+    /// Whether Redis can be reached, and does not do what is asked for.
+    pub(super) fn is_answer(&self) -> bool {
+        match &self.0 {
+            Why::Client(error) => error.code().is_some(),
+            Why::Said(_) | Why::Panicked(_) => true,
+        }
+    }
+
+    /// Whether what stands at a key is of another type. It says nothing of other keys.
+    pub(super) fn is_of_this_key(&self) -> bool {
+        matches!(&self.0, Why::Client(error) if error.code() == Some("WRONGTYPE"))
     }
 
     /// Whether Redis has answered, and by that said that nothing was done.
@@ -41,6 +55,7 @@ impl RedisError {
                 _ => error.code().is_some_and(|code| REFUSALS.contains(&code)),
             },
             Why::Said(_) => true,
+            Why::Panicked(_) => false,
         }
     }
 
@@ -67,6 +82,7 @@ impl fmt::Display for RedisError {
         match &self.0 {
             Why::Client(error) => write!(f, "redis: {error}"),
             Why::Said(what) => f.write_str(what),
+            Why::Panicked(panicked) => panicked.fmt(f),
         }
     }
 }
@@ -76,7 +92,14 @@ impl Error for RedisError {
         match &self.0 {
             Why::Client(error) => Some(error),
             Why::Said(_) => None,
+            Why::Panicked(panicked) => Some(panicked),
         }
+    }
+}
+
+impl From<Panicked> for RedisError {
+    fn from(panicked: Panicked) -> Self {
+        Self(Why::Panicked(panicked))
     }
 }
 
@@ -87,4 +110,6 @@ impl From<::redis::RedisError> for RedisError {
 }
 
 /// Redis's answers, beside those that the client has kinds for, after which nothing was done.
-const REFUSALS: [&str; 8] = ["OOM", "NOREPLICAS", "MISCONF", "BUSY", "NOAUTH", "WRONGPASS", "NOTREADY", "UNKILLABLE"];
+/// `WRONGTYPE` is the stream's: of everything else the script takes care.
+const REFUSALS: [&str; 9] =
+    ["OOM", "NOREPLICAS", "MISCONF", "BUSY", "NOAUTH", "WRONGPASS", "NOTREADY", "UNKILLABLE", "WRONGTYPE"];

@@ -1,12 +1,15 @@
 //! How a node follows the stream, through everything that happens to Redis.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
+use futures_util::future::{Either, select};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
+    epoch::Epoch,
     error::RedisError,
-    id, reading,
+    keys,
+    reading::{self, Look},
     servers::{Commands, Connection, Servers},
     settings::{ANSWER, AT_ONCE, BLOCK, Settings},
     tail,
@@ -14,7 +17,7 @@ use super::{
 };
 use crate::{
     backplane::{Feed, Link},
-    jitter,
+    caught, jitter,
 };
 
 /// A node that follows.
@@ -40,13 +43,21 @@ impl Follower {
         }
     }
 
-    /// Follows until nobody reads any more.
+    /// Follows until the hub is gone.
     pub(super) async fn run(mut self) {
         let mut pause = FIRST_PAUSE;
         while !self.feed.is_closed() {
             let since = Instant::now();
-            let Err(error) = self.follow().await else { return };
-            self.tell(if self.place.is_some() { Link::Down } else { Link::Connecting });
+            let error = match caught::run(self.follow()).await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error,
+                Err(panicked) => {
+                    // What the hub has of what was read last is not known.
+                    self.anew("the task that reads has panicked");
+                    panicked.into()
+                }
+            };
+            self.tell(if self.feed.was_up() { Link::Down } else { Link::Connecting });
             self.settings.observer.failed(&error);
             // What this node publishes by is as broken, and nobody has noticed yet.
             self.commands.broken(Some(&error)).await;
@@ -67,47 +78,106 @@ impl Follower {
                 waits = false;
                 continue;
             };
-            let look = if waits {
-                reading::wait(&mut connection, &self.settings, &place.last, AT_ONCE).await?
-            } else {
-                reading::look(&mut connection, &self.settings, &place.last, AT_ONCE).await?
-            };
+            let Some(look) = self.look(&mut connection, place, waits).await? else { break };
+            waits = self.judge(&mut connection, look).await?;
             self.tell(Link::Up);
-            match place.judge(&look.seen) {
-                Verdict::GoesOn => waits = self.take(look),
-                Verdict::Missed => self.anew("entries were let go before this node read them"),
-                Verdict::Renewed => {
-                    self.past.push(place.epoch);
-                    self.anew("another history has begun");
-                }
-                Verdict::RolledBack => {
-                    reading::renew(&mut connection, &self.settings, place.epoch).await?;
-                    self.past.push(place.epoch);
-                    self.anew("redis has gone back to before what was read");
-                }
-            }
         }
         Ok(())
     }
 
+    /// Looks for what comes next, or waits for it. `None`: the hub is gone.
+    async fn look(&self, connection: &mut Connection, place: &Place, waits: bool) -> Result<Option<Look>, RedisError> {
+        if waits {
+            return self.wait(connection, place).await;
+        }
+        self.find_keys(connection, place.epoch, self.feed.take_wanted()).await?;
+        reading::look(connection, &self.settings, &place.last, AT_ONCE).await.map(Some)
+    }
+
+    /// Waits for something new, and meanwhile finds keys that are asked for. `None`: the hub is gone.
+    ///
+    /// Ordering: nothing that is read is given while keys are on their way. So no key is put back that was removed since.
+    async fn wait(&self, connection: &Connection, place: &Place) -> Result<Option<Look>, RedisError> {
+        let mut reader = connection.clone();
+        let mut look = pin!(reading::wait(&mut reader, &self.settings, &place.last));
+        loop {
+            let asked = pin!(async {
+                match select(pin!(self.feed.wanted()), pin!(self.feed.closed())).await {
+                    Either::Left((topics, _)) => Some(topics),
+                    Either::Right(_) => None,
+                }
+            });
+            match select(look.as_mut(), asked).await {
+                Either::Left((look, _)) => return look.map(Some),
+                Either::Right((None, _)) => return Ok(None),
+                Either::Right((Some(topics), _)) => {
+                    // That one is busy with waiting.
+                    let mut commands = self.commands.connection(ANSWER).await?;
+                    self.find_keys(&mut commands, place.epoch, topics).await?;
+                }
+            }
+        }
+    }
+
+    async fn find_keys(
+        &self,
+        connection: &mut Connection,
+        epoch: Epoch,
+        topics: Vec<Arc<str>>,
+    ) -> Result<(), RedisError> {
+        if topics.is_empty() {
+            return Ok(());
+        }
+        let found = keys::find(connection, &self.settings, epoch, &topics).await?;
+        found.into_iter().for_each(|(topic, newest)| self.feed.give_keys(&topic, newest));
+        Ok(())
+    }
+
+    /// Goes on with what was found, if it is the history that was read. Whether that was all.
+    async fn judge(&mut self, connection: &mut Connection, look: Look) -> Result<bool, RedisError> {
+        let Some(place) = &mut self.place else { return Ok(false) };
+        let epoch = place.epoch;
+        match place.judge(&look.seen) {
+            Verdict::GoesOn => {
+                place.run = connection.run().cloned();
+                let Some(first) = look.outside(epoch) else { return self.take(connection, look).await };
+                reading::renew(connection, &self.settings, &look.epoch, |number| epoch.renewed(number, first)).await?;
+                self.past.push(epoch.number());
+                self.anew("ids have left what there are positions for");
+            }
+            Verdict::Missed => self.anew("entries were let go before this node read them"),
+            Verdict::Renewed => {
+                self.past.push(epoch.number());
+                self.anew("another history has begun");
+            }
+            Verdict::RolledBack => {
+                let last = &look.seen.last;
+                reading::renew(connection, &self.settings, &look.epoch, |number| epoch.renewed(number, last)).await?;
+                self.past.push(epoch.number());
+                self.anew("redis has gone back to before what was read");
+            }
+        }
+        Ok(false)
+    }
+
     /// Gives what was found. Whether that was all.
-    fn take(&mut self, look: reading::Look) -> bool {
-        let Some(place) = &mut self.place else { return false };
-        let found = look.entries.len();
-        let is_all = found < AT_ONCE;
+    async fn take(&mut self, connection: &mut Connection, look: Look) -> Result<bool, RedisError> {
+        let Some(place) = &mut self.place else { return Ok(false) };
+        let is_all = look.is_all;
         place.added = match place.added {
             _ if is_all => look.seen.added,
-            Some(added) => Some(added + found as u64),
+            Some(added) => Some(added + look.entries.len() as u64),
             None => None,
         };
         if let Some(last) = look.entries.last() {
             place.last.clone_from(&last.id);
         }
-        reading::give(look.entries.into_iter(), &self.settings, &self.feed);
+        reading::give(look.entries.into_iter(), place.epoch, &self.settings, &self.feed);
         if is_all {
-            self.feed.caught_up(id::sequence(&place.last).unwrap_or(0));
+            self.feed.caught_up(place.epoch.through(&place.last));
+            reading::make_room(connection, &self.settings, &place.last).await?;
         }
-        is_all
+        Ok(is_all)
     }
 
     /// The place is not to be gone on from.

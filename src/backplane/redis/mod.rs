@@ -22,9 +22,11 @@
 //! publish, is in [`docs::nodes`](crate::docs::nodes).
 
 mod entry;
+mod epoch;
 mod error;
 mod follow;
 mod id;
+mod keys;
 mod presence;
 mod publish;
 mod reading;
@@ -50,9 +52,9 @@ use self::{
     presence::Presence,
     publish::{Job, Queue},
     servers::{Commands, Servers},
-    settings::{ANSWER, Settings},
+    settings::{ANSWER, LONGEST_EXPIRY, Settings},
 };
-use super::{Backplane, BoxFuture, Feed, LinkObserver, Outgoing};
+use super::{Backplane, BoxFuture, Feed, LinkObserver, Outgoing, guarded::Guarded};
 use crate::{EventId, hub::PublishError};
 
 /// Feeds one hub from Redis; [`build_on`](crate::hub::HubBuilder::build_on) takes it.
@@ -152,9 +154,9 @@ impl Redis {
         self
     }
 
-    /// Who is told how Redis is read. Default: nobody.
+    /// Sets what observes how Redis is read. A panic of it ends nothing. Defaults to none.
     pub fn observer(mut self, observer: impl LinkObserver) -> Self {
-        self.settings.observer = Arc::new(observer);
+        self.settings.observer = Arc::new(Guarded(observer));
         self
     }
 
@@ -188,12 +190,14 @@ impl Backplane for Redis {
 
     fn follow(&self, feed: Feed) -> BoxFuture<()> {
         let (settings, jobs) = self.running(|running| (Arc::clone(&running.settings), running.jobs.take()));
+        let settings = Arc::new(Settings { largest: feed.largest(), ..Settings::clone(&settings) });
         let servers = Arc::clone(&self.servers);
+        feed.find_keys_when_asked();
         Box::pin(async move {
             let commands = Arc::new(Commands::new(&servers, &settings));
             // It ends by itself, when the hub is gone and everything is sent.
             if let Some(jobs) = jobs {
-                tokio::spawn(publish::send_all(jobs, Arc::clone(&commands), Arc::clone(&settings)));
+                tokio::spawn(publish::run(jobs, Arc::clone(&commands), Arc::clone(&settings)));
             }
             let follower = Follower::new(&servers, &commands, &settings, &feed).run();
             let presence = Presence::new(&commands, &settings, &feed).run();
@@ -209,8 +213,6 @@ impl fmt::Debug for Redis {
 }
 
 const SHORTEST_EXPIRY: Duration = Duration::from_secs(2);
-
-const LONGEST_EXPIRY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Redis counts with 63 bits, and refuses what is beyond.
 const MOST_ENTRIES: u64 = i64::MAX.unsigned_abs();

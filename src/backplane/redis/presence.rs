@@ -1,17 +1,18 @@
 //! Who is on which node: each writes its own under a key that expires, and reads the others'.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
 
-use ::redis::{Value, pipe};
+use ::redis::{RedisResult, pipe};
+use futures_util::future::select;
 use tokio::time::sleep;
 
 use super::{
     error::RedisError,
     servers::Commands,
-    settings::{ANSWER, Settings},
+    settings::{ANSWER, LONGEST_EXPIRY, Settings},
     told,
 };
-use crate::{backplane::Feed, jitter};
+use crate::{backplane::Feed, caught, jitter};
 
 /// What this node tells the others, and knows of them.
 pub(super) struct Presence {
@@ -23,12 +24,15 @@ pub(super) struct Presence {
     version: u64,
     is_written: bool,
     others: HashMap<String, Other>,
+    /// Whether the last round has failed for a reason that was told.
+    has_told: bool,
 }
 
 /// Another node.
 #[derive(Default)]
 struct Other {
-    version: u64,
+    /// The number of what it said last.
+    version: String,
     /// How often in turn it was not there.
     missing: u32,
 }
@@ -44,10 +48,11 @@ impl Presence {
             version: 0,
             is_written: false,
             others: HashMap::new(),
+            has_told: false,
         }
     }
 
-    /// Tells and reads once a second, until nobody is here any more.
+    /// Tells and reads once a second, until the hub is gone, and leaves then.
     pub(super) async fn run(mut self) {
         while !self.feed.is_closed() {
             if let Some(here) = self.feed.local_presence() {
@@ -55,68 +60,85 @@ impl Presence {
                 self.version += 1;
                 self.is_written = false;
             }
-            // What goes wrong is seen by the follower, and told there.
-            if let Err(error) = self.round().await {
-                self.commands.broken(Some(&error)).await;
+            let round = caught::run(self.round()).await.unwrap_or_else(|panicked| Err(panicked.into()));
+            match round {
+                Ok(()) => self.has_told = false,
+                Err(error) => self.failed(&error).await,
             }
-            sleep(jitter::at_most(EACH)).await;
+            select(pin!(sleep(jitter::at_most(EACH))), pin!(self.feed.closed())).await;
         }
+        // Where this fails, what is written expires.
         let _ = self.leave().await;
+    }
+
+    /// Tells what goes wrong, once. That Redis cannot be reached is seen by the follower, and told there.
+    async fn failed(&mut self, error: &RedisError) {
+        if error.is_answer() && !self.has_told {
+            self.settings.observer.failed(error);
+            self.has_told = true;
+        }
+        self.commands.broken(Some(error)).await;
     }
 
     async fn round(&mut self) -> Result<(), RedisError> {
         let mut connection = self.commands.connection(ANSWER).await?;
-        let (mine, nodes) = (self.settings.node(&self.me), self.settings.nodes());
-        let expires = u64::try_from(self.settings.node_expires.as_millis()).unwrap_or(u64::MAX);
-        let mut calls = pipe();
-        if self.is_written {
-            calls.cmd("PEXPIRE").arg(&mine).arg(expires);
-        } else {
-            calls.cmd("SET").arg(&mine).arg(&self.here).arg("PX").arg(expires);
-            calls.cmd("HSET").arg(&nodes).arg(&self.me).arg(self.version).ignore();
+        let mut call = ::redis::cmd("EVAL");
+        call.arg(SCRIPT).arg(2).arg(self.settings.nodes()).arg(self.settings.node(&self.me));
+        call.arg(&self.me).arg(self.version).arg(millis(self.settings.node_expires)).arg(millis(LONGEST_EXPIRY));
+        if !self.is_written {
+            call.arg(&self.here);
         }
-        calls.cmd("HGETALL").arg(&nodes);
-        let (kept, nodes): (Value, HashMap<String, u64>) = calls.query_async(connection.inner()).await?;
+        let (is_there, nodes, foreign): (u8, Vec<String>, Vec<String>) = call.query_async(connection.inner()).await?;
         // Redis may have lost it, or let it expire.
-        self.is_written = kept != Value::Int(0) && nodes.contains_key(&self.me);
+        self.is_written = is_there > 0;
+        for name in foreign {
+            self.settings.observer.skipped(&name, "it is no node");
+        }
 
-        let nodes: Vec<(String, u64)> = nodes.into_iter().filter(|(node, _)| *node != self.me).collect();
-        let known = |node: &str, version| self.others.get(node).is_some_and(|other| other.version == version);
+        let mut there = nodes.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect::<Vec<_>>();
+        let is_known =
+            |(node, version): &(String, String)| self.others.get(node).is_some_and(|o| o.version == *version);
+        let (known, news): (Vec<_>, Vec<_>) = there.drain(..).partition(is_known);
         let mut calls = pipe();
-        for (node, version) in &nodes {
-            calls.cmd(if known(node, *version) { "EXISTS" } else { "GET" }).arg(self.settings.node(node));
+        for (node, _) in &news {
+            calls.cmd("GETRANGE").arg(self.settings.node(node)).arg(0).arg(MOST_SAID);
         }
-        let answers: Vec<Value> =
-            if nodes.is_empty() { Vec::new() } else { calls.query_async(connection.inner()).await? };
-        let there = nodes.into_iter().zip(answers).filter(|(_, answer)| !matches!(answer, Value::Nil | Value::Int(0)));
-        let gone = self.see(there.collect());
-        if !gone.is_empty() {
-            let mut call = ::redis::cmd("HDEL");
-            let _: () = call.arg(self.settings.nodes()).arg(gone).query_async(connection.inner()).await?;
-        }
+        let said: Vec<RedisResult<Vec<u8>>> =
+            if news.is_empty() { Vec::new() } else { calls.ignore_errors().query_async(connection.inner()).await? };
+        self.see(known, news.into_iter().zip(said));
         Ok(())
     }
 
-    /// Takes what other nodes say. Gives those that are gone.
-    fn see(&mut self, there: Vec<((String, u64), Value)>) -> Vec<String> {
+    /// Takes what other nodes say.
+    fn see(
+        &mut self,
+        known: Vec<(String, String)>,
+        news: impl Iterator<Item = ((String, String), RedisResult<Vec<u8>>)>,
+    ) {
         for other in self.others.values_mut() {
             other.missing += 1;
         }
-        for ((node, version), answer) in there {
-            let other = self.others.entry(node.clone()).or_default();
-            (other.version, other.missing) = (version, 0);
-            if let Value::BulkString(said) = answer {
-                self.feed.node_presence(&node, told::read(&said).unwrap_or_default());
+        for (node, _) in known {
+            self.others.entry(node).or_default().missing = 0;
+        }
+        for ((node, version), said) in news {
+            let presence = said.map_err(|error| error.to_string());
+            let presence =
+                presence.and_then(|said| told::read(&said).ok_or_else(|| "no node has written it".to_owned()));
+            if let Err(why) = &presence {
+                self.settings.observer.skipped(&self.settings.node(&node), why);
             }
+            self.feed.node_presence(&node, presence.unwrap_or_default());
+            self.others.insert(node, Other { version, missing: 0 });
         }
         // A Redis that has lost all has it again when all have written once more.
-        let gone = self.others.iter().filter(|(_, other)| other.missing > PATIENCE);
-        let gone: Vec<_> = gone.map(|(node, _)| node.clone()).collect();
-        for node in &gone {
-            self.others.remove(node);
-            self.feed.node_presence(node, Vec::new());
-        }
-        gone
+        self.others.retain(|node, other| {
+            let stays = other.missing <= PATIENCE;
+            if !stays {
+                self.feed.node_presence(node, Vec::new());
+            }
+            stays
+        });
     }
 
     async fn leave(&self) -> Result<(), RedisError> {
@@ -127,7 +149,16 @@ impl Presence {
     }
 }
 
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+const SCRIPT: &str = include_str!("presence.lua");
+
 const EACH: Duration = Duration::from_secs(1);
 
 /// How many rounds a node may be missing.
 const PATIENCE: u32 = 2;
+
+/// How many bytes are read of what a node says. What is longer is no whole.
+const MOST_SAID: usize = 16 << 20;

@@ -1,21 +1,30 @@
 -- Publishes what stands next to each other, or finds that it was published.
 --
 -- KEYS: the stream, the epoch, the topics with keys, the newest of each key of this topic, the idempotency key if there is one.
--- ARGV: an epoch if there is none yet, the topic, how many entries to keep, how many milliseconds of them (0: any), how long to
--- remember the idempotency key, how many keys a topic has at most, whether it closes the topic, the key to forget ("" or "1key"),
--- and for each event its key, its name ("" or "1text") and its data.
+-- ARGV: the number of an epoch if a new one is needed, the topic, how many entries to keep, how many milliseconds of them (0:
+-- any), how long to remember the idempotency key, how many keys a topic has at most, whether it closes the topic, the key to
+-- forget ("" or "1key"), and for each event its key, its name ("" or "1text") and its data.
+-- Gives the epoch, the id of the last event, and the keys of Redis that held something else, which was replaced.
 local stream, epoch_key, keyed, latest, once = unpack(KEYS)
 local topic, max_length, max_age, max_keys = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[6])
 local closes, removes = ARGV[7] == '1', ARGV[8]
+local replaced = {}
 
-local epoch = redis.call('GET', epoch_key)
-local known = once and epoch and redis.call('GET', once)
-if known then
-  return { epoch, known }
+-- The text that is there, or nothing: also if it is of another type.
+local function text(key)
+  local value = redis.pcall('GET', key)
+  return type(value) == 'string' and value or nil
 end
-if not epoch then
-  epoch = ARGV[1]
-  redis.call('SET', epoch_key, epoch)
+
+-- Once an event is there nothing may fail any more: what is of another type is replaced.
+local function call(command, key, ...)
+  local answer = redis.pcall(command, key, ...)
+  if type(answer) == 'table' and answer.err and string.find(answer.err, 'WRONGTYPE', 1, true) then
+    redis.call('DEL', key)
+    table.insert(replaced, key)
+    answer = redis.call(command, key, ...)
+  end
+  return answer
 end
 
 local function parts(id)
@@ -23,27 +32,88 @@ local function parts(id)
   return tonumber(ms), tonumber(number)
 end
 
+-- The epoch: a number, and the first millisecond of its ids, if they are not counted from 0.
+local DIGITS = string.rep('[0-9a-f]', 16)
+local epoch, first = text(epoch_key), nil
+if epoch then
+  first = string.match(epoch, '^' .. DIGITS .. '$') and '0' or string.match(epoch, '^' .. DIGITS .. ':([1-9]%d*)$')
+end
+
+local function begin(with)
+  if epoch and not first then
+    table.insert(replaced, epoch_key)
+  end
+  epoch, first = ARGV[1] .. (with == '0' and '' or ':' .. with), with
+  redis.call('SET', epoch_key, epoch)
+end
+
+local known = once and first and text(once)
+if known then
+  local of, id = string.match(known, '^(%S+) (%d+%-%d+)$')
+  if of then
+    return { of, id, replaced }
+  end
+end
+if not first then
+  begin('0')
+end
+
+-- Milliseconds have positions up to here. They are counted from 1 where there is a first.
+local MOST_MS = 17592186044415
+local function has_position(ms)
+  local since = tonumber(ms) - tonumber(first) + (first == '0' and 0 or 1)
+  return since >= 0 and since < MOST_MS and (first == '0' or since > 0)
+end
+
+-- A number as text, and one more, however large it is.
+local function next_after(ms)
+  local nines = string.match(ms, '9*$')
+  local rest = string.sub(ms, 1, #ms - #nines)
+  local digit = rest == '' and '1' or string.format('%d', tonumber(string.sub(rest, -1)) + 1)
+  return string.sub(rest, 1, -2) .. digit .. string.rep('0', #nines)
+end
+
+local function append(place, ...)
+  local id = redis.pcall('XADD', stream, 'MAXLEN', '~', max_length, place, 'topic', topic, ...)
+  if type(id) ~= 'table' then
+    return id
+  end
+  if place == '*' and not string.find(id.err, 'exhausted', 1, true) then
+    -- Fails as it has failed.
+    return redis.call('XADD', stream, 'MAXLEN', '~', max_length, place, 'topic', topic, ...)
+  end
+  -- There is no higher id: the stream never takes anything again.
+  redis.call('DEL', stream)
+  begin('0')
+  return redis.call('XADD', stream, '*', 'topic', topic, ...)
+end
+
 local id
 local function add(...)
-  id = redis.call('XADD', stream, 'MAXLEN', '~', max_length, '*', 'topic', topic, ...)
-  local ms, number = parts(id)
+  id = append('*', ...)
+  local ms, number = string.match(id, '^(%d+)-(%d+)$')
   -- A clock that stands still for a million entries: ids go on in the next millisecond.
-  if number >= 1048576 then
+  if tonumber(number) >= 1048576 then
     redis.call('XDEL', stream, id)
-    id = redis.call('XADD', stream, string.format('%.0f-*', ms + 1), 'topic', topic, ...)
+    id = append(next_after(ms) .. '-*', ...)
+    ms = string.match(id, '^%d+')
+  end
+  if not has_position(ms) then
+    begin(tonumber(ms) < MOST_MS and '0' or ms)
   end
 end
 
 local function keep(key, name, data)
-  redis.call('HSET', latest, key, id .. '\n' .. name .. '\n' .. data)
-  redis.call('SADD', keyed, topic)
+  call('HSET', latest, key, id .. '\n' .. name .. '\n' .. data)
+  call('SADD', keyed, topic)
   if redis.call('HLEN', latest) <= max_keys then
     return
   end
-  -- About the oldest goes: the oldest of some.
-  local some, oldest, oldest_ms, oldest_number = redis.call('HRANDFIELD', latest, 8, 'WITHVALUES')
+  -- About the oldest goes: the oldest of some, and before that what is no value of a key.
+  local some, oldest, oldest_ms, oldest_number = redis.call('HRANDFIELD', latest, 8, 'WITHVALUES'), nil, nil, nil
   for at = 1, #some, 2 do
     local ms, number = parts(some[at + 1])
+    ms, number = ms or -1, number or -1
     if not oldest or ms < oldest_ms or (ms == oldest_ms and number < oldest_number) then
       oldest, oldest_ms, oldest_number = some[at], ms, number
     end
@@ -73,7 +143,7 @@ end
 
 if removes ~= '' then
   add('key', string.sub(removes, 2), 'remove', '1')
-  redis.call('HDEL', latest, string.sub(removes, 2))
+  call('HDEL', latest, string.sub(removes, 2))
 end
 if closes then
   if #ARGV < 9 then
@@ -82,16 +152,16 @@ if closes then
   redis.call('DEL', latest)
 end
 if (closes or removes ~= '') and redis.call('EXISTS', latest) == 0 then
-  redis.call('SREM', keyed, topic)
-end
-if once and id then
-  redis.call('SET', once, id, 'PX', ARGV[5])
-end
-if max_age > 0 and id then
-  redis.call('XTRIM', stream, 'MINID', '~', string.format('%.0f', math.max(0, parts(id) - max_age)))
+  call('SREM', keyed, topic)
 end
 if not id then
   local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
-  id = newest and newest[1] or '0-0'
+  return { epoch, newest and newest[1] or '0-0', replaced }
 end
-return { epoch, id }
+if once then
+  redis.call('SET', once, epoch .. ' ' .. id, 'PX', ARGV[5])
+end
+if max_age > 0 then
+  redis.call('XTRIM', stream, 'MINID', '~', string.format('%.0f', math.max(0, parts(id) - max_age)))
+end
+return { epoch, id, replaced }

@@ -16,14 +16,15 @@ use tokio::{
 };
 
 use super::{
+    epoch::Epoch,
     error::RedisError,
-    id,
     servers::{Commands, Connection},
     settings::Settings,
 };
 use crate::{
     EventId,
     backplane::{Outgoing, event_id},
+    caught,
     hub::PublishError,
     jitter,
     later::later,
@@ -68,8 +69,8 @@ impl Queue {
             if !is_put {
                 return Err(not_sent("too much waits to be sent already"));
             }
-            // Only a runtime that ends drops it.
-            outcome.await.unwrap_or_else(|_| Err(PublishError::Unknown("the runtime that sends has ended".into())))
+            // Only a runtime that ends, or a panic, drops it.
+            outcome.await.unwrap_or_else(|_| Err(PublishError::Unknown("the task that sends has ended".into())))
         }
     }
 }
@@ -80,13 +81,19 @@ impl Drop for Bytes {
     }
 }
 
-/// Sends what is put into the queue, until nobody can put anything any more.
-pub(super) async fn send_all(mut jobs: mpsc::Receiver<Job>, commands: Arc<Commands>, settings: Arc<Settings>) {
+/// Sends what is put into the queue, until nothing can be put into it any more. A panic loses what was on its way.
+pub(super) async fn run(mut jobs: mpsc::Receiver<Job>, commands: Arc<Commands>, settings: Arc<Settings>) {
+    while let Err(panicked) = caught::run(send_all(&mut jobs, &commands, &settings)).await {
+        settings.observer.failed(&RedisError::from(panicked));
+    }
+}
+
+async fn send_all(jobs: &mut mpsc::Receiver<Job>, commands: &Commands, settings: &Settings) {
     while let Some(first) = jobs.recv().await {
         let mut batch = vec![first];
         batch.extend(std::iter::from_fn(|| jobs.try_recv().ok()).take(MOST_AT_ONCE - 1));
-        if let Some(connection) = connect(&mut batch, &commands, &settings).await {
-            send(batch, connection, &commands, &settings).await;
+        if let Some(connection) = connect(&mut batch, commands, settings).await {
+            send(batch, connection, commands, settings).await;
         }
     }
 }
@@ -141,7 +148,8 @@ async fn exchange(
     for job in &batch {
         calls.add_command(call(&job.outgoing, &connection, settings));
     }
-    let answers = calls.ignore_errors().query_async::<Vec<RedisResult<(String, String)>>>(connection.inner());
+    let answers =
+        calls.ignore_errors().query_async::<Vec<RedisResult<(String, String, Vec<String>)>>>(connection.inner());
     let answers = match timeout(settings.publish_within, answers).await {
         Ok(Ok(answers)) => answers,
         failed => {
@@ -157,7 +165,12 @@ async fn exchange(
     let mut again = Vec::new();
     for (job, answer) in batch.into_iter().zip(answers) {
         let outcome = match answer.map_err(RedisError::from) {
-            Ok((epoch, id)) => published(&epoch, &id),
+            Ok((epoch, id, replaced)) => {
+                replaced
+                    .iter()
+                    .for_each(|key| settings.observer.skipped(key, "it was of another kind, and was replaced"));
+                published(&epoch, &id)
+            }
             Err(error) => {
                 // It may be no master any more, or have lost what it knew.
                 if error.is_of_this_connection() {
@@ -176,9 +189,8 @@ async fn exchange(
 }
 
 fn published(epoch: &str, id: &str) -> Result<EventId, PublishError> {
-    let epoch = u64::from_str_radix(epoch, 16).ok();
-    let position = epoch.zip(id::sequence(id)).map(|(epoch, sequence)| event_id(epoch, sequence));
-    position.ok_or_else(|| PublishError::Unknown("redis answered with an id that is none".into()))
+    let position = Epoch::parse(epoch).map(|epoch| event_id(epoch.number(), epoch.through(id)));
+    position.ok_or_else(|| PublishError::Unknown("redis answered with an epoch that is none".into()))
 }
 
 /// The call that publishes this. What its arguments are is said in the script.
@@ -187,7 +199,7 @@ fn call(outgoing: &Outgoing, connection: &Connection, settings: &Settings) -> Cm
     call.arg(4 + usize::from(outgoing.idempotency_key.is_some()));
     call.arg(settings.stream()).arg(settings.epoch()).arg(settings.keyed()).arg(settings.latest(&outgoing.topic));
     if let Some(key) = &outgoing.idempotency_key {
-        call.arg(settings.once(key));
+        call.arg(settings.once(&outgoing.topic, key));
     }
     call.arg(format!("{:016x}", jitter::random())).arg(&*outgoing.topic).arg(settings.entries);
     call.arg(settings.age.map_or(0, whole_millis)).arg(whole_millis(settings.remember.min(LONGEST))).arg(settings.keys);

@@ -27,6 +27,8 @@ pub(super) struct Servers {
 pub(super) struct Connection {
     inner: MultiplexedConnection,
     scripts: Arc<Scripts>,
+    /// Which run of which server this is, if it says so.
+    run: Option<Arc<String>>,
 }
 
 /// What the scripts are called by.
@@ -120,11 +122,12 @@ impl Connection {
             AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(answer));
         let mut inner = client.get_multiplexed_async_connection_with_config(&config).await?;
         let mut setup = pipe();
-        setup.cmd("ROLE").cmd("GET").arg(settings.epoch());
+        setup.cmd("ROLE").cmd("EXISTS").arg(settings.epoch());
         setup.cmd("SCRIPT").arg("LOAD").arg(PUBLISH).cmd("SCRIPT").arg("LOAD").arg(READ);
+        setup.cmd("INFO").arg("server").arg("replication");
         let answers: Vec<RedisResult<Value>> = setup.ignore_errors().query_async(&mut inner).await?;
         let mut answers = answers.into_iter();
-        let (role, epoch) = (answers.next(), answers.next());
+        let (role, reached) = (answers.next(), answers.next());
         let replica = Value::BulkString(b"slave".to_vec());
         // Where it may not be asked, it is believed to be none.
         let is_replica = |role: Value| matches!(role, Value::Array(role) if role.first() == Some(&replica));
@@ -136,8 +139,16 @@ impl Connection {
             Ok(::redis::from_redis_value(sha).map_err(::redis::RedisError::from)?)
         };
         let scripts = Arc::new(Scripts { publish: script()?, read: script()? });
-        epoch.ok_or_else(|| RedisError::said("redis did not answer all"))??;
-        Ok(Self { inner, scripts })
+        reached.ok_or_else(|| RedisError::said("redis did not answer all"))??;
+        // A user may not be allowed to ask, and before Redis 7 it is asked for otherwise: then it is not known.
+        let info = answers.next().and_then(Result::ok).and_then(|info| ::redis::from_redis_value::<String>(info).ok());
+        let run = info.as_deref().and_then(run).map(Arc::new);
+        Ok(Self { inner, scripts, run })
+    }
+
+    /// Which run of which server this is, if that is known.
+    pub(super) fn run(&self) -> Option<&String> {
+        self.run.as_deref()
     }
 
     /// The beginning of a call that publishes.
@@ -190,6 +201,13 @@ impl std::fmt::Debug for Connection {
     }
 }
 
+/// A text that another run of the server has not, nor the same run after it was the replica of another server. The script that
+/// reads writes the same.
+fn run(info: &str) -> Option<String> {
+    let value = |name| info.lines().find_map(|line| line.strip_prefix(name));
+    Some(format!("{}/{}", value("run_id:")?, value("master_replid:")?))
+}
+
 fn parse(url: &str) -> Result<ConnectionInfo, RedisError> {
     Ok(url.into_connection_info()?)
 }
@@ -206,7 +224,7 @@ fn at(info: ConnectionInfo, to: String, to_port: u16) -> ConnectionInfo {
 
 const PUBLISH: &str = include_str!("publish.lua");
 
-const READ: &str = include_str!("read.lua");
+const READ: &str = concat!(include_str!("page.lua"), include_str!("read.lua"));
 
 const CONNECT: Duration = Duration::from_secs(2);
 

@@ -18,6 +18,8 @@ pub(super) struct Settings {
     /// After which a node that does not say anything is gone.
     pub(super) node_expires: Duration,
     pub(super) observer: Arc<dyn LinkObserver>,
+    /// How many bytes an entry may have: what the hub keeps.
+    pub(super) largest: usize,
 }
 
 impl Settings {
@@ -33,6 +35,7 @@ impl Settings {
             remember: Duration::from_secs(600),
             node_expires: Duration::from_secs(5),
             observer: Arc::new(Nobody),
+            largest: 64 << 20,
         }
     }
 
@@ -54,11 +57,12 @@ impl Settings {
         format!("{}:latest:{topic}", self.prefix)
     }
 
-    pub(super) fn once(&self, idempotency_key: &str) -> String {
-        format!("{}:once:{idempotency_key}", self.prefix)
+    /// An idempotency key of a topic. The length of the topic's name stands in front, so that no other pair has the same.
+    pub(super) fn once(&self, topic: &str, idempotency_key: &str) -> String {
+        format!("{}:once:{}:{topic}:{idempotency_key}", self.prefix, topic.len())
     }
 
-    /// The nodes, each with the number of what it wrote last.
+    /// The nodes, each with the time until which it counts and the number of what it wrote last.
     pub(super) fn nodes(&self) -> String {
         self.key("nodes")
     }
@@ -88,8 +92,27 @@ impl LinkObserver for Nobody {
 /// How long Redis has no answer for a node that waits for the next entry.
 pub(super) const BLOCK: Duration = Duration::from_millis(800);
 
+/// The longest time after which a node that does not say anything is gone.
+pub(super) const LONGEST_EXPIRY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How long a node waits for any answer beyond that.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
 
 /// How many entries are read at once.
 pub(super) const AT_ONCE: usize = 256;
+
+/// How many bytes of entries are read at once, unless one alone has more.
+pub(super) const BYTES_AT_ONCE: usize = 8 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_topics_share_an_idempotency_key() {
+        let settings = Settings::new();
+        let pairs = [("a", "b:c"), ("a:b", "c"), ("", "a:b:c"), ("1:a", "b"), ("a", "b")];
+        let keys: std::collections::BTreeSet<_> = pairs.iter().map(|(topic, key)| settings.once(topic, key)).collect();
+        assert_eq!(keys.len(), pairs.len());
+    }
+}

@@ -1,22 +1,17 @@
-//! What a node loads when it begins, or begins anew: the newest of each key, and the tail of the stream.
+//! What a node loads when it begins, or begins anew: the tail of the stream, and the keys of topics that are in use.
 
-use std::sync::Arc;
-
-use ::redis::{Value, cmd, pipe};
+use ::redis::{Value, cmd};
 
 use super::{
-    entry,
+    epoch::{Epoch, LAST_OF_PLAIN},
     error::RedisError,
-    id,
+    id, keys,
     reading::{self, Entry},
     servers::Connection,
-    settings::{AT_ONCE, Settings},
+    settings::{AT_ONCE, BYTES_AT_ONCE, Settings},
     verdict::Place,
 };
-use crate::{
-    backplane::{Feed, Incoming},
-    jitter,
-};
+use crate::backplane::Feed;
 
 /// Loads what there is, within bounds, and gives it to the hub. Gives where the tail ends.
 pub(super) async fn load(
@@ -25,88 +20,75 @@ pub(super) async fn load(
     feed: &Feed,
     past: &[u64],
 ) -> Result<Place, RedisError> {
-    let mut epoch = self::epoch(connection, settings).await?;
-    if past.contains(&epoch) {
-        // Redis has gone back to before another began. Ids of it may be given twice.
-        reading::renew(connection, settings, epoch).await?;
-        epoch = self::epoch(connection, settings).await?;
-    }
-    let latest = latest(connection, settings).await?;
-    let before = reading::look(connection, settings, "0-0", 1).await?.seen;
-    let (entries, is_all) = tail(connection, settings).await?;
+    let epoch = history(connection, settings, past).await?;
+    let keys = keys::find(connection, settings, epoch, &feed.in_use()).await?;
+    let before = reading::look(connection, settings, "0-0", 0).await?.seen;
+    let (entries, is_all) = tail(connection, settings, epoch).await?;
     let last = entries.last().map_or(before.last, |entry| entry.id.clone());
     // Asked only now: what was never let go until here was not let go while the tail was read.
-    let reading::Look { seen: after, entries: newer } = reading::look(connection, settings, &last, AT_ONCE).await?;
-    let is_counted = newer.len() < AT_ONCE && (after.is_there || after.last == last);
-    let added = after.added.filter(|_| is_counted).map(|added| added.saturating_sub(newer.len() as u64));
+    let look = reading::look(connection, settings, &last, AT_ONCE).await?;
+    let (after, newer) = (&look.seen, look.entries.len());
+    let is_counted = look.is_all && (after.is_there || after.last == last);
+    let added = after.added.filter(|_| is_counted).map(|added| added.saturating_sub(newer as u64));
     let gone_through = match entries.first() {
         _ if is_all && after.added == Some(after.length) => 0,
-        Some(first) => id::sequence(&first.id).unwrap_or(0).saturating_sub(1),
-        None => id::sequence(&last).unwrap_or(0),
+        Some(first) => epoch.through(&first.id).saturating_sub(1),
+        None => epoch.through(&last),
     };
-    feed.begin(epoch, gone_through);
-    latest.into_iter().for_each(|incoming| feed.give_latest(incoming));
+    feed.begin(epoch.number(), gone_through);
+    keys.into_iter().for_each(|(topic, newest)| feed.give_keys(&topic, newest));
     let mut entries = entries.into_iter().peekable();
     while entries.peek().is_some() {
-        reading::give(entries.by_ref().take(AT_ONCE), settings, feed);
+        reading::give(entries.by_ref().take(AT_ONCE), epoch, settings, feed);
         tokio::task::yield_now().await;
     }
-    Ok(Place { epoch, last, added })
+    Ok(Place { epoch, last, added, run: connection.run().cloned() })
 }
 
-/// The epoch, a new one if there is none.
-async fn epoch(connection: &mut Connection, settings: &Settings) -> Result<u64, RedisError> {
-    let new = format!("{:016x}", jitter::random());
-    let mut calls = pipe();
-    calls.cmd("SET").arg(settings.epoch()).arg(new).arg("NX").ignore().cmd("GET").arg(settings.epoch());
-    let (epoch,): (String,) = calls.query_async(connection.inner()).await?;
-    u64::from_str_radix(&epoch, 16).map_err(|_| RedisError::said("the epoch in redis is none"))
-}
-
-/// The newest event of each key of all topics.
-async fn latest(connection: &mut Connection, settings: &Settings) -> Result<Vec<Incoming>, RedisError> {
-    let topics: Vec<Vec<u8>> = cmd("SMEMBERS").arg(settings.keyed()).query_async(connection.inner()).await?;
-    // Anybody may have written anything there.
-    let topics: Vec<Arc<str>> =
-        topics.into_iter().filter_map(|topic| String::from_utf8(topic).ok()).map(Arc::from).collect();
-    let mut all = Vec::new();
-    for some in topics.chunks(TOPICS_AT_ONCE) {
-        let mut calls = pipe();
-        for topic in some {
-            calls.cmd("HGETALL").arg(settings.latest(topic));
-        }
-        let keys: Vec<Vec<(Vec<u8>, Vec<u8>)>> = calls.query_async(connection.inner()).await?;
-        for (topic, keys) in some.iter().zip(keys) {
-            all.extend(keys.iter().filter_map(|(key, value)| key_of(topic, key, value, settings)));
+/// The history that is now. Another one takes the place of what is none, of one that was over already, and of one that has no
+/// positions for what the stream gives.
+async fn history(connection: &mut Connection, settings: &Settings, past: &[u64]) -> Result<Epoch, RedisError> {
+    for _ in 0..ATTEMPTS {
+        let look = reading::look(connection, settings, "0-0", 0).await?;
+        let last = &look.seen.last;
+        match look.seen.epoch {
+            // Redis has gone back to before another began. Ids of it may be given twice.
+            Some(epoch) if past.contains(&epoch.number()) => {
+                reading::renew(connection, settings, &look.epoch, |number| epoch.renewed(number, last)).await?;
+            }
+            Some(epoch) if epoch.covers(last) || (look.seen.length == 0 && last == "0-0") => return Ok(epoch),
+            _ => {
+                let first = first_outside(connection, settings).await?.unwrap_or_else(|| last.clone());
+                reading::renew(connection, settings, &look.epoch, |number| Epoch::new(number, &first)).await?;
+            }
         }
     }
-    Ok(all)
+    Err(RedisError::said("the epoch in redis is changed again and again"))
 }
 
-fn key_of(topic: &Arc<str>, key: &[u8], value: &[u8], settings: &Settings) -> Option<Incoming> {
-    let key = std::str::from_utf8(key).ok()?;
-    match entry::parse_latest(topic, key, value) {
-        Ok(incoming) => Some(incoming),
-        Err(why) => {
-            settings.observer.skipped(key, why);
-            None
-        }
-    }
+/// The first entry that has no position in a history whose ids are not counted from a first millisecond.
+async fn first_outside(connection: &mut Connection, settings: &Settings) -> Result<Option<String>, RedisError> {
+    let look = reading::look(connection, settings, LAST_OF_PLAIN, 1).await?;
+    Ok(look.entries.into_iter().next().map(|entry| entry.id))
 }
 
-/// The newest entries, in order, and whether they are all.
-async fn tail(connection: &mut Connection, settings: &Settings) -> Result<(Vec<Entry>, bool), RedisError> {
+/// The newest entries of a history, in order, and whether they are all.
+async fn tail(
+    connection: &mut Connection,
+    settings: &Settings,
+    epoch: Epoch,
+) -> Result<(Vec<Entry>, bool), RedisError> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut bytes = 0;
     let mut is_all = false;
     while !is_all && entries.len() < settings.tail_entries && bytes < settings.tail_bytes {
-        let before = entries.last().map_or_else(|| "+".to_owned(), |oldest| format!("({}", oldest.id));
-        let count = AT_ONCE.min(settings.tail_entries - entries.len());
-        let mut call = cmd("XREVRANGE");
-        call.arg(settings.stream()).arg(before).arg("-").arg("COUNT").arg(count);
-        let page: Value = call.query_async(connection.inner()).await?;
+        let before = entries.last().map_or("+", |oldest| &oldest.id);
+        let mut call = cmd("EVAL");
+        call.arg(TAIL).arg(1).arg(settings.stream()).arg(before).arg(epoch.lowest());
+        call.arg(AT_ONCE.min(settings.tail_entries - entries.len())).arg(settings.largest).arg(BYTES_AT_ONCE);
+        let (page, ends): (Value, u8) = call.query_async(connection.inner()).await?;
         let page = reading::entries(page);
-        is_all = page.len() < count;
+        is_all = ends > 0 || page.is_empty();
         bytes += page.iter().map(Entry::size).sum::<usize>();
         entries.extend(page);
     }
@@ -125,4 +107,7 @@ fn oldest(entries: &[Entry], settings: &Settings) -> usize {
     entries.partition_point(|entry| ms(entry) < from)
 }
 
-const TOPICS_AT_ONCE: usize = 64;
+const TAIL: &str = concat!(include_str!("page.lua"), include_str!("tail.lua"));
+
+/// How often another epoch is set: another node may do so at the same time.
+const ATTEMPTS: usize = 4;

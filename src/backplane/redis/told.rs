@@ -22,7 +22,8 @@ pub(super) fn read(mut from: &[u8]) -> Option<Vec<LocalPresence>> {
     let mut presence = Vec::new();
     while !from.is_empty() {
         let topic = Arc::from(take(&mut from)?);
-        let count = take(&mut from)?.parse().ok()?;
+        // More streams than any node can have were written by something else.
+        let count = take(&mut from)?.parse::<u32>().ok().and_then(|count| usize::try_from(count).ok())?;
         let members: usize = take(&mut from)?.parse().ok()?;
         let members = (0..members).map(|_| take(&mut from).map(Arc::from)).collect::<Option<_>>()?;
         presence.push(LocalPresence { topic, count, members });
@@ -60,5 +61,6 @@ mod tests {
         {
             assert_eq!(read(wrong), None);
         }
+        assert_eq!(read(b"1:a20:184467440737095516151:0"), None, "a sum of two of these is beyond any number");
     }
 }

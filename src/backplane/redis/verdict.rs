@@ -3,22 +3,24 @@
 //! Pure. Reading after an entry gives what is there, whether or not something between is gone: bounds may have taken it, and
 //! after a failover Redis may never have had it.
 
-use super::id;
+use super::{epoch::Epoch, id};
 
 /// Where a node is in the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
-    pub(super) epoch: u64,
+    pub(super) epoch: Epoch,
     /// The last id that was read.
     pub(super) last: String,
     /// How many entries the stream had ever had up to it, if that is known.
     pub(super) added: Option<u64>,
+    /// Which run of which server it was read from, if that is known.
+    pub(super) run: Option<String>,
 }
 
 /// What the stream says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Seen {
-    pub(super) epoch: Option<u64>,
+    pub(super) epoch: Option<Epoch>,
     /// Whether the last entry that was read is still there.
     pub(super) is_there: bool,
     /// The first entry that is there.
@@ -28,6 +30,10 @@ pub(super) struct Seen {
     pub(super) added: Option<u64>,
     /// The last id that it gave.
     pub(super) last: String,
+    /// The last id that was deleted by name, if this Redis knows.
+    pub(super) deleted: Option<String>,
+    /// Which run of which server this is, if that is known.
+    pub(super) run: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,9 +57,12 @@ impl Place {
             return Verdict::GoesOn;
         }
         let [here, last] = [&self.last, &seen.last].map(|id| id::parts(id));
-        let first = seen.first.as_deref().map(id::parts);
-        if last < here || first.is_some_and(|first| first < here) {
+        if last < here {
             return Verdict::RolledBack;
+        }
+        if seen.first.as_deref().map(id::parts).is_some_and(|first| first < here) {
+            // Bounds let the oldest go first: it was deleted by name, or was never there.
+            return if self.was_deleted(seen) { Verdict::GoesOn } else { Verdict::RolledBack };
         }
         // It was let go itself. That was all right if everything after it is there.
         match (seen.added, self.added) {
@@ -61,19 +70,33 @@ impl Place {
             _ => Verdict::Missed,
         }
     }
+
+    /// Whether the last entry that was read was deleted by name. Believed only of the run that it was read from: after a
+    /// failover to a server that never had it, a later one that is deleted looks the same.
+    fn was_deleted(&self, seen: &Seen) -> bool {
+        let is_same_run = self.run.is_some() && seen.run == self.run;
+        let deleted = seen.deleted.as_deref().map(id::parts);
+        is_same_run && deleted.is_some_and(|deleted| deleted >= id::parts(&self.last))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn epoch(number: u64) -> Epoch {
+        Epoch::new(number, "0-0")
+    }
+
     fn at(last: &str, added: u64) -> Place {
-        Place { epoch: 7, last: last.to_owned(), added: Some(added) }
+        Place { epoch: epoch(7), last: last.to_owned(), added: Some(added), run: Some("run".to_owned()) }
     }
 
     fn seen(first: &str, last: &str, length: u64, added: u64) -> Seen {
         let first = (!first.is_empty()).then(|| first.to_owned());
-        Seen { epoch: Some(7), is_there: false, first, length, added: Some(added), last: last.to_owned() }
+        let (run, deleted) = (Some("run".to_owned()), Some("0-0".to_owned()));
+        let (added, last) = (Some(added), last.to_owned());
+        Seen { epoch: Some(epoch(7)), is_there: false, first, length, added, last, deleted, run }
     }
 
     #[test]
@@ -81,7 +104,7 @@ mod tests {
         let place = at("50-0", 5);
         assert_eq!(place.judge(&Seen { is_there: true, ..seen("10-0", "60-0", 6, 6) }), Verdict::GoesOn);
         // Another epoch, or none.
-        assert_eq!(place.judge(&Seen { epoch: Some(8), ..seen("10-0", "60-0", 6, 6) }), Verdict::Renewed);
+        assert_eq!(place.judge(&Seen { epoch: Some(epoch(8)), ..seen("10-0", "60-0", 6, 6) }), Verdict::Renewed);
         assert_eq!(place.judge(&Seen { epoch: None, ..seen("", "0-0", 0, 0) }), Verdict::Renewed);
         // A failover: it was never there, whether or not something came since.
         assert_eq!(place.judge(&seen("10-0", "40-0", 4, 4)), Verdict::RolledBack);
@@ -99,5 +122,27 @@ mod tests {
         assert_eq!(place.judge(&Seen { added: None, ..seen("60-0", "70-0", 2, 7) }), Verdict::Missed);
         // Compared as numbers.
         assert_eq!(at("9-0", 1).judge(&seen("10-0", "10-0", 1, 2)), Verdict::GoesOn);
+    }
+
+    /// It was taken for a rollback: all were told a gap and given everything again, each time that a worker deleted what it had
+    /// done.
+    #[test]
+    fn an_entry_deleted_by_name_is_told_from_one_that_was_never_there() {
+        let place = at("50-0", 5);
+        let deleted = |deleted: &str, run: &str| Seen {
+            deleted: (!deleted.is_empty()).then(|| deleted.to_owned()),
+            run: (!run.is_empty()).then(|| run.to_owned()),
+            ..seen("10-0", "60-0", 5, 6)
+        };
+        assert_eq!(place.judge(&deleted("50-0", "run")), Verdict::GoesOn);
+        assert_eq!(place.judge(&deleted("55-0", "run")), Verdict::GoesOn, "and others beside it");
+        assert_eq!(place.judge(&deleted("49-0", "run")), Verdict::RolledBack, "another one");
+        // A failover beside a worker that deletes, a server that does not say, and one that does not know.
+        assert_eq!(place.judge(&deleted("60-0", "other")), Verdict::RolledBack);
+        assert_eq!(place.judge(&deleted("50-0", "")), Verdict::RolledBack);
+        assert_eq!(place.judge(&deleted("", "run")), Verdict::RolledBack);
+        let unknown = Place { run: None, ..at("50-0", 5) };
+        assert_eq!(unknown.judge(&deleted("50-0", "")), Verdict::RolledBack);
+        assert_eq!(unknown.judge(&deleted("50-0", "run")), Verdict::RolledBack);
     }
 }

@@ -8,7 +8,7 @@ use super::reader::{Reader, broken, within};
 use crate::{
     Event, EventId,
     backplane::Backplane,
-    hub::{Hub, Start, Subscribe, Topic, Update},
+    hub::{Bounds, Hub, Start, Subscribe, Topic, Update},
 };
 
 fn hub<B: Backplane>(node: &mut impl FnMut() -> B) -> Hub {
@@ -177,6 +177,44 @@ pub(super) async fn one_idempotency_key_publishes_once<B: Backplane>(node: &mut 
     publish(&topic(&hubs[1]), "next").await;
     let seen: Vec<_> = reader.events(2).await.into_iter().map(|(_, data)| data).collect();
     assert_eq!(seen, ["once", "next"]);
+}
+
+pub(super) async fn an_idempotency_key_belongs_to_its_topic<B: Backplane>(node: &mut impl FnMut() -> B) {
+    let hubs = [hub(node), hub(node)];
+    // Names that read alike once they are put together.
+    let pairs = [("ann", "1:order"), ("ann:1", "order"), ("bob", "1:order")];
+    let mut ids = BTreeSet::new();
+    for (name, key) in pairs {
+        let mut reader = Reader::new(&hubs[0], Subscribe::to(name)).await;
+        for hub in &hubs {
+            let topic = hub.topic(name).expect("there is room");
+            let published = topic.publish_once(key, Event::new(format!("{name} {key}")));
+            let id = within("an acknowledgement", published).await.expect("it is published");
+            ids.insert((name, id.to_string()));
+        }
+        assert_eq!(reader.event().await.1, format!("{name} {key}"), "it is there");
+    }
+    let different: BTreeSet<_> = ids.iter().map(|(_, id)| id).collect();
+    assert_eq!((ids.len(), different.len()), (3, 3), "each topic has its own event, once: {ids:?}");
+}
+
+pub(super) async fn an_event_that_is_too_large_for_a_node_takes_nothing_from_it<B: Backplane>(
+    node: &mut impl FnMut() -> B,
+) {
+    let large = hub(node);
+    let small = Hub::builder().bounds(Bounds::new().bytes(2000)).bytes(10_000).build_on(node());
+    let mut reader = Reader::new(&small, Subscribe::to("topic")).await;
+    publish(&topic(&large), "before").await;
+    for size in [3000, 30_000] {
+        publish(&topic(&large), &"x".repeat(size)).await;
+    }
+    publish(&topic(&large), "after").await;
+    for expected in ["before", "after"] {
+        assert_eq!(reader.event().await.1, expected);
+    }
+    let mut again = Reader::new(&small, Subscribe::to("topic").start(Start::Beginning)).await;
+    let kept: Vec<_> = again.events(2).await.into_iter().map(|(_, data)| data).collect();
+    assert_eq!(kept, ["before", "after"], "the log of the node is as it was");
 }
 
 pub(super) async fn what_is_published_without_a_runtime_or_not_waited_for_is_there<B: Backplane>(

@@ -13,7 +13,8 @@
 //! # }
 //! ```
 //!
-//! It takes real time where a backplane does; each wait has a limit of ten seconds. It needs no runtime of many threads.
+//! It takes real time where a backplane does; each wait has a limit of two minutes, which only a failure
+//! meets. It needs no runtime of many threads.
 
 mod checks;
 mod reader;
@@ -39,6 +40,8 @@ where
     checks::a_key_has_its_newest_event_on_each_node_until_it_is_removed(&mut fresh()).await;
     checks::a_topic_ends_on_every_node(&mut fresh()).await;
     checks::one_idempotency_key_publishes_once(&mut fresh()).await;
+    checks::an_idempotency_key_belongs_to_its_topic(&mut fresh()).await;
     checks::what_is_published_without_a_runtime_or_not_waited_for_is_there(&mut fresh()).await;
     checks::members_are_seen_on_every_node_until_theirs_is_gone(&mut fresh()).await;
+    checks::an_event_that_is_too_large_for_a_node_takes_nothing_from_it(&mut fresh()).await;
 }

@@ -73,7 +73,7 @@ impl Redis {
         }
         arguments.extend(self.options.iter().cloned());
         self.program = Some(Program::start(&self.server, arguments, &[])?);
-        let until = Instant::now() + Duration::from_secs(20);
+        let until = Instant::now() + Duration::from_secs(120);
         while !self.answers() {
             if Instant::now() > until {
                 return Err(io::Error::other("redis does not answer"));

@@ -27,7 +27,8 @@ async fn publish(State(hub): State<Hub>, data: String) -> Result<String, (Status
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
-    let mut redis = Redis::new(&env::var("REDIS_URL")?)?;
+    // More than a machine takes that is busy with other things.
+    let mut redis = Redis::new(&env::var("REDIS_URL")?)?.publish_within(Duration::from_secs(10));
     if let Ok(seconds) = env::var("NODE_EXPIRES") {
         redis = redis.node_expires(Duration::from_secs(seconds.parse()?));
     }

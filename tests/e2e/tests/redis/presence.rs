@@ -5,19 +5,16 @@ use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use futures_util::StreamExt;
 use http::{Method, Version};
 use tokio::process::Command;
-use tower_sse::{
-    backplane::redis::Redis as Backplane,
-    hub::{Hub, Subscribe},
-};
+use tower_sse::hub::{Hub, Subscribe};
 use tower_sse_e2e::{client::Client, process::Process, redis::Redis};
 
-use crate::nodes::within;
+use crate::nodes::{backplane, within};
 
 /// Shorter than by default.
 const EXPIRES: Duration = Duration::from_secs(2);
 
 fn hub(redis: &Redis) -> Hub {
-    Hub::builder().build_on(Backplane::new(&redis.url()).expect("it is a URL").node_expires(EXPIRES))
+    Hub::builder().build_on(backplane(&redis.url()).node_expires(EXPIRES))
 }
 
 /// Waits until just these are in the topic, with one stream each.

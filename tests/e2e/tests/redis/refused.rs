@@ -6,7 +6,7 @@ use tower_sse::{
 };
 use tower_sse_e2e::redis::Redis;
 
-use crate::nodes::{data, hub, publish, reader, within};
+use crate::nodes::{data, hub, limited, publish, reader, within};
 
 /// Publishing is refused with this word, and nothing of it is there later.
 async fn assert_refused(hub: &Hub, word: &str) {
@@ -38,12 +38,12 @@ async fn without_the_replicas_that_it_is_to_have_redis_refuses_what_it_could_los
 #[ignore = "needs redis-server; run by ./tests/run"]
 async fn one_that_has_become_a_replica_refuses_and_is_gone_on_with_when_it_is_none() {
     let redis = Redis::start(&[]).expect("it starts");
-    let hub = hub(&redis.url());
+    let (hub, limited) = (hub(&redis.url()), limited(&redis.url()));
     let mut reader = reader(&hub).await;
     publish(&hub, "before").await;
     // Of nobody who is there: it keeps what it has.
     redis.cli(&["REPLICAOF", "127.0.0.1", "1"]).expect("it does");
-    assert_refused(&hub, "").await;
+    assert_refused(&limited, "").await;
     redis.cli(&["REPLICAOF", "NO", "ONE"]).expect("it does");
     publish_again(&hub, "after").await;
     assert_eq!([data(&mut reader).await, data(&mut reader).await], ["before", "after"]);

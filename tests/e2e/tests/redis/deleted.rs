@@ -1,0 +1,92 @@
+//! Entries that are deleted by name, and what looks like it.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use tower_sse::{backplane::redis::Redis as Backplane, hub::Hub};
+use tower_sse_e2e::redis::Redis;
+
+use crate::nodes::{Counts, backplane, data, gap, publish, reader};
+
+/// Deletes the newest entry, as a worker does that has done it.
+fn delete_newest(redis: &Redis) {
+    let newest = redis.cli(&["XREVRANGE", "{sse}:stream", "+", "-", "COUNT", "1"]).expect("it says");
+    let id = newest.lines().next().expect("there is one");
+    assert_eq!(redis.cli(&["XDEL", "{sse}:stream", id]).expect("it does"), "1");
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn a_worker_that_deletes_what_it_has_done_is_no_gap() {
+    let redis = Redis::start(&[]).expect("it starts");
+    let counts = Counts::default();
+    let hub = Hub::builder().build_on(backplane(&redis.url()).observer(counts.clone()));
+    let mut reader = reader(&hub).await;
+    publish(&hub, "stays").await;
+    assert_eq!(data(&mut reader).await, "stays");
+    for number in 0..5 {
+        publish(&hub, &number.to_string()).await;
+        assert_eq!(data(&mut reader).await, number.to_string());
+        delete_newest(&redis);
+    }
+    publish(&hub, "after").await;
+    assert_eq!(data(&mut reader).await, "after");
+    // Nor if there is nothing else.
+    redis.cli(&["XTRIM", "{sse}:stream", "MAXLEN", "0"]).expect("it does");
+    publish(&hub, "alone").await;
+    assert_eq!(data(&mut reader).await, "alone");
+    assert_eq!(counts.renewed.load(Ordering::Relaxed), 0);
+}
+
+/// A replica that was behind: it has only what was published first. Gives it, and the master, which has more.
+async fn behind(options: &[&str]) -> (Redis, Redis, Hub) {
+    let master = Redis::start(options).expect("it starts");
+    let replica = Redis::start(&["--repl-diskless-sync-delay", "0"]).expect("it starts");
+    replica.cli(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]).expect("it does");
+    let both: Backplane = backplane(&master.url()).or(&replica.url()).expect("it is a URL");
+    let hub = Hub::builder().build_on(both);
+    let mut reader = reader(&hub).await;
+    publish(&hub, "kept").await;
+    assert_eq!(data(&mut reader).await, "kept");
+    while replica.cli(&["XLEN", "{sse}:stream"]).expect("it says") != "1" {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    replica.cli(&["REPLICAOF", "NO", "ONE"]).expect("it does");
+    (master, replica, hub)
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn a_failover_beside_a_worker_that_deletes_is_a_gap() {
+    let (master, replica, hub) = behind(&[]).await;
+    let mut reader = reader(&hub).await;
+    assert_eq!(data(&mut reader).await, "kept");
+    publish(&hub, "lost").await;
+    assert_eq!(data(&mut reader).await, "lost");
+    // There it is followed by one that a worker has done, so that what was deleted last is above what this node has read.
+    replica.cli(&["XADD", "{sse}:stream", "*", "topic", "topic", "data", "done"]).expect("it does");
+    delete_newest(&replica);
+    drop(master);
+    gap(&mut reader).await;
+    assert_eq!(data(&mut reader).await, "kept");
+    publish(&hub, "after").await;
+    assert_eq!(data(&mut reader).await, "after");
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn who_may_not_ask_which_run_it_is_believes_nothing() {
+    let redis = Redis::start(&[]).expect("it starts");
+    redis.cli(&["ACL", "SETUSER", "default", "-info"]).expect("it does");
+    let counts = Counts::default();
+    let hub = Hub::builder().build_on(backplane(&redis.url()).observer(counts.clone()));
+    let mut reader = reader(&hub).await;
+    for number in 0..2 {
+        publish(&hub, &number.to_string()).await;
+        assert_eq!(data(&mut reader).await, number.to_string());
+    }
+    delete_newest(&redis);
+    publish(&hub, "after").await;
+    gap(&mut reader).await;
+    assert_eq!([data(&mut reader).await, data(&mut reader).await], ["0", "after"]);
+    assert_eq!(counts.renewed.load(Ordering::Relaxed), 1);
+}

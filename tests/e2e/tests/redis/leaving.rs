@@ -1,0 +1,97 @@
+//! What becomes of a node's place among the others when it ends.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::process::Command;
+use tower_sse::hub::{Hub, Subscribe};
+use tower_sse_e2e::{process::Process, redis::Redis};
+
+use crate::nodes::{backplane, within};
+
+/// Shorter than by default.
+const EXPIRES: Duration = Duration::from_secs(2);
+
+fn hub(redis: &Redis) -> Hub {
+    Hub::builder().build_on(backplane(&redis.url()).node_expires(EXPIRES))
+}
+
+/// Waits until there are so many nodes.
+async fn until(redis: &Redis, nodes: &str) {
+    let are_there = async {
+        while redis.cli(&["HLEN", "{sse}:nodes"]).expect("it says") != nodes {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within(are_there).await;
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn nodes_that_died_unseen_are_gone() {
+    let redis = Redis::start(&[]).expect("it starts");
+    for number in 1..=3 {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hub_node"));
+        command.env("REDIS_URL", redis.url()).env("NODE_EXPIRES", EXPIRES.as_secs().to_string());
+        let mut process = Process::start(command).expect("it starts");
+        process.line("listening on ").await.expect("it listens");
+        let is_there = async {
+            while redis.cli(&["HLEN", "{sse}:nodes"]).expect("it says") == "0" {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        within(is_there).await;
+        // By SIGKILL, with no other node that has seen it.
+        drop(process);
+        if number == 3 {
+            break;
+        }
+    }
+    let hub = hub(&redis);
+    until(&redis, "1").await;
+    drop(hub);
+    until(&redis, "0").await;
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn nothing_is_left_of_the_last_node() {
+    let redis = Redis::start(&[]).expect("it starts");
+    redis.cli(&["HSET", "{sse}:nodes", "old", "1 1"]).expect("it does");
+    let runtime = std::thread::spawn({
+        let url = redis.url();
+        move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is made");
+            runtime.block_on(async {
+                let hub = Hub::builder().build_on(backplane(&url).node_expires(EXPIRES));
+                let mut reader = hub.subscribe(Subscribe::to("topic").member("ann")).expect("there is room");
+                within(reader.next()).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                // The runtime ends with it: it cannot say that it leaves.
+                std::mem::forget((hub, reader));
+            });
+        }
+    });
+    runtime.join().expect("it runs");
+    let is_gone = async {
+        while redis.cli(&["KEYS", "{sse}:node*"]).expect("it says") != "" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within(is_gone).await;
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn a_node_that_ends_leaves_at_once() {
+    let redis = Redis::start(&[]).expect("it starts");
+    // By its expiry it would be there for a day.
+    let long = || Hub::builder().build_on(backplane(&redis.url()).node_expires(Duration::from_secs(86_400)));
+    let (here, there) = (long(), long());
+    until(&redis, "2").await;
+    drop(here);
+    until(&redis, "1").await;
+    drop(there);
+    until(&redis, "0").await;
+    assert_eq!(redis.cli(&["KEYS", "{sse}:node*"]).expect("it says"), "");
+}

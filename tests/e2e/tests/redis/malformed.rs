@@ -1,0 +1,198 @@
+//! What others have put where the keys of a hub are: each is skipped or replaced, counted and told, and nothing else suffers.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use futures_util::StreamExt;
+use tower_sse::{
+    Event,
+    backplane::{Link, redis::Redis as Backplane},
+    hub::{Hub, PublishError, Start, Subscribe, Subscription, Update},
+};
+use tower_sse_e2e::redis::Redis;
+
+use crate::nodes::{Counts, backplane, data, gap, hub, publish, reader, until, within};
+
+fn observed(redis: &Redis, set: impl FnOnce(Backplane) -> Backplane) -> (Hub, Counts) {
+    let counts = Counts::default();
+    (Hub::builder().build_on(set(backplane(&redis.url())).observer(counts.clone())), counts)
+}
+
+fn present(hub: &Hub, topic: &str) -> Subscription {
+    hub.subscribe(Subscribe::to(topic).start(Start::Latest)).expect("there is room")
+}
+
+async fn first(reader: &mut Subscription) -> String {
+    loop {
+        match within(reader.next()).await {
+            Some(Update::Event { event, .. }) => return event.data().into_owned(),
+            Some(Update::Subscribed(_)) => {}
+            other => panic!("an event comes, and not {other:?}"),
+        }
+    }
+}
+
+async fn keyed(hub: &Hub, topic: &str, key: &str, data: &str) {
+    let topic = hub.topic(topic).expect("there is room");
+    within(topic.publish_keyed(key, Event::new(data))).await.expect("it is published, and known to be");
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn keys_of_one_topic_that_are_no_hash_harm_no_other_topic() {
+    let redis = Redis::start(&[]).expect("it starts");
+    let near = hub(&redis.url());
+    keyed(&near, "good", "key", "good").await;
+    redis.cli(&["LPUSH", "{sse}:latest:bad", "x"]).expect("it does");
+    redis.cli(&["SADD", "{sse}:keyed", "bad"]).expect("it does");
+    redis.cli(&["HSET", "{sse}:latest:good", "foreign", "value"]).expect("it does");
+    let (hub, counts) = observed(&redis, |redis| redis);
+    assert_eq!(first(&mut present(&hub, "good")).await, "good");
+    assert_eq!(counts.skipped.load(Ordering::Relaxed), 1, "the foreign value");
+    let mut bad = present(&hub, "bad");
+    assert!(within(bad.next()).await.is_some(), "it is told where it begins");
+    assert_eq!(counts.skipped.load(Ordering::Relaxed), 2);
+    // Whoever publishes there replaces it.
+    keyed(&hub, "bad", "key", "new").await;
+    assert_eq!(first(&mut bad).await, "new");
+    assert_eq!(counts.skipped.load(Ordering::Relaxed), 3);
+    assert_eq!(first(&mut present(&self::hub(&redis.url()), "bad")).await, "new");
+    assert_eq!(counts.failed.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn an_epoch_that_is_none_is_replaced() {
+    let garbage: [&[&str]; 4] = [
+        &["SET", "{sse}:epoch", "garbage"],
+        &["SET", "{sse}:epoch", "12"],
+        &["SET", "{sse}:epoch", "0123456789abcdef:99999999999999999999"],
+        &["EVAL", "redis.call('DEL', KEYS[1]) redis.call('LPUSH', KEYS[1], 'x')", "1", "{sse}:epoch"],
+    ];
+    for (number, garbage) in garbage.iter().enumerate() {
+        let redis = Redis::start(&[]).expect("it starts");
+        let near = hub(&redis.url());
+        let mut reader = reader(&near).await;
+        publish(&near, "before").await;
+        assert_eq!(data(&mut reader).await, "before");
+        redis.cli(garbage).expect("it does");
+        // By who publishes, or by who reads, or by a node that begins.
+        if number % 2 == 0 {
+            publish(&near, "after").await;
+        }
+        let begins = hub(&redis.url());
+        gap(&mut reader).await;
+        assert_eq!(data(&mut reader).await, "before");
+        if number % 2 == 1 {
+            publish(&begins, "after").await;
+        }
+        assert_eq!(data(&mut reader).await, "after");
+        let mut other = crate::nodes::reader(&begins).await;
+        assert_eq!([data(&mut other).await, data(&mut other).await], ["before", "after"]);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn a_foreign_value_among_keys_that_are_full_fails_no_publish() {
+    let redis = Redis::start(&[]).expect("it starts");
+    let (hub, _) = observed(&redis, |redis| redis.keys(2));
+    for number in 0..20 {
+        redis.cli(&["HSET", "{sse}:latest:topic", &format!("foreign {number}"), "value"]).expect("it does");
+        keyed(&hub, "topic", &format!("key {}", number % 2), &number.to_string()).await;
+    }
+    // They go first, whenever one has to.
+    keyed(&hub, "topic", "key 2", "20").await;
+    let kept = redis.cli(&["HVALS", "{sse}:latest:topic"]).expect("it says");
+    assert!(kept.contains("20"), "{kept}");
+    let length: usize = redis.cli(&["HLEN", "{sse}:latest:topic"]).expect("it says").parse().expect("it is a number");
+    assert!(length <= 22, "{length}");
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn what_a_publish_writes_beside_the_event_fails_it_never() {
+    let redis = Redis::start(&[]).expect("it starts");
+    let (hub, counts) = observed(&redis, |redis| redis);
+    let mut reader = reader(&hub).await;
+    redis.cli(&["SET", "{sse}:keyed", "no set"]).expect("it does");
+    keyed(&hub, "topic", "key", "1").await;
+    redis.cli(&["EVAL", "redis.call('SET', KEYS[1], 'no set')", "1", "{sse}:keyed"]).expect("it does");
+    let topic = hub.topic("topic").expect("there is room");
+    topic.remove_key("key");
+    for once in ["LPUSH", "SET"] {
+        let key = format!("{{sse}}:once:5:topic:{once}");
+        redis.cli(&[once, &key, "no id"]).expect("it does");
+        let ids = [topic.publish_once(once, Event::new(once)), topic.publish_once(once, Event::new(once))];
+        let [first, again] = ids;
+        assert_eq!(within(first).await.expect("it is published"), within(again).await.expect("it is known"));
+    }
+    within(topic.close(Event::new("last"))).await.expect("it is closed");
+    for expected in ["1", "LPUSH", "SET", "last"] {
+        assert_eq!(data(&mut reader).await, expected);
+    }
+    assert!(counts.skipped.load(Ordering::Relaxed) >= 2, "what was replaced is told");
+    assert_eq!(counts.failed.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn nodes_that_are_none_are_skipped_and_the_others_seen() {
+    let redis = Redis::start(&[]).expect("it starts");
+    let (here, counts) = observed(&redis, |redis| redis);
+    let there = hub(&redis.url());
+    let mut ann = here.subscribe(Subscribe::to("topic").member("ann")).expect("there is room");
+    assert!(within(ann.next()).await.is_some());
+    let sees = |hub: &Hub, names: &'static [&'static str]| {
+        let presence = hub.topic("topic").expect("there is room").presence();
+        async move {
+            let names: Vec<Arc<str>> = names.iter().map(|&name| name.into()).collect();
+            within(async {
+                while presence.members() != names {
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+            })
+            .await;
+        }
+    };
+    sees(&there, &["ann"]).await;
+    let soon = "99999999999999 1";
+    let far = "return redis.call('HSET', KEYS[1], 'fed', redis.call('TIME')[1] + 60 .. '000 1')";
+    redis.cli(&["HSET", "{sse}:nodes", "text", "no number", "old", "7", "for ever", soon]).expect("it does");
+    redis.cli(&["EVAL", far, "1", "{sse}:nodes"]).expect("it does");
+    redis.cli(&["SET", "{sse}:node:fed", "5:topic20:184467440737095516152:13:eve"]).expect("it does");
+    let told = async {
+        while counts.skipped.load(Ordering::Relaxed) < 1 {
+            tokio::task::yield_now().await
+        }
+    };
+    within(told).await;
+    let mut bob = there.subscribe(Subscribe::to("topic").member("bob")).expect("there is room");
+    assert!(within(bob.next()).await.is_some());
+    sees(&here, &["ann", "bob"]).await;
+    // And when there is no hash at all.
+    redis.cli(&["EVAL", "redis.call('SET', KEYS[1], 'x')", "1", "{sse}:nodes"]).expect("it does");
+    drop(bob);
+    sees(&here, &["ann"]).await;
+    let kept = redis.cli(&["HKEYS", "{sse}:nodes"]).expect("it says");
+    assert!(!kept.contains("text") && !kept.contains("old") && !kept.contains("for ever"), "{kept}");
+    assert_eq!(counts.failed.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn a_stream_that_is_none_is_a_link_that_is_down_until_it_is_gone() {
+    let redis = Redis::start(&[]).expect("it starts");
+    let (hub, counts) = observed(&redis, |redis| redis);
+    let mut reader = reader(&hub).await;
+    publish(&hub, "before").await;
+    assert_eq!(data(&mut reader).await, "before");
+    redis.cli(&["EVAL", "redis.call('SET', KEYS[1], 'x')", "1", "{sse}:stream"]).expect("it does");
+    until(&hub, Link::Down).await;
+    assert!(counts.failed.load(Ordering::Relaxed) > 0);
+    let refused = within(hub.topic("topic").expect("there is room").publish(Event::new("lost"))).await;
+    assert!(matches!(&refused, Err(PublishError::NotSent(why)) if why.contains("WRONGTYPE")), "{refused:?}");
+    redis.cli(&["DEL", "{sse}:stream"]).expect("it does");
+    gap(&mut reader).await;
+    publish(&hub, "after").await;
+    assert_eq!(data(&mut reader).await, "after");
+}
