@@ -51,6 +51,8 @@ pub const CASES: &[Case] = &[
     Case::us("accept absent, inside", || requests::inside(None, Negotiate::Listed)),
     Case::us("inside without negotiation", requests::untouched),
     Case { name: "inside without negotiation", whose: "no layer", prepare: || requests::no_layer(None) },
+    Case::us("a page under decorate", || requests::decorated(false)),
+    Case::us("a page under decorate with streams and a key", || requests::decorated(true)),
     Case::us("a stream from request to prelude", requests::stream),
     Case::us("idle body, one poll", bodies::idle),
     Case::us("idle body with every hook, one poll", bodies::idle_with_hooks),

@@ -6,6 +6,7 @@ use std::{
     future::{Ready, ready},
     hint::black_box,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
@@ -16,6 +17,7 @@ use tower::{Layer, Service, service_fn};
 use tower_sse::{
     Negotiate, SseLayer,
     hub::{Hub, Subscribe},
+    streams::Streams,
 };
 
 type Runs = Box<dyn FnMut(u32)>;
@@ -47,6 +49,14 @@ pub(crate) fn inside(accept: Option<HeaderValue>, negotiate: Negotiate) -> Runs 
 /// A request that goes inside since it is none that may ask for events.
 pub(crate) fn untouched() -> Runs {
     layered(None, Negotiate::Listed, true)
+}
+
+/// A page by a layer that decorates, and that counts streams or not.
+pub(crate) fn decorated(counts: bool) -> Runs {
+    let layer = SseLayer::decorate();
+    let layer = if counts { layer.streams(&Streams::new()).stream_key(|_| Some(Arc::from("a user"))) } else { layer };
+    let mut service = layer.layer(service_fn(answer));
+    Box::new(move |times| (0..times).for_each(|_| drop(black_box(run(&mut service, request(Some(&BROWSER)))))))
 }
 
 /// The service inside, by itself.

@@ -14,6 +14,7 @@ mod observers;
 mod reasons;
 mod spread;
 mod standing;
+mod waiting;
 mod watchdog;
 mod ways;
 

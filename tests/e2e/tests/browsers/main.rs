@@ -7,6 +7,7 @@
 
 mod promises;
 mod recipes;
+mod reopen;
 mod session;
 mod site;
 mod streams;

@@ -5,6 +5,7 @@ mod endings;
 mod heads;
 mod leaving;
 mod prompt;
+mod reopen;
 
 use std::{
     convert::Infallible,

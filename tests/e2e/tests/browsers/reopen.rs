@@ -1,0 +1,78 @@
+//! A page that closes its only stream and opens another one at once, 200 times.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use axum::{Router, response::Html, routing::get};
+use futures_util::{StreamExt, stream};
+use tokio::{sync::Notify, time::timeout};
+use tower_sse::{Event, Events, Observer, Refusal, RequestHead, SseLayer, StreamObserver, streams::Streams};
+use tower_sse_e2e::{
+    browser::{Browser, Kind},
+    certificate::Certificate,
+    site::{Protocol, Site},
+};
+
+/// Counts streams and refusals.
+#[derive(Clone, Default)]
+struct Counts {
+    opened: Arc<AtomicUsize>,
+    refused: Arc<AtomicUsize>,
+}
+
+impl Observer for Counts {
+    fn opened(&self, _: &RequestHead<'_>) -> Option<Box<dyn StreamObserver>> {
+        self.opened.fetch_add(1, SeqCst);
+        None
+    }
+
+    fn refused(&self, _: &RequestHead<'_>, _: &Refusal) {
+        self.refused.fetch_add(1, SeqCst);
+    }
+}
+
+fn site(counts: &Counts, done: &Arc<Notify>) -> Router {
+    let streams = Streams::builder().per_key(1).build();
+    let events = SseLayer::from_fn(|_| async { Events::new(stream::iter([Event::new("a")]).chain(stream::pending())) });
+    let events = events.streams(&streams).stream_key(|_| Some("the page".into())).observer(counts.clone());
+    let done = Arc::clone(done);
+    Router::new()
+        .route("/", get(|| async { Html(PAGE) }))
+        .route("/done", get(move || std::future::ready(done.notify_one())))
+        .layer(events.only(|head| head.uri().path() == "/events"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs chromium; run by ./tests/run"]
+async fn a_page_that_opens_its_only_stream_anew_is_not_refused() {
+    let certificate = Certificate::new().expect("a certificate");
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let (counts, done) = (Counts::default(), Arc::new(Notify::new()));
+        let site = Site::start(protocol, &certificate, site(&counts, &done)).await.expect("a server");
+        let _browser = Browser::open(Kind::Chromium, &(site.origin() + "/"), &certificate).expect("a browser");
+        let came = timeout(LIMIT, done.notified()).await;
+        let seen = (counts.opened.load(SeqCst), counts.refused.load(SeqCst));
+        assert_eq!((seen, came.is_ok()), ((200, 0), true), "{protocol}");
+    }
+}
+
+/// Each stream is closed a moment after its event. Over HTTP/1.1 a stream that is closed while its event is being handed on
+/// keeps its connection for five seconds: Chromium reads on, in the hope that the response ends and the connection can be used
+/// again. No server can tell that from a client that is there.
+const PAGE: &str = "<!doctype html><script>
+function open(left) {
+  if (left == 0) return fetch('/done');
+  const source = new EventSource('/events');
+  const again = () => { source.close(); open(left - 1); };
+  source.onmessage = () => setTimeout(again, 10);
+}
+open(200);
+</script>";
+
+/// Far more than it takes, since one that is refused comes back after ten seconds.
+const LIMIT: Duration = Duration::from_secs(90);

@@ -1,0 +1,74 @@
+//! Clients that close a stream and open another one at once, where each may have one: the place of the first is free a moment
+//! later than the second is asked for.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use futures_util::stream;
+use http::{Method, Response, Version};
+use http_body_util::BodyExt;
+use tower::{Layer, service_fn};
+use tower_sse::{Event, Events, Observer, Refusal, RequestHead, SseLayer, StreamObserver, streams::Streams};
+use tower_sse_e2e::{
+    client::{Client, within},
+    server::Server,
+};
+
+use super::{VERSIONS, page};
+
+/// Counts refusals.
+#[derive(Clone, Default)]
+struct Refused(Arc<AtomicUsize>);
+
+impl Observer for Refused {
+    fn opened(&self, _: &RequestHead<'_>) -> Option<Box<dyn StreamObserver>> {
+        None
+    }
+
+    fn refused(&self, _: &RequestHead<'_>, _: &Refusal) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+fn silent() -> Events<impl tower_sse::Source> {
+    Events::new(stream::pending::<Event>())
+}
+
+fn one_each<E>(layer: SseLayer<E>, refused: &Refused) -> SseLayer<E> {
+    let streams = Streams::builder().per_key(1).build();
+    layer.streams(&streams).stream_key(|_| Some("a client".into())).observer(refused.clone())
+}
+
+/// How many of a hundred were refused.
+async fn refusals(server: &Server, version: Version, refused: &Refused) -> usize {
+    let before = refused.0.load(SeqCst);
+    let mut client = Client::connect(server.address(), version).await.expect("a connection");
+    for _ in 0..100 {
+        let mut body = within(client.ask(Method::GET, "/")).await.expect("an answer").into_body();
+        within(body.frame()).await.expect("a prelude").expect("no error");
+        // Over HTTP/2 the stream is reset and the connection stays, over HTTP/1.1 it goes with the stream.
+        drop(body);
+        if version != Version::HTTP_2 {
+            drop(client);
+            client = Client::connect(server.address(), version).await.expect("a connection");
+        }
+    }
+    refused.0.load(SeqCst) - before
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_opens_its_only_stream_anew_is_not_refused() {
+    let refused = Refused::default();
+    let served = one_each(SseLayer::from_fn(|_| async { silent() }), &refused).layer(service_fn(page));
+    let handler = service_fn(async |_: http::Request<_>| Ok::<_, Infallible>(Response::from(silent())));
+    let decorated = one_each(SseLayer::decorate(), &refused).layer(handler);
+    let servers = [Server::hyper(served).await.expect("a port"), Server::hyper(decorated).await.expect("a port")];
+    for (server, version) in servers.iter().flat_map(|server| VERSIONS.map(|version| (server, version))) {
+        assert_eq!(refusals(server, version, &refused).await, 0, "{version:?}");
+    }
+}

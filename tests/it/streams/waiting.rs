@@ -1,0 +1,222 @@
+//! A client that closes its stream and opens another one: the second waits a moment for the place of the first.
+
+use std::{
+    future::ready,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use http::{Method, Request, Response};
+use http_body::Body;
+use tokio::time::{Instant, sleep};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_sse::{Refusal, RequestHead, Sse, SseLayer, streams::Streams};
+
+use super::{Endless, Inside, SECOND, ask_for, endless, open_end, serve};
+use crate::support::{Reading, Told, ask, get};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// Who it is: the query.
+fn user(head: &RequestHead<'_>) -> Option<Arc<str>> {
+    head.uri().query().map(Arc::from)
+}
+
+fn of(user: &str) -> Request<String> {
+    let mut request = get();
+    *request.uri_mut() = format!("/?{user}").parse().unwrap();
+    request
+}
+
+fn house(streams: &Streams, told: &Told) -> Sse<Inside, Endless> {
+    serve(&endless(streams, told).stream_key(user))
+}
+
+fn is_stream<B: Body>(response: &Response<B>) -> bool {
+    response.body().size_hint().upper().is_none() && response.status() == 200
+}
+
+fn refused(told: &Told) -> usize {
+    told.lines().iter().filter(|line| line.starts_with("refused")).count()
+}
+
+/// A request that is on its way.
+fn begin<F: Future>(request: F) -> Pin<Box<F>> {
+    let mut request = Box::pin(request);
+    assert!((&mut request).now_or_never().is_none(), "it waits");
+    request
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_is_free_in_a_moment_is_for_the_request_that_waits() {
+    let (streams, told) = (Streams::builder().per_key(1).build(), Told::default());
+    let service = house(&streams, &told);
+    let mut held = ask_for(&service, of("a")).await;
+    for _ in 0..100 {
+        let next = async {
+            let response = ask_for(&service, of("a")).await;
+            assert!(is_stream(&response));
+            response
+        };
+        let closes = async {
+            sleep(20 * MS).await;
+            drop(held);
+        };
+        held = tokio::join!(next, closes).0;
+    }
+    assert_eq!((refused(&told), streams.open_of("a")), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn decorate_waits_before_the_service_inside_runs_or_with_its_answer() {
+    for (request, runs_first) in [(get as fn() -> _, false), (|| ask(Method::POST), true)] {
+        let streams = Streams::builder().total(1).build();
+        let runs = Arc::new(AtomicUsize::new(0));
+        let counts = Arc::clone(&runs);
+        let inside = service_fn(move |_: Request<String>| {
+            counts.fetch_add(1, SeqCst);
+            ready(Ok::<_, Refusal>(Response::from(open_end())))
+        });
+        let service = SseLayer::decorate().streams(&streams).layer(inside);
+        let first = service.clone().oneshot(request()).await.unwrap();
+        let second = begin(service.clone().oneshot(request()));
+        assert_eq!(runs.load(SeqCst), if runs_first { 2 } else { 1 });
+        drop(first);
+        let second = second.await.unwrap();
+        assert!(is_stream(&second), "{:?}", request());
+        let mut body = Reading::new(second.into_body());
+        assert_eq!((body.next().await.unwrap(), body.next().await.unwrap()), (":\n".into(), "data: a\n\n".into()));
+        assert_eq!(runs.load(SeqCst), 2, "once for each");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_over_its_limit_is_refused_within_100_ms() {
+    let limits = [Streams::builder().per_key(1).build(), Streams::builder().total(1).build()];
+    for streams in limits {
+        let told = Told::default();
+        let service = house(&streams, &told);
+        let held = ask_for(&service, of("a")).await;
+        let begin = Instant::now();
+        assert!(!is_stream(&ask_for(&service, of("a")).await));
+        assert!(begin.elapsed() < 100 * MS && begin.elapsed() >= 50 * MS, "{:?}", begin.elapsed());
+        assert_eq!((refused(&told), streams.open()), (1, 1));
+        drop(held);
+        assert!(is_stream(&ask_for(&service, of("a")).await), "nothing is left of it");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_request_of_a_key_waits_and_others_are_refused_at_once() {
+    let (streams, told) = (Streams::builder().per_key(1).build(), Told::default());
+    let service = house(&streams, &told);
+    let held = ask_for(&service, of("a")).await;
+    let waits = begin(ask_for(&service, of("a")));
+    for _ in 0..10 {
+        assert!(!is_stream(&ask_for(&service, of("a")).now_or_never().expect("at once")));
+    }
+    assert!(is_stream(&ask_for(&service, of("b")).now_or_never().expect("it has room")));
+    drop(held);
+    assert!(is_stream(&waits.now_or_never().expect("it is its turn")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_most_64_requests_wait_and_places_are_theirs_in_order() {
+    let (streams, told) = (Streams::builder().total(3).build(), Told::default());
+    let service = house(&streams, &told);
+    let mut held = Vec::new();
+    for number in 0..3 {
+        held.push(ask_for(&service, of(&format!("held{number}"))).await);
+    }
+    let mut waiting: Vec<_> = (0..64).map(|number| begin(ask_for(&service, of(&number.to_string())))).collect();
+    assert!(!is_stream(&ask_for(&service, of("one-more")).now_or_never().expect("at once")));
+    assert!(!is_stream(&ask_for(&service, get()).now_or_never().expect("at once, without a key too")));
+    for number in 0..10 {
+        // One that leaves is passed over.
+        drop(waiting.remove(1));
+        drop(held.remove(0));
+        assert!((&mut waiting[1]).now_or_never().is_none(), "not before the one that came first");
+        let first = waiting.remove(0).now_or_never().expect("its turn");
+        assert!(is_stream(&first), "{number}");
+        held.push(first);
+    }
+    assert_eq!((streams.open(), refused(&told)), (3, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_is_given_to_a_request_that_has_left_goes_to_the_next() {
+    let streams = Streams::builder().total(1).build();
+    let told = Told::default();
+    let service = house(&streams, &told);
+    let held = ask_for(&service, of("a")).await;
+    let (first, second) = (begin(ask_for(&service, of("b"))), begin(ask_for(&service, of("c"))));
+    drop(held);
+    assert_eq!((streams.open_of("b"), streams.open_of("c")), (1, 0), "given, and not looked at yet");
+    drop(first);
+    assert!(is_stream(&second.now_or_never().expect("it is its turn")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_in_a_drain() {
+    let (streams, told) = (Streams::builder().per_key(1).build(), Told::default());
+    let service = house(&streams, &told);
+    let _held = ask_for(&service, of("a")).await;
+    let waits = begin(ask_for(&service, of("a")));
+    streams.start_drain();
+    assert!(!is_stream(&waits.now_or_never().expect("it is refused at once")));
+    assert!(!is_stream(&ask_for(&service, of("a")).now_or_never().expect("at once")));
+    assert_eq!(refused(&told), 2);
+    assert!(told.lines().iter().filter(|line| line.starts_with("refused")).all(|line| line.ends_with("drained")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_is_ended_by_its_key() {
+    let (streams, told) = (Streams::builder().total(1).build(), Told::default());
+    let service = house(&streams, &told);
+    let held = ask_for(&service, of("a")).await;
+    let waits = begin(ask_for(&service, of("b")));
+    assert_eq!(streams.end("b", "logged out"), 1);
+    drop(held);
+    let mut body = Reading::new(waits.now_or_never().expect("it is its turn").into_body());
+    assert_eq!(body.rest().await, [":\n"]);
+    assert!(told.closed().pop().unwrap().ends_with(", logged out"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_nothing_is_not_waited_for() {
+    for streams in [Streams::builder().total(0).build(), Streams::builder().per_key(0).build()] {
+        let told = Told::default();
+        assert!(!is_stream(&ask_for(&house(&streams, &told), of("a")).now_or_never().expect("at once")));
+    }
+}
+
+#[test]
+fn without_a_runtime_nothing_waits() {
+    let (streams, told) = (Streams::builder().total(1).build(), Told::default());
+    let service = house(&streams, &told);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _held = runtime.block_on(ask_for(&service, of("a")));
+    assert!(!is_stream(&ask_for(&service, of("a")).now_or_never().expect("at once")));
+}
+
+#[cfg(feature = "rate-limit")]
+#[tokio::test(start_paused = true)]
+async fn a_key_over_its_rate_does_not_wait() {
+    let rate = std::num::NonZeroU32::new(2).unwrap();
+    let (streams, told) = (Streams::builder().per_key(1).opens_per_key(rate, 10_000 * SECOND).build(), Told::default());
+    let service = house(&streams, &told);
+    let first = ask_for(&service, of("a")).await;
+    let waits = begin(ask_for(&service, of("a")));
+    drop(first);
+    let second = waits.now_or_never().expect("its turn");
+    assert!(is_stream(&second), "the rate is asked once");
+    assert!(!is_stream(&ask_for(&service, of("a")).now_or_never().expect("at once")));
+    assert!(told.lines().pop().unwrap().ends_with("opened too often"), "{:?}", told.lines());
+    drop(second);
+    assert!(!is_stream(&ask_for(&service, of("a")).now_or_never().expect("at once")));
+}
