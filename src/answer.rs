@@ -120,6 +120,13 @@ impl<F: EventFuture> Pull for FromService<F> {
         }
     }
 
+    fn is_sealed(&self) -> bool {
+        match self {
+            Self::Response { source } => source.is_sealed(),
+            Self::Late { .. } | Self::Events { .. } => false,
+        }
+    }
+
     fn come_to_rest(self: Pin<&mut Self>) {
         match self.project() {
             FromProj::Late { .. } => {}
@@ -177,8 +184,10 @@ impl<F: EventFuture> FromService<F> {
     }
 }
 
+/// Whether a response can follow a head that is out: as an event stream without a coding.
 fn is_stream<B>(response: &Response<B>) -> bool {
-    headers::can_decorate(response.status(), response.headers())
+    let (status, headers) = (response.status(), response.headers());
+    headers::is_event_stream(status, headers) && headers::takes_bytes(status, headers)
 }
 
 pub(crate) mod sealed {

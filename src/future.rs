@@ -54,6 +54,7 @@ pin_project! {
 }
 
 impl<F, SF> ResponseFuture<F, SF> {
+    #[inline]
     pub(crate) fn inside(future: SF, vary: bool) -> Self {
         Self { kind: Kinds::Inside { future, vary } }
     }
@@ -206,6 +207,7 @@ pin_project! {
 }
 
 impl<S: Service<R>, R> Inside<S, R> {
+    #[inline]
     pub(crate) fn called(future: S::Future) -> Self {
         Self { state: InsideState::Called { future } }
     }
@@ -226,7 +228,30 @@ where
     type Body = IB;
     type Error = S::Error;
 
-    fn poll_response(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Response<IB>, S::Error>> {
+    #[inline]
+    fn poll_response(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Response<IB>, S::Error>> {
+        // As nearly all are.
+        if let InsideStateProj::Called { future } = self.as_mut().project().state.project() {
+            return future.poll(cx);
+        }
+        self.poll_waiting(cx)
+    }
+
+    fn keep(self: Pin<&mut Self>, response: Response<IB>) {
+        self.project().state.set(InsideState::Answered { response: Some(Box::new(response)) });
+    }
+
+    fn leave(self: Pin<&mut Self>) {
+        self.project().state.set(InsideState::Answered { response: None });
+    }
+}
+
+impl<S, R, IB> Inside<S, R>
+where
+    S: Service<R, Response = Response<IB>>,
+{
+    #[cold]
+    fn poll_waiting(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Response<IB>, S::Error>> {
         let mut state = self.project().state;
         if let InsideStateProj::Later { call } = state.as_mut().project() {
             let Some(call) = call.take() else { return Poll::Pending };
@@ -242,14 +267,6 @@ where
             },
             InsideStateProj::Later { .. } => Poll::Pending,
         }
-    }
-
-    fn keep(self: Pin<&mut Self>, response: Response<IB>) {
-        self.project().state.set(InsideState::Answered { response: Some(Box::new(response)) });
-    }
-
-    fn leave(self: Pin<&mut Self>) {
-        self.project().state.set(InsideState::Answered { response: None });
     }
 }
 

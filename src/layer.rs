@@ -213,10 +213,17 @@ impl SseLayer<NoEvents> {
     /// A layer without an event service: event streams that the service inside answers get prelude, heartbeat and
     /// an end that their client understands.
     ///
-    /// Requests go inside untouched, but for the extension that a [`last_event_id_query`](Self::last_event_id_query) adds. So do all
-    /// responses that are not a `200` of type `text/event-stream`, answer a
-    /// HEAD request, or have a `Content-Encoding` or `Content-Range`. What no longer fits goes from the head: length,
-    /// `ETag`, digests. Nothing is put into a line, and no event into another.
+    /// Requests go inside untouched, but for the extensions that a [`last_event_id_query`](Self::last_event_id_query) and
+    /// [`streams`](Self::streams) add. All responses pass as they are that answer a HEAD request, or that are not a success of
+    /// type `text/event-stream`. What no longer fits goes from the head: length, `ETag`, digests. Nothing is put into a line, and
+    /// no event into another.
+    ///
+    /// Nothing can be added to bytes that are in a coding (a `Content-Encoding` other than `identity` or `none`) or a part of
+    /// others (a `Content-Range`). Such a stream has no prelude, heartbeat or last event, and is counted, limited, observed and
+    /// ended like any other. Its early end is an [abort](crate::EarlyEnd::Abort), to every method.
+    ///
+    /// A stream of this crate keeps its own prelude and heartbeat, and ends by itself, also if its response was compressed on the
+    /// way. What the layer asks for beside that holds for it: limits, lifetime, access, drain, logout and observers.
     pub fn decorate() -> Self {
         Self { events: NoEvents(()), settings: Arc::new(LayerSettings::new(true)) }
     }

@@ -126,16 +126,17 @@ impl Asked {
             }
             Met::Stream(own) => own,
         };
-        headers::decorate_head(response.headers_mut());
+        let splice = self.layer.splice_for(&mut response);
         let (parts, body) = response.into_parts();
-        let source = FromService::Response { source: Decorated::new(body, self.layer.splice()) };
+        let source = FromService::Response { source: Decorated::new(body, splice) };
         self.run(Response::from_parts(parts, ()), own, source)
     }
 
     /// The head that the same request with GET would get, without a body, and without a stream that opens.
     fn head_only<F: EventFuture, IB>(&self, mut response: Response<F::Body>) -> Response<SseBody<F, IB>> {
         let ours = response.extensions().get::<Mark>().is_some();
-        if !ours && headers::can_decorate(response.status(), response.headers()) {
+        let (status, head) = (response.status(), response.headers());
+        if !ours && headers::is_event_stream(status, head) && headers::takes_bytes(status, head) {
             headers::decorate_head(response.headers_mut());
         }
         self.finish(response.map(|_| SseBody::empty()))
@@ -208,9 +209,9 @@ impl Decorate {
             Met::Stranger | Met::Ours => return response.map(|body| SseBody::new(Kind::Inside { body })),
             Met::Stream(own) => own,
         };
-        headers::decorate_head(response.headers_mut());
+        let splice = self.layer.splice_for(&mut response);
         let (mut parts, body) = response.into_parts();
-        let source = Decorated::new(body, self.layer.splice());
+        let source = Decorated::new(body, splice);
         let running = self.layer.running(source, own, &mut parts.extensions, false);
         Response::from_parts(parts, SseBody::new(Kind::Decorated { running }))
     }
@@ -218,7 +219,7 @@ impl Decorate {
 
 /// What a response turns out to be.
 enum Met {
-    /// Not an event stream, or not one that can be added to.
+    /// Not an event stream.
     Stranger,
     /// A stream of this crate's, which now has what the layer has.
     Ours,
@@ -278,14 +279,18 @@ impl Lookout {
         no.refusal(self.settings.streams.as_ref().map(|streams| streams.come_back_after()).unwrap_or_default())
     }
 
+    /// Whether a response is an event stream: one of this crate's, whatever its head has become, or one by its head.
     fn is_stream<B>(response: &Response<B>) -> bool {
-        headers::can_decorate(response.status(), response.headers())
-            && !matches!(response.extensions().get::<Mark>(), Some(Mark::Whole))
+        match response.extensions().get::<Mark>() {
+            Some(Mark::Whole) => false,
+            Some(Mark::Stream(marked)) if marked.record().is_some() => true,
+            _ => headers::is_event_stream(response.status(), response.headers()),
+        }
     }
 
     /// Meets a response that is admitted if it is a stream.
     fn meet<B>(&mut self, response: &mut Response<B>) -> Met {
-        if !headers::can_decorate(response.status(), response.headers()) {
+        if !Self::is_stream(response) {
             return Met::Stranger;
         }
         match response.extensions_mut().get_mut::<Mark>() {
@@ -358,7 +363,16 @@ impl Lookout {
     }
 
     fn splice(&self) -> Splice {
-        Splice { counts: !self.settings.observers.is_empty() }
+        Splice { counts: !self.settings.observers.is_empty(), is_sealed: false }
+    }
+
+    /// How a response is taken in. Its head is made to fit bytes that are added, if they can be.
+    fn splice_for<B>(&self, response: &mut Response<B>) -> Splice {
+        let is_sealed = !headers::takes_bytes(response.status(), response.headers());
+        if !is_sealed {
+            headers::decorate_head(response.headers_mut());
+        }
+        Splice { is_sealed, ..self.splice() }
     }
 
     /// The refusal as a response to this method, or the request's own.

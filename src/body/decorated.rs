@@ -35,6 +35,7 @@ pin_project! {
         rest: Rest,
         // Counted only if somebody looks.
         count: Option<Count>,
+        is_sealed: bool,
     }
 }
 
@@ -52,6 +53,8 @@ enum Rest {
 pub(crate) struct Splice {
     /// Its events are counted.
     pub(crate) counts: bool,
+    /// Its bytes are in a coding, and pass as they are.
+    pub(crate) is_sealed: bool,
 }
 
 impl<B> Decorated<B> {
@@ -61,7 +64,8 @@ impl<B> Decorated<B> {
             place: Place::default(),
             bom: Bom::START,
             rest: Rest::No,
-            count: splice.counts.then(Count::default),
+            count: (splice.counts && !splice.is_sealed).then(Count::default),
+            is_sealed: splice.is_sealed,
         }
     }
 }
@@ -95,8 +99,13 @@ where
         }
     }
 
+    /// In a coding nothing can be known of events, so that each place is as good.
     fn place(&self) -> Place {
         self.place
+    }
+
+    fn is_sealed(&self) -> bool {
+        self.is_sealed
     }
 
     fn come_to_rest(self: Pin<&mut Self>) {
@@ -120,9 +129,12 @@ impl<B> Decorated<B> {
                 };
             }
         };
-        let mut bytes = without_bom(this.bom, data);
+        let mut bytes = if *this.is_sealed { data } else { without_bom(this.bom, data) };
         if bytes.is_empty() {
             return again(cx);
+        }
+        if *this.is_sealed {
+            return Poll::Ready(Pulled::Chunk(Chunk { bytes, events: 0 }));
         }
         if let Rest::Asked = this.rest {
             if let Some(end) = this.place.end_of_event(&bytes) {

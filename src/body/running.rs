@@ -54,16 +54,19 @@ type Item = Option<Result<Frame<Bytes>, BodyError>>;
 type Step = ControlFlow<Item>;
 
 impl<S> Running<S> {
-    pub(crate) fn new(source: S, state: State) -> Self {
-        Self { source, timer: None, state }
-    }
-
     pub(crate) fn is_done(&self) -> bool {
         matches!(self.state.phase, Phase::Done)
     }
 }
 
 impl<S: Pull> Running<S> {
+    pub(crate) fn new(source: S, mut state: State) -> Self {
+        if source.is_sealed() {
+            state.seal();
+        }
+        Self { source, timer: None, state }
+    }
+
     pub(crate) fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Item> {
         loop {
             let this = self.as_mut().project();

@@ -33,6 +33,11 @@ pub trait Pull {
         Place::Between
     }
 
+    /// Whether no bytes may be added to those of the source: they are in a coding.
+    fn is_sealed(&self) -> bool {
+        false
+    }
+
     /// Asks a source that is within an event to end where the event does.
     fn come_to_rest(self: Pin<&mut Self>) {}
 

@@ -63,6 +63,8 @@ pub(crate) struct State {
     /// What outer layers ask for.
     tighter: Option<Box<Tighter>>,
     client: Client,
+    /// No bytes may be added to those of the source.
+    is_sealed: bool,
     /// Those outside know what the source is to others.
     holds: bool,
     /// The task that is woken by the record, and by the timer.
@@ -82,10 +84,16 @@ impl State {
             checks: None,
             tighter: None,
             client,
+            is_sealed: false,
             holds: false,
             task: None,
             given: 0,
         }
+    }
+
+    /// Has nothing added to the bytes of the source. An early end is an abort then.
+    pub(crate) fn seal(&mut self) {
+        self.is_sealed = true;
     }
 
     pub(crate) fn record(&self) -> &Record {
@@ -97,10 +105,15 @@ impl State {
         self.phase = Phase::Open;
         let own_retry = self.settings.retry;
         let has_begun = self.take_attached();
-        if self.settings.heartbeat.is_none() {
+        if self.is_sealed {
+            self.set_heartbeat(Heartbeat::off());
+        } else if self.settings.heartbeat.is_none() {
             self.set_heartbeat(Heartbeat::default());
         }
         self.take_settings();
+        if self.is_sealed {
+            return None;
+        }
         if has_begun {
             return own_retry.map(|retry| retry_line(retry, b""));
         }
@@ -237,6 +250,9 @@ impl State {
 
     /// Whether an early end aborts the stream.
     pub(crate) fn aborts(&self) -> bool {
+        if self.is_sealed {
+            return true;
+        }
         match self.settings.early_end.unwrap_or_default() {
             EarlyEnd::ByMethod => self.client.reads_answers,
             EarlyEnd::Close => false,
@@ -251,7 +267,11 @@ impl State {
             return;
         }
         // By the last bytes it is known when those before have left, so there are always some.
-        let last = if last.bytes.is_empty() { Chunk { bytes: at_the_end(place), events: 0 } } else { last };
+        let last = match last {
+            _ if self.is_sealed => Chunk::NONE,
+            last if last.bytes.is_empty() => Chunk { bytes: at_the_end(place), events: 0 },
+            last => last,
+        };
         self.finish(reason, error.as_deref(), last);
         let last = match std::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Last(bytes) => *bytes,

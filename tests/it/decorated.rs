@@ -1,6 +1,6 @@
 //! Somebody else's event stream gets what it lacks; what is none passes as it is.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, future::ready, time::Duration};
 
 use bytes::{Buf, Bytes};
 use http::{Method, Request, Response};
@@ -8,7 +8,12 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full, StreamBody};
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt};
-use tower_sse::{BoxError, EarlyEnd, Event, Heartbeat, SseLayer, StreamSettings, event_name};
+use tower_sse::{
+    BoxError, EarlyEnd, Event, Heartbeat, NoEvents, SseLayer, StreamSettings,
+    access::{Access, Verdict},
+    event_name,
+    streams::Streams,
+};
 
 use crate::support::{
     Give, Hang, Panic, Reading, Script, Told, Wait, answers, ask, bytes, decorate, error, get, stream, trailers,
@@ -58,15 +63,13 @@ async fn what_no_longer_fits_goes_from_the_head_and_the_rest_stays() {
     assert_eq!(Reading::new(response.into_body()).rest().await, [":\n", "data: a\n\n"]);
 }
 
+type Headers = &'static [(&'static str, &'static str)];
+
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_added_to_passes_as_it_is() {
-    type Headers = &'static [(&'static str, &'static str)];
-    let cases: [(Method, u16, Headers); 9] = [
-        (Method::GET, 206, &[EVENT_STREAM, ("content-range", "bytes 0-8/9")]),
-        (Method::GET, 200, &[EVENT_STREAM, ("content-range", "bytes 0-8/9")]),
-        (Method::GET, 200, &[EVENT_STREAM, ("content-encoding", "gzip")]),
+async fn what_is_no_event_stream_passes_as_it_is() {
+    let cases: [(Method, u16, Headers); 6] = [
         (Method::GET, 404, &[EVENT_STREAM]),
-        (Method::GET, 201, &[EVENT_STREAM]),
+        (Method::GET, 204, &[EVENT_STREAM]),
         (Method::HEAD, 200, &[EVENT_STREAM, ("content-length", "9"), ("etag", "\"1\"")]),
         (Method::GET, 200, &[("content-type", "text/event-streams")]),
         (Method::GET, 200, &[("content-type", "application/json"), ("etag", "\"1\"")]),
@@ -80,6 +83,91 @@ async fn what_cannot_be_added_to_passes_as_it_is() {
         assert_eq!(response.body().size_hint().exact(), Some(9));
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert_eq!((&body[..], told.lines().len()), (&b"data: a\n\n"[..], 0), "{status} {headers:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_coding_and_any_success_is_an_event_stream_like_another() {
+    let cases: [(u16, Headers); 7] = [
+        (200, &[EVENT_STREAM, ("content-encoding", "identity")]),
+        (200, &[EVENT_STREAM, ("content-encoding", "Identity")]),
+        (200, &[EVENT_STREAM, ("content-encoding", "none")]),
+        (200, &[EVENT_STREAM, ("content-encoding", "")]),
+        (200, &[EVENT_STREAM, ("content-encoding", "identity, ")]),
+        (201, &[EVENT_STREAM]),
+        (203, &[EVENT_STREAM]),
+    ];
+    for (status, headers) in cases {
+        let (streams, told) = (Streams::builder().total(1).build(), Told::default());
+        let layer = SseLayer::decorate().heartbeat(10 * SECOND).streams(&streams).observer(told.clone());
+        let mut response = stream([bytes("data: a\n\n"), Hang]);
+        *response.status_mut() = status.try_into().unwrap();
+        *response.headers_mut() = plain(status, headers).into_parts().0.headers;
+        let mut body = decorate(layer.clone(), response).await;
+        let frames = body.frames_within(15 * SECOND).await;
+        let texts: Vec<_> = frames.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!((&texts[..], streams.open()), (&[":\n", "data: a\n\n", ":\n"][..], 1), "{status} {headers:?}");
+        layer.layer(answers(plain(status, headers))).oneshot(get()).await.unwrap();
+        assert!(told.lines().pop().unwrap().starts_with("refused"), "{status} {headers:?}: {:?}", told.lines());
+    }
+}
+
+/// What cannot be added to: the bytes are in a coding, or a part of others.
+const SEALED: [(u16, Headers); 5] = [
+    (200, &[EVENT_STREAM, ("content-encoding", "gzip"), ("etag", "\"1\"")]),
+    (200, &[EVENT_STREAM, ("content-encoding", "identity, br")]),
+    (206, &[EVENT_STREAM, ("content-range", "bytes 0-8/9"), ("content-length", "9")]),
+    (200, &[EVENT_STREAM, ("content-range", "bytes 0-8/9")]),
+    (206, &[EVENT_STREAM]),
+];
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_added_to_is_observed_and_passes_as_it_is() {
+    for (status, headers) in SEALED {
+        let told = Told::default();
+        let layer = SseLayer::decorate().retry(SECOND).on_failure(Event::new("sorry")).observer(told.clone());
+        let response = layer.clone().layer(answers(plain(status, headers))).oneshot(get()).await.unwrap();
+        assert_eq!(response.headers(), plain(status, headers).headers());
+        assert_eq!(Reading::new(response.into_body()).rest().await, ["data: a\n\n"], "{status} {headers:?}");
+        let lines = told.lines();
+        assert_eq!(lines[0], "opened GET /");
+        assert_eq!(lines[lines.len() - 1], "closed finished after 0 ms: 0 events, 9 bytes, 0 heartbeats");
+
+        for (last, end) in [(error("reset"), "error reset"), (Panic, "error the stream ended early: panicked")] {
+            let mut response = stream([bytes("\u{feff}data"), Wait(60_000), last]);
+            *response.status_mut() = status.try_into().unwrap();
+            response.headers_mut().extend(plain(status, headers).into_parts().0.headers);
+            let mut body = decorate(layer.clone(), response).await;
+            assert_eq!(body.rest().await, ["\u{feff}data", end], "{status} {headers:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_added_to_is_ended_by_an_error() {
+    type Asks = fn(SseLayer<NoEvents>) -> SseLayer<NoEvents>;
+    let asks: [(&str, Asks); 3] = [
+        ("lifetime", |layer| layer.lifetime(SECOND)),
+        ("access withdrawn", |layer| layer.access(Access::every(SECOND, |_| ready(Verdict::Withdraw("over".into()))))),
+        ("drained", |layer| layer),
+    ];
+    for ((status, headers), (reason, asks)) in SEALED.into_iter().flat_map(|case| asks.map(|asks| (case, asks))) {
+        let (streams, told) = (Streams::new(), Told::default());
+        let mut response = stream([bytes("not to be read"), Hang]);
+        *response.status_mut() = status.try_into().unwrap();
+        response.headers_mut().extend(plain(status, headers).into_parts().0.headers);
+        let mut body = decorate(asks(SseLayer::decorate().streams(&streams).observer(told.clone())), response).await;
+        let (frames, ()) = tokio::join!(body.rest(), async {
+            tokio::time::sleep(SECOND).await;
+            if reason == "drained" {
+                streams.start_drain();
+            }
+        });
+        assert_eq!(frames[0], "not to be read");
+        assert!(frames.len() == 2 && frames[1].starts_with("error "), "{reason}: {frames:?}");
+        assert!(told.closed()[0].starts_with(reason), "{reason}: {:?}", told.closed());
+        assert!(body.millis() <= 1_100, "{reason}: {}", body.millis());
+        assert_eq!(streams.open(), 0);
     }
 }
 

@@ -136,6 +136,14 @@ where
         boxed(asks.by(bare()).layer(SseLayer::new(events(runs)).methods(ALL).layer(Inside)))
     });
     add("a layer around a layer", true, &|runs| boxed(asks.by(bare()).layer(bare().layer(whole(runs)))));
+    add("a response in a coding", true, &|runs| {
+        let answers = slow(Arc::clone(runs), after, move || coded(theirs(make())));
+        boxed(asks.by(bare()).layer(answers))
+    });
+    add("a handler whose response is compressed on the way", true, &|runs| {
+        let answers = slow(Arc::clone(runs), after, move || coded(Response::from(make()).map(Theirs)));
+        boxed(asks.by(bare()).layer(answers))
+    });
     add("a layer whose event service wears a layer", false, &|runs| {
         let dressed = SseLayer::new(events(runs)).methods(ALL).layer(Inside);
         boxed(asks.by(SseLayer::new(dressed)).layer(Inside))
@@ -164,6 +172,12 @@ fn theirs<S: tower_sse::Source>(events: Events<S>) -> Response<impl Body<Data = 
     response
 }
 
+/// The same as if it were in a coding.
+fn coded<B>(mut response: Response<B>) -> Response<B> {
+    response.headers_mut().insert("content-encoding", http::HeaderValue::from_static("gzip"));
+    response
+}
+
 struct Theirs<B>(B);
 
 impl<B: Body + Unpin> Body for Theirs<B> {
@@ -175,6 +189,10 @@ impl<B: Body + Unpin> Body for Theirs<B> {
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<http_body::Frame<B::Data>, B::Error>>> {
         Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
     }
 }
 
@@ -428,7 +446,8 @@ async fn an_open_stream_is_ended_by_what_its_layer_asks_for() {
             });
             let text: String = frames.iter().map(|(_, text)| text.as_str()).collect();
             assert!(text.starts_with(":\n") && text.contains("data: a\n\n"), "{}: {text}", way.name);
-            assert!(frames.iter().all(|&(at, _)| at <= 1_000), "{}: {frames:?}", way.name);
+            // What is in a coding ends by an error, a moment later.
+            assert!(frames.iter().all(|&(at, _)| at <= 1_050), "{}: {frames:?}", way.name);
             assert!(body.rest().await.is_empty(), "{}", way.name);
             let lines = told.lines();
             let opened = lines.iter().filter(|line| line.starts_with("opened")).count();
@@ -463,4 +482,38 @@ async fn an_event_service_that_merges_streams_of_its_own_leaves_none_of_them_out
         assert!(!body.rest().await.concat().contains("data"));
     }
     assert_eq!(streams.open(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outer_layer_tightens_what_an_inner_one_allows() {
+    let lifetimes = [(100, 10, 10), (10, 100, 10)];
+    for ((outer, inner, ends_at), own) in lifetimes.into_iter().flat_map(|case| [(case, None), (case, Some(1_000))]) {
+        let make = move || own.map_or_else(open_end, |own| open_end().lifetime(own * SECOND));
+        let handler = crate::support::answers_again(move || Response::from(make()));
+        let service = SseLayer::decorate().lifetime(inner * SECOND).layer(handler);
+        let service = SseLayer::decorate().lifetime(outer * SECOND).layer(service);
+        let mut body = Reading::new(ask_for(&service, get()).await.into_body());
+        body.rest().await;
+        // Its own stands above the innermost layer's, and the outer layer's above both.
+        let ends_at = if own.is_some() { outer } else { ends_at };
+        let (millis, at_most) = (body.millis(), u64::from(ends_at) * 1_000);
+        assert!((at_most * 4 / 5..=at_most).contains(&millis), "{outer}, {inner}, {own:?}: {millis}");
+    }
+    for (outer, inner, leaves) in [
+        (None, OnDrain::Finish, false),
+        (Some(OnDrain::Finish), OnDrain::Finish, false),
+        (Some(OnDrain::Leave), OnDrain::Finish, true),
+        (Some(OnDrain::Finish), OnDrain::Leave, true),
+    ] {
+        let streams = Streams::new();
+        let work = crate::support::answers_again(|| Response::from(events([event("a"), Wait(10_000), event("b")])));
+        let asks = Asks { on_drain: outer, ..Asks::of(&streams) };
+        let service = asks.by(SseLayer::decorate()).layer(SseLayer::decorate().on_drain(inner).layer(work));
+        let mut body = Reading::new(ask_for(&service, get()).await.into_body());
+        let (frames, ()) = tokio::join!(body.rest(), async {
+            sleep(SECOND).await;
+            streams.start_drain();
+        });
+        assert_eq!(frames.concat().contains("data: b"), !leaves, "{outer:?}, {inner:?}: {frames:?}");
+    }
 }

@@ -7,6 +7,9 @@ use tower_http::{
     decompression::DecompressionLayer,
 };
 
+use tower_sse::streams::Streams;
+use tower_sse_e2e::client::within;
+
 use super::*;
 
 fn compress_all() -> CompressionLayer<SizeAbove> {
@@ -52,6 +55,31 @@ async fn decorate_around_a_compressed_stream_leaves_it_as_it_is() {
     assert!(is_compressed(compressed.headers()));
     let plain = DecompressionLayer::new().layer(app).oneshot(for_foreign()).await.expect("it cannot fail");
     assert_eq!(ready_text(&mut Body::new(plain.into_body())), "data: 1\n\n", "no prelude, and so no heartbeat");
+}
+
+#[tokio::test]
+async fn decorate_around_a_compressed_stream_counts_it_and_ends_it() {
+    let handler = || async {
+        Response::from(Events::new(stream::iter([Event::new("1")]).chain(stream::pending()))).map(Body::new)
+    };
+    let app = site().route("/handler", get(handler));
+    for path in ["/foreign", "/handler"] {
+        let streams = Streams::builder().total(1).build();
+        let layer = SseLayer::decorate().streams(&streams).stream_key(|_| Some("me".into()));
+        let app = app.clone().layer(compress_all()).layer(layer);
+        let mut held = ask(&app, request(path, "text/event-stream")).await;
+        assert!(is_compressed(held.headers()));
+        assert_eq!(streams.open(), 1, "{path}");
+        let refused = ask(&app, request(path, "text/event-stream")).await;
+        assert!(!is_compressed(refused.headers()), "{path}");
+        assert_eq!(streams.end("me", "over"), 1);
+        let last = within(async {
+            while let Some(Ok(_)) = held.body_mut().frame().await {}
+            held.body_mut().is_end_stream()
+        });
+        assert!(last.await, "{path}");
+        assert_eq!(streams.open(), 0);
+    }
 }
 
 /// Each of these flushes when its source has nothing more for now.
