@@ -93,11 +93,14 @@ impl Drop for Client {
     }
 }
 
-/// Waits for what must come, so long that only a machine that hangs takes longer.
+/// A limit for what must come. Only a failure takes as long: a machine that is busy with a hundred other things does not.
+pub const LIMIT: Duration = Duration::from_secs(120);
+
+/// Waits for what must come, up to [`LIMIT`].
 ///
 /// # Panics
 ///
 /// It does not come.
 pub async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it does not come")
+    tokio::time::timeout(LIMIT, future).await.expect("it does not come")
 }

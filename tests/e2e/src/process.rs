@@ -4,7 +4,6 @@ use std::{
     io,
     path::Path,
     process::{ExitStatus, Stdio},
-    time::Duration,
 };
 
 use tokio::{
@@ -12,6 +11,8 @@ use tokio::{
     process::{Child, ChildStdout, Command},
     time::timeout,
 };
+
+use crate::client::LIMIT;
 
 /// A program that runs until this is dropped.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ impl Process {
     ///
     /// The program ended without such a line, or did not write one for a long time.
     pub async fn line(&mut self, beginning: &str) -> io::Result<String> {
-        timeout(LONG, self.find(beginning)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        timeout(LIMIT, self.find(beginning)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Sends a signal, by its name without `SIG`.
@@ -59,7 +60,7 @@ impl Process {
     ///
     /// It did not end for a long time.
     pub async fn ended(&mut self) -> io::Result<ExitStatus> {
-        timeout(LONG, self.child.wait()).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        timeout(LIMIT, self.child.wait()).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     async fn find(&mut self, beginning: &str) -> io::Result<String> {
@@ -79,7 +80,7 @@ impl Process {
 /// It could not be started, did not end for a long time, or failed; the error then holds what it wrote to standard error.
 pub async fn run(mut command: Command) -> io::Result<Vec<u8>> {
     let ended = command.stdin(Stdio::null()).kill_on_drop(true).output();
-    let output = timeout(LONG, ended).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+    let output = timeout(LIMIT, ended).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
     if output.status.success() {
         return Ok(output.stdout);
     }
@@ -87,6 +88,3 @@ pub async fn run(mut command: Command) -> io::Result<Vec<u8>> {
     let program = Path::new(command.as_std().get_program()).display();
     Err(io::Error::other(format!("{program}: {}\n{said}", output.status)))
 }
-
-/// No test takes as long; one that hangs does.
-const LONG: Duration = Duration::from_secs(120);

@@ -7,20 +7,24 @@ use std::{
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     thread,
+    time::Duration,
 };
 
 use futures_util::StreamExt;
-use tokio::{runtime, task::JoinSet};
+use tokio::{runtime, task::JoinSet, time::timeout};
 use tower_sse::{
     Event, EventId, LastEventId,
     hub::{Bounds, Hub, Start, Subscribe, Update},
 };
-use tower_sse_e2e::client::within;
+use tower_sse_e2e::client::LIMIT;
 
 const TOPICS: usize = 16;
 const PUBLISHERS: usize = 4;
 const SUBSCRIBERS: u64 = 2000;
 const EVENTS: usize = 6000;
+
+/// A limit for all of it, which is some seconds of work for a machine that does nothing else.
+const ALL: Duration = LIMIT.saturating_mul(10);
 
 #[test]
 fn on_one_thread_each_subscriber_sees_exactly_what_it_should() {
@@ -51,11 +55,11 @@ fn stress(runtime: &runtime::Runtime) {
         let finish = tokio::task::spawn_blocking(|| {
             publishers.into_iter().map(|publisher| publisher.join().expect("it publishes")).collect::<Vec<_>>()
         });
-        let published = within(finish).await.expect("it waits").concat();
+        let published = timeout(ALL, finish).await.expect("an end").expect("it waits").concat();
         let last = hub.clone();
         let ends = tokio::task::spawn_blocking(move || (0..TOPICS).map(|topic| publish(&last, topic, "end")).collect());
         let ends: Vec<_> = ends.await.expect("it publishes");
-        (within(subscribers.join_all()).await, published, ends)
+        (timeout(ALL, subscribers.join_all()).await.expect("an end"), published, ends)
     });
     let (visits, published, ends) = visits;
 

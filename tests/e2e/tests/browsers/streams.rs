@@ -163,7 +163,7 @@ pub(crate) const ODD_ID: EventId = event_id!("ünï +&=%✓");
 const EMPTY: EventId = event_id!("");
 
 /// Pings for longer than the watchdog waits.
-pub(crate) const PINGS: usize = 50;
+pub(crate) const PINGS: usize = 90;
 /// How far they are apart.
 pub(crate) const PING: Duration = SOON;
 

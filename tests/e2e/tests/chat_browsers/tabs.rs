@@ -1,6 +1,6 @@
 //! What the tabs show, and what they are ordered to do: by a server that is always there, beside the chat's.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -12,6 +12,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{sync::watch, time::timeout};
+use tower_sse_e2e::client::LIMIT;
 
 /// The tabs of a browser.
 #[derive(Debug, Clone, Default)]
@@ -101,6 +102,3 @@ const FOR_EVERY_ORIGIN: (HeaderName, &str) = (ACCESS_CONTROL_ALLOW_ORIGIN, "*");
 
 /// How many there are.
 pub(crate) const TABS: usize = 3;
-
-/// Far more than anything takes, on a machine that does much else.
-const LIMIT: Duration = Duration::from_secs(60);

@@ -76,7 +76,7 @@ impl Draining {
         stream::iter(versions).map(open).buffer_unordered(50).collect().await
     }
 
-    /// Sends SIGTERM, and waits for the end of the process.
+    /// Sends SIGTERM, and waits for the end of the process, up to a limit that is shorter than a deadline of an hour.
     pub(crate) async fn leave(&mut self) -> Left {
         let begin = Instant::now();
         self.process.signal("TERM").await.unwrap();

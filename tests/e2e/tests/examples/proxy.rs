@@ -11,14 +11,27 @@ use crate::support::{assert_page, events, get, get_events, next, send, within};
 
 #[tokio::test]
 async fn heartbeats_stand_where_the_upstream_is_silent() {
+    let upstream = Upstream::listen().await;
+    let example = Example::start_with("proxy", &[("UPSTREAM", &upstream.origin)]).await.unwrap();
+    let (response, mut socket) = tokio::join!(send(get_events(example.url("/"))), upstream.accept());
+    let mut stream = events(response);
+    for data in ["one", "two"] {
+        socket.write_all(format!("data: {data}\n\n").as_bytes()).await.unwrap();
+        assert_eq!(next(&mut stream).await.unwrap().data(), data);
+        for _ in 0..2 {
+            assert_eq!(within(stream.next()).await.unwrap().unwrap(), Item::Comment(String::new()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_another_it_has_an_upstream_of_its_own() {
     let example = Example::start("proxy").await.unwrap();
     assert_page(example.url("/"), "tower-sse: proxy").await;
     let mut stream = events(send(get_events(example.url("/events"))).await);
-    assert_eq!(next(&mut stream).await.unwrap().data(), "event 1");
-    for _ in 0..2 {
-        assert_eq!(within(stream.next()).await.unwrap().unwrap(), Item::Comment(String::new()));
+    for data in ["event 1", "event 2"] {
+        assert_eq!(next(&mut stream).await.unwrap().data(), data);
     }
-    assert_eq!(next(&mut stream).await.unwrap().data(), "event 2");
 }
 
 #[tokio::test]

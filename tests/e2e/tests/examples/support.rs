@@ -1,7 +1,5 @@
 //! A client for the tests of the examples.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{Method, Request, Response, StatusCode, header::CONTENT_TYPE, request::Builder};
@@ -16,6 +14,7 @@ use tower_sse::{
     EventReader,
     decode::{Item, Message},
 };
+pub(crate) use tower_sse_e2e::client::within;
 
 pub(crate) fn get(url: impl AsRef<str>) -> Builder {
     Request::get(url.as_ref())
@@ -85,9 +84,4 @@ pub(crate) async fn next(reader: &mut EventReader<Incoming>) -> Option<Message> 
 
 pub(crate) async fn next_json(reader: &mut EventReader<Incoming>) -> Value {
     serde_json::from_str(next(reader).await.expect("the stream goes on").data()).unwrap()
-}
-
-/// Waits for what must come, so long that only a test that hangs takes longer.
-pub(crate) async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it does not come")
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use tower_sse_e2e::{
+    client::LIMIT,
     document::{Document, with},
     program::Program,
 };
@@ -54,7 +55,7 @@ impl Prometheus {
 
     /// Asks until there is a result: a rate needs two scrapes.
     async fn has_a_result(&self, expression: &str) {
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + LIMIT;
         loop {
             let answer = self.ask(&format!("query?query={}", escaped(expression))).await;
             assert_eq!(answer["status"], "success", "{expression}: {answer}");
@@ -69,7 +70,7 @@ impl Prometheus {
 
 /// Asks until it is ready, or has ended.
 async fn is_up(program: &mut Program, address: &str) -> bool {
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + LIMIT;
     while program.is_running() && Instant::now() < until {
         let listens = tokio::net::TcpStream::connect(address).await.is_ok();
         if listens && request(address, "GET", "/-/ready", &[], "").await.status == 200 {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use tower_sse_e2e::{
+    client::LIMIT,
     example::command,
     process::{Process, run},
 };
@@ -75,7 +76,7 @@ impl Server {
 
     /// Waits until a metric has this value.
     pub(crate) async fn metric_becomes(&self, name: &str, value: f64) {
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + LIMIT;
         loop {
             let is = self.metric(name).await;
             if is == Some(value) {
@@ -88,7 +89,7 @@ impl Server {
 
     /// Waits until it has seen a signal.
     pub(crate) async fn is_leaving(&self) {
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + LIMIT;
         while self.get("/readyz", &[]).await.status != 503 {
             assert!(Instant::now() < until, "it is still ready");
             sleep(Duration::from_millis(10)).await;
@@ -105,7 +106,7 @@ impl Server {
 
     /// The lines of the log that say this, as soon as there is one.
     pub(crate) async fn logged(&self, message: &str) -> Vec<Value> {
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + LIMIT;
         loop {
             let mut log = self.log();
             log.retain(|line| line["fields"]["message"] == message);

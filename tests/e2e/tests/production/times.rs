@@ -13,7 +13,9 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{server::Server, wire::within};
+use tower_sse_e2e::client::within;
+
+use crate::server::Server;
 
 /// The first bytes of a client of HTTP/2.
 const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -26,9 +28,17 @@ async fn closed(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&sent).into_owned()
 }
 
+/// A server with a short time for requests, which is long for those of a test on a busy machine.
 async fn quick() -> Server {
-    Server::start(&[("REQUEST_SECONDS", "1")]).await
+    Server::start(&[("REQUEST_SECONDS", "5"), ("COOKIE_KEY", &KEY.repeat(64))]).await
 }
+
+/// A login at a server with as much time as it takes.
+async fn ann() -> String {
+    Server::start(&[("COOKIE_KEY", &KEY.repeat(64))]).await.log_in("ann").await
+}
+
+const KEY: &str = "5e";
 
 #[tokio::test]
 async fn a_head_that_does_not_come_whole_ends_the_connection() {
@@ -66,8 +76,7 @@ async fn half_a_header_block_of_http2_ends_the_connection() {
 
 #[tokio::test]
 async fn a_body_that_does_not_come_whole_is_refused() {
-    let server = quick().await;
-    let ann = server.log_in("ann").await;
+    let (server, ann) = (quick().await, ann().await);
     let head = format!(
         "POST /notes HTTP/1.1\r\nhost: a\r\n{ann}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n"
     );
@@ -78,8 +87,7 @@ async fn a_body_that_does_not_come_whole_is_refused() {
 
 #[tokio::test]
 async fn a_body_of_http2_that_does_not_come_whole_is_refused() {
-    let server = quick().await;
-    let ann = server.log_in("ann").await;
+    let (server, ann) = (quick().await, ann().await);
     let io = TokioIo::new(TcpStream::connect(&server.address).await.unwrap());
     let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
     tokio::spawn(connection);
@@ -97,7 +105,8 @@ async fn a_body_of_http2_that_does_not_come_whole_is_refused() {
 async fn an_event_stream_outlives_the_time_of_a_request() {
     let server = quick().await;
     let mut stream = server.events(&[]).await;
-    stream.until_times("event: status\n", 3).await;
+    // One each two seconds.
+    stream.until_times("event: status\n", 5).await;
 }
 
 #[tokio::test]

@@ -1,12 +1,10 @@
 //! A client that sees what is on the wire: HTTP/1.1 by hand, so that a clean end is told from any other.
 
-use std::time::Duration;
-
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
-    time::timeout,
 };
+use tower_sse_e2e::client::within;
 
 /// A whole answer.
 #[derive(Debug)]
@@ -115,9 +113,4 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
         let (found, value) = line.split_once(": ")?;
         found.eq_ignore_ascii_case(name).then_some(value)
     })
-}
-
-/// Waits for what must come, so long that only a test that hangs takes longer.
-pub(crate) async fn within<F: Future>(future: F) -> F::Output {
-    timeout(Duration::from_secs(60), future).await.expect("it does not come")
 }

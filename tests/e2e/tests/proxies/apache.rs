@@ -14,7 +14,7 @@ async fn events_come_one_by_one_by_apache() {
     let mut origin = Origin::start(Heartbeat::default()).await;
     let front = Front::apache(&config(), &origin).await;
     let mut link = Link::open(&mut origin, &front, By::Http1, "/events", &[]).await;
-    assert_prompt("Apache, HTTP/1.1", &link.one_by_one().await);
+    assert_prompt("Apache, HTTP/1.1", &mut link).await;
 }
 
 #[tokio::test]

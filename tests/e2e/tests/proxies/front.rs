@@ -9,6 +9,7 @@ use tokio::{
 };
 use tower_sse_e2e::{
     certificate::Certificate,
+    client::LIMIT,
     document::{Document, with},
     program::Program,
 };
@@ -42,9 +43,9 @@ pub(crate) fn documented(language: &str, line: &str) -> String {
     Document::read("proxies.md").block(language, line)
 }
 
-/// The same configuration with 3 s in the place of its timeouts.
+/// The same configuration with 6 s in the place of its timeouts: thirty heartbeats of an origin.
 pub(crate) fn sooner(config: &str) -> String {
-    with(config, "60s", "3s")
+    with(config, "60s", "6s")
 }
 
 impl Front {
@@ -202,7 +203,7 @@ fn free_address() -> io::Result<String> {
 
 /// Asks until it listens, or has ended.
 async fn is_up(program: &mut Program, address: &str) -> bool {
-    let until = Instant::now() + Duration::from_secs(30);
+    let until = Instant::now() + LIMIT;
     while program.is_running() && Instant::now() < until {
         if TcpStream::connect(address).await.is_ok() {
             return true;

@@ -18,7 +18,7 @@ async fn events_come_one_by_one_by_haproxy_to_every_kind_of_client() {
     let front = Front::haproxy(&config(), &origin).await;
     for by in [By::Http1, By::Http1Tls, By::Http2Tls] {
         let mut link = Link::open(&mut origin, &front, by, "/events", &[]).await;
-        assert_prompt(&format!("haproxy, {by}"), &link.one_by_one().await);
+        assert_prompt(&format!("haproxy, {by}"), &mut link).await;
     }
 }
 
@@ -29,9 +29,13 @@ async fn without_no_delay_haproxy_holds_each_event_back_where_there_is_no_tls() 
     let front = Front::haproxy(&with(&config(), "    option http-no-delay\n", ""), &origin).await;
     for by in [By::Http1, By::Http1Tls, By::Http2Tls] {
         let mut link = Link::open(&mut origin, &front, by, "/events", &[]).await;
+        if by != By::Http1 {
+            assert_prompt(&format!("haproxy without http-no-delay, {by}"), &mut link).await;
+            continue;
+        }
         let delays = link.one_by_one().await;
         println!("haproxy without http-no-delay, {by}: {delays}");
-        assert_eq!(delays.median() >= PROMPT, by == By::Http1, "{by}: {delays}");
+        assert!(delays.median() >= PROMPT, "{by}: {delays}");
     }
 }
 
@@ -46,7 +50,7 @@ async fn haproxy_that_compresses_leaves_events_alone_and_holds_others_back() {
     let is_compressed = || fs::read_to_string(&head).expect("a head").contains("content-encoding: gzip");
 
     let mut link = Link::open(&mut origin, &front, By::Http2Tls, "/events", &options).await;
-    assert_prompt("haproxy with compression, HTTP/2 by TLS", &link.one_by_one().await);
+    assert_prompt("haproxy with compression, HTTP/2 by TLS", &mut link).await;
     assert!(!is_compressed());
 
     let link = Link::open(&mut origin, &front, By::Http2Tls, "/plain", &options).await;

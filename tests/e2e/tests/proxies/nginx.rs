@@ -20,7 +20,7 @@ async fn events_come_one_by_one_by_nginx_as_it_is_which_asks_by_http_1_0() {
     let front = Front::nginx(&documented("nginx", AS_IT_IS), &origin).await;
     let mut link = Link::open(&mut origin, &front, By::Http1, "/events", &[]).await;
     assert_eq!(link.opened.version, Version::HTTP_10);
-    assert_prompt("nginx as it is, HTTP/1.1", &link.one_by_one().await);
+    assert_prompt("nginx as it is, HTTP/1.1", &mut link).await;
 }
 
 #[tokio::test]
@@ -31,7 +31,7 @@ async fn events_come_one_by_one_by_nginx_to_every_kind_of_client() {
     for by in [By::Http1, By::Http1Tls, By::Http2Tls] {
         let mut link = Link::open(&mut origin, &front, by, "/events", &[]).await;
         assert_eq!(link.opened.version, Version::HTTP_11);
-        assert_prompt(&format!("nginx, {by}"), &link.one_by_one().await);
+        assert_prompt(&format!("nginx, {by}"), &mut link).await;
     }
 }
 
@@ -44,7 +44,7 @@ async fn events_come_one_by_one_by_nginx_that_compresses_them() {
     let head = front.file("head");
     let options = ["--compressed", "--dump-header", &head];
     let mut link = Link::open(&mut origin, &front, By::Http1, "/events", &options).await;
-    assert_prompt("nginx with gzip, HTTP/1.1", &link.one_by_one().await);
+    assert_prompt("nginx with gzip, HTTP/1.1", &mut link).await;
     let head = fs::read_to_string(head).expect("a head");
     assert!(head.to_ascii_lowercase().contains("content-encoding: gzip"), "{head}");
 }
@@ -64,7 +64,7 @@ async fn nginx_holds_back_a_stream_whose_head_does_not_tell_it_but_for_the_lines
     let lines = [documented("nginx", "gzip on;"), plain(&documented("nginx", "proxy_buffering off"))].concat();
     let front = Front::nginx(&lines, &origin).await;
     let mut link = Link::open(&mut origin, &front, By::Http1, "/plain", &["--compressed"]).await;
-    assert_prompt("nginx with lines, HTTP/1.1, without the header", &link.one_by_one().await);
+    assert_prompt("nginx with lines, HTTP/1.1, without the header", &mut link).await;
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ async fn events_come_one_by_one_by_varnish_with_a_pipe_and_without() {
     for (named, config) in [("with a pipe", piped()), ("as it is", plain())] {
         let front = Front::varnish(&config, &origin).await;
         let mut link = Link::open(&mut origin, &front, By::Http1, "/events", &[]).await;
-        assert_prompt(&format!("Varnish {named}, HTTP/1.1"), &link.one_by_one().await);
+        assert_prompt(&format!("Varnish {named}, HTTP/1.1"), &mut link).await;
     }
 }
 
@@ -38,7 +38,7 @@ async fn varnish_that_compresses_all_but_streams_passes_events_on() {
     let mut origin = Origin::start(Heartbeat::default()).await;
     let front = Front::varnish(&(plain() + &documented("vcl", "do_gzip")), &origin).await;
     let mut link = Link::open(&mut origin, &front, By::Http1, "/events", &["--compressed"]).await;
-    assert_prompt("Varnish with do_gzip for others, HTTP/1.1", &link.one_by_one().await);
+    assert_prompt("Varnish with do_gzip for others, HTTP/1.1", &mut link).await;
 }
 
 #[tokio::test]
