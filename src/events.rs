@@ -120,7 +120,8 @@ where
 
 impl Events<FromStream<EventReceiver>> {
     /// A channel with room for this many events, and at least one: the sender waits while it is full, and
-    /// [sees](EventSender::closed) that the client has left. Dropping all senders ends the stream.
+    /// [sees](EventSender::closed) that the client has left. Dropping all senders ends the stream, and
+    /// [`EventSender::fail`] ends it with an error.
     pub fn channel(capacity: usize) -> (EventSender, Self) {
         let (sender, receiver) = channel::new(capacity);
         (sender, Self::new(receiver))

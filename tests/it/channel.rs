@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use http::{Method, Response};
+use tower::{Layer, ServiceExt};
 use tower_sse::{Event, EventSender, Events, SseLayer, TrySendError};
 
-use crate::support::{answers, open};
+use crate::support::{Reading, Told, answers, ask, open};
 
 fn number(number: u32) -> Event {
     Event::new(number.to_string())
@@ -96,4 +98,131 @@ async fn a_channel_without_room_has_room_for_one() {
     assert_eq!(open(SseLayer::new(answers(events))).await.rest().await, [":\n", "data: 1\n\n"]);
     let (sender, _events) = Events::channel(usize::MAX);
     sender.try_send(number(1)).unwrap();
+}
+
+/// Reads a stream whose senders do this, to its end.
+async fn told<F: Future<Output = ()> + Send + 'static>(
+    capacity: usize,
+    produce: impl FnOnce(EventSender) -> F,
+) -> (Vec<String>, Vec<String>) {
+    let (sender, events) = Events::channel(capacity);
+    let told = Told::default();
+    let layer = SseLayer::new(answers(events)).on_failure(Event::new("sorry")).observer(told.clone());
+    let producer = tokio::spawn(produce(sender));
+    let frames = open(layer).await.rest().await;
+    let _ = producer.await;
+    (frames, told.closed())
+}
+
+fn reason(told: &[String]) -> (&str, &str) {
+    let [closed] = told else { panic!("told once: {told:?}") };
+    (closed.split(" after ").next().unwrap(), closed.rsplit(", ").next().unwrap())
+}
+
+/// It was observed as finished, and its client was told nothing.
+#[tokio::test(start_paused = true)]
+async fn a_producer_that_fails_is_a_failure_after_what_it_sent() {
+    for seconds in [0, 5] {
+        let (frames, told) = told(2, move |sender| async move {
+            sender.send(number(1)).await.unwrap();
+            sender.send(number(2)).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            sender.fail("the database is gone");
+        })
+        .await;
+        assert_eq!(frames.concat(), ":\ndata: 1\n\ndata: 2\n\ndata: sorry\n\n");
+        assert_eq!(reason(&told), ("failed", "the database is gone"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_producer_that_panics_is_a_failure_after_what_it_sent() {
+    let (frames, told) = told(2, |sender| async move {
+        sender.send(number(1)).await.unwrap();
+        tokio::task::yield_now().await;
+        panic!("a bug");
+    })
+    .await;
+    assert_eq!(frames.concat(), ":\ndata: 1\n\ndata: sorry\n\n");
+    assert_eq!(reason(&told), ("failed", "the sender of events panicked"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_is_gone_before_its_task_panics_has_finished() {
+    let (frames, told) = told(1, |sender| async move {
+        sender.send(number(1)).await.unwrap();
+        drop(sender);
+        panic!("a bug");
+    })
+    .await;
+    assert_eq!(frames.concat(), ":\ndata: 1\n\n");
+    assert_eq!(reason(&told).0, "finished");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_of_several_senders_to_fail_decides() {
+    let (frames, told) = told(4, |sender| async move {
+        let (first, second, panics) = (sender.clone(), sender.clone(), sender.clone());
+        sender.send(number(1)).await.unwrap();
+        first.fail("the first");
+        second.fail("the second");
+        let panics = tokio::spawn(async move {
+            let _panics = panics;
+            panic!("a bug");
+        });
+        assert!(panics.await.is_err());
+        assert_closed(&sender).await;
+        // Still there when the stream ends.
+        sender.closed().await;
+    })
+    .await;
+    assert_eq!(frames.concat(), ":\ndata: 1\n\ndata: sorry\n\n");
+    assert_eq!(reason(&told), ("failed", "the first"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_needs_no_room_in_the_channel() {
+    let (frames, told) = told(1, |sender| async move {
+        sender.send(number(1)).await.unwrap();
+        let waits = tokio::spawn({
+            let sender = sender.clone();
+            async move { sender.send(number(2)).await }
+        });
+        sender.fail("at once");
+        let _ = waits.await;
+    })
+    .await;
+    assert!(
+        frames.concat().starts_with(":\ndata: 1\n\n") && frames.concat().ends_with("data: sorry\n\n"),
+        "{frames:?}"
+    );
+    assert_eq!(reason(&told), ("failed", "at once"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_whose_producer_fails_is_aborted() {
+    let (sender, events) = Events::channel(1);
+    let layer = SseLayer::new(answers(events)).methods([Method::POST]);
+    let service = layer.layer(answers(Response::new(String::new())));
+    let response = service.oneshot(ask(Method::POST)).await.unwrap();
+    sender.try_send(number(1)).unwrap();
+    sender.fail("the model is gone");
+    let frames = Reading::new(response.into_body()).rest().await;
+    assert_eq!(frames[1], "data: 1\n\n");
+    assert!(frames.last().unwrap().starts_with("error"), "{frames:?}");
+}
+
+/// The failure comes from another thread while the reader goes to sleep, and another sender keeps the channel open.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_wakes_a_reader_that_goes_to_sleep() {
+    for _ in 0..1_000 {
+        let (sender, events) = Events::channel(1);
+        let kept = sender.clone();
+        let mut body = open(SseLayer::new(answers(events)).on_failure(Event::new("sorry"))).await;
+        let fails = std::thread::spawn(move || sender.fail("now"));
+        let frames = tokio::time::timeout(Duration::from_secs(60), body.rest()).await.expect("it is woken");
+        assert_eq!(frames, [":\n", "data: sorry\n\n"]);
+        fails.join().unwrap();
+        drop(kept);
+    }
 }
