@@ -44,7 +44,7 @@ impl StreamsBuilder {
                 per_key: usize::MAX,
                 come_back_after: Duration::from_secs(10),
                 spread: Duration::from_secs(5),
-                stalled_after: Some(Duration::from_secs(30)),
+                stalled_after: Some(STALLED_AFTER),
                 #[cfg(feature = "rate-limit")]
                 rate: None,
             },
@@ -87,7 +87,12 @@ impl StreamsBuilder {
 
     /// When a stream whose client does not read is ended: its permit is free, observers are told, nothing more is sent, and a
     /// [topic](crate::hub)'s publishers do not wait for it, nor is it present there.
-    /// Default 30 s, found within a quarter of it later; `None`: never. Needs a tokio runtime, in which one task looks.
+    /// Defaults to 5 min; a stalled client is found within a quarter of the time more. `None` means never. Needs a tokio runtime, in
+    /// which one task looks.
+    ///
+    /// A body is polled when the server can take more, so a client that reads slowly looks like one that does not read for as long as
+    /// it takes to empty the socket's send buffer: at 16 KB/s, 4 MB take more than four minutes. With `TCP_NOTSENT_LOWAT` on the socket,
+    /// which [`docs::serving`](crate::docs::serving) shows, 30 s are enough.
     ///
     /// hyper holds what such a client has not read, and the connection, until the socket gives up: set `TCP_USER_TIMEOUT`.
     pub fn stalled_after(mut self, after: impl Into<Option<Duration>>) -> Self {
@@ -101,3 +106,6 @@ impl StreamsBuilder {
         Streams::with(self.settings)
     }
 }
+
+/// Longer than a client that reads 16 KB/s takes for what a kernel holds for it by default, which is 4 MB.
+const STALLED_AFTER: Duration = Duration::from_secs(300);

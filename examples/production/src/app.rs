@@ -61,6 +61,8 @@ impl App {
                 .total(settings.streams)
                 .per_key(settings.streams_per_client)
                 .opens_per_key(settings.opens_per_minute, Duration::from_secs(60))
+                // The sockets hold little: they are tuned.
+                .stalled_after(Duration::from_secs(30))
                 .build(),
             streams_limit: settings.streams,
             sessions: Sessions::new(settings),

@@ -181,3 +181,20 @@ fn a_stream_that_opens_outside_of_a_runtime_is_counted_and_not_watched() {
     assert!(body.join().unwrap());
     assert_eq!((streams.open(), told.closed().len()), (0, 1));
 }
+
+/// A body is polled when there is room in the send buffer: one of 4 MB, at 16 KB/s, is full for over four minutes.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_slowly_reads_a_full_send_buffer_is_not_stalled_by_default() {
+    let (streams, told) = (Streams::new(), Told::default());
+    let service = serve(&endless(&streams, &told));
+    let mut body = read(&service).await;
+    for _ in 0..3 {
+        // The last that it gives is a frame: the client does not take the next.
+        assert!(body.next().await.is_some());
+        sleep(Duration::from_secs(4 << 20 >> 14)).await;
+        assert_eq!((streams.open(), told.closed().len()), (1, 0));
+    }
+    sleep(400 * SECOND).await;
+    assert_eq!(streams.open(), 0);
+    assert!(told.closed()[0].starts_with("stalled after "), "{:?}", told.closed());
+}
