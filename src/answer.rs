@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::{Method, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -19,7 +20,7 @@ use crate::{
         guard::{Guarded, Panicked},
         place::Place,
         slot::Mark,
-        source::{Holds, Pull, Pulled, Source},
+        source::{Beat, Holds, Pull, Pulled, Source},
     },
     events::Reply,
     headers, refusal,
@@ -127,6 +128,14 @@ impl<F: EventFuture> Pull for FromService<F> {
         }
     }
 
+    fn beat(self: Pin<&mut Self>, beat: Beat) -> Option<Bytes> {
+        match self.project() {
+            FromProj::Late { .. } => Some(beat.bytes),
+            FromProj::Events { source } => source.beat(beat),
+            FromProj::Response { source } => source.beat(beat),
+        }
+    }
+
     fn come_to_rest(self: Pin<&mut Self>) {
         match self.project() {
             FromProj::Late { .. } => {}
@@ -171,13 +180,13 @@ impl<F: EventFuture> FromService<F> {
                     }
                     None => None,
                 };
-                let source = Decorated::new(response.into_body(), splice);
+                let source = Decorated::new(response.into_body(), splice.with(&settings));
                 self.set(Self::Response { source });
                 Pulled::Answered(Box::new(settings), stream)
             }
             Ok(Reply::Response(response)) => Pulled::Refused(refusal::late_status(response.status()), None),
             Err(refusal) => {
-                let (last, source) = refusal.into_last(method);
+                let (last, source) = refusal.into_last(method, splice.last_retry);
                 Pulled::Refused(last, source)
             }
         }

@@ -31,7 +31,7 @@ use axum_core::{
 };
 use http::request::Parts;
 
-use crate::{Events, LastEventId, Refusal, Source};
+use crate::{Events, LastEventId, Refusal, Source, StreamSettings};
 
 impl<S> IntoResponse for Events<S>
 where
@@ -45,7 +45,7 @@ where
 /// As to a GET request, for a handler has no request any more when it answers.
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        self.into_http(&http::Method::GET).map(Body::from)
+        self.into_http(&http::Method::GET, &StreamSettings::default()).map(Body::from)
     }
 }
 

@@ -10,7 +10,7 @@ use memchr::{memchr, memchr2, memchr2_iter};
 
 #[cfg(feature = "json")]
 use crate::scratch;
-use crate::{EventId, EventName, jitter};
+use crate::{EventId, EventName, LastRetry, jitter};
 
 /// All of an event but its id.
 pub(crate) fn text(name: Option<&EventName>, data: &str) -> Bytes {
@@ -86,6 +86,14 @@ pub(crate) fn put_id(id: &EventId, buffer: &mut Vec<u8>) {
 
 pub(crate) fn id_line_len(id: &EventId) -> usize {
     ID.len() + id.as_str().len() + 1
+}
+
+/// Appends the last `retry:` of a stream.
+pub(crate) fn put_last_retry(retry: Duration, form: LastRetry, buffer: &mut Vec<u8>) {
+    put_retry(retry, buffer);
+    if form == LastRetry::Block {
+        buffer.push(b'\n');
+    }
 }
 
 /// Appends the `retry:` line. It takes effect when it is read and needs no blank line; digits only (HTML §9.2.6). Never less than

@@ -8,7 +8,7 @@ use http_body::Body;
 use tokio::time::Instant;
 
 use crate::{
-    BoxError, EarlyEnd, Event, EventSender, Heartbeat, IntoEvent, Refusal, StreamSettings,
+    BoxError, Comments, EarlyEnd, Event, EventSender, Heartbeat, IntoEvent, LastRetry, Refusal, StreamSettings,
     body::{never::Never, source::Source, streamed::FromStream},
     channel::{self, EventReceiver},
     every::Every,
@@ -185,6 +185,18 @@ impl<S> Events<S> {
     /// See [`StreamSettings::early_end`].
     pub fn early_end(mut self, early_end: EarlyEnd) -> Self {
         self.settings = self.settings.early_end(early_end);
+        self
+    }
+
+    /// See [`StreamSettings::comments`].
+    pub fn comments(mut self, comments: Comments) -> Self {
+        self.settings = self.settings.comments(comments);
+        self
+    }
+
+    /// See [`StreamSettings::last_retry`].
+    pub fn last_retry(mut self, last_retry: LastRetry) -> Self {
+        self.settings = self.settings.last_retry(last_retry);
         self
     }
 

@@ -6,7 +6,7 @@ use http::{Method, Request};
 use tower_layer::Layer;
 
 use crate::{
-    EarlyEnd, Event, Heartbeat, IntoAnswer, Negotiate, Observer, RequestHead, Sse, StreamSettings,
+    Comments, EarlyEnd, Event, Heartbeat, IntoAnswer, LastRetry, Negotiate, Observer, RequestHead, Sse, StreamSettings,
     access::Access,
     layer_settings::{Commit, LayerSettings},
     observe,
@@ -141,6 +141,33 @@ impl<E> SseLayer<E> {
     /// [`EarlyEnd::ByMethod`]: closed for GET and HEAD, aborted for every other method.
     pub fn early_end(self, early_end: EarlyEnd) -> Self {
         self.set_stream(|stream| stream.early_end(early_end))
+    }
+
+    /// Sets whether streams have lines that are no events: [`Comments::Omit`] is for clients that fail at them. Defaults to
+    /// [`Comments::Send`].
+    pub fn comments(self, comments: Comments) -> Self {
+        self.set_stream(|stream| stream.comments(comments))
+    }
+
+    /// Omits comments for requests with a head like this, above the setting of the layer and below that of a stream. Defaults to
+    /// none. The predicate runs for each request that may become a stream, so it must be quick.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// let layer = SseLayer::decorate().omit_comments_for(|head| {
+    ///     // Both SDKs of Google say so.
+    ///     head.headers().get("x-goog-api-client").is_some_and(|client| client.as_bytes().starts_with(b"google-genai-sdk/"))
+    /// });
+    /// ```
+    pub fn omit_comments_for(self, predicate: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
+        self.set(|settings| settings.omits_comments = Some(Arc::new(predicate)))
+    }
+
+    /// Sets the form of the `retry:` before an end that the client should come back from, in streams and in refusals. Defaults to
+    /// [`LastRetry::Line`].
+    pub fn last_retry(self, last_retry: LastRetry) -> Self {
+        self.set_stream(|stream| stream.last_retry(last_retry))
     }
 
     /// Adds an observer of streams. May be called several times. Defaults to none, which costs nothing. See

@@ -10,7 +10,7 @@ use std::{
 use http::{Method, Request};
 
 use crate::{
-    Heartbeat, Negotiate, Observer, RequestHead, StreamSettings,
+    Comments, Heartbeat, Negotiate, Observer, RequestHead, StreamSettings,
     accept::{self, Decision},
     access::Access,
     streams::{NotAdmitted, Registry},
@@ -25,6 +25,7 @@ pub(crate) struct LayerSettings {
     pub(crate) predicate: Option<Predicate>,
     /// Requests of which `decorate` is told that a stream will answer them.
     pub(crate) expects: Option<Predicate>,
+    pub(crate) omits_comments: Option<Predicate>,
     pub(crate) last_event_id_query: Option<Arc<str>>,
     pub(crate) commit: Commit,
     pub(crate) stream: Arc<StreamSettings>,
@@ -54,6 +55,7 @@ impl LayerSettings {
             methods: Arc::new([Method::GET, Method::HEAD]),
             predicate: None,
             expects: None,
+            omits_comments: None,
             last_event_id_query: None,
             commit: Commit::ByDefault,
             stream: Arc::new(StreamSettings::new().heartbeat(Heartbeat::default())),
@@ -75,6 +77,17 @@ impl LayerSettings {
     pub(crate) fn expects_stream(&self, head: &RequestHead<'_>) -> bool {
         let is_event_source = head.method() == Method::GET && accept::is_event_stream_alone(head.headers());
         is_event_source || self.expects.as_ref().is_some_and(|expects| expects(head))
+    }
+
+    /// Returns the settings for a request with this head.
+    pub(crate) fn for_request(self: &Arc<Self>, head: &RequestHead<'_>) -> Arc<Self> {
+        match &self.omits_comments {
+            Some(omits) if omits(head) => {
+                let stream = Arc::new((*self.stream).clone().comments(Comments::Omit));
+                Arc::new(Self { stream, ..(**self).clone() })
+            }
+            _ => Arc::clone(self),
+        }
     }
 
     pub(crate) fn commit_after(&self) -> Option<Duration> {
@@ -103,6 +116,7 @@ impl fmt::Debug for LayerSettings {
             .field("methods", &self.methods)
             .field("predicate", &self.predicate.is_some())
             .field("expects", &self.expects.is_some())
+            .field("omits_comments", &self.omits_comments.is_some())
             .field("last_event_id_query", &self.last_event_id_query)
             .field("commit", &self.commit)
             .field("stream", &self.stream)

@@ -52,7 +52,7 @@
 //! | [`Refusal`] | how it says no, so that a browser understands; see [`refusal`] |
 //! | [`Negotiate`] | how `Accept` chooses |
 //! | [`LastEventId`] | where a reconnecting client left off |
-//! | [`Heartbeat`], [`EarlyEnd`], [`StreamSettings`] | what one stream has of its own |
+//! | [`Heartbeat`], [`Comments`], [`EarlyEnd`], [`LastRetry`], [`StreamSettings`] | what one stream has of its own |
 //! | [`hub`]: [`Hub`](hub::Hub), [`Topic`](hub::Topic), [`Subscribe`](hub::Subscribe) | many clients that watch the same events |
 //! | [`streams`], [`access`] | ends, limits and permissions of open streams |
 //! | [`backplane`] | what makes a hub the same on many nodes |
@@ -160,7 +160,7 @@ pub use crate::{
     read::{EventReader, ReadError},
     refusal::Refusal,
     service::{FromFn, NoEvents, Sse},
-    settings::{EarlyEnd, StreamSettings},
+    settings::{Comments, EarlyEnd, LastRetry, StreamSettings},
 };
 
 /// Any error. What tower and hyper call so too.

@@ -38,7 +38,7 @@ use http::{
 };
 
 use crate::{
-    BoxError,
+    BoxError, LastRetry, StreamSettings,
     body::{slot::Mark, source::Chunk},
     encode, headers, jitter,
 };
@@ -111,7 +111,7 @@ impl Refusal {
     }
 
     /// The answer while the head is still to come.
-    pub(crate) fn into_http(self, method: &Method) -> Response<Bytes> {
+    pub(crate) fn into_http(self, method: &Method, settings: &StreamSettings) -> Response<Bytes> {
         let status = self.status_for(method);
         match self.answer {
             Answer::Stop => respond(status),
@@ -119,7 +119,8 @@ impl Refusal {
                 let mut response = headers::stream_head(http::HeaderMap::new());
                 // It is whole: a second layer has nothing to add.
                 response.extensions_mut().insert(Mark::Whole);
-                response.map(|()| retry_only(after, PRELUDE))
+                let prelude = if settings.omits_comments() { b"" } else { PRELUDE };
+                response.map(|()| retry_only(after, settings.last_retry.unwrap_or_default(), prelude))
             }
             Answer::Later(after) => {
                 let mut response = respond(status);
@@ -133,9 +134,9 @@ impl Refusal {
     /// The last bytes of a stream whose head went out before the no was known.
     ///
     /// A client cannot be stopped any more, so the event says which status it would have been.
-    pub(crate) fn into_last(self, method: &Method) -> (Chunk, Option<BoxError>) {
+    pub(crate) fn into_last(self, method: &Method, form: LastRetry) -> (Chunk, Option<BoxError>) {
         let last = match self.answer {
-            Answer::Later(after) => Chunk { bytes: retry_only(after, b""), events: 0 },
+            Answer::Later(after) => Chunk { bytes: retry_only(after, form, b""), events: 0 },
             Answer::Stop | Answer::Respond(_) => late_status(self.status_for(method)),
         };
         (last, self.source)
@@ -209,9 +210,9 @@ fn retry_after(after: Duration) -> u64 {
     seconds.min(jitter::LONGEST_WAIT.as_secs())
 }
 
-fn retry_only(after: Duration, before: &[u8]) -> Bytes {
+fn retry_only(after: Duration, form: LastRetry, before: &[u8]) -> Bytes {
     let mut buffer = before.to_vec();
-    encode::put_retry(jitter::at_least(after), &mut buffer);
+    encode::put_last_retry(jitter::at_least(after), form, &mut buffer);
     buffer.into()
 }
 

@@ -128,7 +128,7 @@ impl Asked {
         };
         let splice = self.layer.splice_for(&mut response);
         let (parts, body) = response.into_parts();
-        let source = FromService::Response { source: Decorated::new(body, splice) };
+        let source = FromService::Response { source: Decorated::new(body, splice.with(&own)) };
         self.run(Response::from_parts(parts, ()), own, source)
     }
 
@@ -211,7 +211,7 @@ impl Decorate {
         };
         let splice = self.layer.splice_for(&mut response);
         let (mut parts, body) = response.into_parts();
-        let source = Decorated::new(body, splice);
+        let source = Decorated::new(body, splice.with(&own));
         let running = self.layer.running(source, own, &mut parts.extensions, false);
         Response::from_parts(parts, SseBody::new(Kind::Decorated { running }))
     }
@@ -230,7 +230,7 @@ enum Met {
 impl Lookout {
     fn new<B>(settings: &Arc<LayerSettings>, request: &Request<B>, vary: bool) -> Self {
         Self {
-            settings: Arc::clone(settings),
+            settings: settings.for_request(&RequestHead::new(request)),
             client: Client::of(request),
             vary,
             is_head: headers::is_head(request.method()),
@@ -363,7 +363,13 @@ impl Lookout {
     }
 
     fn splice(&self) -> Splice {
-        Splice { counts: !self.settings.observers.is_empty(), is_sealed: false }
+        let stream = &self.settings.stream;
+        Splice {
+            counts: !self.settings.observers.is_empty(),
+            is_sealed: false,
+            last_retry: stream.last_retry.unwrap_or_default(),
+            keeps_bom: stream.omits_comments(),
+        }
     }
 
     /// How a response is taken in. Its head is made to fit bytes that are added, if they can be.
@@ -381,7 +387,7 @@ impl Lookout {
             head.refused(self.settings.observers.iter(), &refusal);
         }
         let noted = self.noted.as_ref().map(|noted| &noted.method);
-        refusal.into_http(method.or(noted).unwrap_or(&Method::GET))
+        refusal.into_http(method.or(noted).unwrap_or(&Method::GET), &self.settings.stream)
     }
 }
 

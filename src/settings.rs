@@ -33,6 +33,36 @@ pub enum EarlyEnd {
     Abort,
 }
 
+/// The lines of a stream that are no events.
+///
+/// A comment keeps a stream alive and means nothing to a client that follows the standard. Google's SDKs do not: `google-genai` of PyPI
+/// fails at every line that is not data, and `@google/genai` of npm loses the event behind one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Comments {
+    /// Sends a comment with the head, and heartbeats that are comments. This is the default.
+    #[default]
+    Send,
+    /// Sends no comment at all, so that the stream consists of its events: nothing goes out with the head, not the
+    /// [`retry:`](StreamSettings::retry) either, and a heartbeat is a [named event](Heartbeat::event) or off.
+    ///
+    /// Without the first bytes, Firefox and WebKit fire `open` at the first event only; without heartbeats, a proxy may cut an idle
+    /// stream, and a client that has left is noticed with the next event.
+    Omit,
+}
+
+/// The form of the last `retry:` of a stream that its client should come back from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum LastRetry {
+    /// A line, without a blank line after it. Every browser and most other clients read it. Node's own `EventSource`, of undici, reads
+    /// `retry:` only at a blank line, and comes back after 3 s. This is the default.
+    #[default]
+    Line,
+    /// A line, and a blank line after it, for Node's own `EventSource`. To openai-python and httpx-sse the two are an empty event.
+    Block,
+}
+
 /// Settings of one stream. What is not set here is as the layer has it.
 ///
 /// [`Events`](crate::Events) has the same setters. A plain [`http::Response`] that is an event stream carries its own by
@@ -57,6 +87,8 @@ pub struct StreamSettings {
     pub(crate) on_drain: Option<OnDrain>,
     pub(crate) on_failure: Option<Event>,
     pub(crate) early_end: Option<EarlyEnd>,
+    pub(crate) comments: Option<Comments>,
+    pub(crate) last_retry: Option<LastRetry>,
 }
 
 impl StreamSettings {
@@ -130,12 +162,32 @@ impl StreamSettings {
         self
     }
 
+    /// Sets whether the stream has lines that are no events. Defaults to the layer's setting, and that to [`Comments::Send`].
+    #[must_use]
+    pub fn comments(mut self, comments: Comments) -> Self {
+        self.comments = Some(comments);
+        self
+    }
+
+    /// Sets the form of the `retry:` before an end that the client should come back from. Defaults to the layer's setting, and that
+    /// to [`LastRetry::Line`].
+    #[must_use]
+    pub fn last_retry(mut self, last_retry: LastRetry) -> Self {
+        self.last_retry = Some(last_retry);
+        self
+    }
+
+    pub(crate) fn omits_comments(&self) -> bool {
+        self.comments == Some(Comments::Omit)
+    }
+
     /// These, and what the others have where these have nothing. Shares the others where there is nothing of its own.
     pub(crate) fn over(self, others: &Arc<Self>) -> Arc<Self> {
-        let Self { heartbeat, retry, deadline, lifetime, on_drain, on_failure, early_end } = self;
+        let Self { heartbeat, retry, deadline, lifetime, on_drain, on_failure, early_end, comments, last_retry } = self;
         let has_times = retry.is_some() || deadline.is_some() || lifetime.is_some();
         let has_ends = on_drain.is_some() || on_failure.is_some() || early_end.is_some();
-        if heartbeat.is_none() && !has_times && !has_ends {
+        let has_lines = heartbeat.is_some() || comments.is_some() || last_retry.is_some();
+        if !has_lines && !has_times && !has_ends {
             return Arc::clone(others);
         }
         Arc::new(Self {
@@ -146,6 +198,8 @@ impl StreamSettings {
             on_drain: on_drain.or(others.on_drain),
             on_failure: on_failure.or_else(|| others.on_failure.clone()),
             early_end: early_end.or(others.early_end),
+            comments: comments.or(others.comments),
+            last_retry: last_retry.or(others.last_retry),
         })
     }
 }

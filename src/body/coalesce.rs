@@ -1,4 +1,4 @@
-//! How ready events become frames: many small ones share a frame, a large one has its own, uncopied.
+//! How ready events, or frames of somebody else, become frames: many small ones share a frame, a large one has its own, uncopied.
 //!
 //! Pure. What does not fit any more is held for the next frame.
 
@@ -73,6 +73,44 @@ impl Coalesce {
     /// Whether what is held is a frame already.
     pub(crate) fn is_full(&self) -> bool {
         self.alone.as_ref().is_some_and(|event| event.encoded_len() >= FRAME_BYTES)
+    }
+}
+
+/// Frames of somebody else on their way into one.
+#[derive(Debug, Default)]
+pub(crate) struct Join {
+    /// The first, as long as it is alone.
+    alone: Bytes,
+    /// Two or more.
+    buffer: Vec<u8>,
+}
+
+impl Join {
+    /// Whether so many bytes fit.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        let held = self.alone.len() + self.buffer.len();
+        held == 0 || held + bytes <= FRAME_BYTES
+    }
+
+    pub(crate) fn push(&mut self, bytes: Bytes) {
+        if self.is_empty() {
+            self.alone = bytes;
+            return;
+        }
+        if !self.alone.is_empty() {
+            self.buffer.reserve_exact(FRAME_BYTES);
+            self.buffer.extend_from_slice(&std::mem::take(&mut self.alone));
+        }
+        self.buffer.extend_from_slice(&bytes);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.alone.is_empty() && self.buffer.is_empty()
+    }
+
+    /// Returns what is held, and nothing if nothing is.
+    pub(crate) fn take(&mut self) -> Bytes {
+        if self.buffer.is_empty() { std::mem::take(&mut self.alone) } else { std::mem::take(&mut self.buffer).into() }
     }
 }
 

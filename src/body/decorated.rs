@@ -9,19 +9,21 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http_body::{Body, Frame};
+use http_body::Body;
 use pin_project_lite::pin_project;
 
 use crate::{
-    BoxError,
+    BoxError, Comments, LastRetry, StreamSettings,
     body::{
+        coalesce::Join,
         count::Count,
         frames::poll_bytes,
         guard::{Guarded, Panicked},
+        heartbeat::COMMENT,
         place::Place,
-        source::{Chunk, Pull, Pulled, Source},
+        source::{Beat, Chunk, Pull, Pulled, Source},
     },
-    bom::Bom,
+    bom::{Bom, MARK},
 };
 
 pin_project! {
@@ -32,10 +34,21 @@ pin_project! {
         body: Guarded<B>,
         place: Place,
         bom: Bom,
+        // A mark has come, and nothing after it.
+        had_mark: bool,
+        // The line end after a CR was sent before it came.
+        has_sent_lf: bool,
         rest: Rest,
         // Counted only if somebody looks.
         count: Option<Count>,
         is_sealed: bool,
+        // Small frames that are ready together leave as one, with so many events.
+        joined: Join,
+        events: u64,
+        // One that did not fit.
+        held: Option<Bytes>,
+        // How it ended, while frames from before that are still to be sent.
+        end: Option<Pulled>,
     }
 }
 
@@ -55,6 +68,16 @@ pub(crate) struct Splice {
     pub(crate) counts: bool,
     /// Its bytes are in a coding, and pass as they are.
     pub(crate) is_sealed: bool,
+    pub(crate) last_retry: LastRetry,
+    /// There is no prelude, so a byte order mark leads the stream as before.
+    pub(crate) keeps_bom: bool,
+}
+
+impl Splice {
+    /// Returns the same for a stream with settings of its own.
+    pub(crate) fn with(self, own: &StreamSettings) -> Self {
+        Self { keeps_bom: own.comments.map_or(self.keeps_bom, |comments| comments == Comments::Omit), ..self }
+    }
 }
 
 impl<B> Decorated<B> {
@@ -62,10 +85,16 @@ impl<B> Decorated<B> {
         Self {
             body: Guarded::new(body),
             place: Place::default(),
-            bom: Bom::START,
+            bom: if splice.keeps_bom { Bom::Over } else { Bom::START },
+            had_mark: false,
+            has_sent_lf: false,
             rest: Rest::No,
             count: (splice.counts && !splice.is_sealed).then(Count::default),
             is_sealed: splice.is_sealed,
+            joined: Join::default(),
+            events: 0,
+            held: None,
+            end: None,
         }
     }
 }
@@ -83,20 +112,32 @@ where
     B::Error: Into<BoxError>,
 {
     fn poll_pull(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Pulled> {
-        if let Rest::Reached = self.rest {
+        while !matches!(self.rest, Rest::Reached) && self.end.is_none() {
+            let held = self.as_mut().project().held.take();
+            let data = match held {
+                Some(data) => data,
+                None => match self.as_mut().poll_data(cx) {
+                    Some(data) => data,
+                    None => break,
+                },
+            };
+            let this = self.as_mut().project();
+            if !this.joined.has_room(data.len()) {
+                *this.held = Some(data);
+                break;
+            }
+            self.as_mut().take_in(data);
+        }
+        // First what came before the end. Now the end.
+        let this = self.project();
+        if !this.joined.is_empty() {
+            let (bytes, events) = (this.joined.take(), std::mem::take(this.events));
+            return Poll::Ready(Pulled::Chunk(Chunk { bytes, events }));
+        }
+        if let Rest::Reached = this.rest {
             return Poll::Ready(Pulled::Rested);
         }
-        // Its data and its error are the user's too, and what they do when they are looked at.
-        let frame = match self.as_mut().project().body.run(|body| poll_bytes(body, cx)) {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(frame)) => frame,
-            Err(Panicked) => return Poll::Ready(Pulled::Panicked),
-        };
-        match frame {
-            None => Poll::Ready(Pulled::Finished),
-            Some(Ok(frame)) => self.frame(frame, cx),
-            Some(Err(error)) => Poll::Ready(Pulled::Failed(error)),
-        }
+        this.end.take().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// In a coding nothing can be known of events, so that each place is as good.
@@ -108,33 +149,83 @@ where
         self.is_sealed
     }
 
+    fn beat(self: Pin<&mut Self>, beat: Beat) -> Option<Bytes> {
+        let this = self.project();
+        let bytes = match *this.place {
+            Place::Between | Place::AfterBlankCr => beat.bytes,
+            Place::LineStart | Place::AfterCr => beat.comment?,
+            Place::WithinLine | Place::WithinComment => return None,
+        };
+        if !matches!(this.place, Place::AfterCr | Place::AfterBlankCr) {
+            return Some(bytes);
+        }
+        // The LF that may still come after the CR is sent now, and skipped then: it is one end of a line, whoever sends it.
+        *this.place = this.place.step(b'\n');
+        *this.has_sent_lf = true;
+        Some([b"\n", &*bytes].concat().into())
+    }
+
     fn come_to_rest(self: Pin<&mut Self>) {
         *self.project().rest = Rest::Asked;
     }
 
     fn release(self: Pin<&mut Self>) {
-        self.project().body.release();
+        let this = self.project();
+        this.body.release();
+        *this.joined = Join::default();
+        *this.held = None;
+    }
+}
+
+impl<B> Decorated<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    /// Returns the data of the next frame. `None`: there are none now, or this is the end, which is noted.
+    fn poll_data(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<Bytes> {
+        let this = self.project();
+        // Its data and its error are the user's too, and what they do when they are looked at.
+        let end = match this.body.run(|body| poll_bytes(body, cx)) {
+            Ok(Poll::Pending) => return None,
+            Ok(Poll::Ready(Some(Ok(frame)))) => match frame.into_data() {
+                Ok(data) if !data.is_empty() => return Some(data),
+                Ok(_) => return again(cx),
+                Err(frame) => match frame.into_trailers() {
+                    Ok(trailers) => Pulled::Trailers(Box::new(trailers)),
+                    Err(_) => return again(cx),
+                },
+            },
+            Ok(Poll::Ready(None)) => Pulled::Finished,
+            Ok(Poll::Ready(Some(Err(error)))) => Pulled::Failed(error),
+            Err(Panicked) => Pulled::Panicked,
+        };
+        *this.end = Some(end);
+        None
     }
 }
 
 impl<B> Decorated<B> {
-    fn frame(self: Pin<&mut Self>, frame: Frame<Bytes>, cx: &Context<'_>) -> Poll<Pulled> {
+    /// Adds data to the frame that is to go out.
+    fn take_in(self: Pin<&mut Self>, data: Bytes) {
         let this = self.project();
-        let data = match frame.into_data() {
-            Ok(data) => data,
-            Err(frame) => {
-                return match frame.into_trailers() {
-                    Ok(trailers) => Poll::Ready(Pulled::Trailers(Box::new(trailers))),
-                    Err(_) => again(cx),
-                };
-            }
-        };
-        let mut bytes = if *this.is_sealed { data } else { without_bom(this.bom, data) };
-        if bytes.is_empty() {
-            return again(cx);
-        }
         if *this.is_sealed {
-            return Poll::Ready(Pulled::Chunk(Chunk { bytes, events: 0 }));
+            this.joined.push(data);
+            return;
+        }
+        let (mut bytes, had_mark) = without_bom(this.bom, data);
+        *this.had_mark |= had_mark;
+        if bytes.is_empty() {
+            return;
+        }
+        if std::mem::take(this.had_mark) && bytes[0] == MARK[0] {
+            // WebKit looks for a mark again behind a first chunk of fewer than three bytes, as the prelude is.
+            this.joined.push(COMMENT);
+        }
+        if std::mem::take(this.has_sent_lf) && bytes[0] == b'\n' {
+            // For those who count, it is where it stands in the upstream.
+            *this.events += this.count.as_mut().map_or(0, |count| count.events(b"\n"));
+            bytes.advance(1);
         }
         if let Rest::Asked = this.rest {
             if let Some(end) = this.place.end_of_event(&bytes) {
@@ -143,20 +234,21 @@ impl<B> Decorated<B> {
             }
         }
         *this.place = this.place.after(&bytes);
-        let events = this.count.as_mut().map_or(0, |count| count.events(&bytes));
-        Poll::Ready(Pulled::Chunk(Chunk { bytes, events }))
+        *this.events += this.count.as_mut().map_or(0, |count| count.events(&bytes));
+        this.joined.push(bytes);
     }
 }
 
-/// A mark may lead the stream, but not once there is a prelude before it.
-fn without_bom(bom: &mut Bom, mut bytes: Bytes) -> Bytes {
+/// A mark may lead the stream, but not once there is a prelude before it. Returns whether the mark has just come to its end.
+fn without_bom(bom: &mut Bom, mut bytes: Bytes) -> (Bytes, bool) {
     let (skip, held) = bom.skip(&bytes);
     bytes.advance(skip);
-    if held.is_empty() { bytes } else { Bytes::from([held, &bytes].concat()) }
+    let had_mark = skip > 0 && held.is_empty() && matches!(bom, Bom::Over);
+    (if held.is_empty() { bytes } else { Bytes::from([held, &bytes].concat()) }, had_mark)
 }
 
 /// A frame with nothing in it is not passed on. Others get their turn, should there be no end of such frames.
-fn again(cx: &Context<'_>) -> Poll<Pulled> {
+fn again(cx: &Context<'_>) -> Option<Bytes> {
     cx.waker().wake_by_ref();
-    Poll::Pending
+    None
 }

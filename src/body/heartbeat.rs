@@ -50,6 +50,11 @@ impl Heartbeat {
         Self(None)
     }
 
+    /// Returns the same without comments.
+    pub(crate) fn without_comments(&self) -> Self {
+        Self(self.0.clone().filter(|beat| beat.bytes != COMMENT))
+    }
+
     fn new(interval: Duration, bytes: Bytes) -> Self {
         Self(Some(Beat { interval: interval.max(Duration::from_millis(1)), bytes }))
     }
@@ -80,3 +85,15 @@ impl From<Duration> for Heartbeat {
 
 /// One newline: after a blank line openai-python, anthropic-python and httpx-sse give an empty event.
 pub(crate) const COMMENT: Bytes = Bytes::from_static(b":\n");
+
+/// A comment for clients of HTTP/2 that charge each small frame which they have not read to the whole connection, as those of Rust's h2
+/// do: with the windows that HTTP/2 begins with, 130 of the short ones end it. With these the window is full before that, and the
+/// stream waits.
+pub(crate) const LONG_COMMENT: Bytes = Bytes::from_static(&LONG);
+
+const LONG: [u8; 192] = {
+    let mut bytes = [b' '; 192];
+    bytes[0] = b':';
+    bytes[191] = b'\n';
+    bytes
+};

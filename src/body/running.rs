@@ -21,8 +21,6 @@ use tokio::{
 use crate::{
     BodyError, Reason,
     body::{
-        heartbeat,
-        place::Place,
         source::{Chunk, FRAME_BYTES, Pull, Pulled},
         state::{Phase, State},
     },
@@ -232,21 +230,12 @@ impl<S: Pull> Running<S> {
                 Some(at) => timer.reset(at),
                 None => this.timer.set(None),
             }
-            if let Some(bytes) = due.and_then(|beat| at_place(beat, this.source.place())) {
+            if let Some(bytes) = due.and_then(|beat| this.source.as_mut().beat(beat)) {
                 // It was armed anew, and is polled when the stream waits again.
                 this.state.task = None;
                 return Poll::Ready(this.state.send(bytes, 0, 1));
             }
         }
-    }
-}
-
-/// A heartbeat that may stand here: within an event only a comment, within a line nothing.
-fn at_place(beat: Bytes, place: Place) -> Option<Bytes> {
-    match place {
-        Place::Between => Some(beat),
-        Place::LineStart => Some(heartbeat::COMMENT),
-        Place::WithinLine | Place::WithinComment | Place::AfterCr | Place::AfterBlankCr => None,
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Weak};
 
-use http::Request;
+use http::{Request, Version};
 use tokio::time::Instant;
 
 use crate::{
@@ -58,6 +58,8 @@ pub(crate) struct Attached {
 pub(crate) struct Client {
     /// A clean end means to the client that the answer is complete, not that it may come back.
     pub(crate) reads_answers: bool,
+    /// The client may count frames that are small and not read yet.
+    pub(crate) counts_frames: bool,
 }
 
 /// What outer layers ask of a stream whatever its own settings are.
@@ -73,7 +75,8 @@ pub(crate) struct Tighter {
 
 impl Client {
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
-        Self { reads_answers: !refusal::reads_streams(request.method()) }
+        let counts_frames = request.version() == Version::HTTP_2;
+        Self { reads_answers: !refusal::reads_streams(request.method()), counts_frames }
     }
 }
 

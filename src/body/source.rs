@@ -38,6 +38,12 @@ pub trait Pull {
         false
     }
 
+    /// Takes in a heartbeat, if one may stand where the source has come to, and returns it in the form that it has there. Within an
+    /// event that is a comment, if there are comments.
+    fn beat(self: Pin<&mut Self>, beat: Beat) -> Option<Bytes> {
+        Some(beat.bytes)
+    }
+
     /// Asks a source that is within an event to end where the event does.
     fn come_to_rest(self: Pin<&mut Self>) {}
 
@@ -57,6 +63,15 @@ pub trait Holds: fmt::Debug + Send + Sync {
     /// Gives it up. The source may be polled once more, and gives it up itself when it is released: to do so twice is to
     /// do it once.
     fn give_up(&self);
+}
+
+/// A heartbeat that is due.
+#[derive(Debug)]
+#[expect(unnameable_types, reason = "sealed")]
+pub struct Beat {
+    pub(crate) bytes: Bytes,
+    /// The form of one within an event.
+    pub(crate) comment: Option<Bytes>,
 }
 
 /// What a source gives.

@@ -10,13 +10,13 @@ use crate::{
     access::Checks,
     body::{
         abort::{Abort, EarlyEndError},
-        heartbeat::COMMENT,
+        heartbeat::{self, COMMENT},
         outside::Outside,
         over::End,
         place::Place,
         record::Record,
         slot::{Client, Marked, Tighter},
-        source::{Chunk, Pull},
+        source::{Beat, Chunk, Pull},
         why::Why,
     },
     encode,
@@ -111,7 +111,7 @@ impl State {
             self.set_heartbeat(Heartbeat::default());
         }
         self.take_settings();
-        if self.is_sealed {
+        if self.is_sealed || self.settings.omits_comments() {
             return None;
         }
         if has_begun {
@@ -143,6 +143,7 @@ impl State {
     pub(crate) fn answered(&mut self, own: StreamSettings, stream: Option<&Marked>) -> Option<Bytes> {
         let retry = own.retry.map(|retry| retry_line(retry, b""));
         self.settings = own.over(&self.settings);
+        let retry = retry.filter(|_| !self.settings.omits_comments());
         self.take_settings();
         if let Some((marked, record)) = stream.and_then(|marked| Some((marked, marked.record()?))) {
             self.hand_over(&record, marked.is_bare());
@@ -171,11 +172,17 @@ impl State {
         record.succeed(&self.record);
         self.end = None;
         // An error that this stream gives is meant for the client.
-        self.settings = Arc::new(StreamSettings::new().heartbeat(Heartbeat::off()).early_end(EarlyEnd::Abort));
+        let comments = self.settings.comments.unwrap_or_default();
+        let settings = StreamSettings::new().heartbeat(Heartbeat::off()).comments(comments);
+        self.settings = Arc::new(settings.early_end(EarlyEnd::Abort));
     }
 
     /// Takes from the settings what is looked at often, or from outside.
     fn take_settings(&mut self) {
+        if self.settings.omits_comments() {
+            let heartbeat = self.settings.heartbeat.as_ref().map(Heartbeat::without_comments);
+            self.set_heartbeat(heartbeat.unwrap_or_else(Heartbeat::off));
+        }
         let tighter = self.tighter.as_deref();
         let opened = tighter.and_then(|tighter| tighter.opened).unwrap_or(self.record.opened());
         let lifetime = self.settings.lifetime.map(jitter::at_most);
@@ -204,9 +211,12 @@ impl State {
     }
 
     /// The heartbeat, if it is time.
-    pub(crate) fn heartbeat_due(&self, now: Instant) -> Option<Bytes> {
+    pub(crate) fn heartbeat_due(&self, now: Instant) -> Option<Beat> {
         let last = self.record.last_frame();
-        self.settings.heartbeat.as_ref().and_then(|beat| beat.due(last, now)).cloned()
+        let bytes = self.settings.heartbeat.as_ref()?.due(last, now)?.clone();
+        let comment = if self.client.counts_frames { heartbeat::LONG_COMMENT } else { COMMENT };
+        let bytes = if bytes == COMMENT { comment.clone() } else { bytes };
+        Some(Beat { bytes, comment: Some(comment).filter(|_| !self.settings.omits_comments()) })
     }
 
     /// A frame goes out.
@@ -266,10 +276,10 @@ impl State {
             self.finish(reason, error.as_deref(), last);
             return;
         }
-        // By the last bytes it is known when those before have left, so there are always some.
+        // By the last bytes it is known when those before have left, so there are some if there may be.
         let last = match last {
             _ if self.is_sealed => Chunk::NONE,
-            last if last.bytes.is_empty() => Chunk { bytes: at_the_end(place), events: 0 },
+            last if last.bytes.is_empty() => Chunk { bytes: self.at_the_end(place), events: 0 },
             last => last,
         };
         self.finish(reason, error.as_deref(), last);
@@ -293,17 +303,32 @@ impl State {
         self.close(reason, error);
     }
 
+    /// Returns bytes that change nothing for a client, where the stream has come to.
+    fn at_the_end(&self, place: Place) -> Bytes {
+        match place {
+            Place::Between | Place::LineStart if self.settings.omits_comments() => Bytes::new(),
+            Place::Between | Place::LineStart => COMMENT,
+            _ => Bytes::from_static(place.line_end()),
+        }
+    }
+
     /// What a client that shall come back is told last: to wait a little, not all for the same time.
     pub(crate) fn come_back(&self) -> Chunk {
         let retry = jitter::at_least(self.settings.retry.unwrap_or(COME_BACK_AFTER));
-        Chunk { bytes: retry_line(retry, b""), events: 0 }
+        Chunk { bytes: self.last_retry(retry, b""), events: 0 }
     }
 
     /// The same for all clients of a drain, which are many.
     fn come_back_spread(&self, before: &[u8]) -> Chunk {
         let retry = self.settings.retry.unwrap_or(COME_BACK_AFTER);
         let retry = jitter::within(retry, self.record.spread());
-        Chunk { bytes: retry_line(retry, before), events: 0 }
+        Chunk { bytes: self.last_retry(retry, before), events: 0 }
+    }
+
+    fn last_retry(&self, retry: Duration, before: &[u8]) -> Bytes {
+        let mut buffer = before.to_vec();
+        encode::put_last_retry(retry, self.settings.last_retry.unwrap_or_default(), &mut buffer);
+        buffer.into()
     }
 
     /// The last bytes of a stream that failed where it had come to: the line is closed, then the last event, if there is
@@ -327,14 +352,6 @@ impl State {
 
     fn close(&self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
         self.record.close(reason, error);
-    }
-}
-
-/// Returns bytes that change nothing for a client, where the stream has come to.
-fn at_the_end(place: Place) -> Bytes {
-    match place {
-        Place::Between | Place::LineStart => COMMENT,
-        _ => Bytes::from_static(place.line_end()),
     }
 }
 

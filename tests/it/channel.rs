@@ -184,10 +184,8 @@ async fn the_first_of_several_senders_to_fail_decides() {
 async fn a_failure_needs_no_room_in_the_channel() {
     let (frames, told) = told(1, |sender| async move {
         sender.send(number(1)).await.unwrap();
-        let waits = tokio::spawn({
-            let sender = sender.clone();
-            async move { sender.send(number(2)).await }
-        });
+        let other = sender.clone();
+        let waits = other.send(number(2));
         sender.fail("at once");
         let _ = waits.await;
     })

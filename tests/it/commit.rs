@@ -134,7 +134,7 @@ async fn a_late_stream_of_this_crates_own_is_one_with_its_layer() {
     let told = Told::default();
     let own = events([event("a"), Wait(20_000), event("b"), error("broken")]);
     let layer = late(Ok(Response::from(own))).on_failure(Event::new("layer's")).observer(told.clone());
-    assert_eq!(open(layer).await.rest().await, [":\n", "data: a\n\n", ":\n", "data: b\n\n", "data: layer's\n\n"]);
+    assert_eq!(open(layer).await.rest().await, [":\n", "data: a\n\n", ":\n", "data: b\n\ndata: layer's\n\n"]);
     assert_eq!(told.closed(), ["failed after 20500 ms: 3 events, 37 bytes, 1 heartbeats, broken"]);
     assert!(told.lines().contains(&String::from("first event after 500 ms")));
 }

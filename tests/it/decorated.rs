@@ -370,7 +370,7 @@ async fn an_always_ready_upstream_ends_at_its_deadline_with_whole_events() {
     response.extensions_mut().insert(StreamSettings::new().deadline(Instant::now() + SECOND));
     let mut body = decorate(SseLayer::decorate(), response).await;
     let mut text = String::new();
-    for _ in 0..1000 {
+    for _ in 0..50 {
         text += &body.next().await.unwrap();
     }
     tokio::time::advance(SECOND).await;
@@ -402,4 +402,62 @@ async fn upstreams_own_comments_are_no_events_that_are_under_way() {
     let frames = body.frames_within(60 * SECOND).await;
     assert_eq!(frames[2].1, "event: ping\ndata: \n\n");
     assert_eq!(frames.last().unwrap().0, 15_000, "there is nothing to wait for");
+}
+
+/// Such a stream never had a heartbeat again.
+#[tokio::test(start_paused = true)]
+async fn a_lone_cr_does_not_stop_the_heartbeats() {
+    // Sent by the upstream, the beat after that, sent by the upstream then, what is passed on of it, and how many events it all is.
+    let cases = [
+        ("data: a\r\r", "data: b\r\r", "\n:\n", "data: b\r\r", 2),
+        ("data: a\r\n\r", "\ndata: b\r\n\r\n", "\n:\n", "data: b\r\n\r\n", 2),
+        ("data: a\r", "\r", "\n:\n", "\r", 1),
+        ("data: a\r", "\ndata: b\r\n\r\n", "\n:\n", "data: b\r\n\r\n", 1),
+        ("data: a\r\r", "\n\n", "\n:\n", "\n", 1),
+        (": a\r", "\ndata: b\n\n", "\n:\n", "data: b\n\n", 1),
+    ];
+    for (before, after, beat, rest, events) in cases {
+        let told = Told::default();
+        let steps = [bytes(before), Wait(35_000), bytes(after)];
+        let layer = SseLayer::decorate().heartbeat(10 * SECOND).observer(told.clone());
+        let frames = decorate(layer, stream(steps)).await.rest().await;
+        assert_eq!(&frames[1..3], [before, beat], "{frames:?}");
+        assert!(frames[3..frames.len() - 1].iter().all(|frame| frame == ":\n"), "{frames:?}");
+        assert!((6..=7).contains(&frames.len()), "beats in 35 s: {frames:?}");
+        assert_eq!(frames.last().unwrap(), rest, "{frames:?}");
+        assert!(told.closed()[0].contains(&format!("{events} events")), "{:?}", told.closed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_named_heartbeat_after_a_lone_cr_is_an_event_between_events() {
+    let ping = Heartbeat::event(10 * SECOND, &event_name!("ping"));
+    let steps = [bytes("data: a\r"), Wait(11_000), bytes("\r"), Wait(11_000), bytes("\ndata: b\n\n")];
+    let frames = decorate(SseLayer::decorate().heartbeat(ping), stream(steps)).await.rest().await;
+    assert_eq!(frames, [":\n", "data: a\r", "\n:\n", "\r", "\nevent: ping\ndata: \n\n", "data: b\n\n"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn small_frames_that_are_ready_together_leave_as_one() {
+    let event = "data: 123456789012345678901234567890\n\n";
+    let steps = std::iter::repeat_with(|| bytes(event)).take(20_000);
+    let told = Told::default();
+    let layer = SseLayer::decorate().observer(told.clone());
+    let frames = decorate(layer, stream(steps)).await.rest().await;
+    assert_eq!(frames[1..].concat(), event.repeat(20_000));
+    assert!(frames.len() < 20_000 * event.len() / 8_000 + 5, "{} frames", frames.len());
+    assert!(frames.iter().all(|frame| frame.len() <= 8 * 1024));
+    assert!(told.closed()[0].starts_with("finished after 0 ms: 20000 events"), "{:?}", told.closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_after_frames_that_leave_as_one_comes_after_them() {
+    let large = "x".repeat(9_000);
+    let ends = [Panic, error("reset"), trailers("x-sum")];
+    for end in ends {
+        let steps = [bytes("data: a\n\n"), bytes("data: b\n\n"), bytes("data: "), bytes(&large), bytes("\n\n"), end];
+        let frames = decorate(SseLayer::decorate().on_failure(Event::new("sorry")), stream(steps)).await.rest().await;
+        assert_eq!(frames[1..4], ["data: a\n\ndata: b\n\ndata: ", &large, "\n\n"]);
+        assert!(matches!(&*frames[4], "data: sorry\n\n" | "trailers Some([\"x-sum\"])"), "{:?}", frames[4]);
+    }
 }

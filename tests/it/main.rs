@@ -7,6 +7,7 @@ mod axum_handlers;
 mod backplane;
 mod body_error;
 mod channel;
+mod comments;
 mod commit;
 mod decoding;
 mod decorated;

@@ -14,9 +14,10 @@ use http::{Request, Response};
 use http_body::Body;
 use tower::Service;
 use tower_sse::{
-    BoxError, ClosedError, EarlyEnd, EarlyEndError, Event, EventBuilder, EventId, EventName, EventReader, EventSender,
-    Events, Heartbeat, InvalidId, InvalidName, LastEventId, Negotiate, Never, NoEvents, Observer, ReadError, Reason,
-    Refusal, Reply, RequestHead, Sent, Source, Sse, SseBody, SseLayer, StreamObserver, StreamSettings, TrySendError,
+    BoxError, ClosedError, Comments, EarlyEnd, EarlyEndError, Event, EventBuilder, EventId, EventName, EventReader,
+    EventSender, Events, Heartbeat, InvalidId, InvalidName, LastEventId, LastRetry, Negotiate, Never, NoEvents,
+    Observer, ReadError, Reason, Refusal, Reply, RequestHead, Sent, Source, Sse, SseBody, SseLayer, StreamObserver,
+    StreamSettings, TrySendError,
     access::{Access, Verdict, Withdrawn},
     decode::{DecodeError, Decoder, Item, Message},
     future::{Answered, Oneshot, ResponseFuture},
@@ -117,6 +118,8 @@ fn events_and_all_that_describes_them_can_go_anywhere() {
         Heartbeat: Send Sync Unpin Clone;
         StreamSettings: Send Sync Unpin Clone;
         Negotiate: Send Sync Unpin Copy;
+        Comments: Send Sync Unpin Copy;
+        LastRetry: Send Sync Unpin Copy;
         EarlyEnd: Send Sync Unpin Copy;
         EarlyEndError: Send Sync Unpin Clone;
         Reason: Send Sync Unpin Copy;

@@ -58,7 +58,7 @@ async fn heartbeats_come_wherever_a_line_starts_and_nowhere_else() {
             let expected = items(text.as_bytes());
             let (beats, rest): (Vec<_>, Vec<_>) = items(&sent).into_iter().partition(is_heartbeat);
             assert_eq!(rest, expected, "{text:?} cut at {cut} became {sent:?}");
-            let starts = |text: &[u8]| text.last().is_none_or(|&last| last == b'\n');
+            let starts = |text: &[u8]| text.last().is_none_or(|&last| matches!(last, b'\n' | b'\r'));
             let gaps = usize::from(starts(head)) + usize::from(starts(text.as_bytes()));
             assert_eq!(beats.len(), 1 + gaps, "{text:?} cut at {cut} became {sent:?}");
         }
@@ -118,7 +118,10 @@ async fn a_leading_mark_goes_and_a_later_one_stays() {
         for (first, second) in (0..=text.len()).flat_map(|second| (0..=second).map(move |first| (first, second))) {
             let parts = [&text[..first], &text[first..second], &text[second..]];
             let sent = decorated(&parts, Heartbeat::off()).await;
-            let expected = [&b":\n"[..], text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)].concat();
+            let without = text.strip_prefix("\u{feff}".as_bytes());
+            // WebKit takes a second mark for the first behind a first chunk of two bytes, so there is a comment between.
+            let guard = without.filter(|rest| rest.starts_with(b"\xef")).map_or("", |_| ":\n");
+            let expected = [b":\n", guard.as_bytes(), without.unwrap_or(text)].concat();
             assert_eq!(sent, expected, "cut at {first} and {second}");
             let beaten = decorated(&parts, Heartbeat::every(10 * SECOND)).await;
             let rest: Vec<_> = items(&beaten).into_iter().filter(|item| !is_heartbeat(item)).collect();

@@ -1,0 +1,209 @@
+//! Streams for clients that do not take all of the standard: without a comment, or with a blank line after the last `retry:`.
+
+use std::time::Duration;
+
+use http::{Method, Request, Response, Version};
+use http_body_util::BodyExt;
+use tokio::time::{Instant, sleep};
+use tower::{Layer, ServiceExt};
+use tower_sse::{
+    Comments, EarlyEnd, Events, Heartbeat, LastRetry, Never, Refusal, RequestHead, Source, SseLayer, StreamSettings,
+    event_name, streams::Streams,
+};
+
+use crate::support::{
+    Hang, Reading, Wait, answers, answers_after, ask, bytes, error, event, events, get, respond, stream,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A minute of silence, an event, and a minute more.
+fn quiet() -> Events<impl Source> {
+    events([Wait(60_000), event("a"), Wait(60_000)])
+}
+
+/// Reads the streams that a layer with these settings makes, on each way in.
+macro_rules! on_each_way {
+    ($set:expr, $request:expr) => {{
+        let page = || answers(Response::new(String::new()));
+        let upstream = || stream([Wait(60_000), bytes("data: a\n\n"), Wait(60_000)]);
+        let mut read = Vec::new();
+        macro_rules! read {
+            ($layer:expr, $inner:expr) => {{
+                let layer = $set($layer.commit_after(SECOND).retry(SECOND).heartbeat(5 * SECOND));
+                let response = layer.layer($inner).oneshot($request).await.unwrap();
+                read.push(Reading::new(response.into_body()).rest().await);
+            }};
+        }
+        read!(SseLayer::new(answers(quiet())), page());
+        read!(SseLayer::new(answers_after(20_000, Ok::<_, Refusal>(quiet()))), page());
+        read!(SseLayer::new(answers_after(20_000, Ok::<_, Refusal>(quiet().retry(2 * SECOND)))), page());
+        read!(SseLayer::new(answers(upstream())), page());
+        read!(SseLayer::new(answers_after(20_000, Ok::<_, Refusal>(upstream()))), page());
+        read!(SseLayer::decorate(), answers(upstream()));
+        #[cfg(feature = "axum")]
+        read!(SseLayer::decorate(), answers(axum::response::IntoResponse::into_response(quiet())));
+        read
+    }};
+}
+
+fn wants_none(head: &RequestHead<'_>) -> bool {
+    head.headers().contains_key("x-none")
+}
+
+fn with_none() -> Request<String> {
+    let mut request = get();
+    request.headers_mut().insert("x-none", "1".parse().unwrap());
+    request
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_comments_a_stream_is_its_events_on_each_way_in() {
+    for frames in on_each_way!(|layer: SseLayer<_>| layer.comments(Comments::Omit), get()) {
+        assert_eq!(frames, ["data: a\n\n"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn comments_are_omitted_for_the_requests_that_a_predicate_names() {
+    for frames in on_each_way!(|layer: SseLayer<_>| layer.omit_comments_for(wants_none), with_none()) {
+        assert_eq!(frames, ["data: a\n\n"]);
+    }
+    for frames in on_each_way!(|layer: SseLayer<_>| layer.omit_comments_for(wants_none), get()) {
+        assert!(frames.len() > 10, "{frames:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_streams_own_comments_stand_above_its_layers() {
+    let omits = quiet().comments(Comments::Omit);
+    let layer = SseLayer::new(answers(omits));
+    assert_eq!(Reading::new(respond(layer, get()).await.into_body()).rest().await, ["data: a\n\n"]);
+
+    let sends = quiet().comments(Comments::Send);
+    let layer = SseLayer::new(answers(sends)).comments(Comments::Omit).omit_comments_for(|_| true);
+    assert_eq!(Reading::new(respond(layer, get()).await.into_body()).rest().await[0], ":\n");
+
+    let mut upstream = stream([Wait(60_000), bytes("data: a\n\n")]);
+    upstream.extensions_mut().insert(StreamSettings::new().comments(Comments::Omit));
+    let response = SseLayer::decorate().layer(answers(upstream)).oneshot(get()).await.unwrap();
+    assert_eq!(Reading::new(response.into_body()).rest().await, ["data: a\n\n"]);
+
+    let response = Response::from(quiet().comments(Comments::Omit));
+    assert_eq!(Reading::new(response.into_body()).rest().await, ["data: a\n\n"], "without a layer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_comments_heartbeats_are_named_events_between_events() {
+    let ping = || Heartbeat::event(10 * SECOND, &event_name!("ping"));
+    let gap = || Wait(10_500);
+    let steps = [bytes("data: a\n"), gap(), bytes("\n"), gap(), bytes("data: b\r"), gap(), bytes("\n\n")];
+    let layer = SseLayer::decorate().heartbeat(ping()).comments(Comments::Omit);
+    let response = layer.layer(answers(stream(steps))).oneshot(get()).await.unwrap();
+    let frames = Reading::new(response.into_body()).rest().await;
+    assert_eq!(frames, ["data: a\n", "\n", "event: ping\ndata: \n\n", "data: b\r", "\n\n"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_comments_an_abort_adds_none() {
+    let layer = SseLayer::new(answers(events([event("a"), error("broken")]))).early_end(EarlyEnd::Abort);
+    let body = respond(layer.comments(Comments::Omit), get()).await.into_body();
+    let frames = Reading::new(body).rest().await;
+    assert_eq!((frames.len(), frames[0].as_str()), (2, "data: a\n\n"), "{frames:?}");
+    assert!(frames[1].starts_with("error"), "{frames:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_comments_a_refusal_has_none() {
+    let refuses = || answers_after(0, Err::<Events<Never>, _>(Refusal::later(SECOND)));
+    for (layer, begins) in [
+        (SseLayer::new(refuses()).comments(Comments::Omit), "retry: 1"),
+        (SseLayer::new(refuses()).omit_comments_for(|_| true), "retry: 1"),
+        (SseLayer::new(refuses()), ":"),
+    ] {
+        let body = respond(layer, get()).await.into_body().collect().await.unwrap().to_bytes();
+        assert!(body.starts_with(begins.as_bytes()), "{body:?}");
+    }
+}
+
+/// Streams that end so that their client comes back, and refusals.
+async fn ended(form: Option<LastRetry>) -> Vec<String> {
+    let mut last = Vec::new();
+    macro_rules! read {
+        ($layer:expr, $act:expr) => {{
+            let layer = $layer;
+            let layer = match form {
+                Some(form) => layer.last_retry(form),
+                None => layer,
+            };
+            let body = respond(layer, get()).await.into_body();
+            let (body, ()) = tokio::join!(body.collect(), $act);
+            last.push(String::from_utf8(body.unwrap().to_bytes().into()).unwrap());
+        }};
+    }
+    let nothing = async || ();
+    let open = || events([event("a"), Hang]);
+    read!(SseLayer::new(answers(open())).lifetime(5 * SECOND), nothing());
+    read!(SseLayer::new(answers(open().deadline(Instant::now() + SECOND))), nothing());
+    let streams = Streams::new();
+    read!(SseLayer::new(answers(open())).streams(&streams), async {
+        sleep(SECOND).await;
+        streams.drain(5 * SECOND).await;
+    });
+    let refusal = || Err::<Events<Never>, _>(Refusal::later(SECOND));
+    read!(SseLayer::new(answers_after(0, refusal())), nothing());
+    read!(SseLayer::new(answers_after(20_000, refusal())), nothing());
+    let full = Streams::builder().total(0).build();
+    read!(SseLayer::new(answers(open())).streams(&full), nothing());
+    last
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_retry_has_a_blank_line_where_it_is_set() {
+    for (form, blank) in [(None, false), (Some(LastRetry::Line), false), (Some(LastRetry::Block), true)] {
+        let frames = ended(form).await;
+        assert_eq!(frames.len(), 6);
+        for frame in frames {
+            assert!(frame.contains("retry: ") && frame.ends_with('\n'), "{frame:?}");
+            assert_eq!(frame.ends_with("\n\n"), blank, "{frame:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_streams_own_form_of_its_last_retry_stands_above_its_layers() {
+    let events = events([Hang]).deadline(Instant::now() + SECOND).last_retry(LastRetry::Line);
+    let layer = SseLayer::new(answers(events)).last_retry(LastRetry::Block);
+    let frames = Reading::new(respond(layer, get()).await.into_body()).rest().await;
+    assert!(!frames.last().unwrap().ends_with("\n\n"), "{frames:?}");
+}
+
+/// 130 short heartbeats that a client has not read end its connection.
+#[tokio::test(start_paused = true)]
+async fn over_http_2_a_heartbeat_is_long_enough_not_to_be_counted() {
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let mut request = ask(Method::GET);
+        *request.version_mut() = version;
+        let layer = SseLayer::new(answers(events([Hang]))).heartbeat(5 * SECOND);
+        let mut body = Reading::new(respond(layer, request).await.into_body());
+        let frames = body.frames_within(60 * SECOND).await;
+        for (_, frame) in &frames[1..] {
+            assert!(frame.starts_with(':') && frame.ends_with('\n') && frame.trim() == ":", "{frame:?}");
+            assert_eq!(frame.len() > 171, version == Version::HTTP_2, "{frame:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_byte_order_mark_leads_a_stream_without_a_prelude_as_before() {
+    let text = "\u{feff}\u{feff}data: a\n\n";
+    let upstream = || stream([bytes(text)]);
+    let of_layer = SseLayer::decorate().comments(Comments::Omit).layer(answers(upstream()));
+    let mut own = upstream();
+    own.extensions_mut().insert(StreamSettings::new().comments(Comments::Omit));
+    let of_stream = SseLayer::decorate().layer(answers(own));
+    assert_eq!(Reading::new(of_layer.oneshot(get()).await.unwrap().into_body()).rest().await, [text]);
+    assert_eq!(Reading::new(of_stream.oneshot(get()).await.unwrap().into_body()).rest().await, [text]);
+    let late = SseLayer::new(answers_after(20_000, Ok::<_, Refusal>(upstream()))).comments(Comments::Omit);
+    assert_eq!(Reading::new(respond(late, get()).await.into_body()).rest().await, [text]);
+}
