@@ -190,9 +190,9 @@ impl<E> SseLayer<E> {
         self.set(|settings| settings.streams = Some(registry))
     }
 
-    /// The key that a stream is counted by, and can be [ended](Streams::end) by: an address, a user. Default: none. It runs
-    /// for each request that may become a stream, and only if there are [`streams`](Self::streams); if it panics the request
-    /// is refused.
+    /// Sets the key that a stream is counted by, and can be [ended](Streams::end) by: an address, a user. Defaults to none. It
+    /// runs for each request that may become a stream, with [`decorate`](SseLayer::decorate) for every request, and only if there
+    /// are [`streams`](Self::streams). If it panics the stream is refused.
     pub fn stream_key(self, key: impl Fn(&RequestHead<'_>) -> Option<Arc<str>> + Send + Sync + 'static) -> Self {
         self.set(|settings| settings.key = Some(Arc::new(key)))
     }

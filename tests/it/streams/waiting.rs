@@ -220,3 +220,29 @@ async fn a_key_over_its_rate_does_not_wait() {
     drop(second);
     assert!(!is_stream(&ask_for(&service, of("a")).now_or_never().expect("at once")));
 }
+
+/// Opens a stream for this user, again and again.
+async fn opens_again(service: Sse<Inside, Endless>, streams: Streams, user: usize) -> usize {
+    let mut opened = 0;
+    for _ in 0..200 {
+        let response = ask_for(&service, of(&(user % 5).to_string())).await;
+        assert!(streams.open() <= 3);
+        opened += usize::from(is_stream(&response));
+        tokio::task::yield_now().await;
+    }
+    opened
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_place_is_lost_or_given_twice_when_many_wait_and_leave() {
+    let (streams, told) = (Streams::builder().total(3).per_key(1).build(), Told::default());
+    let service = house(&streams, &told);
+    let all = (0..16).map(|user| tokio::spawn(opens_again(service.clone(), streams.clone(), user)));
+    let mut opened = 0;
+    for clients in all.collect::<Vec<_>>() {
+        opened += clients.await.unwrap();
+    }
+    assert_eq!(opened + refused(&told), 16 * 200);
+    assert_eq!((streams.open(), (0..5).any(|user| streams.open_of(&user.to_string()) > 0)), (0, false));
+    assert!(is_stream(&ask_for(&service, of("0")).now_or_never().expect("nothing waits before it")));
+}

@@ -43,8 +43,12 @@ fn site(counts: &Counts, done: &Arc<Notify>) -> Router {
     let done = Arc::clone(done);
     Router::new()
         .route("/", get(|| async { Html(PAGE) }))
-        .route("/done", get(move || std::future::ready(done.notify_one())))
+        .route("/done", get(move || say(Arc::clone(&done))))
         .layer(events.only(|head| head.uri().path() == "/events"))
+}
+
+async fn say(done: Arc<Notify>) {
+    done.notify_one();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
