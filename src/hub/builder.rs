@@ -84,7 +84,7 @@ impl HubBuilder {
     /// The hub. Needs no runtime.
     #[must_use]
     pub fn build(self) -> Hub {
-        Hub::from_core(Arc::new(Core::new(self.settings, None)))
+        Hub::from_core(Core::new(self.settings, None))
     }
 
     /// A hub that is fed by this backplane: the same on all nodes. What is published goes there, and comes from there.
@@ -98,7 +98,7 @@ impl HubBuilder {
     #[must_use]
     pub fn build_on(self, backplane: impl Backplane) -> Hub {
         let backplane: Arc<dyn Backplane> = Arc::new(backplane);
-        let core = Arc::new(Core::new(self.settings, Some(Fed::new(backplane))));
+        let core = Core::new(self.settings, Some(Fed::new(backplane)));
         tokio::spawn(fed::follow(Arc::downgrade(&core)));
         Hub::from_core(core)
     }

@@ -5,7 +5,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
@@ -22,6 +22,7 @@ use super::{
     era::Era,
     error::{PublishError, TopicError},
     fed::Fed,
+    hold::Hold,
     log::Entry,
     ordered::Ordered,
     pick::Floor,
@@ -61,7 +62,7 @@ pub(crate) enum Then {
 
 /// Topics, and where the hub was when they were looked up.
 pub(crate) struct Found {
-    pub(crate) topics: Vec<Arc<TopicShared>>,
+    pub(crate) topics: Vec<Hold>,
     pub(crate) era: Arc<Era>,
     pub(crate) head: u64,
 }
@@ -70,13 +71,20 @@ pub(crate) struct Found {
 pub(crate) struct ToTell {
     pub(super) lanes: Marked<Arc<TopicShared>>,
     pub(super) producers: Vec<Waker>,
+    /// The topic was closed.
+    pub(super) closes: bool,
 }
 
 impl Core {
-    pub(crate) fn new(settings: Settings, fed: Option<Fed>) -> Self {
+    pub(crate) fn new(settings: Settings, fed: Option<Fed>) -> Arc<Self> {
+        Arc::new_cyclic(|hub| Self::of(hub, settings, fed))
+    }
+
+    fn of(hub: &Weak<Self>, settings: Settings, fed: Option<Fed>) -> Self {
         let (kept, epoch) = (Arc::default(), jitter::random());
+        let elsewhere = fed.as_ref().map(|fed| Arc::clone(&fed.elsewhere));
         Self {
-            ordered: Mutex::new(Ordered::new(&settings, &kept, fed.as_ref().map(|fed| Arc::clone(&fed.elsewhere)))),
+            ordered: Mutex::new(Ordered::new(hub, &settings, &kept, elsewhere)),
             settings,
             fed,
             lanes: Lanes::new(),
@@ -130,9 +138,9 @@ impl Core {
     }
 
     /// The topic of this name, new if there is none. With bounds, they are its bounds from here on.
-    pub(crate) fn topic(&self, name: &str, bounds: Option<Bounds>) -> Result<Arc<TopicShared>, TopicError> {
+    pub(crate) fn topic(&self, name: &str, bounds: Option<Bounds>) -> Result<Hold, TopicError> {
         let now = self.now();
-        let topic = lock(&self.ordered).find(name, now)?;
+        let topic = lock(&self.ordered).find(name, now).map(|topic| Hold::on(&topic))?;
         if let Some(bounds) = bounds {
             let mut state = topic.lock();
             state.bounds = bounds;
@@ -151,32 +159,33 @@ impl Core {
         }
     }
 
-    /// This topic, or, if it was closed, the one that was opened anew under its name.
-    pub(crate) fn newest(&self, topic: &Arc<TopicShared>) -> Arc<TopicShared> {
-        let newest = if topic.is_closed() { lock(&self.ordered).get(topic.name()) } else { None };
-        newest.unwrap_or_else(|| Arc::clone(topic))
-    }
-
     /// These topics, and the position at which they were looked up: what is published from here on is above it.
     pub(crate) fn subscribe(&self, names: &[Arc<str>]) -> Result<Found, TopicError> {
         let now = self.now();
         let mut ordered = lock(&self.ordered);
         ordered.sweep(now);
-        let topics = names.iter().map(|name| ordered.find(name, now)).collect::<Result<_, _>>()?;
+        let (mut topics, mut refused) = (Vec::with_capacity(names.len()), None);
+        for name in names {
+            match ordered.find(name, now) {
+                Ok(topic) => topics.push(Hold::on(&topic)),
+                Err(error) => refused = Some(error),
+            }
+        }
         // Both change under the same lock.
-        Ok(Found { topics, era: self.era(), head: ordered.last })
+        let found = Found { topics, era: self.era(), head: ordered.last };
+        drop(ordered);
+        refused.map_or(Ok(found), Err)
     }
 
     /// The one way in: these events come, in this order, with nothing between them, and then the topic ends or goes on. The
     /// largest counts for `size` bytes. Gives the position of the last.
     ///
-    /// A topic that is closed is looked up again; if it is to be closed, it need not be there. What was published once under an
-    /// idempotency key is not published again.
+    /// A topic that is closed is opened by the first. What was published once under an idempotency key is not published again.
     pub(crate) fn append(
         &self,
-        topic: &Arc<TopicShared>,
+        topic: &Hold,
         size: usize,
-        events: impl Iterator<Item = (Option<Arc<str>>, Bytes)>,
+        events: impl ExactSizeIterator<Item = (Option<Arc<str>>, Bytes)>,
         once: Option<Arc<str>>,
         then: Then,
     ) -> Result<Position, PublishError> {
@@ -185,22 +194,11 @@ impl Core {
         if let Some(sequence) = once.as_ref().and_then(|key| ordered.published_once(key)) {
             return Ok(self.position(sequence));
         }
-        let found;
-        let topic = match (topic.is_closed(), then) {
-            (false, _) => topic,
-            (true, Then::Close) => match ordered.get(topic.name()) {
-                Some(opened_anew) => {
-                    found = opened_anew;
-                    &found
-                }
-                None => return Ok(self.position(ordered.last)),
-            },
-            (true, Then::GoOn) => {
-                found = ordered.find(topic.name(), now)?;
-                &found
-            }
-        };
         let before = ordered.last;
+        if then == Then::Close && events.len() == 0 {
+            // An end has its place in the order, so that a cursor is before or behind it.
+            ordered.last += 1;
+        }
         let mut sequence = before;
         let entries = events.map(|(key, event)| {
             sequence += 1;
@@ -212,17 +210,16 @@ impl Core {
         }
         ordered.shrink(before);
         ordered.sweep(now);
-        // Dropped only after the lock.
-        let _closed = (then == Then::Close).then(|| ordered.close(topic));
         let last = self.position(ordered.last);
         drop(ordered);
         self.tell(topic, to_tell);
         Ok(last)
     }
 
-    /// A subscriber has left this topic, and nobody else is known to use it.
-    pub(crate) fn release(&self, name: &str) {
-        lock(&self.ordered).release(name);
+    /// Removes a topic that is not held any more, unless it is to be kept.
+    pub(crate) fn release(&self, topic: &Arc<TopicShared>) {
+        // Dropped after the lock, with all that it kept.
+        let _removed = lock(&self.ordered).release(topic);
     }
 
     /// Each topic there is.
@@ -244,15 +241,15 @@ impl Core {
             ordered.last = entry.sequence;
             state.append(entry);
         }
+        let closes = then == Then::Close;
+        if closes {
+            state.closings.close(ordered.last);
+        }
         // Still under the topic's lock: whoever finds these events there also finds them below the watermark.
         self.watermark.store(ordered.last, Ordering::Release);
         ordered.rank(topic, &mut state);
-        if then == Then::GoOn {
-            return Ok(ToTell { lanes: state.waiters.mark(), producers: Vec::new() });
-        }
-        // Not before the last event is there, nor when somebody could wait already who would not be woken.
-        topic.close();
-        Ok(ToTell { lanes: state.waiters.mark(), producers: state.readers.release_producers() })
+        let producers = if closes { state.readers.release_producers() } else { Vec::new() };
+        Ok(ToTell { lanes: state.waiters.mark(), producers, closes })
     }
 
     /// Whether an event that counts for so much is not too large, asked before it is sent elsewhere.
@@ -277,7 +274,7 @@ impl Core {
         if !to_tell.producers.is_empty() {
             caught::wake(to_tell.producers);
         }
-        if topic.is_closed() {
+        if to_tell.closes {
             topic.arrivals.notify_waiters();
         }
     }

@@ -48,7 +48,7 @@ impl Future for Drained {
         let mut state = this.topic.lock();
         let waits = match this.wait {
             Wait::Done => Err(waker),
-            Wait::For { .. } if this.topic.is_closed() => Err(waker),
+            Wait::For { .. } if state.closings.is_closed() => Err(waker),
             Wait::For { histories, .. } if histories != state.readers.histories() => Err(waker),
             Wait::For { through, .. } => match state.readers.wait(through, waker) {
                 Ok(publisher) => {

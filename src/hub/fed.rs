@@ -133,7 +133,7 @@ impl Core {
         self.era_number.store(number, Ordering::Release);
         self.watermark.store(gone_through, Ordering::Release);
         ordered.renew(gone_through);
-        let topics = ordered.all_and_closed();
+        let topics = ordered.all();
         let to_tell: Vec<_> = topics.iter().map(|topic| topic.lock().renew(gone_through)).collect();
         drop(ordered);
         for (topic, to_tell) in topics.iter().zip(to_tell) {
@@ -179,7 +179,7 @@ impl Core {
             let Ok(topic) = ordered.find(&name, now) else {
                 // There is no room for it. Whoever comes for it later has missed this.
                 ordered.last = sequence;
-                ordered.is_gone(&name, sequence);
+                ordered.is_gone(&name, sequence, closes);
                 self.watermark.store(sequence, Ordering::Release);
                 continue;
             };
@@ -197,7 +197,7 @@ impl Core {
                 self.append_entries(&mut ordered, &topic, 0, std::iter::empty(), then)
             });
             if closes {
-                let _ = ordered.close(&topic);
+                let _ = ordered.release(&topic);
             }
             to_tell.extend(told.ok().map(|told| (topic, told)));
         }
@@ -265,10 +265,8 @@ impl Core {
 
     /// The topics that are held by something beside the hub.
     pub(crate) fn in_use(&self) -> Vec<Arc<str>> {
-        let ordered = lock(&self.ordered);
-        let topics = ordered.all();
-        // By the hub, and here.
-        topics.iter().filter(|topic| Arc::strong_count(topic) > 2).map(|topic| Arc::clone(topic.name())).collect()
+        let topics = self.all_topics();
+        topics.iter().filter(|topic| topic.is_held()).map(|topic| Arc::clone(topic.name())).collect()
     }
 
     /// Everything up to here is there.

@@ -108,8 +108,8 @@ impl<T> Lane<T> {
         self.pump.wake();
     }
 
-    /// The pump is gone, with its runtime: nobody may wait for it from here on. Gives what is left in the queue.
-    #[must_use = "those who wait for these are to be woken"]
+    /// The pump is gone, with its runtime: nobody may wait for it from here on. Gives what is left in the queue, to be dropped
+    /// outside of the lock.
     pub(crate) fn die(&self) -> VecDeque<T> {
         // Under the queue's lock, so that each topic is either given here or to whoever would have put it in.
         let mut queue = lock(&self.queue);

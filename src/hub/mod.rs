@@ -32,6 +32,7 @@
 // ── pure ──
 mod begin;
 mod bounds;
+mod closings;
 mod directory;
 mod elsewhere;
 mod era;
@@ -49,9 +50,9 @@ mod waiters;
 mod waiting;
 // ── shared ──
 mod asked;
-mod closed;
 mod core;
 mod fed;
+mod hold;
 mod lane;
 mod ordered;
 mod pump;

@@ -14,12 +14,12 @@ use std::{
 use super::{
     bounds::Bounds,
     builder::Settings,
-    closed::Closed,
+    core::Core,
     directory::Directory,
     elsewhere::Elsewhere,
     error::TopicError,
     members::Members,
-    removed::Removed,
+    removed::{Gone, Removed},
     topic_state::{TopicShared, TopicState},
 };
 
@@ -29,11 +29,11 @@ pub(crate) struct Ordered {
     pub(crate) last: u64,
     topics: Directory<Arc<TopicShared>>,
     removed: Removed,
-    closed: Closed,
     oldest: BinaryHeap<Ranked>,
     /// From so many on, those of topics that are gone are taken out.
     oldest_limit: usize,
     once: VecDeque<(Arc<str>, u64)>,
+    hub: Weak<Core>,
     kept: Arc<AtomicUsize>,
     bounds: Bounds,
     elsewhere: Option<Arc<Elsewhere>>,
@@ -49,15 +49,20 @@ struct Ranked {
 }
 
 impl Ordered {
-    pub(crate) fn new(settings: &Settings, kept: &Arc<AtomicUsize>, elsewhere: Option<Arc<Elsewhere>>) -> Self {
+    pub(crate) fn new(
+        hub: &Weak<Core>,
+        settings: &Settings,
+        kept: &Arc<AtomicUsize>,
+        elsewhere: Option<Arc<Elsewhere>>,
+    ) -> Self {
         Self {
             last: 0,
             topics: Directory::new(),
             removed: Removed::new(settings.topics),
-            closed: Closed::default(),
             oldest: BinaryHeap::new(),
             oldest_limit: OLDEST_LIMIT,
             once: VecDeque::new(),
+            hub: Weak::clone(hub),
             kept: Arc::clone(kept),
             bounds: settings.bounds,
             elsewhere,
@@ -72,11 +77,6 @@ impl Ordered {
 
     pub(crate) fn all(&self) -> Vec<Arc<TopicShared>> {
         self.topics.iter().cloned().collect()
-    }
-
-    /// And those that are closed, and read.
-    pub(crate) fn all_and_closed(&self) -> Vec<Arc<TopicShared>> {
-        self.topics.iter().cloned().chain(self.closed.iter()).collect()
     }
 
     /// The topic of this name, if there is one.
@@ -100,18 +100,10 @@ impl Ordered {
         }
         let gone = self.removed.find(name);
         let members = self.elsewhere.as_ref().map_or_else(Members::default, |elsewhere| elsewhere.members(name));
-        let topic = TopicShared::new(name.into(), self.bounds, &self.kept, gone, members);
+        let topic = TopicShared::new(&self.hub, &self.kept, name.into(), &gone, self.bounds, members);
         topic.lock().latest.set_partial(self.elsewhere.is_some());
         self.topics.insert(Arc::clone(topic.name()), Arc::clone(&topic));
         Ok(topic)
-    }
-
-    /// A topic that is closed is not found any more.
-    pub(crate) fn close(&mut self, topic: &TopicShared) -> Option<Arc<TopicShared>> {
-        self.removed.put(topic.name(), topic.lock().log.last());
-        let closed = self.topics.remove(topic.name())?;
-        self.closed.put(&closed);
-        Some(closed)
     }
 
     /// What was published last under this idempotency key.
@@ -127,26 +119,37 @@ impl Ordered {
         }
     }
 
-    /// An event of a topic is gone that there was no room for.
-    pub(crate) fn is_gone(&mut self, name: &str, sequence: u64) {
-        self.removed.put(&name.into(), sequence);
+    /// Notes that an event of a topic, or its end, is gone: there was no room for the topic.
+    pub(crate) fn is_gone(&mut self, name: &str, sequence: u64, closes: bool) {
+        if name.len() <= MAX_NAME {
+            let known = self.removed.find(name);
+            let closed_since = if closes { sequence } else { 0 };
+            self.removed.put(&name.into(), Gone { through: sequence, closed_since, ..known });
+        }
     }
 
     /// Another history: everything up to here is gone, in all topics.
     pub(crate) fn renew(&mut self, gone_through: u64) {
         self.last = gone_through;
-        self.removed = Removed::above(self.max_topics, gone_through);
+        self.removed.renew(gone_through);
         self.oldest.clear();
     }
 
-    /// Removes a topic that nobody would miss.
-    pub(crate) fn release(&mut self, name: &str) {
-        if !self.topics.get(name).is_some_and(is_unused) {
-            return;
+    /// Removes a topic that is not held, if it is closed or has nothing. Returns it, to be dropped after the lock.
+    pub(crate) fn release(&mut self, topic: &Arc<TopicShared>) -> Option<Arc<TopicShared>> {
+        let is_here = self.topics.get(topic.name()).is_some_and(|here| Arc::ptr_eq(here, topic));
+        if !is_here || topic.is_held() {
+            return None;
         }
-        if let Some(topic) = self.topics.remove(name) {
-            self.removed.put(topic.name(), topic.lock().log.last());
+        let state = topic.lock();
+        if !state.is_idle() && !state.closings.is_closed() {
+            return None;
         }
+        let bounds = Some(state.bounds).filter(|bounds| *bounds != self.bounds);
+        let gone = Gone { through: state.log.last(), closed_since: state.closings.closed_since(), bounds };
+        drop(state);
+        self.removed.put(topic.name(), gone);
+        self.topics.remove(topic.name())
     }
 
     /// Notes a topic's oldest event, unless one of the topic's is noted.
@@ -187,15 +190,8 @@ impl Ordered {
         }
     }
 
-    /// Topic by topic, first those that are closed.
+    /// Topic by topic.
     fn shrink_latest(&mut self, through: u64) {
-        // Asked first: there may be many that are closed, and this is done with each publish.
-        if !self.is_too_large() {
-            return;
-        }
-        for topic in self.closed.iter() {
-            while self.is_too_large() && topic.lock().evict_key(through) {}
-        }
         for _ in 0..if self.is_too_large() { self.topics.len() } else { 0 } {
             let Some((_, topic)) = self.topics.next() else { return };
             let topic = Arc::clone(topic);
@@ -210,26 +206,19 @@ impl Ordered {
 
     fn look_after(&mut self, turns: usize, now: u64) {
         for _ in 0..turns {
-            let Some((name, topic)) = self.topics.next() else { return };
+            let Some((_, topic)) = self.topics.next() else { return };
+            let topic = Arc::clone(topic);
             // One that is in use looks after itself.
             let Some(mut state) = topic.try_lock() else { continue };
             state.expire(now);
             drop(state);
-            if is_unused(topic) {
-                let name = Arc::clone(name);
-                self.release(&name);
-            }
+            self.release(&topic);
         }
     }
 
     fn is_too_large(&self) -> bool {
         self.kept.load(Ordering::Relaxed) > self.max_bytes
     }
-}
-
-/// Whether only the directory holds it. Under the hub's lock nobody else can come to hold it.
-fn is_unused(topic: &Arc<TopicShared>) -> bool {
-    Arc::strong_count(topic) == 1 && topic.lock().is_idle()
 }
 
 /// The oldest first: a heap gives the greatest.

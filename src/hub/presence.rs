@@ -5,13 +5,13 @@ use std::{fmt, sync::Arc, time::Duration};
 use futures_core::Stream;
 use tokio::time::{Instant, sleep_until};
 
-use super::topic_state::TopicShared;
+use super::{hold::Hold, members::Difference};
 
 /// Who is in a topic: those whose stream runs, each as the [member](super::Subscribe::member) that it came as.
 ///
-/// Holding it keeps the topic. It says nothing of a later topic of the same name.
+/// Holding it keeps the topic, as holding a [`Topic`](super::Topic) does.
 #[derive(Clone)]
-pub struct Presence(Arc<TopicShared>);
+pub struct Presence(Hold);
 
 /// Who came and who left, and how many are here now.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,7 +26,7 @@ pub struct PresenceChange {
 }
 
 impl Presence {
-    pub(crate) fn new(topic: Arc<TopicShared>) -> Self {
+    pub(crate) fn new(topic: Hold) -> Self {
         Self(topic)
     }
 
@@ -43,10 +43,13 @@ impl Presence {
     }
 
     /// Changes, first of all those who are here now. At most one a second: what happens meanwhile is told together, and who
-    /// came and left meanwhile not at all. Ends when the topic is closed. Needs tokio's timer.
+    /// came and left meanwhile not at all. Ends when the topic is closed from here on. Needs tokio's timer.
     pub fn changes(&self) -> impl Stream<Item = PresenceChange> + Send + use<> {
-        let watcher = self.0.lock().members.watch();
-        let watching = Watching { topic: Arc::clone(&self.0), watcher };
+        let topic = self.0.clone();
+        let mut state = topic.lock();
+        let (watcher, closings) = (state.members.watch(), state.closings.times());
+        drop(state);
+        let watching = Watching { topic, watcher, closings };
         futures_util::stream::unfold((watching, None), |(watching, last)| async move {
             if let Some(last) = last {
                 sleep_until(last + PACE).await;
@@ -64,25 +67,33 @@ impl fmt::Debug for Presence {
 }
 
 struct Watching {
-    topic: Arc<TopicShared>,
+    topic: Hold,
     watcher: usize,
+    /// How often the topic had been closed when this began.
+    closings: u64,
 }
 
 impl Watching {
+    /// Returns what is new, and whether the topic was closed since this began.
+    fn look(&self) -> (Option<(Difference, usize)>, bool) {
+        let mut state = self.topic.lock();
+        (state.members.take(self.watcher), state.closings.times() > self.closings)
+    }
+
     async fn next(&self) -> Option<PresenceChange> {
         loop {
             // Begins to listen before it looks, so that nothing comes between.
             let arrival = self.topic.arrivals.notified();
             let mut arrival = std::pin::pin!(arrival);
             arrival.as_mut().enable();
-            let news = self.topic.lock().members.take(self.watcher);
+            let (news, is_over) = self.look();
             if let Some((difference, count)) = news {
                 let (joined, left): (Vec<_>, Vec<_>) =
                     difference.by_value.into_iter().partition(|&(_, is_here)| is_here);
                 let names = |changed: Vec<(Arc<str>, bool)>| changed.into_iter().map(|(value, _)| value).collect();
                 return Some(PresenceChange { joined: names(joined), left: names(left), count });
             }
-            if self.topic.is_closed() {
+            if is_over {
                 return None;
             }
             arrival.await;

@@ -129,11 +129,11 @@ impl Pump {
 
 impl Drop for Pump {
     fn drop(&mut self) {
-        let queued = self.lane.die();
+        drop(self.lane.die());
         let Some(core) = self.core.upgrade() else { return };
         core.lanes.remove(&self.lane);
-        // One that is closed is not among the hub's any more.
-        for topic in queued.into_iter().chain(core.all_topics()) {
+        // A topic that is waited for is held, so it is among them.
+        for topic in core.all_topics() {
             let wakers = topic.lock().waiters.remove(&self.lane);
             caught::wake(wakers.into_iter().flatten().map(|(_, waker)| waker));
         }

@@ -1,55 +1,87 @@
-//! What is still known of topics that are gone: up to where their events are.
+//! A table of what is remembered of topics that are gone.
 //!
-//! Pure, and bounded: of so many by name, of all others by one number that is right for each of them, if too careful.
+//! Pure, and bounded: of so many names each for itself, of all others by one number that is right for each of them, if too
+//! careful.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
-/// Up to where the events of topics that are gone are gone.
+use super::bounds::Bounds;
+
+/// Tombstones by name, and a floor for all other names.
 #[derive(Debug)]
 pub(crate) struct Removed {
     limit: usize,
-    by_name: HashMap<Arc<str>, u64>,
-    order: VecDeque<(Arc<str>, u64)>,
+    by_name: HashMap<Arc<str>, (u64, Gone)>,
+    /// The names in the order in which they went.
+    order: BTreeMap<u64, Arc<str>>,
+    turn: u64,
     floor: u64,
+}
+
+/// What is remembered of a topic that is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Gone {
+    /// Its events up to here are gone.
+    pub(crate) through: u64,
+    /// The position at which it was closed, or 0 if it was open.
+    pub(crate) closed_since: u64,
+    /// The bounds of its own, if it had some.
+    pub(crate) bounds: Option<Bounds>,
 }
 
 impl Removed {
     pub(crate) fn new(limit: usize) -> Self {
-        Self::above(limit, 0)
+        Self { limit, by_name: HashMap::new(), order: BTreeMap::new(), turn: 0, floor: 0 }
     }
 
-    /// Of all topics, everything up to here is gone.
-    pub(crate) fn above(limit: usize, floor: u64) -> Self {
-        Self { limit, by_name: HashMap::new(), order: VecDeque::new(), floor }
+    /// Begins another history, in which everything up to a position is gone and no topic was closed.
+    pub(crate) fn renew(&mut self, floor: u64) {
+        self.floor = floor;
+        self.by_name.retain(|_, (_, gone)| {
+            (gone.through, gone.closed_since) = (0, 0);
+            gone.bounds.is_some()
+        });
+        let by_name = &self.by_name;
+        self.order.retain(|_, name| by_name.contains_key(name));
     }
 
-    /// A topic goes, and with it all its events.
-    pub(crate) fn put(&mut self, name: &Arc<str>, through: u64) {
-        // One that came and went without an event is still known.
-        if through <= self.floor || self.by_name.get(name) == Some(&through) {
+    /// Remembers a topic that goes, in the place of what was remembered of its name.
+    pub(crate) fn put(&mut self, name: &Arc<str>, gone: Gone) {
+        let is_known = gone.through <= self.floor && gone.closed_since == 0 && gone.bounds.is_none();
+        match self.by_name.get_mut(name) {
+            // One that came and went without an event does not outlive others by that.
+            Some((_, known)) if known.through == gone.through && !is_known => {
+                *known = gone;
+                return;
+            }
+            Some((turn, _)) => drop(self.order.remove(turn)),
+            None => {}
+        }
+        if is_known {
+            self.by_name.remove(name);
             return;
         }
-        self.by_name.insert(Arc::clone(name), through);
-        self.order.push_back((Arc::clone(name), through));
+        self.turn += 1;
+        self.by_name.insert(Arc::clone(name), (self.turn, gone));
+        self.order.insert(self.turn, Arc::clone(name));
         while self.order.len() > self.limit {
             self.forget_oldest();
         }
     }
 
-    /// A topic of this name comes, perhaps again.
-    pub(crate) fn find(&self, name: &str) -> u64 {
-        self.by_name.get(name).copied().unwrap_or(0).max(self.floor)
+    /// Returns what is remembered of this name.
+    pub(crate) fn find(&self, name: &str) -> Gone {
+        let gone = self.by_name.get(name).map_or_else(Gone::default, |&(_, gone)| gone);
+        Gone { through: gone.through.max(self.floor), ..gone }
     }
 
     fn forget_oldest(&mut self) {
-        let Some((name, through)) = self.order.pop_front() else { return };
-        // One that went once more has another number now.
-        if self.by_name.get(&name) == Some(&through) {
-            self.by_name.remove(&name);
-            self.floor = self.floor.max(through);
+        let Some((_, name)) = self.order.pop_first() else { return };
+        if let Some((_, gone)) = self.by_name.remove(&name) {
+            self.floor = self.floor.max(gone.through);
         }
     }
 }
@@ -58,37 +90,61 @@ impl Removed {
 mod tests {
     use super::*;
 
+    fn through(through: u64) -> Gone {
+        Gone { through, ..Gone::default() }
+    }
+
     /// Each time it took the place of another in the table: one client that came and went for a topic that was gone had all
     /// others told gaps.
     #[test]
     fn one_that_comes_and_goes_again_and_again_pushes_nobody_out() {
         let mut removed = Removed::new(2);
         let (quiet, busy) = (Arc::from("quiet"), Arc::from("busy"));
-        removed.put(&quiet, 10);
-        removed.put(&busy, 20);
-        for _ in 0..10 {
-            assert_eq!(removed.find("busy"), 20);
-            removed.put(&busy, 20);
+        removed.put(&quiet, through(10));
+        for number in 20..40 {
+            removed.put(&busy, through(number / 2));
+            assert_eq!(removed.find("busy"), through(number / 2));
         }
-        assert_eq!(removed.find("quiet"), 10);
-        assert_eq!(removed.find("never"), 0);
+        assert_eq!(removed.find("quiet"), through(10));
+        assert_eq!(removed.find("never"), through(0));
     }
 
     #[test]
     fn what_is_gone_is_never_said_to_be_there() {
         let mut removed = Removed::new(2);
         let names: Vec<Arc<str>> = ["a", "b", "c", "d"].map(Arc::from).into();
-        assert_eq!(removed.find("a"), 0);
-        removed.put(&names[0], 10);
-        removed.put(&names[1], 20);
-        assert_eq!(removed.find("never"), 0);
-        assert_eq!(removed.find("a"), 10);
-        removed.put(&names[0], 30);
-        removed.put(&names[2], 40);
-        assert_eq!(removed.find("b"), 20, "beyond the table, by the floor");
-        removed.put(&names[3], 50);
-        assert_eq!(removed.find("never"), 30, "too careful, and right");
-        assert_eq!(removed.find("d"), 50);
-        assert!(removed.order.len() <= 2);
+        assert_eq!(removed.find("a"), through(0));
+        removed.put(&names[0], through(10));
+        removed.put(&names[1], through(20));
+        assert_eq!(removed.find("never"), through(0));
+        assert_eq!(removed.find("a"), through(10));
+        removed.put(&names[0], through(30));
+        removed.put(&names[2], through(40));
+        assert_eq!(removed.find("b"), through(20), "beyond the table, by the floor");
+        removed.put(&names[3], through(50));
+        assert_eq!(removed.find("never"), through(30), "too careful, and right");
+        assert_eq!(removed.find("d"), through(50));
+        assert_eq!((removed.order.len(), removed.by_name.len()), (2, 2));
+    }
+
+    #[test]
+    fn an_end_and_bounds_are_remembered_until_the_name_is_forgotten() {
+        let mut removed = Removed::new(2);
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        let ended = Gone { through: 0, closed_since: 7, bounds: Some(Bounds::new().events(3)) };
+        removed.put(&a, ended);
+        removed.put(&b, through(9));
+        assert_eq!(removed.find("a"), ended);
+        // Opened again, and gone again.
+        removed.put(&a, Gone { closed_since: 0, ..ended });
+        assert_eq!(removed.find("a"), Gone { closed_since: 0, ..ended });
+        removed.renew(100);
+        assert_eq!(
+            (removed.find("a"), removed.find("b")),
+            (Gone { through: 100, closed_since: 0, ..ended }, through(100))
+        );
+        removed.put(&a, through(100));
+        assert_eq!(removed.find("a"), through(100));
+        assert!(removed.order.is_empty() && removed.by_name.is_empty());
     }
 }

@@ -3,14 +3,16 @@
 //! Each topic's lock is taken for itself. No waker is cloned, woken or dropped under one.
 
 use std::{
-    fmt, mem, slice,
+    fmt, slice,
     sync::Arc,
     task::{Context, Waker},
 };
 
 use super::{
+    closings,
     core::Core,
     era::Era,
+    hold::Hold,
     joined::Slice,
     pick::Wish,
     picked::{Budget, Picked},
@@ -30,7 +32,7 @@ enum Held {
 
 /// What it has in a topic.
 struct Seat {
-    topic: Arc<TopicShared>,
+    topic: Hold,
     /// What had gone up to here before a new client came is no loss to it.
     known: u64,
     ticket: Ticket,
@@ -53,6 +55,8 @@ pub(crate) struct Look {
     pub(crate) told: Option<u64>,
     /// Events are missing, the last of them here.
     pub(crate) missed: Option<u64>,
+    /// Here all topics are closed, and the events are those up to it.
+    pub(crate) end: Option<u64>,
 }
 
 /// What came of waiting.
@@ -61,14 +65,23 @@ pub(crate) enum Waits {
     /// There is something new.
     No,
     Yes,
-    /// All topics are closed, and everything is read.
-    ForNothing,
+}
+
+impl Look {
+    /// Leaves out what is behind an end.
+    fn end_at(&mut self, end: Option<u64>) {
+        self.end = end;
+        if let Some(end) = end {
+            self.events.retain(|event| event.sequence <= end);
+            self.told = self.told.filter(|&told| told < end);
+        }
+    }
 }
 
 impl Seats {
     /// To a client that is new, nothing is missing of what it would wish for. To any other, all that is gone after its cursor.
-    pub(crate) fn new(topics: Vec<Arc<TopicShared>>, is_new: Option<Wish>) -> Self {
-        let seat = |topic: Arc<TopicShared>| {
+    pub(crate) fn new(topics: Vec<Hold>, is_new: Option<Wish>) -> Self {
+        let seat = |topic: Hold| {
             let known = is_new.map_or(0, |wish| topic.lock().missed_through(wish));
             Seat { topic, known, ticket: Ticket::default(), reader: 0 }
         };
@@ -76,6 +89,17 @@ impl Seats {
             Ok([topic]) => Held::One(seat(topic)),
             Err(topics) => Held::Several(topics.into_iter().map(seat).collect()),
         })
+    }
+
+    /// Returns `None` if no topic was closed within what a new reader wishes for; else the cursor for it to begin with. A
+    /// client without an event to come has been told of the end already, so it begins behind that.
+    pub(crate) fn behind_closings(&self, wish: Wish, is_new: bool) -> Option<u64> {
+        let is_within = |seat: &Seat| seat.topic.lock().closings.is_within(wish.after, wish.through);
+        if !self.all().iter().any(is_within) {
+            return None;
+        }
+        let has_more = |seat: &Seat| seat.topic.lock().has_any(wish, is_new);
+        Some(if self.all().iter().any(has_more) { wish.after } else { wish.through })
     }
 
     fn all(&self) -> &[Seat] {
@@ -99,7 +123,7 @@ impl Seats {
 
     /// What it is in each topic, for somebody who can tell that it is nobody there any more.
     pub(crate) fn places(&self) -> impl Iterator<Item = (&Arc<TopicShared>, usize)> {
-        self.all().iter().map(|seat| (&seat.topic, seat.reader as usize))
+        self.all().iter().map(|seat| (&*seat.topic, seat.reader as usize))
     }
 
     pub(crate) fn join(&mut self, core: &Core, era: &Era, cursor: u64, member: Option<&Arc<str>>) {
@@ -115,22 +139,11 @@ impl Seats {
     }
 
     /// Leaves all topics, those that it had joined and those that it had only found.
-    pub(crate) fn leave(&mut self, core: &Core, has_joined: bool, member: Option<&Arc<str>>) {
-        let leave = |seat: Seat| {
-            if has_joined {
-                seat.leave(member);
-            }
-            let Seat { topic, .. } = seat;
-            let name = topic.lock().is_idle().then(|| Arc::clone(topic.name()));
-            drop(topic);
-            if let Some(name) = name {
-                core.release(&name);
-            }
-        };
-        match mem::replace(&mut self.0, Held::Several(Box::default())) {
-            Held::One(seat) => leave(seat),
-            Held::Several(seats) => seats.into_iter().for_each(leave),
+    pub(crate) fn leave(&mut self, has_joined: bool, member: Option<&Arc<str>>) {
+        if has_joined {
+            self.all().iter().for_each(|seat| seat.leave(member));
         }
+        self.0 = Held::Several(Box::default());
     }
 
     /// A slice of what the subscribers of the one topic share, if this one is within it.
@@ -140,8 +153,9 @@ impl Seats {
         let mut state = seat.topic.lock();
         state.expire(now);
         let producers = seat.advance(&mut state, cursor, core.is_now(era));
-        let is_new = state.log.last() > cursor;
-        let is_behind = state.log.evicted_through() > cursor.max(seat.known);
+        let is_new = state.has_news(cursor);
+        // A slice may reach beyond an end.
+        let is_behind = state.log.evicted_through() > cursor.max(seat.known) || state.closings.last() > cursor;
         let slice = if is_behind { None } else { state.joined.after(cursor) };
         drop(state);
         producers.into_iter().for_each(Waker::wake);
@@ -153,9 +167,10 @@ impl Seats {
     }
 
     /// What each topic has of what is wished for.
-    pub(crate) fn look(&mut self, core: &Core, era: &Era, wish: Wish, budget: Budget) -> Look {
+    pub(crate) fn look(&mut self, core: &Core, era: &Era, wish: Wish, budget: Budget, came: u64) -> Look {
         let now = core.now();
-        let mut look = Look { events: Vec::new(), told: None, missed: None };
+        let mut look = Look { events: Vec::new(), told: None, missed: None, end: None };
+        let mut closed = Vec::new();
         for (number, seat) in (0..).zip(self.all_mut()) {
             let mut state = seat.topic.lock();
             state.expire(now);
@@ -165,9 +180,18 @@ impl Seats {
                 look.missed = look.missed.max(Some(missed));
             }
             let told = state.pick(Wish { seat: number, ..wish }, budget, era.prefix(), &mut look.events);
+            // Most were never closed, and one that is open has no end.
+            if closed.len() == number as usize && state.closings.last() > 0 {
+                closed.push(state.closings.beyond(wish.after).collect());
+            }
             drop(state);
             producers.into_iter().for_each(Waker::wake);
             look.told = [look.told, told].into_iter().flatten().min();
+        }
+        if closed.len() == self.all().len() {
+            // An end within what is missing is gone, too.
+            let after = wish.after.max(look.missed.unwrap_or(0).saturating_sub(1));
+            look.end_at(closings::first_end(&closed, after, wish.through, came));
         }
         look
     }
@@ -180,15 +204,12 @@ impl Seats {
         is_now: impl Fn() -> bool,
         cx: &Context<'_>,
     ) -> Result<Waits, Dead> {
-        let mut waits = Waits::ForNothing;
         for seat in self.all_mut() {
-            match seat.wait(lane, cursor, &is_now, cx)? {
-                Waits::No => return Ok(Waits::No),
-                Waits::Yes => waits = Waits::Yes,
-                Waits::ForNothing => {}
+            if seat.wait(lane, cursor, &is_now, cx)? == Waits::No {
+                return Ok(Waits::No);
             }
         }
-        Ok(waits)
+        Ok(Waits::Yes)
     }
 }
 
@@ -212,14 +233,10 @@ impl Seat {
         let mut state = self.topic.lock();
         let is_now = is_now();
         let producers = self.advance(&mut state, cursor, is_now);
-        let waits = match () {
-            () if state.log.last() > cursor || !is_now => Waits::No,
-            () if self.topic.is_closed() => Waits::ForNothing,
-            () => Waits::Yes,
-        };
+        let waits = if state.has_news(cursor) || !is_now { Waits::No } else { Waits::Yes };
         let replaced = match waits {
             Waits::Yes => state.waiters.register(lane, &mut self.ticket, waker),
-            Waits::No | Waits::ForNothing => Ok(Some(waker)),
+            Waits::No => Ok(Some(waker)),
         };
         drop(state);
         producers.into_iter().for_each(Waker::wake);

@@ -114,11 +114,15 @@ impl Subscription {
             Some(fed) if begin.cursor > head => Some(Waiting::new(For::Id { times: fed.times_caught_up() + 2 })),
             _ => None,
         };
+        let seats = Seats::new(topics, begin.is_new.then(|| Wish::of_new(lag.take(), floor)));
+        let take = if begin.present_through > 0 { Take::Present } else { lag.take() };
+        let wish = Wish { take, after: begin.cursor, through: head, floor, came_at: begin.came_at, seat: 0 };
+        let behind_closings = seats.behind_closings(wish, begin.is_new);
         Ok(Self {
             core: Arc::clone(core),
             era,
-            seats: Seats::new(topics, begin.is_new.then(|| Wish::of_new(lag.take(), floor))),
-            cursor: begin.cursor,
+            seats,
+            cursor: behind_closings.unwrap_or(begin.cursor),
             began: begin.cursor,
             place: None,
             aside: Some(Box::new(Aside {
@@ -128,6 +132,7 @@ impl Subscription {
                 floor: is_bounded.then(|| (floor, floor.sequence.max(head))),
                 asked: (is_bounded && is_fed).then(|| Box::new(subscribe.clone())),
                 came_at: begin.came_at,
+                over_at: behind_closings.map_or(0, |_| head),
                 waiting,
                 member: subscribe.member,
                 ..Aside::default()
@@ -219,6 +224,9 @@ impl Subscription {
             return self.give(vec![held], Ids::Own, sequence);
         }
         let tells = first.is_some() || self.owed().is_some();
+        if !tells && self.ends() {
+            return Some(self.end(Reason::TopicClosed));
+        }
         if !tells && self.cursor >= self.core.watermark() {
             // What could be new is above it: no log has to be asked. Most polls are this one, after an event.
             return None;
@@ -240,7 +248,7 @@ impl Subscription {
         }
     }
 
-    /// Leaves a waker in each topic, unless there is something new in one, or an end.
+    /// Leaves a waker in each topic, unless there is something new in one.
     fn wait(&mut self, cx: &Context<'_>) -> Poll<Option<Given>> {
         if let (Some(fed), Some(aside)) = (&self.core.fed, &mut self.aside) {
             if let Some(waiting) = &mut aside.waiting {
@@ -277,7 +285,6 @@ impl Subscription {
                 self.has_read(self.cursor, true);
                 Poll::Pending
             }
-            Waits::ForNothing => Poll::Ready(Some(self.end(Reason::TopicClosed))),
         }
     }
 

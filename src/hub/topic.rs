@@ -5,10 +5,10 @@ use std::{fmt, sync::Arc};
 use super::{
     core::{Core, Then},
     drained::Drained,
+    hold::Hold,
     log::size_of_event,
     presence::Presence,
     published::Published,
-    topic_state::TopicShared,
 };
 use crate::{Event, backplane::Outgoing};
 
@@ -17,15 +17,17 @@ use crate::{Event, backplane::Outgoing};
 /// It can be used from any thread, within a runtime or without. Where subscribers are polled within a tokio runtime, a publish
 /// costs the same for one and for ten thousand; those that are polled elsewhere are woken by the publisher, one by one.
 ///
-/// A topic that was [closed](Self::close) is opened anew by the next publish of whoever holds it.
+/// A topic that is [closed](Self::close) is opened again by the next publish.
+///
+/// Holding it keeps the topic, with all that its bounds allow.
 #[derive(Clone)]
 pub struct Topic {
     core: Arc<Core>,
-    shared: Arc<TopicShared>,
+    shared: Hold,
 }
 
 impl Topic {
-    pub(crate) fn new(core: Arc<Core>, shared: Arc<TopicShared>) -> Self {
+    pub(crate) fn new(core: Arc<Core>, shared: Hold) -> Self {
         Self { core, shared }
     }
 
@@ -68,7 +70,7 @@ impl Topic {
             drop(fed.backplane.publish(Outgoing { removes, ..Outgoing::new(Arc::clone(self.shared.name())) }));
             return;
         }
-        self.core.newest(&self.shared).lock().latest.remove(key);
+        self.shared.lock().latest.remove(key);
     }
 
     /// Waits until each subscriber has come to within so many events of what is newest now: for a publisher that would
@@ -83,12 +85,15 @@ impl Topic {
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn drained(&self, events: usize) {
-        let topic = self.core.newest(&self.shared);
-        Drained::new(&topic, events).await;
+        Drained::new(&self.shared, events).await;
     }
 
-    /// Ends the topic: its streams get what there is, this event if it is one, and end cleanly. A stream over several topics
-    /// ends with the last of them. Whoever subscribes or publishes to its name from here on has a new topic.
+    /// Closes the topic, after a last event if there is one. Its streams get what there is, and end cleanly. A stream over
+    /// several topics ends at the first position at which all of them are closed.
+    ///
+    /// The next publish opens the topic again, and a subscription alone does not: one that comes for a closed topic gets what
+    /// is kept that it does not have, and ends; if there is nothing, it waits for what comes. What is kept of a closed topic
+    /// stays as long as there is a subscription, a [`Topic`] or a [`Presence`] of it, and is let go then.
     ///
     /// A browser comes back after a clean end. Refuse it then with [`Refusal::stop`](crate::Refusal::stop).
     ///
@@ -101,7 +106,7 @@ impl Topic {
     /// Who is here.
     #[must_use]
     pub fn presence(&self) -> Presence {
-        Presence::new(self.core.newest(&self.shared))
+        Presence::new(self.shared.clone())
     }
 
     fn send(&self, event: Event, key: Option<Arc<str>>, once: Option<Arc<str>>) -> Published {
@@ -111,6 +116,7 @@ impl Topic {
     fn append<I>(&self, events: I, once: Option<Arc<str>>, then: Then) -> Published
     where
         I: IntoIterator<Item = (Option<Arc<str>>, Event)> + AsRef<[(Option<Arc<str>>, Event)]>,
+        I::IntoIter: ExactSizeIterator,
     {
         let sizes = events.as_ref().iter().map(|(key, event)| size_of_event(event.rest(), key.as_deref()));
         let size = sizes.max().unwrap_or(0);

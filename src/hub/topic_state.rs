@@ -5,8 +5,8 @@
 use std::{
     ops::{Deref, DerefMut},
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
     },
 };
 
@@ -14,7 +14,8 @@ use tokio::sync::Notify;
 
 use super::{
     bounds::Bounds,
-    core::ToTell,
+    closings::Closings,
+    core::{Core, ToTell},
     joined::{self, Joined},
     lane::Lane,
     latest::Latest,
@@ -23,6 +24,7 @@ use super::{
     pick::{Floor, Take, Wish},
     picked::{Budget, Picked},
     readers::Readers,
+    removed::Gone,
     sync::{Mutex, MutexGuard, lock, try_lock},
     waiters::Waiters,
 };
@@ -33,7 +35,9 @@ pub(crate) struct TopicShared {
     name: Arc<str>,
     /// What all topics of the hub keep, in bytes.
     kept: Arc<AtomicUsize>,
-    is_closed: AtomicBool,
+    pub(crate) hub: Weak<Core>,
+    /// How many [holds](super::hold::Hold) there are.
+    pub(crate) holds: AtomicUsize,
     /// Is told when somebody comes or leaves.
     pub(crate) arrivals: Arc<Notify>,
     state: Mutex<TopicState>,
@@ -44,6 +48,7 @@ pub(crate) struct TopicState {
     pub(crate) bounds: Bounds,
     pub(crate) log: Log,
     pub(crate) latest: Latest,
+    pub(crate) closings: Closings,
     pub(crate) joined: Joined,
     pub(crate) waiters: Waiters<Arc<TopicShared>>,
     pub(crate) readers: Readers,
@@ -60,25 +65,35 @@ pub(crate) struct Locked<'a> {
 }
 
 impl TopicShared {
+    /// Creates an empty topic, with what is remembered of the last one of its name.
     pub(crate) fn new(
-        name: Arc<str>,
-        bounds: Bounds,
+        hub: &Weak<Core>,
         kept: &Arc<AtomicUsize>,
-        evicted_through: u64,
+        name: Arc<str>,
+        gone: &Gone,
+        bounds: Bounds,
         members: Members,
     ) -> Arc<Self> {
         let state = TopicState {
-            bounds,
-            log: Log::new(evicted_through),
-            latest: Latest::new(evicted_through),
-            joined: Joined::new(evicted_through),
+            bounds: gone.bounds.unwrap_or(bounds),
+            log: Log::new(gone.through),
+            latest: Latest::new(gone.through),
+            closings: Closings::since(gone.closed_since),
+            joined: Joined::new(gone.through),
             waiters: Waiters::new(),
             readers: Readers::default(),
             members,
             is_ranked: false,
         };
-        let (is_closed, arrivals) = (AtomicBool::new(false), Arc::default());
-        Arc::new(Self { name, kept: Arc::clone(kept), is_closed, arrivals, state: Mutex::new(state) })
+        let (kept, hub) = (Arc::clone(kept), Weak::clone(hub));
+        Arc::new(Self {
+            name,
+            kept,
+            hub,
+            holds: AtomicUsize::new(0),
+            arrivals: Arc::default(),
+            state: Mutex::new(state),
+        })
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {
@@ -93,14 +108,10 @@ impl TopicShared {
         try_lock(&self.state).map(|state| Locked::new(state, &self.kept))
     }
 
-    /// Its streams end once they have read everything, and whoever publishes looks the topic up again. It is closed under
-    /// the hub's lock, and by the time that a stream sees it the last event is there.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.is_closed.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn close(&self) {
-        self.is_closed.store(true, Ordering::Release);
+    /// Returns whether a subscriber, a [`Topic`](super::Topic) or a [`Presence`](super::Presence) holds it. Under the hub's
+    /// lock, one that is not held stays so.
+    pub(crate) fn is_held(&self) -> bool {
+        self.holds.load(Ordering::Acquire) > 0
     }
 
     /// Joins what came since the last round, for those who wait in this lane to share. If its history is not now any more,
@@ -132,8 +143,9 @@ impl TopicState {
         self.log.bytes() + self.latest.bytes()
     }
 
-    /// Takes an event, and lets go what the bounds leave no room for.
+    /// Takes an event, which opens the topic if it is closed, and lets go what the bounds leave no room for.
     pub(crate) fn append(&mut self, entry: Entry) {
+        self.closings.open(entry.sequence);
         if let Some(key) = &entry.key {
             self.latest.put(Arc::clone(key), entry.sequence, entry.event.clone());
         }
@@ -169,21 +181,35 @@ impl TopicState {
         self.latest = Latest::new(gone_through);
         // There are other histories only where a hub is fed.
         self.latest.set_partial(true);
+        self.closings.renew();
         self.joined = Joined::new(gone_through);
         self.is_ranked = false;
-        ToTell { lanes: self.waiters.mark(), producers: self.readers.renew() }
+        ToTell { lanes: self.waiters.mark(), producers: self.readers.renew(), closes: false }
     }
 
     /// Lets the oldest event go.
     pub(crate) fn evict(&mut self) {
         if self.log.evict().is_some() {
             self.joined.evicted(self.log.evicted_through());
+            self.closings.evicted(self.log.evicted_through());
         }
     }
 
     /// Lets the key go that was published least recently, if that was no later than this.
     pub(crate) fn evict_key(&mut self, through: u64) -> bool {
         self.latest.evict(through)
+    }
+
+    /// Returns whether something was published, or the topic closed, above this position.
+    pub(crate) fn has_news(&self, position: u64) -> bool {
+        self.log.last() > position || self.closings.last() > position
+    }
+
+    /// Returns whether there is an event that a reader wishes for. An event that is gone is one too, but to a new reader.
+    pub(crate) fn has_any(&self, wish: Wish, is_new: bool) -> bool {
+        let mut events = Vec::new();
+        self.pick(wish, Budget::ONE, &[], &mut events);
+        !events.is_empty() || (!is_new && self.missed_through(wish) > wish.after)
     }
 
     /// Whether nothing would be lost if it were not there.

@@ -24,6 +24,10 @@ pub(super) struct Aside {
     pub(super) asked: Option<Box<Subscribe>>,
     /// Where the hub was when it came as a new client. 0: it is not new.
     pub(super) came_at: u64,
+    /// Ends that were over here, where the hub was when it came, are none to it.
+    pub(super) over_at: u64,
+    /// It has come to the position at which all its topics are closed.
+    pub(super) ends: bool,
     /// What it waits for its node for.
     pub(super) waiting: Option<Box<Waiting>>,
     /// What follows the gap that was told last, where things are given one at a time.
@@ -41,6 +45,8 @@ impl Aside {
             && self.owed.is_none()
             && self.floor.is_none()
             && self.asked.is_none()
+            && self.over_at == 0
+            && !self.ends
             && self.waiting.is_none()
             && self.held.is_none()
             && self.member.is_none()

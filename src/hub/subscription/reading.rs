@@ -3,6 +3,8 @@
 //! A gap is found with the first look that finds something gone. How far it reaches is fixed then. What is kept up to there is
 //! given first, and then the gap is told, with that position as its id: so one that is cut at any place comes back with an id
 //! below which nothing is still to be told. What goes missing meanwhile, and is not within it, is a further gap.
+//!
+//! The end is the first position at which all topics are closed. What is behind it is not looked at.
 
 use super::{Given, Phase, Subscription, Told};
 use crate::{
@@ -23,43 +25,71 @@ struct Look {
     reached: u64,
     /// Something is gone, the last of it here.
     missed: Option<u64>,
+    /// All topics are closed here.
+    end: Option<u64>,
 }
 
 impl Subscription {
     /// Events as they are in the logs, and what there is to be told beside them.
     pub(super) fn read(&mut self, budget: Budget, first: &mut Option<Notice>) -> Option<Given> {
         let look = self.look(budget);
-        if let Some(notice) = first.take() {
-            return Some(self.tell_first(notice, look, budget));
-        }
+        let end = look.end;
         let owed = match (self.owed(), look.missed) {
-            (None, Some(_)) if self.is_too_slow() => return Some(self.end(Reason::Lagged)),
+            (None, Some(_)) if first.is_none() && self.is_too_slow() => return Some(self.end(Reason::Lagged)),
             (None, missed) => missed,
             (owed, _) => owed,
         };
-        match owed {
-            Some(to) => self.read_up_to_gap(to, look, budget),
-            None => self.give(look.events, look.ids, look.reached),
+        let given = match (first.take(), owed) {
+            (Some(notice), _) => Some(self.tell_first(notice, look, budget)),
+            (None, Some(to)) => self.read_up_to_gap(to, look, budget),
+            (None, None) => self.give(look.events, look.ids, look.reached),
+        };
+        self.comes_to(end);
+        if given.is_none() && self.ends() && self.owed().is_none() {
+            return Some(self.end(Reason::TopicClosed));
+        }
+        given
+    }
+
+    /// Notes the end once everything up to there was given, or is held.
+    fn comes_to(&mut self, end: Option<u64>) {
+        let Some(end) = end else { return };
+        let held = self.aside.as_ref().and_then(|aside| aside.held.as_ref());
+        if held.map_or(self.cursor, |held| held.sequence) == end {
+            self.aside.get_or_insert_default().ends = true;
         }
     }
 
+    /// Whether everything up to the end was given, or is held.
+    pub(super) fn ends(&self) -> bool {
+        self.aside.as_ref().is_some_and(|aside| aside.ends)
+    }
+
     fn look(&mut self, budget: Budget) -> Look {
-        let through = if self.is_in_present() { self.present_through() } else { self.core.watermark() };
-        let came_at = self.aside.as_ref().map_or(0, |aside| aside.came_at);
+        let through = match () {
+            () if self.ends() => self.cursor,
+            () if self.is_in_present() => self.present_through(),
+            () => self.core.watermark(),
+        };
+        let (came_at, over_at) = self.aside.as_ref().map_or((0, 0), |aside| (aside.came_at, aside.over_at));
         let floor = self.floor().unwrap_or_default();
         let wish = Wish { take: self.take(), after: self.cursor, through, floor, came_at, seat: 0 };
-        let mut look = self.seats.look(&self.core, &self.era, wish, budget);
+        let mut look = self.seats.look(&self.core, &self.era, wish, budget, over_at);
+        // One of another history says nothing of this. Within the present, all topics stay closed up to where it ends.
+        let end = look.end.filter(|_| self.core.is_now(&self.era));
+        let end = end.map(|end| if self.is_in_present() { through } else { end });
+        let through = end.unwrap_or(through);
         let cut = picked::merge(&mut look.events, look.told, budget, self.era.prefix());
         let ids = match self.is_in_present() {
             true => Ids::Present { last: cut.is_none().then_some(through) },
             false => Ids::Own,
         };
-        Look { events: look.events, ids, reached: cut.unwrap_or(through).max(self.cursor), missed: look.missed }
+        Look { events: look.events, ids, reached: cut.unwrap_or(through).max(self.cursor), missed: look.missed, end }
     }
 
     /// The greeting, or that the client's id is no position: told at a place after which nothing is untold.
     fn tell_first(&mut self, notice: Notice, look: Look, budget: Budget) -> Given {
-        let Look { mut events, ids, reached, missed } = look;
+        let Look { mut events, ids, reached, missed, .. } = look;
         let next = events.first().map_or(reached, |first| first.sequence - 1);
         let (at, owed) = match notice {
             // Told up to here: what is gone after it is another gap.
@@ -85,7 +115,7 @@ impl Subscription {
 
     /// What is kept up to the end of a gap, and then the gap, and then what follows it.
     fn read_up_to_gap(&mut self, to: u64, look: Look, budget: Budget) -> Option<Given> {
-        let Look { mut events, ids, reached, missed } = look;
+        let Look { mut events, ids, reached, missed, .. } = look;
         let before = events.partition_point(|event| event.sequence <= to);
         let gives_one = budget.is_one() && before > 0;
         if reached < to || gives_one {

@@ -178,9 +178,9 @@ async fn a_publisher_waits_for_who_has_nothing_yet_of_a_new_history() {
     assert!(drained.now_or_never().is_some(), "all have it");
 }
 
-/// It kept its log when all others began anew.
+/// The topic kept its log when all others began another history.
 #[tokio::test(start_paused = true)]
-async fn who_has_not_read_the_end_of_a_topic_is_told_a_gap_and_nothing_old() {
+async fn an_end_of_an_old_history_is_none_in_the_new_one() {
     let memory = Memory::new();
     let hub = fed(&memory).await;
     let mut slow = subscribed(&hub).await;
@@ -194,8 +194,9 @@ async fn who_has_not_read_the_end_of_a_topic_is_told_a_gap_and_nothing_old() {
     sleep(Duration::from_secs(1)).await;
     publish(&hub, "new").await;
     assert!(matches!(slow.next().await, Some(Update::Gap(_))));
-    let end = slow.next().await;
-    assert!(end.is_none(), "its topic is closed: {end:?}");
+    assert_eq!(data(&mut slow).await, "new", "it follows the name");
+    hub.topic("topic").expect("there is room").close(None).await.expect("it is closed");
+    assert!(slow.next().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -236,4 +237,49 @@ async fn a_topic_that_is_new_on_a_node_has_the_members_of_the_others() {
     let presence = far.topic("topic").expect("there is room").presence();
     assert_eq!(presence.members(), [Arc::<str>::from("ann")]);
     assert_eq!(presence.count(), 1);
+}
+
+/// On a node that is fed, the cursor passed the event of a topic that was opened again as well.
+#[tokio::test(start_paused = true)]
+async fn a_topic_opened_again_reaches_streams_on_each_node() {
+    let memory = Memory::new();
+    let (near, far) = (fed(&memory).await, fed(&memory).await);
+    let [a, b] = ["a", "b"].map(|name| near.topic(name).expect("there is room"));
+    let streams = [&near, &far].map(|hub| hub.subscribe(Subscribe::to("a").and("b")).expect("there is room"));
+    for closes in [Some("last"), None] {
+        a.publish(Event::new("1")).await.expect("it is published");
+        a.close(closes.map(Event::new)).await.expect("it is closed");
+    }
+    let second = a.publish(Event::new("2")).await.expect("it is published");
+    b.publish(Event::new("3")).await.expect("it is published");
+    for mut stream in streams {
+        assert!(matches!(stream.next().await, Some(Update::Subscribed(_))));
+        for expected in ["1", "last", "1", "2", "3"] {
+            assert_eq!(data(&mut stream).await, expected);
+        }
+        assert!(stream.next().now_or_never().is_none());
+    }
+    // Nothing held the topics of the other node by then.
+    let back = Subscribe::to("a").and("b").after(LastEventId::from_id(&second));
+    assert_eq!(data(&mut far.subscribe(back).expect("there is room")).await, "3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_on_each_node_where_all_its_topics_are_closed() {
+    let memory = Memory::new();
+    let (near, far) = (fed(&memory).await, fed(&memory).await);
+    let [a, b] = ["a", "b"].map(|name| near.topic(name).expect("there is room"));
+    let mut streams = Vec::new();
+    for hub in [&near, &far] {
+        let mut stream = hub.subscribe(Subscribe::to("a").and("b")).expect("there is room");
+        assert!(matches!(stream.next().await, Some(Update::Subscribed(_))));
+        streams.push(stream);
+    }
+    a.close(None).await.expect("it is closed");
+    b.close(Event::new("last")).await.expect("it is closed");
+    a.publish(Event::new("again")).await.expect("it is published");
+    for stream in &mut streams {
+        assert_eq!(data(stream).await, "last");
+        assert!(stream.next().await.is_none());
+    }
 }

@@ -97,7 +97,7 @@ fn a_hub_whose_keys_are_too_much_lets_them_go() {
     }
 }
 
-/// They were not looked for any more, for as long as one client did not read.
+/// They were not found any more, for as long as one client did not read.
 #[test]
 fn keys_of_a_topic_that_is_closed_go_too_when_the_hub_is_full() {
     let hub = Hub::builder().bytes(1000).build();
@@ -114,6 +114,8 @@ fn keys_of_a_topic_that_is_closed_go_too_when_the_hub_is_full() {
         hub.topic("open").unwrap().publish_keyed(number.to_string(), Event::new("x")).now().unwrap();
         assert!(hub.bytes() <= 1000, "{}", hub.bytes());
     }
+    publish(&hub, "open", &"x".repeat(900));
+    assert!(hub.bytes() <= 1000, "{}", hub.bytes());
     assert!(matches!(stalled.next().now_or_never(), Some(Some(Update::Gap(_)))), "it has missed some");
 }
 

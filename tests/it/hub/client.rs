@@ -38,11 +38,18 @@ impl Has {
 /// One connection, and all that is known of it.
 pub(super) struct Client {
     source: Source,
-    names: Vec<&'static str>,
     topics: Vec<usize>,
     lag: Lag,
     has: Has,
     is_stream: bool,
+    /// Ends behind this are its own.
+    begins: u64,
+    /// Where the hub was when it came.
+    head: u64,
+    /// It has got everything up to an end.
+    may_end: bool,
+    /// The end of the last gap.
+    told_to: u64,
     /// Everything after this is to be given or told; for a new client that begins with the beginning, what is kept of it.
     base: u64,
     /// Everything up to here is hidden from it.
@@ -109,11 +116,14 @@ impl Client {
         };
         let mut client = Self {
             source: Source::new(hub, subscribe, id, through),
-            names,
             topics,
             lag,
             has,
             is_stream: through == Through::Stream,
+            begins: base,
+            head: model.head(),
+            may_end: false,
+            told_to: 0,
             base,
             floor,
             came_at: if has == Has::Nothing { model.head() } else { 0 },
@@ -130,12 +140,24 @@ impl Client {
             lineage: Lineage::default(),
         };
         if has == Has::Nothing {
-            client.before =
-                model.events.iter().filter(|event| client.is_gone(event, model)).map(Record::number).collect();
+            client.before = model.events.iter().filter(|event| client.is_gone(event)).map(Record::number).collect();
         }
+        client.begin_behind_ends(model);
         let no_loss = client.before.iter().copied().chain(1..=present_through);
         client.lineage = lineage.unwrap_or_else(|| Lineage::new(base, client.came_at, no_loss.collect()));
         client
+    }
+
+    /// One for which there is nothing has been told of the ends that there are, or has nothing to be told of.
+    fn begin_behind_ends(&mut self, model: &Model) {
+        let is_mine = |event: &&Record| event.sequence > self.base && self.topics.contains(&event.topic);
+        let is_known = |event: &Record| event.closes && model.is_known(event.topic, event.sequence);
+        let is_closed = model.events.iter().filter(is_mine).any(is_known);
+        let is_missing = |event: &Record| self.has != Has::Nothing && self.is_gone(event);
+        let has_more = self.due(model).next().is_some() || model.events.iter().filter(is_mine).any(is_missing);
+        if is_closed && !has_more {
+            (self.begins, self.reached) = (self.head, self.head);
+        }
     }
 
     /// The topics that it keeps from going.
@@ -179,6 +201,8 @@ impl Client {
             }
             self.check(given, model);
         }
+        let is_more = |event: &&Record| event.sequence > self.reached && self.promised != Some(event.sequence);
+        self.may_end |= self.end(model).is_some() && self.due(model).find(is_more).is_none();
         any
     }
 
@@ -256,9 +280,10 @@ impl Client {
     fn check_foreign(&mut self, at: u64, model: &Model) {
         match self.next(model) {
             Some(next) => assert_eq!(at, next - 1, "the position before the oldest that is kept"),
-            None => assert_eq!(at, model.head(), "nothing is kept"),
+            None => assert_eq!(at, self.end(model).unwrap_or(model.head()), "nothing is kept"),
         }
         self.is_at(Some(at));
+        self.told_to = at;
         self.owed = self.missing(model);
     }
 
@@ -272,6 +297,7 @@ impl Client {
         let left_out = self.due(model).find(|event| event.sequence > self.reached && event.sequence <= to);
         assert!(left_out.is_none(), "{left_out:?} is kept, and given before the gap up to {to}");
         self.is_at(Some(to));
+        self.told_to = to;
         if self.is_stream && self.missing(model).is_none() {
             self.promised = self.next(model);
         }
@@ -282,12 +308,13 @@ impl Client {
             unreachable!("{sequence} was never published")
         };
         assert_eq!(event.data, data, "the data of {sequence}");
-        let name = model.topics[event.topic].name;
+        let name = model.topics[event.topic];
         assert!(self.topics.contains(&event.topic), "{sequence} is of another topic, {name}");
         assert!(topic.is_none_or(|topic| topic == name), "{sequence} is of {name}, not of {topic:?}");
         assert!(sequence > self.reached, "{sequence} comes after {}", self.reached);
         if self.promised.take() != Some(sequence) {
             assert!(self.is_due(event, model), "{sequence} is not for this client, or not any more");
+            assert!(self.end(model).is_none_or(|end| sequence <= end), "{sequence} is behind the end");
             let owed = self.owed.or_else(|| self.missing(model));
             assert!(owed.is_none_or(|to| sequence < to), "the gap up to {owed:?} is told before {sequence}");
             self.owed = owed;
@@ -307,8 +334,11 @@ impl Client {
                 assert!(self.missing(model).is_some() || model.is_careful, "it had not missed anything");
             }
             Reason::TopicClosed => {
-                assert!(self.topics.iter().all(|&topic| model.topics[topic].is_closed), "a topic is still open");
-                self.has_everything(model);
+                assert!(self.may_end || self.end(model).is_some(), "its topics were not closed at one time");
+                // It stays at its end, whatever comes and goes behind that.
+                if !self.may_end {
+                    self.has_everything(model);
+                }
             }
             other => unreachable!("{other}"),
         }
@@ -317,7 +347,7 @@ impl Client {
 
     fn waits(&mut self, model: &Model) {
         assert!(!self.is_first || matches!(self.has, Has::Position(_)), "it is told something first");
-        assert!(self.topics.iter().any(|&topic| !model.topics[topic].is_closed), "nothing will ever come");
+        assert!(model.is_careful || self.end(model).is_none(), "it has come to its end");
         self.has_everything(model);
         self.has_read = true;
         self.is_first = false;
@@ -328,6 +358,16 @@ impl Client {
         let left = self.next(model);
         assert!(left.is_none(), "it was not given {left:?}");
         self.lineage.lacks_nothing(self.reached, &self.topics, self.lag, model);
+    }
+
+    /// Where all its topics are closed, unless that is within what is missing.
+    fn end(&self, model: &Model) -> Option<u64> {
+        let end = model.first_end(&self.topics, self.begins, self.head)?;
+        if self.lag != Lag::Latest || end <= self.present_through {
+            return Some(end);
+        }
+        let missing = self.all_missing(model).next_back().unwrap_or(0).max(self.told_to);
+        model.first_end(&self.topics, self.begins.max(missing.saturating_sub(1)), self.head)
     }
 
     /// The next event that it is to be given, of those that there are.
@@ -350,22 +390,24 @@ impl Client {
             // A new client has no claim to any of it.
             return None;
         }
-        let missing = model.events.iter().filter(|event| {
-            event.sequence > self.reached && !self.before.contains(&event.sequence) && self.is_gone(event, model)
-        });
-        missing.map(Record::number).next_back()
+        let end = self.end(model).unwrap_or(u64::MAX);
+        self.all_missing(model).rfind(|&sequence| sequence <= end)
     }
 
-    /// Whether an event that the client should have had is not there any more. With a position it counts whichever topic of
-    /// the name it was in.
-    fn is_gone(&self, event: &Record, model: &Model) -> bool {
-        let life = &model.topics[event.topic];
-        if !self.names.contains(&life.name) {
+    fn all_missing<'a>(&'a self, model: &'a Model) -> impl DoubleEndedIterator<Item = u64> + 'a {
+        let missing = model.events.iter().filter(|event| {
+            event.sequence > self.reached && !self.before.contains(&event.sequence) && self.is_gone(event)
+        });
+        missing.map(Record::number)
+    }
+
+    /// Whether an event that the client should have had is not there any more.
+    fn is_gone(&self, event: &Record) -> bool {
+        if event.is_bare || !self.topics.contains(&event.topic) {
             return false;
         }
-        if !self.topics.contains(&event.topic) {
-            // The name was closed and came again: what was before is gone, and of what comes later this one knows nothing.
-            return self.topics.iter().any(|&topic| topic > event.topic && model.topics[topic].name == life.name);
+        if event.is_removed {
+            return true;
         }
         if event.sequence <= self.floor {
             let is_past = self.lag == Lag::Latest && event.key.is_some() && !event.is_latest && !event.was_latest;
@@ -380,11 +422,13 @@ impl Client {
 
     /// What this client is to be given, of what is kept, in order.
     fn due<'a>(&'a self, model: &'a Model) -> impl Iterator<Item = &'a Record> {
-        model.events.iter().filter(|event| self.topics.contains(&event.topic) && self.is_due(event, model))
+        let end = self.end(model).unwrap_or(u64::MAX);
+        let mine = model.events.iter().filter(move |event| self.topics.contains(&event.topic) && event.sequence <= end);
+        mine.filter(|event| self.is_due(event, model))
     }
 
     fn is_due(&self, event: &Record, model: &Model) -> bool {
-        if event.sequence <= self.base.max(self.floor) {
+        if event.sequence <= self.base.max(self.floor) || event.is_bare {
             return false;
         }
         if event.sequence <= self.present_through {

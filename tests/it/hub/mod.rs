@@ -2,6 +2,7 @@
 
 mod bounds;
 mod client;
+mod closing;
 mod gaps;
 mod lineage;
 mod long_schedules;

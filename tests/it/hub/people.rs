@@ -116,19 +116,21 @@ fn a_closed_topic_gives_what_it_has_and_ends_and_its_name_is_free() {
     assert_eq!(rest(&mut unpolled), ["1", "last"]);
     assert_eq!(behind.ended(), Some(Reason::TopicClosed));
 
-    // Whoever holds the topic opens a new one of its name.
+    // The next publish opens it again.
     let mut new = join(&hub, "new");
     room.publish(Event::new("2")).now().unwrap();
     assert!(matches!(new.next().now_or_never(), Some(Some(Update::Event { event, .. })) if event.data() == "2"));
     room.close(Event::new("last again")).now().unwrap();
     assert_eq!(rest(&mut new), ["last again"]);
     room.close(Event::new("of nothing")).now().unwrap();
+    assert_eq!(hub.topics(), 1, "it is held");
+    drop(room);
     assert_eq!(hub.topics(), 0);
 }
 
 /// They went on with the topic that had been closed.
 #[test]
-fn who_holds_a_topic_that_was_opened_anew_has_the_new_one() {
+fn a_topic_that_is_held_is_used_after_it_was_opened_again() {
     let hub = Hub::new();
     let room = hub.topic("room").unwrap();
     room.close(None).now().unwrap();

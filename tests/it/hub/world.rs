@@ -1,8 +1,9 @@
 //! A hub and its model, through which a schedule goes step by step.
 
+use futures_util::{FutureExt, StreamExt};
 use tower_sse::{
     Event, Reason,
-    hub::{Bounds, Hub, Lag, Start, Topic},
+    hub::{Bounds, Hub, Lag, Start, Topic, Update},
 };
 
 use super::{
@@ -67,14 +68,15 @@ impl World {
         let Limits { events, keys, bytes } = beginning.limits;
         let bounds = Bounds::new().events(events).keys(keys).age(None);
         let hub = Hub::builder().bounds(bounds).bytes(bytes).topics(beginning.topics).build();
-        let epoch = hub.topic("a").map(|topic| topic.close(None).now()).expect("there is room");
-        let epoch = epoch.expect("nothing is too large").as_str().rsplit_once('-').expect("it is an id").0.to_owned();
+        let first = hub.subscribe("a").map(|mut new| new.next().now_or_never()).expect("there is room");
+        let Some(Some(Update::Subscribed(Some(at)))) = first else { unreachable!("a new client is told where it is") };
+        let epoch = at.as_str().rsplit_once('-').expect("it is an id").0.to_owned();
         let mut world = Self {
             hub,
             epoch,
             model: Model::new(beginning.limits),
             beginning: beginning.clone(),
-            closed: 1,
+            closed: 0,
             clients: beginning.wants.iter().map(|_| None).collect(),
         };
         for number in (0..beginning.wants.len()).filter(|_| beginning.is_there) {
@@ -228,7 +230,7 @@ pub(super) async fn run_within(beginning: &Beginning, schedule: &[Step], ending:
     let mut world = World::new(beginning);
     for &step in schedule {
         world.step(step);
-        // A topic that is closed is held until the pump has told so.
+        // A topic that is removed is kept by the pump's queue until its turn.
         let is_turn = matches!(step, Step::Pump | Step::Close(..));
         for _ in 0..if is_turn { 4 } else { 0 } {
             tokio::task::yield_now().await;

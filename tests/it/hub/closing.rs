@@ -1,0 +1,393 @@
+//! A stream follows its topics by name, through closing and opening again.
+
+use std::{
+    pin::pin,
+    sync::Arc,
+    task::{Context, Wake},
+};
+
+use futures_util::{FutureExt, StreamExt};
+use tower_sse::{
+    Event, EventId, LastEventId, Reason,
+    hub::{Bounds, Hub, Lag, Start, Subscribe, Subscription, Topic, Update},
+};
+
+/// The data of the events that can be read now, with `+` for the greeting and `gap` for a gap.
+fn read(subscription: &mut Subscription) -> Vec<String> {
+    let mut read = Vec::new();
+    while let Some(Some(update)) = subscription.next().now_or_never() {
+        read.push(match update {
+            Update::Subscribed(_) => "+".to_owned(),
+            Update::Event { event, .. } => event.data().into_owned(),
+            Update::Gap(_) => "gap".to_owned(),
+            update => format!("{update:?}"),
+        });
+    }
+    read
+}
+
+fn publish(topic: &Topic, data: &str) -> EventId {
+    topic.publish(Event::new(data)).now().expect("the event is small")
+}
+
+fn close(topic: &Topic, last: Option<&str>) -> EventId {
+    topic.close(last.map(Event::new)).now().expect("the event is small")
+}
+
+fn topics<const N: usize>(hub: &Hub, names: [&str; N]) -> [Topic; N] {
+    names.map(|name| hub.topic(name).expect("there is room"))
+}
+
+fn after(id: &EventId) -> Option<LastEventId> {
+    LastEventId::from_id(id)
+}
+
+fn subscribe(hub: &Hub, subscribe: impl Into<Subscribe>) -> Subscription {
+    hub.subscribe(subscribe).expect("there is room")
+}
+
+/// The cursor passed the event of the topic that was opened again, with and without a read between the steps.
+#[test]
+fn a_topic_opened_again_reaches_streams_over_several_topics() {
+    for reads in [false, true] {
+        let hub = Hub::new();
+        let [a, b] = topics(&hub, ["a", "b"]);
+        let mut both = subscribe(&hub, Subscribe::to("a").and("b"));
+        let mut got = Vec::new();
+        let mut step = |subscription: &mut Subscription| {
+            if reads {
+                got.extend(read(subscription));
+            }
+        };
+        step(&mut both);
+        let first = publish(&a, "1");
+        step(&mut both);
+        close(&a, Some("last of a"));
+        step(&mut both);
+        publish(&a, "2");
+        step(&mut both);
+        let third = publish(&b, "3");
+        got.extend(read(&mut both));
+        assert_eq!(got, ["+", "1", "last of a", "2", "3"], "reads between: {reads}");
+        // Both topics are held by the stream, so nothing was let go.
+        let mut back = subscribe(&hub, Subscribe::to("a").and("b").after(after(&first)));
+        assert_eq!(read(&mut back), ["last of a", "2", "3"]);
+        let mut back = subscribe(&hub, Subscribe::to("a").and("b").after(after(&third)));
+        assert_eq!(read(&mut back), [""; 0]);
+    }
+}
+
+#[test]
+fn several_rounds_of_closing_lose_nothing() {
+    let hub = Hub::new();
+    let [a, _b] = topics(&hub, ["a", "b"]);
+    let mut both = subscribe(&hub, Subscribe::to("a").and("b"));
+    let mut expected = vec!["+".to_owned()];
+    for round in 0..20 {
+        let [first, last] = ["first", "last"].map(|which| format!("{which} {round}"));
+        publish(&a, &first);
+        close(&a, Some(&last));
+        expected.extend([first, last]);
+        if round % 2 == 0 {
+            close(&a, None);
+        }
+    }
+    assert_eq!(read(&mut both), expected);
+    assert_eq!(both.ended(), None, "b was never closed");
+}
+
+/// A stream that had not read yet when its topic was opened again went on, and one that had read ended.
+#[test]
+fn a_stream_ends_where_all_its_topics_are_closed_whenever_it_reads() {
+    for reads in [false, true] {
+        for lag in [Lag::Disconnect, Lag::Skip, Lag::Latest] {
+            let hub = Hub::new();
+            let [a, b, other] = topics(&hub, ["a", "b", "other"]);
+            let mut both = subscribe(&hub, Subscribe::to("a").and("b").lag(lag));
+            let mut got = if reads { read(&mut both) } else { Vec::new() };
+            close(&a, Some("last of a"));
+            publish(&other, "x");
+            publish(&b, "1");
+            close(&b, None);
+            publish(&other, "y");
+            if reads {
+                got.extend(read(&mut both));
+            }
+            publish(&b, "opened again");
+            got.extend(read(&mut both));
+            assert_eq!(got, ["+", "last of a", "1"], "{lag:?}, reads between: {reads}");
+            assert_eq!(both.ended(), Some(Reason::TopicClosed));
+        }
+    }
+}
+
+#[test]
+fn a_client_that_comes_back_after_an_end_goes_on_behind_it() {
+    for last in [None, Some("last")] {
+        let hub = Hub::new();
+        let [a] = topics(&hub, ["a"]);
+        let mut first = subscribe(&hub, "a");
+        let _holds = subscribe(&hub, "a");
+        let (event, end) = (publish(&a, "1"), close(&a, last));
+        // An end without an event has no id that a client gets.
+        let id = if last.is_some() { end } else { event };
+        read(&mut first);
+        assert_eq!(first.ended(), Some(Reason::TopicClosed));
+        // While the topic is closed, and again once it is open.
+        let mut waits = subscribe(&hub, Subscribe::to("a").after(after(&id)));
+        assert_eq!(read(&mut waits), [""; 0]);
+        assert_eq!(waits.ended(), None, "its end was told before");
+        publish(&a, "2");
+        assert_eq!(read(&mut waits), ["2"]);
+        let mut back = subscribe(&hub, Subscribe::to("a").after(after(&id)));
+        assert_eq!(read(&mut back), ["2"]);
+        close(&a, None);
+        assert_eq!((read(&mut waits), read(&mut back)), (vec![], vec![]));
+        assert_eq!([waits.ended(), back.ended()], [Some(Reason::TopicClosed); 2]);
+    }
+}
+
+#[test]
+fn what_is_kept_from_before_a_close_is_given_before_the_end() {
+    let hub = Hub::new();
+    let [a] = topics(&hub, ["a"]);
+    let id = publish(&a, "1");
+    publish(&a, "2");
+    a.publish_keyed("x", Event::new("x")).now().unwrap();
+    close(&a, Some("last"));
+    let back = Subscribe::to("a").after(after(&id));
+    let all = Subscribe::to("a").start(Start::Beginning);
+    let present = Subscribe::to("a").start(Start::Latest).lag(Lag::Latest);
+    let cases =
+        [(back, vec!["2", "x", "last"]), (all, vec!["+", "1", "2", "x", "last"]), (present, vec!["+", "x", "last"])];
+    for (wants, expected) in cases {
+        let mut stream = subscribe(&hub, wants);
+        assert_eq!(read(&mut stream), expected);
+        assert_eq!(stream.ended(), Some(Reason::TopicClosed));
+    }
+    // Closings that were over before a stream came do not end it.
+    publish(&a, "again");
+    let mut all = subscribe(&hub, Subscribe::to("a").start(Start::Beginning));
+    assert_eq!(read(&mut all), ["+", "1", "2", "x", "last", "again"]);
+    assert_eq!(all.ended(), None);
+}
+
+/// Each new subscriber opened the topic, so that a stream over it and others never ended.
+#[test]
+fn waiting_on_a_closed_name_does_not_open_it() {
+    let hub = Hub::new();
+    let [a, b] = topics(&hub, ["a", "b"]);
+    let mut both = subscribe(&hub, Subscribe::to("a").and("b"));
+    close(&a, None);
+    drop(a);
+    assert_eq!(read(&mut both), ["+"]);
+    let (mut waits, mut comes_late) = (subscribe(&hub, "a"), subscribe(&hub, Subscribe::to("b").and("a")));
+    assert_eq!([read(&mut waits), read(&mut comes_late)], [["+"], ["+"]]);
+    close(&b, Some("last"));
+    assert_eq!((read(&mut both), read(&mut comes_late)), (vec!["last".to_owned()], vec!["last".to_owned()]));
+    assert_eq!((both.ended(), comes_late.ended()), (Some(Reason::TopicClosed), Some(Reason::TopicClosed)));
+    assert_eq!((read(&mut waits), waits.ended()), (vec![], None));
+    // Nothing but the one that waits holds the topic by now.
+    publish(&hub.topic("a").unwrap(), "1");
+    assert_eq!(read(&mut waits), ["1"]);
+}
+
+/// The name of a topic that is gone is still known to be closed.
+#[test]
+fn a_closed_name_is_remembered_when_nothing_holds_it() {
+    let hub = Hub::builder().topics(2).build();
+    close(&hub.topic("a").unwrap(), Some("last"));
+    assert_eq!((hub.topics(), hub.bytes()), (0, 0));
+    let mut both = subscribe(&hub, Subscribe::to("a").and("b"));
+    assert_eq!(read(&mut both), ["+"]);
+    close(&hub.topic("b").unwrap(), None);
+    assert_eq!((read(&mut both), both.ended()), (vec![], Some(Reason::TopicClosed)));
+    assert_eq!(hub.topics(), 0);
+    // A publish opens it, also for names that are looked up later.
+    publish(&hub.topic("a").unwrap(), "1");
+    let mut both = subscribe(&hub, Subscribe::to("a").and("b").start(Start::Beginning));
+    assert_eq!(read(&mut both), ["+", "1"]);
+    assert_eq!(both.ended(), None);
+}
+
+#[test]
+fn a_topic_that_is_closed_twice_ends_those_that_came_between() {
+    let hub = Hub::new();
+    let [a] = topics(&hub, ["a"]);
+    close(&a, Some("first end"));
+    let mut between = subscribe(&hub, "a");
+    assert_eq!(read(&mut between), ["+"]);
+    close(&a, Some("second end"));
+    assert_eq!((read(&mut between), between.ended()), (vec!["second end".to_owned()], Some(Reason::TopicClosed)));
+    let mut between = subscribe(&hub, "a");
+    assert_eq!(read(&mut between), ["+"]);
+    close(&a, None);
+    assert_eq!((read(&mut between), between.ended()), (vec![], Some(Reason::TopicClosed)));
+}
+
+/// A position is of the hub: an end that has none of its own could not be told from one that a client has seen.
+#[test]
+fn each_close_has_its_own_position() {
+    let hub = Hub::new();
+    let [a] = topics(&hub, ["a"]);
+    let ids = [publish(&a, "1"), close(&a, None), close(&a, Some("last")), close(&a, None)];
+    let positions: Vec<_> = ids.iter().map(|id| id.as_str().rsplit('-').next().unwrap()).collect();
+    assert_eq!(positions, ["1", "2", "3", "4"]);
+}
+
+/// Bounds of its own were those of the topic that had been closed.
+#[test]
+fn bounds_of_a_topic_hold_after_it_is_opened_again() {
+    for holds in [true, false] {
+        let hub = Hub::new();
+        let topic = hub.topic_with("a", Bounds::new().events(2)).unwrap();
+        let held = holds.then(|| topic.clone());
+        publish(&topic, "1");
+        close(&topic, None);
+        drop(topic);
+        for number in ["2", "3", "4"] {
+            publish(&hub.topic("a").unwrap(), number);
+        }
+        let mut all = subscribe(&hub, Subscribe::to("a").start(Start::Beginning));
+        assert_eq!(read(&mut all), ["+", "3", "4"], "held: {holds}");
+        drop(held);
+    }
+}
+
+#[test]
+fn keyed_values_survive_a_close_while_the_topic_is_held() {
+    let hub = Hub::new();
+    let [a, _b] = topics(&hub, ["a", "b"]);
+    let mut slow = subscribe(&hub, Subscribe::to("a").and("b").lag(Lag::Latest));
+    for (key, data) in [("x", "x1"), ("y", "y1")] {
+        a.publish_keyed(key, Event::new(data)).now().unwrap();
+    }
+    close(&a, None);
+    a.publish_keyed("x", Event::new("x2")).now().unwrap();
+    assert_eq!(read(&mut slow), ["+", "y1", "x2"]);
+    let mut present = subscribe(&hub, Subscribe::to("a").start(Start::Latest));
+    assert_eq!(read(&mut present), ["+", "y1", "x2"]);
+}
+
+#[test]
+fn presence_follows_the_name() {
+    let hub = Hub::new();
+    let [a, _b] = topics(&hub, ["a", "b"]);
+    let presence = a.presence();
+    let mut both = subscribe(&hub, Subscribe::to("a").and("b").member("ann"));
+    read(&mut both);
+    close(&a, None);
+    read(&mut both);
+    assert_eq!((presence.count(), presence.members()), (1, vec!["ann".into()]));
+    publish(&a, "again");
+    let mut other = subscribe(&hub, Subscribe::to("a").member("bob"));
+    read(&mut other);
+    assert_eq!((presence.count(), a.presence().count()), (2, 2));
+    drop((both, other));
+    assert_eq!((presence.count(), presence.members()), (0, vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_of_presence_end_at_the_first_close_also_when_it_is_over() {
+    let hub = Hub::new();
+    let [a] = topics(&hub, ["a"]);
+    let mut changes = pin!(a.presence().changes());
+    close(&a, None);
+    publish(&a, "again");
+    assert_eq!(changes.next().await, None);
+    // Changes of a closed topic are those of whoever waits on it.
+    close(&a, None);
+    let mut changes = pin!(a.presence().changes());
+    let mut waits = subscribe(&hub, Subscribe::to("a").member("ann"));
+    read(&mut waits);
+    assert_eq!(changes.next().await.map(|change| change.joined), Some(vec!["ann".into()]));
+}
+
+#[test]
+fn a_publisher_that_waits_for_readers_is_done_at_a_close_that_is_over() {
+    let hub = Hub::new();
+    let [a, _b] = topics(&hub, ["a", "b"]);
+    let mut stalled = subscribe(&hub, Subscribe::to("a").and("b"));
+    assert!(stalled.next().now_or_never().is_some());
+    publish(&a, "1");
+    let (mut polled, unpolled) = (Box::pin(a.drained(0)), Box::pin(a.drained(0)));
+    assert!((&mut polled).now_or_never().is_none());
+    close(&a, None);
+    publish(&a, "2");
+    assert!(polled.now_or_never().is_some());
+    // What is published after the close is waited for as ever, by the same readers.
+    let mut later = Box::pin(a.drained(0));
+    assert!((&mut later).now_or_never().is_none());
+    drop(unpolled);
+    read(&mut stalled);
+    assert!(later.now_or_never().is_some());
+}
+
+/// A task that counts how often it is woken.
+#[derive(Default)]
+struct Task(std::sync::atomic::AtomicUsize);
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_stream_that_waits_is_woken_by_what_follows_a_close() {
+    let hub = Hub::new();
+    let [a, _b] = topics(&hub, ["a", "b"]);
+    let task = Arc::new(Task::default());
+    let waker = Arc::clone(&task).into();
+    let mut both = subscribe(&hub, Subscribe::to("a").and("b"));
+    let mut woken = 0;
+    for step in [None, Some("2"), None, Some("3")] {
+        while both.poll_next_unpin(&mut Context::from_waker(&waker)).is_ready() {}
+        match step {
+            None => drop(close(&a, None)),
+            Some(data) => drop(publish(&a, data)),
+        }
+        woken += 1;
+        assert_eq!(task.0.load(std::sync::atomic::Ordering::SeqCst), woken, "{step:?}");
+    }
+    assert_eq!(read(&mut both), ["3"]);
+}
+
+#[test]
+fn a_topic_that_is_closed_keeps_nothing_once_nothing_holds_it() {
+    let hub = Hub::new();
+    let [a] = topics(&hub, ["a"]);
+    let (mut reads, other) = (subscribe(&hub, "a"), a.clone());
+    let presence = a.presence();
+    a.publish_keyed("x", Event::new("x")).now().unwrap();
+    let id = close(&a, Some("last"));
+    drop((a, other));
+    assert!(hub.bytes() > 0);
+    read(&mut reads);
+    assert!(hub.bytes() > 0, "the presence holds it");
+    drop(presence);
+    assert_eq!((hub.topics(), hub.bytes()), (0, 0));
+    // What went is known to be gone.
+    let first = id.as_str().rsplit_once('-').map(|(epoch, _)| format!("{epoch}-0")).unwrap();
+    let first = EventId::try_from(first.as_str()).unwrap();
+    let mut back = subscribe(&hub, Subscribe::to("a").after(after(&first)));
+    assert_eq!(read(&mut back), ["gap"]);
+}
+
+/// The closings that are known are those of what is kept, however often a topic was closed while a reader stalled.
+#[test]
+fn a_reader_behind_many_closings_comes_ahead_through_each_that_is_kept() {
+    let hub = Hub::builder().bounds(Bounds::new().events(2)).build();
+    let [a, _b] = topics(&hub, ["a", "b"]);
+    let mut slow = subscribe(&hub, Subscribe::to("a").lag(Lag::Skip));
+    assert_eq!(read(&mut slow), ["+"]);
+    for round in 0..1000 {
+        publish(&a, &round.to_string());
+        close(&a, None);
+    }
+    let Some(Some(Update::Gap(gap))) = slow.next().now_or_never() else { panic!("999 are gone") };
+    assert_eq!((read(&mut slow), slow.ended()), (vec![], Some(Reason::TopicClosed)));
+    let mut back = subscribe(&hub, Subscribe::to("a").after(after(&gap.to)));
+    assert_eq!(read(&mut back), ["998", "999"], "closings that were over do not end it");
+    assert_eq!(back.ended(), Some(Reason::TopicClosed));
+}
