@@ -191,7 +191,7 @@ impl Core {
     ) -> Result<Position, PublishError> {
         let now = self.now();
         let mut ordered = lock(&self.ordered);
-        if let Some(sequence) = once.as_ref().and_then(|key| ordered.published_once(key)) {
+        if let Some(sequence) = once.as_ref().and_then(|key| ordered.published_once(topic.name(), key)) {
             return Ok(self.position(sequence));
         }
         let before = ordered.last;
@@ -206,7 +206,7 @@ impl Core {
         });
         let to_tell = self.append_entries(&mut ordered, topic, size, entries, then)?;
         if let Some(key) = once {
-            ordered.note_once(key);
+            ordered.note_once(topic.name(), key);
         }
         ordered.shrink(before);
         ordered.sweep(now);

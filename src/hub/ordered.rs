@@ -32,13 +32,21 @@ pub(crate) struct Ordered {
     oldest: BinaryHeap<Ranked>,
     /// From so many on, those of topics that are gone are taken out.
     oldest_limit: usize,
-    once: VecDeque<(Arc<str>, u64)>,
+    once: VecDeque<Once>,
     hub: Weak<Core>,
     kept: Arc<AtomicUsize>,
     bounds: Bounds,
     elsewhere: Option<Arc<Elsewhere>>,
     max_bytes: usize,
     max_topics: usize,
+}
+
+/// What was published under an idempotency key, which is its topic's.
+#[derive(Debug)]
+struct Once {
+    topic: Arc<str>,
+    key: Arc<str>,
+    sequence: u64,
 }
 
 /// A topic by an event that was its oldest once. It is looked at before it is believed.
@@ -106,14 +114,15 @@ impl Ordered {
         Ok(topic)
     }
 
-    /// What was published last under this idempotency key.
-    pub(crate) fn published_once(&self, key: &str) -> Option<u64> {
-        self.once.iter().rev().find(|(known, _)| **known == *key).map(|&(_, sequence)| sequence)
+    /// Returns the position of what was published last in a topic under this idempotency key.
+    pub(crate) fn published_once(&self, topic: &str, key: &str) -> Option<u64> {
+        let mut known = self.once.iter().rev();
+        known.find(|once| *once.key == *key && *once.topic == *topic).map(|once| once.sequence)
     }
 
-    /// The last event was published under this idempotency key.
-    pub(crate) fn note_once(&mut self, key: Arc<str>) {
-        self.once.push_back((key, self.last));
+    /// Notes that the last event was published in a topic under this idempotency key.
+    pub(crate) fn note_once(&mut self, topic: &Arc<str>, key: Arc<str>) {
+        self.once.push_back(Once { topic: Arc::clone(topic), key, sequence: self.last });
         if self.once.len() > ONCE_KEYS {
             self.once.pop_front();
         }

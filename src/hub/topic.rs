@@ -48,9 +48,9 @@ impl Topic {
         self.send(event, Some(key.into()), None)
     }
 
-    /// Publishes an event, unless one was published under this idempotency key: then it gives that one's id. For callers that
-    /// repeat what they do not know the outcome of. How long a key is remembered is up to what feeds the hub; a hub that
-    /// stands by itself remembers the last 1,024.
+    /// Publishes an event, unless one was published in this topic under this idempotency key: then it gives that one's id. For
+    /// callers that repeat what they do not know the outcome of. A key of one topic says nothing of another topic. How long a key is remembered is up to what feeds the hub; a hub that
+    /// stands by itself remembers the last 1,024 of all its topics.
     pub fn publish_once(&self, idempotency_key: impl Into<Arc<str>>, event: Event) -> Published {
         self.send(event, None, Some(idempotency_key.into()))
     }

@@ -178,3 +178,21 @@ fn an_idempotency_key_publishes_once() {
     assert_eq!(room.publish_once("order 7", Event::new("1")).now().unwrap(), first);
     assert_ne!(room.publish_once("order 8", Event::new("3")).now().unwrap(), first);
 }
+
+/// The second topic got the id of the first one's event, and nothing was published there.
+#[test]
+fn an_idempotency_key_belongs_to_its_topic() {
+    let hub = Hub::new();
+    let [ann, bob] = ["ann", "bob"].map(|name| hub.topic(name).unwrap());
+    let mut reader = hub.subscribe("bob").unwrap();
+    let first = ann.publish_once("request 1", Event::new("to ann")).now().unwrap();
+    let second = bob.publish_once("request 1", Event::new("to bob")).now().unwrap();
+    assert_ne!(first, second);
+    assert!(matches!(reader.next().now_or_never(), Some(Some(Update::Subscribed(_)))));
+    let event = reader.next().now_or_never();
+    assert!(matches!(&event, Some(Some(Update::Event { event, .. })) if event.data() == "to bob"), "{event:?}");
+    // Each is known by its own key, also after a topic was closed and opened again.
+    bob.close(None).now().unwrap();
+    assert_eq!(bob.publish_once("request 1", Event::new("again")).now().unwrap(), second);
+    assert_eq!(ann.publish_once("request 1", Event::new("again")).now().unwrap(), first);
+}
