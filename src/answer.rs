@@ -14,16 +14,17 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
 use crate::{
-    BoxError, Heartbeat, Refusal, StreamSettings,
+    BoxError, Heartbeat, LastRetry, Refusal, StreamSettings,
     body::{
         decorated::{Decorated, Splice},
         guard::{Guarded, Panicked},
         place::Place,
         slot::Mark,
-        source::{Beat, Holds, Pull, Pulled, Source},
+        source::{Beat, Chunk, Holds, Pull, Pulled, Source},
     },
     events::Reply,
     headers, refusal,
+    said::Said,
 };
 
 /// The future of an event service's answer. Sealed: it is what [`Sse`](crate::Sse) makes of a service and a request.
@@ -162,7 +163,10 @@ impl<F: EventFuture> Pull for FromService<F> {
 
 impl<F: EventFuture> FromService<F> {
     /// The head went out before this answer: what is left of it.
-    fn late_answer(mut self: Pin<&mut Self>, answer: Answer<F>, method: &Method, splice: Splice) -> Pulled {
+    fn late_answer(mut self: Pin<&mut Self>, mut answer: Answer<F>, method: &Method, splice: Splice) -> Pulled {
+        if let Some((last, source)) = said_late(&mut answer, method, splice.last_retry) {
+            return Pulled::Refused(last, source);
+        }
         match answer {
             Ok(Reply::Events(events)) => {
                 let (source, settings, _) = events.into_parts();
@@ -185,12 +189,20 @@ impl<F: EventFuture> FromService<F> {
                 Pulled::Answered(Box::new(settings), stream)
             }
             Ok(Reply::Response(response)) => Pulled::Refused(refusal::late_status(response.status()), None),
-            Err(refusal) => {
-                let (last, source) = refusal.into_last(method, splice.last_retry);
-                Pulled::Refused(last, source)
-            }
+            Err(refusal) => Pulled::Refused(refusal.last(method, splice.last_retry), refusal.into_source()),
         }
     }
+}
+
+/// What is left of a response that stands for a refusal: the last bytes, and the source.
+fn said_late<S, B>(
+    answer: &mut Result<Reply<S, B>, Refusal>,
+    method: &Method,
+    form: LastRetry,
+) -> Option<(Chunk, Option<BoxError>)> {
+    let Ok(Reply::Response(response)) = answer else { return None };
+    let said: Said = response.extensions_mut().remove()?;
+    Some((said.last(response.status(), method, form), said.into_source()))
 }
 
 /// Whether a response can follow a head that is out: as an event stream without a coding.

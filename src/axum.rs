@@ -21,6 +21,9 @@
 //! ```
 //!
 //! A handler can be an event service too: `SseLayer::new(handler.with_state(state))`.
+//!
+//! A [`Refusal`] of a handler is answered by the layer around it as the method of the request asks, and its observers get the
+//! refusal with its source; see [`refusal`](crate::refusal).
 
 use std::convert::Infallible;
 
@@ -31,7 +34,7 @@ use axum_core::{
 };
 use http::request::Parts;
 
-use crate::{Events, LastEventId, Refusal, Source, StreamSettings};
+use crate::{Events, LastEventId, Refusal, Source};
 
 impl<S> IntoResponse for Events<S>
 where
@@ -42,10 +45,11 @@ where
     }
 }
 
-/// As to a GET request, for a handler has no request any more when it answers.
+/// The answer to a GET request, or to the method of [`Refusal::for_method`], since a handler's answer does not know its request.
+/// A layer around the handler makes it the answer to the method of the request, and reports it to its observers.
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        self.into_http(&http::Method::GET, &StreamSettings::default()).map(Body::from)
+        Response::from(self).map(Body::from)
     }
 }
 

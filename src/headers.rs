@@ -77,6 +77,20 @@ pub(crate) fn is_head(method: &Method) -> bool {
     method == Method::HEAD
 }
 
+/// Removes what says that a response is a stream.
+pub(crate) fn drop_stream_head(headers: &mut HeaderMap) {
+    for name in [CONTENT_TYPE, CACHE_CONTROL, X_ACCEL_BUFFERING] {
+        headers.remove(name);
+    }
+    drop_body_head(headers);
+}
+
+/// Removes what is said of a body that is replaced.
+pub(crate) fn drop_body_head(headers: &mut HeaderMap) {
+    headers.remove(CONTENT_ENCODING);
+    drop_framing(headers);
+}
+
 /// What keeps caches and proxies from holding events back, where the response does not say something itself.
 fn complete(headers: &mut HeaderMap) {
     headers.entry(CACHE_CONTROL).or_insert(NO_CACHE);

@@ -127,6 +127,7 @@ mod layer_settings;
 pub mod metrics;
 mod read;
 mod respond;
+mod said;
 #[cfg(feature = "json")]
 mod scratch;
 mod service;

@@ -24,8 +24,14 @@
 //! # let _ = events(1);
 //! ```
 //!
-//! An event service's error is made a refusal: a [`BoxError`] is a 500 whose text nobody but the
-//! [`Observer`](crate::Observer) sees; a status or a whole response is itself.
+//! An event service's error is made a refusal: a [`BoxError`] is a 500 whose text only the
+//! [`Observer`](crate::Observer) gets; a status or a whole response is itself.
+//!
+//! A handler refuses in the same way: with feature `axum` a refusal is a response, elsewhere `Response::from(refusal)` makes one.
+//! A layer around the handler, [`decorate`](crate::SseLayer::decorate) or one whose event service the handler is, answers the
+//! refusal as the method of the request asks, and reports it with its source to its observers. It replaces the status, the body
+//! and the headers of a stream, and keeps all other headers. Without a layer the answer is that to a GET request, since a
+//! handler's answer does not know its request; [`Refusal::for_method`] makes it that to another method.
 //!
 //! [HTML §9.2.3]: https://html.spec.whatwg.org/multipage/server-sent-events.html#sse-processing-model
 
@@ -41,6 +47,7 @@ use crate::{
     BoxError, LastRetry, StreamSettings,
     body::{slot::Mark, source::Chunk},
     encode, headers, jitter,
+    said::Said,
 };
 
 /// A no to a request for events. See the [module's documentation](self) for what the client gets.
@@ -51,9 +58,16 @@ pub struct Refusal {
 
 enum Answer {
     Stop,
-    Later(Duration),
+    Later(Wait),
+    /// The same to a method that does not read streams.
+    Busy(Wait),
+    Status(StatusCode),
     Respond(Box<Response<Bytes>>),
 }
+
+/// How long a client is to wait, in nanoseconds, of which a `u64` holds more than the longest time takes.
+#[derive(Clone, Copy)]
+struct Wait(u64);
 
 impl Refusal {
     /// There is nothing for this client, now or later: 204, after which an `EventSource` does not reconnect.
@@ -66,15 +80,36 @@ impl Refusal {
     /// most 2^31 − 1 ms, which is 24.8 days: some clients take a longer time for none.
     #[must_use]
     pub fn later(after: Duration) -> Self {
-        Answer::Later(after).into()
+        Answer::Later(Wait::new(after)).into()
     }
 
     /// This status with an empty body. An `EventSource` takes each but 200 as the end for good.
     #[must_use]
     pub fn status(status: StatusCode) -> Self {
-        let mut response = Response::new(Bytes::new());
-        *response.status_mut() = status;
-        response.into()
+        Answer::Status(status).into()
+    }
+
+    /// Makes the refusal one of a request with this method, for a handler without a layer around it. Defaults to GET. A layer
+    /// goes by the method of the request.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use http::{Method, Response, StatusCode};
+    /// use tower_sse::Refusal;
+    ///
+    /// let refusal = Refusal::later(Duration::from_secs(10)).for_method(&Method::POST);
+    /// let response = Response::from(refusal);
+    /// assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    /// assert!(response.headers().contains_key("retry-after"));
+    /// ```
+    #[must_use]
+    pub fn for_method(mut self, method: &Method) -> Self {
+        self.answer = match self.answer {
+            Answer::Later(after) | Answer::Busy(after) if reads_streams(method) => Answer::Later(after),
+            Answer::Later(after) | Answer::Busy(after) => Answer::Busy(after),
+            other => other,
+        };
+        self
     }
 
     /// The same refusal, with a reason for the [`Observer`](crate::Observer). The client does not see it.
@@ -95,8 +130,9 @@ impl Refusal {
     pub fn status_for(&self, method: &Method) -> StatusCode {
         match &self.answer {
             Answer::Stop => StatusCode::NO_CONTENT,
-            Answer::Later(_) if reads_streams(method) => StatusCode::OK,
-            Answer::Later(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Answer::Later(_) | Answer::Busy(_) if reads_streams(method) => StatusCode::OK,
+            Answer::Later(_) | Answer::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Answer::Status(status) => *status,
             Answer::Respond(response) => response.status(),
         }
     }
@@ -110,36 +146,72 @@ impl Refusal {
         response.into()
     }
 
-    /// The answer while the head is still to come.
+    /// Returns the answer while the head is still to come, with the refusal in its extensions.
     pub(crate) fn into_http(self, method: &Method, settings: &StreamSettings) -> Response<Bytes> {
-        let status = self.status_for(method);
+        self.for_method(method).respond(settings)
+    }
+
+    fn respond(self, settings: &StreamSettings) -> Response<Bytes> {
+        let Self { answer, source } = self;
+        let (mut response, answer) = answer.respond(settings);
+        response.extensions_mut().insert(Said::new(Self { answer, source }));
+        response
+    }
+
+    /// Returns the stream that tells a client to come back, as these settings have it.
+    pub(crate) fn stream(&self, settings: &StreamSettings) -> Option<Bytes> {
         match self.answer {
-            Answer::Stop => respond(status),
-            Answer::Later(after) if reads_streams(method) => {
-                let mut response = headers::stream_head(http::HeaderMap::new());
-                // It is whole: a second layer has nothing to add.
-                response.extensions_mut().insert(Mark::Whole);
-                let prelude = if settings.omits_comments() { b"" } else { PRELUDE };
-                response.map(|()| retry_only(after, settings.last_retry.unwrap_or_default(), prelude))
-            }
-            Answer::Later(after) => {
-                let mut response = respond(status);
-                response.headers_mut().insert(RETRY_AFTER, retry_after(after).into());
-                response
-            }
-            Answer::Respond(response) => *response,
+            Answer::Later(after) | Answer::Busy(after) => Some(whole(after, settings)),
+            _ => None,
         }
     }
 
-    /// The last bytes of a stream whose head went out before the no was known.
+    /// Returns what `Retry-After` says if the client is to come back, with a jitter of its own for each call.
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        match self.answer {
+            Answer::Later(after) | Answer::Busy(after) => Some(after.in_seconds()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn into_source(self) -> Option<BoxError> {
+        self.source
+    }
+
+    /// Returns the last bytes of a stream whose head went out before the refusal was known.
     ///
     /// A client cannot be stopped any more, so the event says which status it would have been.
-    pub(crate) fn into_last(self, method: &Method, form: LastRetry) -> (Chunk, Option<BoxError>) {
-        let last = match self.answer {
-            Answer::Later(after) => Chunk { bytes: retry_only(after, form, b""), events: 0 },
-            Answer::Stop | Answer::Respond(_) => late_status(self.status_for(method)),
+    pub(crate) fn last(&self, method: &Method, form: LastRetry) -> Chunk {
+        match self.answer {
+            Answer::Later(after) | Answer::Busy(after) => Chunk { bytes: retry_only(after, form, b""), events: 0 },
+            _ => late_status(self.status_for(method)),
+        }
+    }
+}
+
+impl Answer {
+    /// Returns the response, and what is left of the answer to know it by.
+    fn respond(self, settings: &StreamSettings) -> (Response<Bytes>, Self) {
+        let response = match self {
+            Self::Stop => respond(StatusCode::NO_CONTENT),
+            Self::Status(status) => respond(status),
+            Self::Later(after) => {
+                let mut response = headers::stream_head(http::HeaderMap::new());
+                // It is whole: a second layer has nothing to add.
+                response.extensions_mut().insert(Mark::Whole);
+                response.map(|()| whole(after, settings))
+            }
+            Self::Busy(after) => {
+                let mut response = respond(StatusCode::SERVICE_UNAVAILABLE);
+                response.headers_mut().insert(RETRY_AFTER, after.in_seconds().into());
+                response
+            }
+            Self::Respond(response) => {
+                let status = response.status();
+                return (*response, Self::Status(status));
+            }
         };
-        (last, self.source)
+        (response, self)
     }
 }
 
@@ -147,6 +219,28 @@ impl Refusal {
 pub(crate) fn late_status(status: StatusCode) -> Chunk {
     let data = format!(r#"{{"status":{}}}"#, status.as_u16());
     Chunk { bytes: encode::text(Some(&crate::event_name!("refused")), &data), events: 1 }
+}
+
+impl Wait {
+    fn new(after: Duration) -> Self {
+        Self(u64::try_from(after.min(jitter::LONGEST_WAIT).as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    fn duration(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
+
+    fn with_jitter(self) -> Duration {
+        jitter::at_least(self.duration()).min(jitter::LONGEST_WAIT)
+    }
+
+    /// Whole seconds, since `Retry-After` has no parts of them. Another jitter each time.
+    fn in_seconds(self) -> u64 {
+        let after = self.with_jitter();
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        // A client makes milliseconds of it again.
+        seconds.min(jitter::LONGEST_WAIT.as_secs())
+    }
 }
 
 impl From<Infallible> for Refusal {
@@ -179,12 +273,21 @@ impl From<Answer> for Refusal {
     }
 }
 
+/// The answer to a GET request, or to the method of [`Refusal::for_method`]. A layer around makes it the answer to the method
+/// of the request.
+impl From<Refusal> for Response<Bytes> {
+    fn from(refusal: Refusal) -> Self {
+        refusal.respond(&StreamSettings::new())
+    }
+}
+
 impl fmt::Debug for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Refusal");
         match &self.answer {
             Answer::Stop => shown.field("stop", &true),
-            Answer::Later(after) => shown.field("later", after),
+            Answer::Later(after) | Answer::Busy(after) => shown.field("later", &after.duration()),
+            Answer::Status(status) => shown.field("status", status),
             Answer::Respond(response) => shown.field("status", &response.status()),
         };
         shown.field("source", &self.source).finish()
@@ -202,17 +305,15 @@ fn respond(status: StatusCode) -> Response<Bytes> {
     response
 }
 
-/// Whole seconds, since the header has no parts of them.
-fn retry_after(after: Duration) -> u64 {
-    let after = jitter::at_least(after).min(jitter::LONGEST_WAIT);
-    let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-    // A client makes milliseconds of it again.
-    seconds.min(jitter::LONGEST_WAIT.as_secs())
+/// The stream of a client that is to come back.
+fn whole(after: Wait, settings: &StreamSettings) -> Bytes {
+    let prelude = if settings.omits_comments() { b"" } else { PRELUDE };
+    retry_only(after, settings.last_retry.unwrap_or_default(), prelude)
 }
 
-fn retry_only(after: Duration, form: LastRetry, before: &[u8]) -> Bytes {
+fn retry_only(after: Wait, form: LastRetry, before: &[u8]) -> Bytes {
     let mut buffer = before.to_vec();
-    encode::put_last_retry(jitter::at_least(after), form, &mut buffer);
+    encode::put_last_retry(after.with_jitter(), form, &mut buffer);
     buffer.into()
 }
 

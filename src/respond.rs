@@ -27,6 +27,7 @@ use crate::{
     headers, jitter,
     layer_settings::LayerSettings,
     observe::OwnedHead,
+    said::Said,
     streams::{NotAdmitted, OnDrain, OuterPlace, Permit, Waiter},
 };
 
@@ -111,12 +112,15 @@ impl Asked {
         let response = self.layer.refuse(refusal, Some(&self.method));
         self.finish(response.map(|bytes| match self.layer.is_head {
             true => SseBody::empty(),
-            false => SseBody::new(Kind::Whole { bytes }),
+            false => SseBody::whole(bytes),
         }))
     }
 
     /// A response of the event service: decorated if it is an event stream, else as it is.
     fn response<F: EventFuture, IB>(&mut self, mut response: Response<F::Body>) -> Response<SseBody<F, IB>> {
+        if let Some(said) = Said::of(&response) {
+            return self.said(&said, response);
+        }
         if self.layer.is_head {
             return self.head_only(response);
         }
@@ -130,6 +134,13 @@ impl Asked {
         let (parts, body) = response.into_parts();
         let source = FromService::Response { source: Decorated::new(body, splice.with(&own)) };
         self.run(Response::from_parts(parts, ()), own, source)
+    }
+
+    /// A response of the event service that stands for a refusal.
+    fn said<F: EventFuture, IB>(&self, said: &Said, response: Response<F::Body>) -> Response<SseBody<F, IB>> {
+        self.layer.report(said);
+        let keep = |body| if self.layer.is_head { SseBody::empty() } else { SseBody::new(Kind::Own { body }) };
+        self.finish(self.layer.answer(said, response, keep))
     }
 
     /// The head that the same request with GET would get, without a body, and without a stream that opens.
@@ -195,13 +206,18 @@ impl Decorate {
 
     pub(crate) fn refuse<F: EventFuture, IB>(&self, refusal: Refusal) -> Response<SseBody<F, IB>> {
         let response = self.layer.refuse(refusal, None);
-        response.map(|bytes| if self.layer.is_head { SseBody::empty() } else { SseBody::new(Kind::Whole { bytes }) })
+        response.map(|bytes| if self.layer.is_head { SseBody::empty() } else { SseBody::whole(bytes) })
     }
 
     pub(crate) fn respond<F: EventFuture, IB>(&mut self, mut response: Response<IB>) -> Response<SseBody<F, IB>>
     where
         Decorated<IB>: Pull,
     {
+        if let Some(said) = Said::of(&response) {
+            self.layer.report(&said);
+            let keep = |body| SseBody::new(Kind::Inside { body });
+            return self.layer.answer(&said, response, keep);
+        }
         if self.layer.is_head {
             return response.map(|body| SseBody::new(Kind::Inside { body }));
         }
@@ -383,11 +399,30 @@ impl Lookout {
 
     /// The refusal as a response to this method, or the request's own.
     fn refuse(&self, refusal: Refusal, method: Option<&Method>) -> Response<Bytes> {
-        if let Some(head) = self.head() {
-            head.refused(self.settings.observers.iter(), &refusal);
-        }
         let noted = self.noted.as_ref().map(|noted| &noted.method);
-        refusal.into_http(method.or(noted).unwrap_or(&Method::GET), &self.settings.stream)
+        let response = refusal.into_http(method.or(noted).unwrap_or(&Method::GET), &self.settings.stream);
+        if let Some(said) = Said::of(&response) {
+            self.report(&said);
+        }
+        response
+    }
+
+    /// The answer to this request where the response stands for a refusal: the body of the response, or another one.
+    fn answer<B, F: EventFuture, IB>(
+        &self,
+        said: &Said,
+        response: Response<B>,
+        keep: impl FnOnce(B) -> SseBody<F, IB>,
+    ) -> Response<SseBody<F, IB>> {
+        let replace = |bytes| if self.is_head { SseBody::empty() } else { SseBody::whole(bytes) };
+        said.answer(response, self.client, &self.settings.stream, keep, replace)
+    }
+
+    /// Reports the refusal of a response to the layer's observers.
+    fn report(&self, said: &Said) {
+        if let Some(head) = self.head() {
+            said.report(head, &self.settings.observers);
+        }
     }
 }
 

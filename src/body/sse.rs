@@ -59,7 +59,12 @@ impl<F: EventFuture, IB> SseBody<F, IB> {
 
     /// Nothing, and known to be.
     pub(crate) fn empty() -> Self {
-        Self::new(Kind::Whole { bytes: Bytes::new() })
+        Self::whole(Bytes::new())
+    }
+
+    /// A short text.
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        Self::new(Kind::Whole { bytes })
     }
 }
 

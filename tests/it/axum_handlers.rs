@@ -89,8 +89,8 @@ async fn a_handler_behind_decorate_sees_the_query_parameter_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_refuses_as_to_a_get_request() {
-    let app = app().layer(SseLayer::decorate()).with_state(5);
+async fn a_handler_without_a_layer_refuses_as_to_a_get_request() {
+    let app = app().with_state(5);
     let response = call(app, Request::post("/full")).await;
     assert_eq!((response.status(), response.headers().contains_key("retry-after")), (StatusCode::OK, false));
     let body = response.into_body().collect().await.unwrap().to_bytes();

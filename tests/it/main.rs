@@ -16,6 +16,8 @@ mod encoding;
 mod ends;
 mod frames;
 mod fuzzing;
+#[cfg(feature = "axum")]
+mod handlers_refuse;
 mod head;
 mod heartbeat;
 mod hub;

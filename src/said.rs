@@ -1,0 +1,131 @@
+//! The refusal that a response stands for, in the extensions of the response.
+//!
+//! A handler has no request when its refusal becomes a response, and no observer. The layers around it have both: they find
+//! the refusal, report it, and answer as the method of the request asks.
+
+use std::{
+    error::Error,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode, header::RETRY_AFTER};
+
+use crate::{
+    BoxError, LastRetry, Observer, Refusal, StreamSettings,
+    body::{
+        slot::{Client, Mark},
+        source::Chunk,
+    },
+    headers, observe,
+    observe::OwnedHead,
+    refusal,
+};
+
+/// A refusal that has become a response.
+#[derive(Clone)]
+pub(crate) struct Said(Arc<Shared>);
+
+struct Shared {
+    refusal: Refusal,
+    /// The observers to which a layer has reported the refusal.
+    observers: Mutex<Vec<Arc<dyn Observer>>>,
+}
+
+impl Said {
+    pub(crate) fn new(refusal: Refusal) -> Self {
+        Self(Arc::new(Shared { refusal, observers: Mutex::default() }))
+    }
+
+    /// Returns the refusal that a response stands for.
+    pub(crate) fn of<B>(response: &Response<B>) -> Option<Self> {
+        response.extensions().get().cloned()
+    }
+
+    /// Reports the refusal to these observers, but for those to which another layer has done so.
+    pub(crate) fn report(&self, head: &OwnedHead, observers: &[Arc<dyn Observer>]) {
+        // An observer is asked who it is, which is not done under a lock. Layers meet a response one after the other.
+        let before = self.reported().clone();
+        let is_new = |observer: &&Arc<_>| !before.iter().any(|other| observe::is_same(other, observer));
+        let new: Vec<_> = observers.iter().filter(is_new).map(Arc::clone).collect();
+        head.refused(new.iter(), &self.0.refusal);
+        self.reported().extend(new);
+    }
+
+    fn reported(&self) -> MutexGuard<'_, Vec<Arc<dyn Observer>>> {
+        self.0.observers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the response one to this client, by the settings of a layer: `keep` takes the body of a response that is right already,
+    /// `replace` what it gets instead.
+    ///
+    /// Only [`Refusal::later`] depends on either. A response whose status was changed on the way is right as it is.
+    pub(crate) fn answer<B, N>(
+        &self,
+        response: Response<B>,
+        client: Client,
+        settings: &StreamSettings,
+        keep: impl FnOnce(B) -> N,
+        replace: impl FnOnce(Bytes) -> N,
+    ) -> Response<N> {
+        let is_right = !client.reads_answers && !settings.omits_comments() && settings.last_retry.is_none();
+        let refusal = &self.0.refusal;
+        let stream = refusal.stream(settings).filter(|_| !is_right && response.status() == StatusCode::OK);
+        let (mut head, body) = response.into_parts();
+        let (Some(stream), Some(wait)) = (stream, refusal.retry_after()) else {
+            return Response::from_parts(head, keep(body));
+        };
+        if !client.reads_answers {
+            headers::drop_body_head(&mut head.headers);
+            return Response::from_parts(head, replace(stream));
+        }
+        headers::drop_stream_head(&mut head.headers);
+        head.extensions.remove::<Mark>();
+        head.status = StatusCode::SERVICE_UNAVAILABLE;
+        head.headers.insert(RETRY_AFTER, wait.into());
+        Response::from_parts(head, replace(Bytes::new()))
+    }
+
+    /// Returns the last bytes of a stream whose head went out before the response came with this status.
+    pub(crate) fn last(&self, status: StatusCode, method: &Method, form: LastRetry) -> Chunk {
+        let refusal = &self.0.refusal;
+        if refusal.retry_after().is_some() { refusal.last(method, form) } else { refusal::late_status(status) }
+    }
+
+    /// Returns the source of the refusal.
+    pub(crate) fn into_source(self) -> Option<BoxError> {
+        match Arc::try_unwrap(self.0) {
+            Ok(shared) => shared.refusal.into_source(),
+            Err(shared) => shared.refusal.source().is_some().then(|| SharedSource(shared).into()),
+        }
+    }
+}
+
+/// The source of a refusal that is among the extensions of another response, too.
+#[derive(Debug)]
+struct SharedSource(Arc<Shared>);
+
+impl fmt::Display for SharedSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.refusal.source().map_or(Ok(()), |source| fmt::Display::fmt(source, f))
+    }
+}
+
+impl Error for SharedSource {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.refusal.source().and_then(|source| source.source())
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.refusal, f)
+    }
+}
+
+impl fmt::Debug for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Said").field(&self.0.refusal).finish()
+    }
+}
