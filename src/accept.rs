@@ -237,7 +237,7 @@ fn unquoted(value: &[u8]) -> &[u8] {
 }
 
 /// Splits at a separator that is not within a quoted string (RFC 9110 §5.6.4).
-fn split(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn split(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let has_quotes = memchr(b'"', list).is_some();
     let mut rest = Some(list);
     std::iter::from_fn(move || {

@@ -56,6 +56,7 @@ pub(crate) fn decorate_head(headers: &mut HeaderMap) {
         headers.remove(name);
     }
     drop_framing(headers);
+    forbid_transforms(headers);
     complete(headers);
 }
 
@@ -95,6 +96,33 @@ pub(crate) fn drop_body_head(headers: &mut HeaderMap) {
 fn complete(headers: &mut HeaderMap) {
     headers.entry(CACHE_CONTROL).or_insert(NO_CACHE);
     headers.entry(X_ACCEL_BUFFERING).or_insert(NO);
+}
+
+/// Adds to what `Cache-Control` says what it lacks for a stream: `no-transform`, without which proxies compress and hold events
+/// back, and `no-cache`, unless nothing is stored at all. Nothing that it says goes.
+fn forbid_transforms(headers: &mut HeaderMap) {
+    let (mut caches, mut transforms) = (true, true);
+    for value in headers.get_all(CACHE_CONTROL) {
+        for directive in accept::split(value.as_bytes(), b',') {
+            let directive = directive.trim_ascii();
+            // With field names, `no-cache="set-cookie"`, it is another directive.
+            caches &= !directive.eq_ignore_ascii_case(b"no-cache") && !directive.eq_ignore_ascii_case(b"no-store");
+            transforms &= !directive.eq_ignore_ascii_case(b"no-transform");
+        }
+    }
+    let lacks: &[u8] = match (caches, transforms) {
+        (true, true) => b"no-cache, no-transform",
+        (true, false) => b"no-cache",
+        (false, true) => b"no-transform",
+        (false, false) => return,
+    };
+    // In the line that is there, since some look at the first only.
+    let Some(value) = headers.get_mut(CACHE_CONTROL) else { return };
+    let said = value.as_bytes().trim_ascii();
+    let merged = if said.is_empty() { lacks.to_vec() } else { [said, b", ", lacks].concat() };
+    if let Ok(merged) = HeaderValue::from_bytes(&merged) {
+        *value = merged;
+    }
 }
 
 /// Connection and length are the server's: HTTP/2 and 3 forbid `Connection` (RFC 9113 §8.2.2), Safari fails on it, and

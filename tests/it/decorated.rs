@@ -22,7 +22,7 @@ use crate::support::{
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A response with a length and all that goes with it.
-fn plain(status: u16, headers: &[(&'static str, &'static str)]) -> Response<Full<Bytes>> {
+fn plain(status: u16, headers: &[(&str, &str)]) -> Response<Full<Bytes>> {
     let mut response = Response::builder().status(status);
     for &(name, value) in headers {
         response = response.header(name, value);
@@ -54,13 +54,47 @@ async fn what_no_longer_fits_goes_from_the_head_and_the_rest_stays() {
     let mut left: Vec<_> = response.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     left.sort_unstable();
     let expected: [(&str, &[u8]); 4] = [
-        ("cache-control", b"no-store"),
+        ("cache-control", b"no-store, no-transform"),
         ("content-type", b"Text/Event-Stream; charset=utf-8"),
         ("x-accel-buffering", b"no"),
         ("x-own", b"1"),
     ];
     assert_eq!(left, expected);
     assert_eq!(Reading::new(response.into_body()).rest().await, [":\n", "data: a\n\n"]);
+}
+
+/// Without `no-transform` a proxy that compresses holds events back.
+#[tokio::test(start_paused = true)]
+async fn directives_of_cache_control_are_merged_and_none_goes() {
+    let cases: [(&[&str], &[&str]); 13] = [
+        (&[], &["no-cache, no-transform"]),
+        (&["no-cache"], &["no-cache, no-transform"]),
+        (&["No-Cache"], &["No-Cache, no-transform"]),
+        (&["no-transform"], &["no-transform, no-cache"]),
+        (&["NO-TRANSFORM,no-cache"], &["NO-TRANSFORM,no-cache"]),
+        (&["no-store"], &["no-store, no-transform"]),
+        (&["max-age=0, private"], &["max-age=0, private, no-cache, no-transform"]),
+        (&["private", "no-cache"], &["private, no-transform", "no-cache"]),
+        (&["no-cache", "no-transform"], &["no-cache", "no-transform"]),
+        (
+            &["no-cache=\"set-cookie, no-transform\""],
+            &["no-cache=\"set-cookie, no-transform\", no-cache, no-transform"],
+        ),
+        (&[""], &["no-cache, no-transform"]),
+        (&["no-transform-at-all"], &["no-transform-at-all, no-cache, no-transform"]),
+        (&["s-maxage=1;no-transform"], &["s-maxage=1;no-transform, no-cache, no-transform"]),
+    ];
+    for (said, expected) in cases {
+        let headers: Vec<_> = said.iter().map(|value| ("cache-control", *value)).chain([EVENT_STREAM]).collect();
+        let service = SseLayer::decorate().layer(answers(plain(200, &headers)));
+        let response = service.oneshot(get()).await.unwrap();
+        let merged: Vec<_> = response.headers().get_all("cache-control").iter().collect();
+        assert_eq!(merged, expected, "{said:?}");
+        let service = SseLayer::new(answers(plain(200, &headers))).layer(answers(Response::new(String::new())));
+        let response = service.oneshot(get()).await.unwrap();
+        let merged: Vec<_> = response.headers().get_all("cache-control").iter().collect();
+        assert_eq!(merged, expected, "{said:?} of an event service");
+    }
 }
 
 type Headers = &'static [(&'static str, &'static str)];

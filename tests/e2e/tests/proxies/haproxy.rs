@@ -49,9 +49,11 @@ async fn haproxy_that_compresses_leaves_events_alone_and_holds_others_back() {
     let options = ["--compressed", "--dump-header", &head];
     let is_compressed = || fs::read_to_string(&head).expect("a head").contains("content-encoding: gzip");
 
-    let mut link = Link::open(&mut origin, &front, By::Http2Tls, "/events", &options).await;
-    assert_prompt("haproxy with compression, HTTP/2 by TLS", &mut link).await;
-    assert!(!is_compressed());
+    for path in ["/events", "/decorated"] {
+        let mut link = Link::open(&mut origin, &front, By::Http2Tls, path, &options).await;
+        assert_prompt(&format!("haproxy with compression, HTTP/2 by TLS, {path}"), &mut link).await;
+        assert!(!is_compressed(), "{path}");
+    }
 
     let link = Link::open(&mut origin, &front, By::Http2Tls, "/plain", &options).await;
     let delays = link.at_a_pace().await;

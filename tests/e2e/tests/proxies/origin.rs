@@ -19,7 +19,7 @@ use tower_sse_e2e::{
 };
 
 /// A server whose streams are handed to the test when they are asked for: at `/events` by this crate's layer, at `/plain`
-/// by axum's own `Sse`, whose head says nothing to proxies.
+/// by axum's own `Sse`, whose head says `no-cache` alone, at `/decorated` by the same behind this crate's layer.
 pub(crate) struct Origin {
     site: Site,
     opened: UnboundedReceiver<Opened>,
@@ -42,7 +42,9 @@ impl Origin {
         })
         .only(|head| head.uri().path() == "/events")
         .heartbeat(heartbeat);
-        let router = Router::new().route("/plain", get(plain)).with_state(tell).layer(sse);
+        let decorated = get(plain).layer(SseLayer::decorate());
+        let router =
+            Router::new().route("/plain", get(plain)).route("/decorated", decorated).with_state(tell).layer(sse);
         let certificate = Certificate::new().expect("a certificate");
         let site = Site::start(Protocol::Http1, &certificate, router).await.expect("a server");
         Self { site, opened }
