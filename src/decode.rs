@@ -69,11 +69,12 @@ pub struct DecodeError {
 }
 
 impl Decoder {
-    /// A decoder at the beginning of a stream, with lines up to 1 MiB and events up to 8 MiB.
+    /// Returns a decoder at the beginning of a stream, with events up to 64 MiB. That is what a [`Hub`](crate::hub::Hub) keeps by
+    /// default, so that whatever it publishes can be read.
     #[must_use]
     pub fn new() -> Self {
         Self {
-            limits: Limits { line: 1 << 20, event: 8 << 20 },
+            limits: Limits { line: None, event: 64 << 20 },
             bom: Bom::START,
             after_cr: false,
             line: Vec::new(),
@@ -83,14 +84,16 @@ impl Decoder {
         }
     }
 
-    /// The longest line that is taken, in bytes. Default 1 MiB. As much memory is held at most while it is incomplete.
+    /// Sets the longest line that is taken, in bytes. As much memory is held at most while a line is incomplete. Defaults to what the
+    /// largest event takes on a single line, as JSON does.
     #[must_use]
     pub fn max_line(mut self, bytes: usize) -> Self {
-        self.limits.line = bytes;
+        self.limits.line = Some(bytes);
         self
     }
 
-    /// The most data that an event may have, in bytes. Default 8 MiB. As much memory is held at most.
+    /// Sets how much data an event may have, in bytes. As much memory is held at most, and once more for a line of it that is
+    /// incomplete. Defaults to 64 MiB.
     #[must_use]
     pub fn max_event(mut self, bytes: usize) -> Self {
         self.limits.event = bytes;
@@ -249,14 +252,16 @@ impl Error for DecodeError {}
 
 #[derive(Debug, Clone, Copy)]
 struct Limits {
-    line: usize,
+    /// `None`: an event on a single line.
+    line: Option<usize>,
     event: usize,
 }
 
 impl Limits {
     fn check_line(self, bytes: usize) -> Result<(), DecodeError> {
-        if bytes > self.line {
-            return Err(DecodeError { what: "a line", limit: self.line });
+        let limit = self.line.unwrap_or(self.event.saturating_add(b"data: ".len()));
+        if bytes > limit {
+            return Err(DecodeError { what: "a line", limit });
         }
         Ok(())
     }

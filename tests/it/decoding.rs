@@ -5,13 +5,14 @@ use std::{error::Error, time::Duration};
 use proptest::prelude::*;
 use serde::Deserialize;
 use tower_sse::{
-    Event, EventReader, ReadError,
+    Event, EventReader, Events, ReadError, Source, SseLayer,
     decode::{DecodeError, Decoder, Item},
+    hub::{Bounds, Hub, Start, Subscribe},
 };
 
 use crate::{
     naive::{self, Naive},
-    support::{Panic, Script, Wait, bytes, error, trailers},
+    support::{Panic, Script, Wait, answers, bytes, error, get, respond, trailers},
 };
 
 #[derive(Deserialize)]
@@ -184,13 +185,66 @@ fn what_came_before_the_limit_arrives_and_after_it_nothing() {
 }
 
 #[test]
-fn the_limits_are_a_mebibyte_and_eight() {
-    let line = |bytes: usize| [&b"data: "[..], &vec![b'x'; bytes - 6], b"\n"].concat();
-    let event = |lines: usize, bytes: usize| [line(bytes).repeat(lines), b"\n".to_vec()].concat();
-    assert!(Decoder::new().decode(&mut &event(1, 1 << 20)[..]).unwrap().is_some());
-    assert!(Decoder::new().decode(&mut &event(1, (1 << 20) + 1)[..]).is_err());
-    assert!(Decoder::new().decode(&mut &event(8, 1 << 20)[..]).unwrap().is_some());
-    assert!(Decoder::new().decode(&mut &event(9, 1 << 20)[..]).is_err());
+fn an_event_of_any_size_up_to_the_limit_is_read_on_one_line_or_several() {
+    for limit in [1, 2, 100, 1 << 20] {
+        let decode = |data: &str| Decoder::new().max_event(limit).decode(&mut &Event::new(data).encode()[..]);
+        let lines = if limit > 2 { "a\n".repeat(limit / 2) } else { "a".repeat(limit) };
+        for data in ["x".repeat(limit), lines] {
+            assert!(matches!(decode(&data), Ok(Some(Item::Event(event))) if event.data() == data), "{limit}");
+            assert!(decode(&(data + "x")).is_err(), "{limit}");
+        }
+    }
+}
+
+#[test]
+fn a_line_without_an_end_is_held_up_to_the_largest_event() {
+    let (mut decoder, part) = (Decoder::new(), vec![b'x'; 1 << 20]);
+    decoder.decode(&mut &b"data: "[..]).unwrap();
+    for _ in 0..64 {
+        assert_eq!(decoder.decode(&mut &part[..]), Ok(None));
+    }
+    let error = decoder.decode(&mut &b"x"[..]).unwrap_err();
+    assert_eq!(error.to_string(), "the stream has a line of more than 67108870 bytes");
+}
+
+/// The data of the one event of a stream, read with default settings.
+async fn read(events: Events<impl Source>) -> String {
+    use futures_util::StreamExt;
+
+    let response = respond(SseLayer::new(answers(events)), get()).await;
+    let items: Vec<_> = EventReader::new(response.into_body()).collect().await;
+    let events = items.into_iter().filter_map(|item| match item.unwrap() {
+        Item::Event(event) if !event.data().is_empty() => Some(event.data().to_owned()),
+        _ => None,
+    });
+    events.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_written_by_default_is_read_by_default() {
+    for bytes in [(1 << 20) - 7, (1 << 20) - 6, 1 << 20, (8 << 20) + 1] {
+        let data = "x".repeat(bytes);
+        assert!(read(Events::new(futures_util::stream::iter([Event::new(&*data)]))).await == data, "{bytes}");
+        #[cfg(feature = "json")]
+        {
+            let event = Event::json(&data).unwrap();
+            assert!(read(Events::new(futures_util::stream::iter([event]))).await == format!("\"{data}\""), "{bytes}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_largest_event_that_a_hub_publishes_is_read_by_default() {
+    for (bounds, bytes) in [(Bounds::new(), 1 << 20), (Bounds::new().bytes(9 << 20), 9 << 20)] {
+        let hub = Hub::builder().bounds(bounds).build();
+        let topic = hub.topic("a").unwrap();
+        let publish = |bytes: usize| topic.publish(Event::new("x".repeat(bytes))).now();
+        // What an event takes beside its data is less than a hundred bytes.
+        let fits = (bytes - 100..=bytes).rev().find(|&bytes| publish(bytes).is_ok()).unwrap();
+        let subscription = hub.subscribe(Subscribe::to("a").start(Start::Beginning)).unwrap();
+        topic.close(None).now().unwrap();
+        assert_eq!(read(subscription.into()).await.len(), fits);
+    }
 }
 
 #[tokio::test(start_paused = true)]
