@@ -43,7 +43,6 @@ use metrics::{
 use crate::{
     Closed, Observer, ObserverId, Refusal, RequestHead, Sent, StreamObserver,
     backplane::{Link, LinkObserver},
-    hub::Gap,
     streams::NotAdmitted,
 };
 
@@ -158,10 +157,9 @@ impl StreamObserver for Recorded {
         self.events.increment(sent.events);
         self.bytes.increment(sent.bytes);
         self.heartbeats.increment(sent.heartbeats);
-    }
-
-    fn lagged(&mut self, _: &Gap) {
-        self.gaps.increment(1);
+        if sent.gaps > 0 {
+            self.gaps.increment(sent.gaps);
+        }
     }
 
     fn closed(&mut self, closed: &Closed<'_>) {

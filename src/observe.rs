@@ -33,7 +33,7 @@
 use std::{
     any::TypeId,
     error::Error,
-    fmt,
+    fmt, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -122,6 +122,9 @@ pub trait StreamObserver: Send + 'static {
     }
 
     /// The client has missed something, and is told so.
+    ///
+    /// A slow client decides how often that is, so this is called for the first gap and then at most once in 10 s. All gaps are
+    /// counted: see [`Sent::gaps`].
     fn lagged(&mut self, gap: &Gap) {
         let _ = gap;
     }
@@ -142,6 +145,8 @@ pub struct Sent {
     pub bytes: u64,
     /// Heartbeats, comments and named ones.
     pub heartbeats: u64,
+    /// Gaps of which the client is told.
+    pub gaps: u64,
 }
 
 /// How a stream ended.
@@ -305,7 +310,13 @@ impl OwnedHead {
         let mut first: Option<Box<Observed>> = None;
         for observer in observers {
             let Some(stream) = quietly(|| observer.opened(&RequestHead::new(&self.0))).flatten() else { continue };
-            let observed = Box::new(Observed { stream, opened: Instant::now(), totals: Sent::default(), next: None });
+            let observed = Box::new(Observed {
+                stream,
+                opened: Instant::now(),
+                totals: Sent::default(),
+                gaps: Gaps::default(),
+                next: None,
+            });
             Observed::append(&mut first, observed);
         }
         first
@@ -325,7 +336,15 @@ pub(crate) struct Observed {
     /// When the head went out.
     opened: Instant,
     totals: Sent,
+    gaps: Gaps,
     next: Option<Box<Self>>,
+}
+
+/// Gaps that have come since the last frame, and when the observer may be called for one again.
+#[derive(Debug, Default)]
+struct Gaps {
+    count: u64,
+    next_call: Option<Instant>,
 }
 
 impl Observed {
@@ -342,23 +361,32 @@ impl Observed {
     }
 
     pub(crate) fn lagged(&mut self, gap: &Gap) {
-        self.each(|observed| {
-            quietly(|| observed.stream.lagged(gap));
-        });
+        self.each(|observed| observed.note_gap(gap));
     }
 
     pub(crate) fn closed(self: Box<Self>, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
         let mut list = Some(self);
         while let Some(mut node) = list {
             list = node.next.take();
-            let Self { mut stream, opened, totals, .. } = *node;
+            let Self { mut stream, opened, mut totals, gaps, .. } = *node;
+            totals.gaps += gaps.count;
             let closed = Closed { reason, error, duration: opened.elapsed(), totals };
             quietly(|| stream.closed(&closed));
             quietly(|| drop(stream));
         }
     }
 
-    fn note(&mut self, sent: Sent) {
+    fn note_gap(&mut self, gap: &Gap) {
+        self.gaps.count += 1;
+        let now = Instant::now();
+        if self.gaps.next_call.is_none_or(|next| next <= now) {
+            self.gaps.next_call = Some(now + GAP_CALLS);
+            quietly(|| self.stream.lagged(gap));
+        }
+    }
+
+    fn note(&mut self, mut sent: Sent) {
+        sent.gaps = mem::take(&mut self.gaps.count);
         if self.totals.events == 0 && sent.events > 0 {
             let after = self.opened.elapsed();
             quietly(|| self.stream.first_event(after));
@@ -366,6 +394,7 @@ impl Observed {
         self.totals.events += sent.events;
         self.totals.bytes += sent.bytes;
         self.totals.heartbeats += sent.heartbeats;
+        self.totals.gaps += sent.gaps;
         quietly(|| self.stream.sent(&sent));
     }
 
@@ -384,6 +413,9 @@ impl fmt::Debug for Observed {
         f.debug_struct("Observed").field("totals", &self.totals).finish_non_exhaustive()
     }
 }
+
+/// The least time between two calls for gaps of one stream.
+const GAP_CALLS: Duration = Duration::from_secs(10);
 
 /// An observer that panics must not end the stream that it looks at.
 fn quietly<T>(call: impl FnOnce() -> T) -> Option<T> {

@@ -53,7 +53,6 @@ use crate::{
     BoxError, Closed, EventReader, Observer, ObserverId, ReadError, Reason, Refusal, RequestHead, Sent, StreamObserver,
     accept,
     decode::{Item, Message},
-    hub::Gap,
 };
 
 /// An event stream that a service answered, read as a client reads it.
@@ -205,7 +204,6 @@ struct Recorded {
 struct Remembers {
     recorder: Recorder,
     path: String,
-    gaps: usize,
 }
 
 impl Recorder {
@@ -246,7 +244,7 @@ impl Observer for Recorder {
 
     fn opened(&self, head: &RequestHead<'_>) -> Option<Box<dyn StreamObserver>> {
         self.with(|recorded| recorded.opened += 1);
-        Some(Box::new(Remembers { recorder: self.clone(), path: head.uri().path().to_owned(), gaps: 0 }))
+        Some(Box::new(Remembers { recorder: self.clone(), path: head.uri().path().to_owned() }))
     }
 
     fn refused(&self, _: &RequestHead<'_>, _: &Refusal) {
@@ -255,10 +253,6 @@ impl Observer for Recorder {
 }
 
 impl StreamObserver for Remembers {
-    fn lagged(&mut self, _: &Gap) {
-        self.gaps += 1;
-    }
-
     fn closed(&mut self, closed: &Closed<'_>) {
         let closed = ClosedStream {
             path: std::mem::take(&mut self.path),
@@ -266,7 +260,7 @@ impl StreamObserver for Remembers {
             error: closed.error.map(ToString::to_string),
             duration: closed.duration,
             totals: closed.totals,
-            gaps: self.gaps,
+            gaps: usize::try_from(closed.totals.gaps).unwrap_or(usize::MAX),
         };
         self.recorder.with(|recorded| recorded.closed.push(closed));
     }

@@ -223,7 +223,7 @@ impl State {
     pub(crate) fn sent(&mut self, bytes: &Bytes, events: u64, heartbeats: u64) {
         self.record.gave_frame(Instant::now());
         if let Some(outside) = self.record.outside() {
-            outside.sent(Sent { events, bytes: bytes.len() as u64, heartbeats });
+            outside.sent(Sent { events, bytes: bytes.len() as u64, heartbeats, gaps: 0 });
         }
     }
 

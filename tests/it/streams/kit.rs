@@ -2,20 +2,23 @@
 
 use std::{convert::Infallible, time::Duration};
 
+use bytes::Bytes;
 use futures_util::stream;
 use http::{Request, Response};
+use http_body::Body;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, service_fn};
 use tower_sse::{
     Event, Events, Heartbeat, Reason, SseLayer,
     decode::Item,
     event_name,
+    hub::{Bounds, Hub, Lag, Subscribe, Topic},
     streams::Streams,
     testing::{NoStream, Recorder, TestStream},
 };
 
 use super::{Endless, Inside, SECOND, endless, serve};
-use crate::support::{Told, answers, event, events};
+use crate::support::{Reading, Told, answers, event, events, open};
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_read_as_a_client_reads_it() {
@@ -113,4 +116,38 @@ async fn a_recorder_remembers_refusals_gaps_and_errors() {
     assert_eq!(stream.rest().await.len(), 1);
     assert_eq!(recorder.closed()[0].error.as_deref(), Some("broken"));
     assert_eq!((recorder.closed()[0].reason, recorder.closed()[0].gaps), (Reason::Failed, 0));
+}
+
+/// How many gaps a client is told of that reads only after each fifth event, so many times.
+async fn lag<B: Body<Data = Bytes, Error: std::error::Error>>(topic: &Topic, body: &mut Reading<B>, times: u64) -> u64 {
+    let mut gaps = 0;
+    for _ in 0..times {
+        for number in 0..5 {
+            topic.publish(Event::new(number.to_string())).now().unwrap();
+        }
+        let frames = body.frames_within(Duration::from_millis(1)).await;
+        gaps += frames.iter().map(|(_, text)| text.matches("event: gap\n").count() as u64).sum::<u64>();
+    }
+    gaps
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_client_decides_no_number_of_calls_and_all_gaps_count() {
+    let (told, recorder) = (Told::default(), Recorder::new());
+    let hub = Hub::builder().bounds(Bounds::new().events(2)).build();
+    let topic = hub.topic("a").unwrap();
+    let layer = SseLayer::new(hub.service(|_| Subscribe::to("a").lag(Lag::Skip))).heartbeat(Heartbeat::off());
+    let mut body = open(layer.observer(told.clone()).observer(recorder.clone())).await;
+    body.frames_within(SECOND).await;
+    let calls = || told.lines().iter().filter(|line| *line == "lagged").count();
+
+    let mut gaps = lag(&topic, &mut body, 1_000).await;
+    assert!(gaps >= 1_000, "{gaps}");
+    assert_eq!(calls(), 1, "at once, and then not for a while");
+    sleep(10 * SECOND).await;
+    gaps += lag(&topic, &mut body, 1_000).await;
+    assert_eq!(calls(), 2);
+    drop(body);
+    let closed = &recorder.closed()[0];
+    assert_eq!((closed.totals.gaps, closed.gaps as u64), (gaps, gaps));
 }

@@ -4,12 +4,12 @@
 mod numbers;
 mod spans;
 
-use std::{convert::Infallible, io, time::Duration};
+use std::{io, time::Duration};
 
 use futures_util::{StreamExt, stream};
-use http::{Method, Request, Response};
+use http::{Method, Request};
 use tokio::time::sleep;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, ServiceExt};
 use tower_sse::{
     BoxError, Event, Events, Observer, Refusal, Source, SseLayer,
     backplane::{Link, LinkObserver},
@@ -33,9 +33,12 @@ fn fails() -> Events<impl Source> {
 /// A page for all other requests.
 macro_rules! page {
     () => {
-        service_fn(|_: Request<String>| async { Ok::<_, Infallible>(Response::new(String::from("the page"))) })
+        tower::service_fn(|_: http::Request<String>| async {
+            Ok::<_, std::convert::Infallible>(http::Response::new(String::from("the page")))
+        })
     };
 }
+use page;
 
 /// Lets this observer see: a stream that fails, one whose client leaves, one with a gap, a refusal to each of two methods.
 async fn show(observer: impl Observer + Clone) {

@@ -3,14 +3,22 @@
 use std::{
     io::{self, Write},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use serde_json::Value;
-use tower_sse::tracing::Tracing;
+use tower::Layer;
+use tower_sse::{
+    Event, SseLayer,
+    backplane::LinkObserver,
+    hub::{Bounds, Hub, Lag, Subscribe},
+    testing::TestStream,
+    tracing::Tracing,
+};
 use tracing::{Instrument, Level, info_span, subscriber::DefaultGuard};
 use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
 
-use crate::{show, show_link};
+use crate::{page, show, show_link};
 
 /// Where lines of JSON go.
 #[derive(Clone, Default)]
@@ -125,4 +133,48 @@ fn how_a_hub_is_fed_is_told_and_what_is_no_event_by_its_id() {
     assert_eq!(told.collect::<Vec<_>>(), [away, away, then].concat());
     assert_eq!(lines[2]["fields"]["why"], "nobody listens");
     assert_eq!((&lines[7]["fields"]["id"], &lines[7]["fields"]["why"]), (&"17-0".into(), &"it has no topic".into()));
+}
+
+/// A client that reads only after each fifth event, of which two are kept: a thousand gaps, and one more a while later.
+async fn lag_for_long(observer: Tracing) {
+    let hub = Hub::builder().bounds(Bounds::new().events(2)).build();
+    let topic = hub.topic("a").unwrap();
+    let layer = SseLayer::new(hub.service(|_| Subscribe::to("a").lag(Lag::Skip))).observer(observer);
+    let mut stream = TestStream::get(layer.layer(page!()), "/skips", String::new()).await.unwrap();
+    let mut gaps = 0;
+    while gaps <= 1_000 {
+        for number in 0..5 {
+            topic.publish(Event::new(number.to_string())).now().unwrap();
+        }
+        if gaps == 1_000 {
+            tokio::time::advance(Duration::from_secs(10)).await;
+        }
+        while stream.message().await.unwrap().name().is_none_or(|name| *name != "gap") {}
+        gaps += 1;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_client_decides_no_number_of_lines() {
+    let (lines, _here) = listen(Level::INFO);
+    lag_for_long(Tracing::new()).await;
+    let lines = lines.read();
+    let gaps: Vec<_> =
+        with(&lines, "the client has missed events").iter().map(|line| &line["fields"]["more"]).collect();
+    assert_eq!(gaps, [&Value::Null, &999.into()]);
+    assert_eq!(with(&lines, "stream closed")[0]["span"]["gaps"], 1_001);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_writes_foreign_entries_decides_no_number_of_lines() {
+    let (lines, _here) = listen(Level::INFO);
+    let observer = Tracing::new();
+    for entry in 0..1_000 {
+        observer.skipped(&format!("{entry}-0"), "it has no data");
+    }
+    tokio::time::advance(Duration::from_secs(10)).await;
+    observer.clone().skipped("1000-0", "it has no data");
+    let lines = lines.read();
+    let skipped: Vec<_> = lines.iter().map(|line| (&line["fields"]["id"], &line["fields"]["more"])).collect();
+    assert_eq!(skipped, [(&"0-0".into(), &Value::Null), (&"1000-0".into(), &999.into())]);
 }
