@@ -30,9 +30,10 @@ async fn the_bytes_are_prelude_heartbeats_and_events_and_nothing_else() {
         curl.args([version, &server.url("/")]);
         let body = text(curl).await;
         assert!(body.starts_with(":\n"), "{body}");
-        let beats = body.lines().filter(|&line| line == ":").count();
+        // Over HTTP/2 they are longer.
+        let beats = body.lines().filter(|line| line.trim_end() == ":").count();
         assert!(beats > score.events().len(), "{beats} heartbeats");
-        let rest = body.split_inclusive('\n').filter(|&line| line != ":\n").collect::<String>();
+        let rest = body.split_inclusive('\n').filter(|line| line.trim_end() != ":").collect::<String>();
         assert_eq!(rest, expected);
     }
 }

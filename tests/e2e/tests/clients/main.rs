@@ -8,7 +8,9 @@
 mod curl;
 mod cut;
 mod decoders;
+mod google;
 mod programs;
+mod retry;
 mod score;
 mod sdks;
 mod server;

@@ -26,7 +26,11 @@ const clients = {
     globalThis.EventSource = require("eventsource").EventSource;
     new (require("reconnecting-eventsource").default)(url);
   },
-  undici: (url) => new (require("undici").EventSource)(url),
+  undici: (url) => {
+    // Its timer does not keep the process.
+    setInterval(() => {}, 1000);
+    new (require("undici").EventSource)(url);
+  },
 };
 
 clients[process.argv[2]](process.argv[3]);

@@ -1,13 +1,16 @@
 //! A burst that outruns its reader.
 
-use std::{fmt::Write, io};
+use std::{convert::Infallible, fmt::Write, io, time::Duration};
 
 use bytes::{Buf, Bytes};
 use futures_util::stream;
 use h2::{RecvStream, client};
-use http::Request;
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::StreamBody;
 use tokio::net::TcpStream;
-use tower_sse::{Event, Events, Heartbeat};
+use tower::Layer;
+use tower_sse::{Event, Events, Heartbeat, SseLayer};
 use tower_sse_e2e::{client::within, server::Server};
 
 use super::serve;
@@ -22,7 +25,51 @@ async fn a_million_small_events_reach_a_slow_http_2_reader_in_order() {
         Events::new(stream::iter(events)).heartbeat(Heartbeat::off())
     })
     .await;
+    reads_slowly(&server, EVENTS).await;
+}
+
+/// The same where each event comes in a frame of its own from somebody else.
+#[tokio::test]
+async fn a_burst_of_small_decorated_frames_reaches_a_slow_http_2_reader_in_order() {
+    let upstream = tower::service_fn(|_: Request<hyper::body::Incoming>| {
+        let frames = (0..DECORATED).map(|number| Ok::<_, Infallible>(Frame::data(event(number))));
+        let response = Response::builder().header("content-type", "text/event-stream");
+        std::future::ready(response.body(StreamBody::new(stream::iter(frames))))
+    });
+    let layer = SseLayer::decorate().heartbeat(Heartbeat::off());
+    let server = Server::hyper(layer.layer(upstream)).await.expect("a port");
+    reads_slowly(&server, DECORATED).await;
+}
+
+/// A connection of h2's was ended by the 130th heartbeat that was not read. Now its window is full before that: the server waits, and
+/// goes on when the client does.
+#[tokio::test]
+async fn heartbeats_that_are_not_read_do_not_end_an_http_2_connection() {
+    let server = serve(|_| {
+        let heartbeat = Duration::from_millis(1);
+        Events::new(stream::pending::<Event>()).heartbeat(heartbeat)
+    })
+    .await;
     let mut body = open(&server).await.expect("a stream");
+    let full = usize::try_from(WINDOW).expect("it fits") - 256;
+    within(async {
+        while body.flow_control().used_capacity() < full && !body.is_end_stream() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    let mut read = 0;
+    while read < 2 * full {
+        let data = within(body.data()).await.expect("the stream goes on").expect("no GOAWAY, no reset");
+        assert!(data.starts_with(b":") && data.ends_with(b"\n"), "{data:?}");
+        body.flow_control().release_capacity(data.len()).expect("it was received");
+        read += data.len();
+    }
+}
+
+/// Reads all events of a server by a small window, and little at a time.
+async fn reads_slowly(server: &Server, events: u64) {
+    let mut body = open(server).await.expect("a stream");
     let mut expected = Expected { events: 0, text: ":\n".to_owned(), taken: 0 };
     while let Some(data) = within(body.data()).await {
         let mut data = data.expect("no GOAWAY, no reset");
@@ -33,7 +80,11 @@ async fn a_million_small_events_reach_a_slow_http_2_reader_in_order() {
             tokio::task::yield_now().await;
         }
     }
-    assert_eq!((expected.events, expected.taken), (EVENTS, EVENT_BYTES));
+    assert_eq!((expected.events, expected.taken), (events, EVENT_BYTES));
+}
+
+fn event(number: u64) -> Bytes {
+    format!("data: {number:030}\n\n").into()
 }
 
 async fn open(server: &Server) -> io::Result<RecvStream> {
@@ -78,6 +129,7 @@ impl Expected {
 }
 
 const EVENTS: u64 = 1_000_000;
+const DECORATED: u64 = 20_000;
 const EVENT_BYTES: usize = 38;
 
 /// What HTTP/2 begins with.

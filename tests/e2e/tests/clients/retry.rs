@@ -1,0 +1,56 @@
+//! Node's own `EventSource`, undici's, reads `retry:` only at a blank line: the last one of a stream is lost on it, unless it is a block.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{Router, extract::Request};
+use futures_util::stream;
+use tokio::time::{Instant, sleep};
+use tower_sse::{Event, Events, LastRetry, Negotiate, Refusal, SseLayer};
+use tower_sse_e2e::process::Process;
+
+use crate::{programs::node, server::Server};
+
+/// How long undici stays away from a server that ends its stream, or refuses it, and asks it to wait for this time.
+async fn stays_away(retry: Duration, form: LastRetry, refuses: bool) -> Duration {
+    let visits = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&visits);
+    let sse = SseLayer::from_fn(move |_: Request| {
+        noted.lock().unwrap().push(Instant::now());
+        let events = Events::new(stream::pending::<Event>()).lifetime(Duration::from_millis(50));
+        std::future::ready(if refuses { Err(Refusal::later(retry)) } else { Ok(events.retry(retry)) })
+    });
+    let sse = sse.negotiate(Negotiate::Always).last_retry(form);
+    let server = Server::start(Router::new().layer(sse)).await.unwrap();
+    let mut script = node("wait.mjs");
+    script.args(["undici", &server.url("/")]);
+    let _script = Process::start(script).unwrap();
+    let begin = Instant::now();
+    while visits.lock().unwrap().len() < 2 {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it comes back");
+        sleep(Duration::from_millis(10)).await;
+    }
+    let visits = visits.lock().unwrap();
+    visits[1] - visits[0]
+}
+
+#[tokio::test]
+#[ignore = "needs undici of npm; run by ./tests/run"]
+async fn undici_waits_its_own_time_after_a_last_retry_that_is_a_line() {
+    for refuses in [false, true] {
+        // Its own time is 3 s. Had it read the line, it would stay away for far longer than the test waits.
+        let away = stays_away(Duration::from_secs(600), LastRetry::Line, refuses).await;
+        assert!(away >= Duration::from_millis(2_900), "{away:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs undici of npm; run by ./tests/run"]
+async fn undici_waits_as_it_is_told_after_a_last_retry_that_is_a_block() {
+    for refuses in [false, true] {
+        let away = stays_away(Duration::from_secs(6), LastRetry::Block, refuses).await;
+        assert!(away >= Duration::from_millis(5_900), "{away:?}");
+    }
+}
