@@ -148,6 +148,10 @@ impl Places {
     /// A place has waited for long enough.
     pub(super) fn stop_waiting(&mut self, number: usize, settings: &Settings) -> Result<(), NotAdmitted> {
         self.queue.retain(|&waiting| waiting != number);
+        // Its waiter has the turn, too: no waker is dropped here.
+        if let Some(place) = self.places.get_mut(number) {
+            place.turn = None;
+        }
         self.settle(number, settings)
     }
 
