@@ -11,7 +11,7 @@ use std::{
 use axum::{Router, extract::Request};
 use tokio::time::{Instant, sleep};
 use tower_sse::{Events, Negotiate, Never, Refusal, SseLayer};
-use tower_sse_e2e::process::Process;
+use tower_sse_e2e::{client::LIMIT, process::Process};
 
 use crate::{programs::node, server::Server};
 
@@ -32,7 +32,7 @@ async fn requests_of(client: &str) -> usize {
     let mut script = node("wait.mjs");
     script.args([client, &server.url("/")]);
     let _script = Process::start(script).unwrap();
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + LIMIT;
     while requests.load(SeqCst) == 0 && Instant::now() < until {
         sleep(Duration::from_millis(10)).await;
     }
