@@ -41,17 +41,20 @@ async fn an_sdk_raises_when_an_event_service_fails_or_ends_early() {
         let sse = SseLayer::from_fn(move |request: Request| {
             let (fails, path) = (lifetime > Duration::from_secs(60), request.uri().path().to_owned());
             let words = stream::iter(events(&path)).map(Ok::<_, BoxError>);
-            let then = stream::once(async move {
-                if !fails {
-                    std::future::pending::<()>().await;
-                }
-                Err("the model is gone".into())
-            });
-            std::future::ready(Ok::<_, Infallible>(Events::new(words.chain(then))))
+            std::future::ready(Ok::<_, Infallible>(Events::new(words.chain(fails_or_hangs(fails)))))
         });
         let sse = sse.negotiate(Negotiate::Always).methods([Method::POST]).lifetime(lifetime);
         assert_raises(&Server::start(Router::new().layer(sse)).await.unwrap(), true).await;
     }
+}
+
+fn fails_or_hangs(fails: bool) -> impl Stream<Item = Result<Event, BoxError>> {
+    stream::once(async move {
+        if !fails {
+            std::future::pending::<()>().await;
+        }
+        Err("the model is gone".into())
+    })
 }
 
 async fn assert_raises(server: &Server, raises: bool) {
