@@ -182,10 +182,9 @@ impl Subscription {
             Phase::Runs { .. } => None,
         };
         loop {
-            if self.begins_again() {
+            if self.renew(&mut first) {
                 return self.poll_given(cx, budget);
             }
-            self.renew(&mut first);
             let given = self.next(budget, &mut first);
             if let Some(Given::Ended(reason)) = given {
                 // It has left its topics: there is nothing to go on in.

@@ -14,14 +14,18 @@ use crate::{
 
 impl Subscription {
     /// Goes over to the history that is now, if another has begun: the client has nothing of it. So has one whose id is
-    /// ahead of all that there is.
-    pub(super) fn renew(&mut self, first: &mut Option<Notice>) {
+    /// ahead of all that there is. Returns whether it waits for its node again before anything else.
+    pub(super) fn renew(&mut self, first: &mut Option<Notice>) -> bool {
         let is_ahead = self.is_ahead_of_all();
         if is_ahead.is_some() {
             self.stop_waiting();
         }
-        if self.core.is_now(&self.era) && is_ahead != Some(true) {
-            return;
+        let is_now = self.core.is_now(&self.era);
+        if is_now && is_ahead != Some(true) {
+            return false;
+        }
+        if !is_now && self.begins_again() {
+            return true;
         }
         let had = self.came_with();
         *first = Some(Notice::Gap);
@@ -33,17 +37,14 @@ impl Subscription {
         (aside.over_at, aside.ends) = (0, false);
         self.seats.renew();
         self.phase = Phase::Runs { has_read: false };
+        false
     }
 
-    /// Whether another history has begun, and there are bounds to what may be seen of it. What those hide is known once the
-    /// node has all of it: the subscription is made once more then, by what was asked.
-    pub(super) fn begins_again(&mut self) -> bool {
-        if self.core.is_now(&self.era) {
-            return false;
-        }
+    /// Another history has begun, and there are bounds to what may be seen of it. What those hide is known once the node has
+    /// all of it: the subscription is made once more then, by what was asked.
+    fn begins_again(&mut self) -> bool {
         let had = self.came_with().map(Position::id);
-        let Some(aside) = &mut self.aside else { return false };
-        let Some(mut asked) = aside.asked.take() else { return false };
+        let Some(mut asked) = self.aside.as_mut().and_then(|aside| aside.asked.take()) else { return false };
         // One that has been told where it began is told that this is over.
         asked.after = had.as_ref().and_then(LastEventId::from_id).or(asked.after);
         self.stop_waiting();

@@ -1,6 +1,6 @@
 //! Many long schedules, drawn at random, of several clients at a time: each gets exactly what the rules say.
 
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::TestRunner};
 
 use super::{
     client::{Has, Wants},
@@ -53,25 +53,64 @@ fn any_limits(data: usize) -> impl Strategy<Value = Limits> {
     ]
 }
 
+#[derive(Debug, Clone)]
+struct Long {
+    beginning: Beginning,
+    schedule: Vec<Step>,
+    /// Within a runtime, so that a pump joins and wakes, or without one. It gets its turn where the schedule says so.
+    is_within: bool,
+    ending: Ending,
+}
+
+/// With small events, and with such that a frame has room for two of.
+fn any_long() -> impl Strategy<Value = Long> {
+    let data = prop::sample::select(vec![3_usize, 3000]);
+    let limits = data.prop_flat_map(|data| (Just(data), any_limits(data)));
+    let wants = prop::collection::vec(any_wants(), 4);
+    let schedule = prop::collection::vec(step(4), 1..120);
+    let ending = prop::sample::select(Ending::ALL.to_vec());
+    (wants, limits, schedule, any::<bool>(), ending).prop_map(|(wants, (data, limits), schedule, is_within, ending)| {
+        let beginning = Beginning { limits, topics: MANY, wants, data, is_there: true };
+        Long { beginning, schedule, is_within, ending }
+    })
+}
+
+impl Long {
+    fn run(&self) {
+        let Self { beginning, schedule, is_within, ending } = self;
+        if *is_within {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("there is a runtime");
+            runtime.block_on(run_within(beginning, schedule, *ending));
+        } else {
+            run(beginning, schedule, *ending);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// With small events, and with such that a frame has room for two of. Within a runtime, so that a pump joins and
-    /// wakes, or without one. It gets its turn where the schedule says so.
     #[test]
-    fn in_long_schedules_each_client_gets_what_it_should(
-        wants in prop::collection::vec(any_wants(), 4),
-        (data, limits) in prop::sample::select(vec![3_usize, 3000]).prop_flat_map(|data| (Just(data), any_limits(data))),
-        schedule in prop::collection::vec(step(4), 1..120),
-        is_within in any::<bool>(),
-        ending in prop::sample::select(Ending::ALL.to_vec()),
-    ) {
-        let beginning = Beginning { limits, topics: MANY, wants, data, is_there: true };
-        if is_within {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("there is a runtime");
-            runtime.block_on(run_within(&beginning, &schedule, ending));
-        } else {
-            run(&beginning, &schedule, ending);
-        }
+    fn in_long_schedules_each_client_gets_what_it_should(long in any_long()) {
+        long.run();
     }
+}
+
+#[test]
+#[ignore = "takes minutes; run by ./tests/run"]
+fn in_a_hundred_thousand_long_schedules_each_client_gets_what_it_should() {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let cases = u32::try_from(SCHEDULES.div_ceil(threads)).expect("they are not so many");
+    std::thread::scope(|scope| (0..threads).for_each(|_| _ = scope.spawn(|| run_many(cases))));
+}
+
+const SCHEDULES: usize = 100_000;
+
+fn run_many(cases: u32) {
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    let all = TestRunner::new(config).run(&any_long(), |long| {
+        long.run();
+        Ok(())
+    });
+    assert!(all.is_ok(), "{}", all.expect_err("one has failed"));
 }
