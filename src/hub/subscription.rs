@@ -48,8 +48,6 @@ pub struct Subscription {
     seats: Seats,
     /// Everything up to here was given, or was told to be missing, or is within the gap that is told next.
     cursor: u64,
-    /// Where it began: the client's id, or the place of its greeting.
-    began: u64,
     place: Option<Place>,
     /// What most have no need of once they run.
     aside: Option<Box<Aside>>,
@@ -86,6 +84,8 @@ pub(crate) struct Told {
     pub(crate) notice: Notice,
     /// Its id: of a gap, also its end. `None`: what is given after it has the first.
     pub(crate) at: Option<u64>,
+    /// Where a gap begins, as far as that is known. `None`: what the client came with is no position.
+    pub(crate) from: Option<Position>,
     /// How many of the events come before it.
     pub(crate) before: usize,
 }
@@ -123,11 +123,11 @@ impl Subscription {
             era,
             seats,
             cursor: behind_closings.unwrap_or(begin.cursor),
-            began: begin.cursor,
             place: None,
             aside: Some(Box::new(Aside {
                 first: begin.first,
                 foreign: begin.foreign,
+                came_with: (!begin.is_new).then_some(begin.cursor),
                 present_through: begin.present_through,
                 floor: is_bounded.then(|| (floor, floor.sequence.max(head))),
                 asked: (is_bounded && is_fed).then(|| Box::new(subscribe.clone())),
@@ -150,11 +150,12 @@ impl Subscription {
         &self.era
     }
 
-    /// What the client had when it came: its id, or, if it came with none, the position at which it began. `None`: what it
-    /// sent is no position.
-    pub(crate) fn came_with(&self) -> Option<Position> {
-        let foreign = self.aside.as_ref().and_then(|aside| aside.foreign);
-        foreign.unwrap_or_else(|| Some(self.era.position(self.began)))
+    /// What the client had when it came, or, if it came without an id, when a gap was found here. `None`: what it sent is no
+    /// position.
+    fn had(&self, found_at: u64) -> Option<Position> {
+        let aside = self.aside.as_ref();
+        let came_with = || aside.and_then(|aside| aside.came_with).unwrap_or(found_at);
+        aside.and_then(|aside| aside.foreign).unwrap_or_else(|| Some(self.era.position(came_with())))
     }
 
     /// Why it gives nothing any more, once it does not: [`Reason::Lagged`] or [`Reason::TopicClosed`].
@@ -210,11 +211,7 @@ impl Subscription {
         self.seats.join(&self.core, &self.era, self.cursor, member);
         self.core.presence_changed();
         self.phase = Phase::Runs { has_read: false };
-        let first = self.aside.as_mut().and_then(|aside| aside.first.take());
-        let is_latest = self.lag == Lag::Latest;
-        // Who takes every event needs not know when it came.
-        self.aside.take_if(|aside| !is_latest && aside.is_of_no_use());
-        first
+        self.aside.as_mut().and_then(|aside| aside.first.take())
     }
 
     fn next(&mut self, budget: Budget, first: &mut Option<Notice>) -> Option<Given> {
@@ -282,8 +279,24 @@ impl Subscription {
             Waits::No => Poll::Ready(None),
             Waits::Yes => {
                 self.has_read(self.cursor, true);
+                if self.aside.is_some() {
+                    self.settle();
+                }
                 Poll::Pending
             }
+        }
+    }
+
+    /// It has read everything: what it needs no more is let go.
+    fn settle(&mut self) {
+        let Some(aside) = &mut self.aside else { return };
+        if self.lag == Lag::Disconnect && self.core.fed.is_none() {
+            // From here on it is ended instead of being told a gap.
+            aside.came_with = None;
+        }
+        // One that takes every event needs not know when it came.
+        if self.lag != Lag::Latest && aside.is_of_no_use() {
+            self.aside = None;
         }
     }
 

@@ -44,8 +44,9 @@ pub enum Update {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {
-    /// The position that this connection came with, or, if it came with none, that it began at. Something may be missing
-    /// before it that an earlier connection was cut too early to be told of. `None`: it came with something that no hub gives.
+    /// The position that this connection came with, or, if it came with none, that it had reached when the gap was found.
+    /// Something may be missing before it that an earlier connection was cut too early to be told of. `None`: it came with
+    /// something that no hub gives.
     pub from: Option<EventId>,
     /// Up to here something may be missing. What is kept up to here was given before; everything after it follows. On the
     /// wire it is the id of the gap.
@@ -130,7 +131,7 @@ impl Subscription {
     fn update(&self, told: Told) -> Update {
         let at = told.at.map(|at| self.era().position(at).id());
         match (told.notice, at) {
-            (Notice::Gap, Some(to)) => Update::Gap(Gap { from: self.came_with().map(Position::id), to }),
+            (Notice::Gap, Some(to)) => Update::Gap(Gap { from: told.from.map(Position::id), to }),
             (_, at) => Update::Subscribed(at),
         }
     }

@@ -14,8 +14,10 @@ pub(super) struct Aside {
     pub(super) first: Option<Notice>,
     /// What the client came with, if that is no position of the history that is read.
     pub(super) foreign: Option<Option<Position>>,
-    /// A gap up to here is told once everything that is kept up to here was given.
-    pub(super) owed: Option<u64>,
+    /// The position that the client came with.
+    pub(super) came_with: Option<u64>,
+    /// A gap that is told once everything that is kept up to its end was given.
+    pub(super) owed: Option<Owed>,
     /// Up to here only the present is given.
     pub(super) present_through: u64,
     /// What it may not see, and up to where that can make a difference.
@@ -37,11 +39,20 @@ pub(super) struct Aside {
     pub(super) has_left: Option<HasLeft>,
 }
 
+/// A gap that was found and is not told yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Owed {
+    pub(super) to: u64,
+    /// Where the cursor was.
+    pub(super) found_at: u64,
+}
+
 impl Aside {
     /// Whether one that takes every event runs as well without it.
     pub(super) fn is_of_no_use(&self) -> bool {
         self.present_through == 0
             && self.foreign.is_none()
+            && self.came_with.is_none()
             && self.owed.is_none()
             && self.floor.is_none()
             && self.asked.is_none()

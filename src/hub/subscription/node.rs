@@ -27,7 +27,7 @@ impl Subscription {
         if !is_now && self.begins_again() {
             return true;
         }
-        let had = self.came_with();
+        let had = self.had(self.cursor);
         *first = Some(Notice::Gap);
         self.era = self.core.era_of_all();
         self.cursor = 0;
@@ -43,7 +43,7 @@ impl Subscription {
     /// Another history has begun, and there are bounds to what may be seen of it. What those hide is known once the node has
     /// all of it: the subscription is made once more then, by what was asked.
     fn begins_again(&mut self) -> bool {
-        let had = self.came_with().map(Position::id);
+        let had = self.had(self.cursor).map(Position::id);
         let Some(mut asked) = self.aside.as_mut().and_then(|aside| aside.asked.take()) else { return false };
         // One that has been told where it began is told that this is over.
         asked.after = had.as_ref().and_then(LastEventId::from_id).or(asked.after);

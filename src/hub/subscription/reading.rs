@@ -6,7 +6,7 @@
 //!
 //! The end is the first position at which all topics are closed. What is behind it is not looked at.
 
-use super::{Given, Phase, Subscription, Told};
+use super::{Given, Phase, Subscription, Told, aside::Owed};
 use crate::{
     Reason,
     hub::{
@@ -36,12 +36,12 @@ impl Subscription {
         let end = look.end;
         let owed = match (self.owed(), look.missed) {
             (None, Some(_)) if first.is_none() && self.is_too_slow() => return Some(self.end(Reason::Lagged)),
-            (None, missed) => missed,
+            (None, missed) => missed.map(|to| Owed { to, found_at: self.cursor }),
             (owed, _) => owed,
         };
         let given = match (first.take(), owed) {
             (Some(notice), _) => Some(self.tell_first(notice, look, budget)),
-            (None, Some(to)) => self.read_up_to_gap(to, look, budget),
+            (None, Some(owed)) => self.read_up_to_gap(owed, look, budget),
             (None, None) => self.give(look.events, look.ids, look.reached),
         };
         self.comes_to(end);
@@ -99,8 +99,9 @@ impl Subscription {
             // One that is cut right after it has not been told of what is gone.
             Notice::Greeting => (Some(missed.map_or(next, |_| self.cursor)), missed),
         };
-        if owed.is_some() {
-            self.aside.get_or_insert_default().owed = owed;
+        let from = self.had(self.cursor);
+        if let Some(to) = owed {
+            self.aside.get_or_insert_default().owed = Some(Owed { to, found_at: self.cursor });
         }
         let cursor = if budget.is_one() {
             // One thing at a time: what follows is looked for again.
@@ -110,16 +111,17 @@ impl Subscription {
             owed.inspect(|&to| cut_after(&mut events, to)).map_or(reached, |to| reached.min(to))
         };
         self.has_read(cursor, !events.is_empty());
-        Given::Events { told: Some(Told { notice, at, before: 0 }), events, ids }
+        Given::Events { told: Some(Told { notice, at, from, before: 0 }), events, ids }
     }
 
     /// What is kept up to the end of a gap, and then the gap, and then what follows it.
-    fn read_up_to_gap(&mut self, to: u64, look: Look, budget: Budget) -> Option<Given> {
+    fn read_up_to_gap(&mut self, owed: Owed, look: Look, budget: Budget) -> Option<Given> {
+        let Owed { to, found_at } = owed;
         let Look { mut events, ids, reached, missed, .. } = look;
         let before = events.partition_point(|event| event.sequence <= to);
         let gives_one = budget.is_one() && before > 0;
         if reached < to || gives_one {
-            self.aside.get_or_insert_default().owed = Some(to);
+            self.aside.get_or_insert_default().owed = Some(owed);
             let reached = if gives_one { events[0].sequence } else { reached };
             return self.give(events, ids, reached);
         }
@@ -139,7 +141,8 @@ impl Subscription {
             (aside.owed, aside.held) = (None, held);
         }
         self.has_read(cursor, !events.is_empty());
-        Some(Given::Events { told: Some(Told { notice: Notice::Gap, at: Some(to), before }), events, ids })
+        let told = Told { notice: Notice::Gap, at: Some(to), from: self.had(found_at), before };
+        Some(Given::Events { told: Some(told), events, ids })
     }
 
     pub(super) fn give(&mut self, events: Vec<Picked>, ids: Ids, reached: u64) -> Option<Given> {
@@ -153,8 +156,8 @@ impl Subscription {
         (self.cursor < through).then_some(floor)
     }
 
-    /// Up to where a gap has been found that is not told yet.
-    pub(super) fn owed(&self) -> Option<u64> {
+    /// The gap that has been found and is not told yet.
+    pub(super) fn owed(&self) -> Option<Owed> {
         self.aside.as_ref()?.owed
     }
 

@@ -8,7 +8,7 @@ use tower_sse::{
 use super::{
     lineage::Lineage,
     model::{Model, Record},
-    source::{Given, Source, Through},
+    source::{Given, Source, Through, sequence_of},
 };
 
 /// What a client that comes says that it has.
@@ -62,6 +62,8 @@ pub(super) struct Client {
     before: Vec<u64>,
     /// What the gaps say that it came with.
     from: Option<String>,
+    /// Where it was when the gap was found.
+    found_at: u64,
     /// Everything up to here was given, told to be missing, or had before.
     reached: u64,
     /// The last id that it got.
@@ -89,6 +91,13 @@ pub(super) struct Wants {
     pub(super) not_before: Option<u64>,
 }
 
+impl Wants {
+    /// Everything up to here is hidden. Of a position that the hub has not given nothing is known: all of the past is.
+    fn floor(&self, head: u64) -> u64 {
+        self.not_before.map_or(0, |bound| if bound <= head { bound.saturating_sub(1) } else { head })
+    }
+}
+
 impl Client {
     /// A client comes. With a lineage it comes back with the id that it got last.
     pub(super) fn new(hub: &Hub, epoch: &str, model: &mut Model, wants: &Wants, lineage: Option<Lineage>) -> Self {
@@ -96,9 +105,7 @@ impl Client {
         let id = has.id(epoch);
         let bound = not_before.map(|bound| format!("{epoch}-{bound}").try_into().expect("it is an id"));
         let subscribe = Subscribe::to_all(names.clone()).lag(lag).start(start).not_before(bound);
-        // Of a position that the hub has not given nothing is known: all of the past is hidden.
-        let head = model.head();
-        let floor = not_before.map_or(0, |bound| if bound <= head { bound.saturating_sub(1) } else { head });
+        let floor = wants.floor(model.head());
         let topics: Vec<_> = names.iter().map(|&name| model.topic(name)).collect();
         let is_position = matches!(has, Has::Position(sequence) if sequence <= model.head());
         let has = if matches!(has, Has::Position(_)) && !is_position { Has::Foreign } else { has };
@@ -109,11 +116,7 @@ impl Client {
             (Has::Nothing, Start::Beginning) => (floor, 0),
             _ => (0, 0),
         };
-        let from = match has {
-            Has::Nothing => Some(format!("{epoch}-{base}")),
-            Has::Garbage => None,
-            Has::Position(_) | Has::Foreign => id.clone(),
-        };
+        let from = id.clone().filter(|_| has != Has::Garbage);
         let mut client = Self {
             source: Source::new(hub, subscribe, id, through),
             topics,
@@ -130,6 +133,7 @@ impl Client {
             present_through,
             before: Vec::new(),
             from,
+            found_at: base,
             reached: base,
             position: None,
             owed: None,
@@ -219,6 +223,7 @@ impl Client {
         let is_disconnected = self.lag == Lag::Disconnect && self.has_read;
         if self.promised.is_none() && self.owed.is_none() && !is_disconnected {
             self.owed = self.missing(model);
+            self.found_at = self.reached;
         }
     }
 
@@ -231,7 +236,7 @@ impl Client {
             }
             Given::Gap { from, to, at } => {
                 assert_eq!(to, at, "one that is cut right after a gap is not told it again");
-                assert_eq!(from, self.from, "what this connection came with");
+                self.check_from(from.as_deref(), model);
                 if is_first && matches!(self.has, Has::Foreign | Has::Garbage) {
                     self.check_foreign(to, model);
                 } else {
@@ -275,6 +280,19 @@ impl Client {
     fn is_at(&mut self, id: Option<u64>) {
         self.position = id.or(self.position);
         self.reached = id.unwrap_or(0).max(self.reached);
+    }
+
+    /// What this connection came with, or, if it came with nothing, where it was when the gap was found.
+    fn check_from(&self, from: Option<&str>, model: &Model) {
+        if self.has != Has::Nothing {
+            return assert_eq!(from, self.from.as_deref(), "what this connection came with");
+        }
+        let from = from.and_then(sequence_of).expect("it has been somewhere");
+        let is_between = |event: &&Record| self.found_at < event.sequence && event.sequence <= from;
+        let is_mine = |event: &&Record| self.topics.contains(&event.topic) && !self.before.contains(&event.sequence);
+        let between = model.events.iter().filter(is_between).filter(is_mine);
+        let passed = between.filter(|event| self.is_gone(event) || self.is_due(event, model));
+        assert!(self.found_at <= from && passed.count() == 0, "from {from}, where it was at {}", self.found_at);
     }
 
     fn check_foreign(&mut self, at: u64, model: &Model) {
