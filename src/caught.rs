@@ -4,12 +4,11 @@ use std::{
     any::Any,
     error::Error,
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
-    task::Waker,
+    pin::pin,
+    task::{Poll, Waker},
 };
-
-use futures_util::FutureExt;
 
 /// The panic of a task, with its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,9 +18,14 @@ pub(crate) struct Panicked(Box<str>);
 ///
 /// # Errors
 ///
-/// The future panicked. It is dropped.
+/// The future panicked.
 pub(crate) async fn run<F: Future>(future: F) -> Result<F::Output, Panicked> {
-    AssertUnwindSafe(future).catch_unwind().await.map_err(|payload| Panicked::new(&*payload))
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(polled) => polled.map(Ok),
+        Err(payload) => Poll::Ready(Err(Panicked::new(&*payload))),
+    })
+    .await
 }
 
 /// Calls this. Returns `None` if it panicked.
