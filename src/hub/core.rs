@@ -156,8 +156,6 @@ impl Core {
         Floor {
             sequence: subscribe.not_before.as_ref().map_or(0, hidden),
             at: subscribe.not_older_than.map_or(0, |bound| self.now().saturating_sub(age(bound))),
-            // It came here when the node began: how old it was then is not known.
-            logged: subscribe.not_older_than.and(self.fed.as_ref()).map_or(0, Fed::loaded_through),
         }
     }
 

@@ -33,8 +33,6 @@ pub(crate) struct Fed {
     caught_up: AtomicU64,
     /// Whether it had, in this history.
     has_begun: AtomicBool,
-    /// Everything up to here was there when it had, for the first time.
-    loaded_through: AtomicU64,
     /// Who waits for it.
     pub(crate) queue: Queue,
     pub(crate) elsewhere: Arc<Elsewhere>,
@@ -93,7 +91,6 @@ impl Fed {
             backplane,
             caught_up: AtomicU64::new(0),
             has_begun: AtomicBool::new(false),
-            loaded_through: AtomicU64::new(0),
             queue: Queue::default(),
             elsewhere: Arc::default(),
             asked: Arc::default(),
@@ -114,11 +111,6 @@ impl Fed {
     /// How often this node had everything there was.
     pub(crate) fn times_caught_up(&self) -> u64 {
         self.caught_up.load(Ordering::Acquire)
-    }
-
-    /// Returns up to where everything was there when this node had all of this history for the first time.
-    pub(crate) fn loaded_through(&self) -> u64 {
-        self.loaded_through.load(Ordering::Acquire)
     }
 
     /// Whether this node had everything there was, in this history. Before that, nobody is told what is missing.
@@ -285,9 +277,6 @@ impl Core {
             if through > ordered.last {
                 ordered.last = through;
                 self.watermark.store(through, Ordering::Release);
-            }
-            if !fed.has_begun() {
-                fed.loaded_through.store(ordered.last, Ordering::Release);
             }
         }
         fed.caught_up.fetch_add(1, Ordering::AcqRel);

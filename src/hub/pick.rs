@@ -28,8 +28,6 @@ pub(crate) struct Floor {
     pub(crate) sequence: u64,
     /// What came to the log before this time.
     pub(crate) at: u64,
-    /// What is in the log up to this.
-    pub(crate) logged: u64,
 }
 
 /// What a reader wants of a topic.
@@ -66,7 +64,7 @@ impl Wish {
         let first = into.len();
         let mut picking = Picking { into, first, budget, wish: self, prefix };
         let after = self.after.max(self.floor.sequence);
-        let logged = log.since(after.max(self.floor.logged), self.floor.at);
+        let logged = log.since(after, self.floor.at);
         let unkeyed = |entry: &&Entry| entry.key.is_none();
         match self.take {
             Take::All => picking.extend(logged.map(Entry::numbered)),
@@ -84,8 +82,7 @@ impl Wish {
             return None;
         }
         let is_all = self.take == Take::All;
-        let floor = self.floor.sequence.max(self.floor.logged);
-        let mut hidden = log.until(self.after, floor, self.floor.at).rev();
+        let mut hidden = log.until(self.after, self.floor.sequence, self.floor.at).rev();
         let logged = hidden.find(|entry| is_all || entry.key.is_none()).map(|entry| entry.sequence);
         let keyed = latest.newest_through(self.floor.sequence).filter(|&newest| !is_all && newest > self.after);
         logged.max(keyed)

@@ -106,37 +106,6 @@ async fn nothing_older_than_a_duration_is_given_but_keyed_values() {
     assert_eq!(read(&mut latest)[..3], ["x", "gap 3", "lately"]);
 }
 
-/// A node takes what it loads for new.
-#[tokio::test(start_paused = true)]
-async fn what_a_node_loads_is_too_old_but_for_keyed_values() {
-    use crate::backplane::memory::Memory;
-    let memory = Memory::new();
-    let first = Hub::builder().build_on(memory.node());
-    let room = first.topic("room").expect("there is room");
-    let old = room.publish(Event::new("secret")).await.expect("it is published");
-    room.publish_keyed("x", Event::new("x")).await.expect("it is published");
-    tokio::time::sleep(10 * MINUTE).await;
-    let hub = Hub::builder().build_on(memory.node());
-    tokio::time::sleep(MINUTE).await;
-    let subscribe = || Subscribe::to("room").not_older_than(5 * MINUTE);
-    let mut back = hub.subscribe(subscribe().after(LastEventId::from_id(&old))).expect("there is room");
-    let mut all = hub.subscribe(subscribe().start(Start::Beginning)).expect("there is room");
-    let mut present = hub.subscribe(subscribe().start(Start::Latest)).expect("there is room");
-    assert_eq!((read(&mut back), read(&mut all)), (vec!["gap 2".to_owned()], vec!["+".to_owned()]));
-    // The node looks for keys when it is asked.
-    let mut got = read(&mut present);
-    tokio::time::sleep(MINUTE).await;
-    got.extend(read(&mut present));
-    assert_eq!(got, ["+", "x"]);
-    room.publish(Event::new("news")).await.expect("it is published");
-    tokio::time::sleep(MINUTE).await;
-    for client in [&mut back, &mut all, &mut present] {
-        assert_eq!(read(client), ["news"]);
-    }
-    let mut later = hub.subscribe(subscribe().start(Start::Beginning)).expect("there is room");
-    assert_eq!(read(&mut later), ["+", "news"]);
-}
-
 /// A stream that was open when the node began another history was given what is loaded, from before its bound.
 #[tokio::test(start_paused = true)]
 async fn what_a_client_may_not_see_stays_hidden_in_another_history() {
