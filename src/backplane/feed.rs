@@ -3,6 +3,7 @@
 use std::{
     fmt,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use crate::{
@@ -31,6 +32,8 @@ pub struct Incoming {
     pub event: Option<Event>,
     /// Whether its topic is closed after it.
     pub closes: bool,
+    /// How long ago it was published: bounds of [age](crate::hub::Bounds::age) count from then.
+    pub age: Duration,
 }
 
 /// Whether what feeds a hub can be reached.
@@ -53,7 +56,7 @@ pub trait LinkObserver: Send + Sync + 'static {
     }
 
     /// Events were read, so long after they were published, by the clocks of both.
-    fn read(&self, events: usize, lag: std::time::Duration) {
+    fn read(&self, events: usize, lag: Duration) {
         let _ = (events, lag);
     }
 
@@ -224,13 +227,13 @@ impl Incoming {
     /// An event in a topic.
     #[must_use]
     pub fn new(sequence: u64, topic: impl Into<Arc<str>>, event: Event) -> Self {
-        Self { sequence, topic: topic.into(), key: None, event: Some(event), closes: false }
+        Self { sequence, topic: topic.into(), key: None, event: Some(event), closes: false, age: Duration::ZERO }
     }
 
     /// The end of a topic.
     #[must_use]
     pub fn close(sequence: u64, topic: impl Into<Arc<str>>) -> Self {
-        Self { sequence, topic: topic.into(), key: None, event: None, closes: true }
+        Self { sequence, topic: topic.into(), key: None, event: None, closes: true, age: Duration::ZERO }
     }
 
     /// The newest event of this key is forgotten.
@@ -243,6 +246,13 @@ impl Incoming {
     #[must_use]
     pub fn keyed(mut self, key: impl Into<Arc<str>>) -> Self {
         self.key = Some(key.into());
+        self
+    }
+
+    /// Sets how long ago it was published. Defaults to just now.
+    #[must_use]
+    pub fn aged(mut self, age: Duration) -> Self {
+        self.age = age;
         self
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct Fed {
     finds_keys: AtomicBool,
     link: tokio::sync::watch::Sender<Link>,
     presence_changed: AtomicBool,
+    /// When the last event came, by the hub's clock. None that follows it came before.
+    last_at: AtomicU64,
 }
 
 /// Has the backplane of a hub feed it for as long as there is a hub, and again when that ends before.
@@ -97,6 +99,7 @@ impl Fed {
             finds_keys: AtomicBool::new(false),
             link: tokio::sync::watch::Sender::new(Link::Connecting),
             presence_changed: AtomicBool::new(true),
+            last_at: AtomicU64::new(0),
         }
     }
 
@@ -124,6 +127,7 @@ impl Core {
     pub(crate) fn renew(&self, epoch: u64, gone_through: u64) {
         if let Some(fed) = &self.fed {
             fed.has_begun.store(false, Ordering::Release);
+            fed.last_at.store(0, Ordering::Relaxed);
         }
         let mut ordered = lock(&self.ordered);
         // First the era, so that nobody takes what is in a topic for something of the old one, or waits for it.
@@ -172,7 +176,7 @@ impl Core {
         let mut ordered = lock(&self.ordered);
         let before = ordered.last;
         for incoming in events.take(FED_AT_ONCE) {
-            let Incoming { sequence, topic: name, key, event, closes } = incoming;
+            let Incoming { sequence, topic: name, key, event, closes, age } = incoming;
             if sequence <= ordered.last {
                 continue;
             }
@@ -186,7 +190,8 @@ impl Core {
             if let (None, Some(key)) = (&event, &key) {
                 topic.lock().latest.remove(key);
             }
-            let event = event.map(|event| Entry { sequence, at: now, key, event: event.into_rest() });
+            let at = self.came_at(now, age);
+            let event = event.map(|event| Entry { sequence, at, key, event: event.into_rest() });
             // One without an event has its place in the order too.
             ordered.last = sequence;
             let then = if closes { Then::Close } else { Then::GoOn };
@@ -196,6 +201,9 @@ impl Core {
                 skipped.push(sequence);
                 self.append_entries(&mut ordered, &topic, 0, std::iter::empty(), then)
             });
+            if !age.is_zero() {
+                topic.lock().expire(now);
+            }
             if closes {
                 let _ = ordered.release(&topic);
             }
@@ -204,6 +212,12 @@ impl Core {
         ordered.shrink(before);
         ordered.sweep(now);
         to_tell
+    }
+
+    /// When an event came that is so old.
+    fn came_at(&self, now: u64, age: Duration) -> u64 {
+        let at = now.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        self.fed.as_ref().map_or(at, |fed| fed.last_at.fetch_max(at, Ordering::Relaxed).max(at))
     }
 
     pub(crate) fn feed_latest(&self, incoming: Incoming) {

@@ -137,8 +137,8 @@ impl Subscribe {
     /// values are of any age: they are the present. A client whose id is below the bound is told a gap where that hides
     /// something from it.
     ///
-    /// Where the hub is [fed from outside](crate::backplane), the age of what was published before this node began is as exact
-    /// as the clocks of the nodes are.
+    /// Where the hub is [fed from outside](crate::backplane), what was published before this node began is as old as the
+    /// backplane says.
     pub fn not_older_than(mut self, age: impl Into<Option<Duration>>) -> Self {
         self.not_older_than = age.into();
         self

@@ -3,7 +3,7 @@
 //! Pure. Fields are readable, so that any program can add an entry: `topic` and `data`, and if it has them `event`, `key`,
 //! `close` and `remove`. Others mean nothing.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{epoch::Epoch, id};
 use crate::{Event, EventName, backplane::Incoming};
@@ -39,7 +39,8 @@ pub(super) fn parse<'a>(
         (None, _) if !closes && !removes => return Err("it has no data"),
         _ => {}
     }
-    Ok(Incoming { sequence, topic: topic.into(), key: key.map(Arc::from), event, closes })
+    let age = Duration::ZERO;
+    Ok(Incoming { sequence, topic: topic.into(), key: key.map(Arc::from), event, closes, age })
 }
 
 /// The newest event of a key, as it is kept: its id, its name and its data, each after a line break. Gives the id as a pair

@@ -172,7 +172,7 @@ impl Follower {
         if let Some(last) = look.entries.last() {
             place.last.clone_from(&last.id);
         }
-        reading::give(look.entries.into_iter(), place.epoch, &self.settings, &self.feed);
+        reading::give(look.entries.into_iter(), place.epoch, None, &self.settings, &self.feed);
         if is_all {
             self.feed.caught_up(place.epoch.through(&place.last));
             reading::make_room(connection, &self.settings, &place.last).await?;

@@ -38,6 +38,11 @@ impl Entry {
         self.fields.iter().map(Vec::len).sum()
     }
 
+    fn age(&self, now: Option<Duration>) -> Duration {
+        let added = id::parts(&self.id).map(|(ms, _)| Duration::from_millis(ms));
+        now.zip(added).map_or(Duration::ZERO, |(now, added)| now.saturating_sub(added))
+    }
+
     fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.fields.chunks_exact(2).map(|pair| (&pair[0][..], &pair[1][..]))
     }
@@ -91,15 +96,22 @@ pub(super) async fn make_room(connection: &mut Connection, settings: &Settings, 
     Ok(call.query_async(connection.inner()).await?)
 }
 
-/// Gives entries to the hub, and skips what are none.
-pub(super) fn give(entries: impl Iterator<Item = Entry>, epoch: Epoch, settings: &Settings, feed: &Feed) {
+/// Gives entries to the hub, and skips what are none. With the time by Redis's clock they are as old as they are by that; without
+/// it they are new.
+pub(super) fn give(
+    entries: impl Iterator<Item = Entry>,
+    epoch: Epoch,
+    now: Option<Duration>,
+    settings: &Settings,
+    feed: &Feed,
+) {
     let mut newest = None;
     let mut events = Vec::new();
     for entry in entries {
         let parsed =
             if entry.fields.is_empty() { Err(TOO_LARGE) } else { entry::parse(epoch, &entry.id, entry.pairs()) };
         match parsed {
-            Ok(incoming) => events.push(incoming),
+            Ok(incoming) => events.push(incoming.aged(entry.age(now))),
             Err(why) => settings.observer.skipped(&entry.id, why),
         }
         newest = id::parts(&entry.id).map(|(ms, _)| Duration::from_millis(ms));

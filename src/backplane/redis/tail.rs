@@ -1,5 +1,7 @@
 //! What a node loads when it begins, or begins anew: the tail of the stream, and the keys of topics that are in use.
 
+use std::time::Duration;
+
 use ::redis::{Value, cmd};
 
 use super::{
@@ -35,14 +37,24 @@ pub(super) async fn load(
         Some(first) => epoch.through(&first.id).saturating_sub(1),
         None => epoch.through(&last),
     };
+    let now = time(connection).await?;
     feed.begin(epoch.number(), gone_through);
     keys.into_iter().for_each(|(topic, newest)| feed.give_keys(&topic, newest));
     let mut entries = entries.into_iter().peekable();
     while entries.peek().is_some() {
-        reading::give(entries.by_ref().take(AT_ONCE), epoch, settings, feed);
+        reading::give(entries.by_ref().take(AT_ONCE), epoch, Some(now), settings, feed);
         tokio::task::yield_now().await;
     }
     Ok(Place { epoch, last, added, run: connection.run().cloned() })
+}
+
+/// The time by Redis's clock, by which it gives ids.
+async fn time(connection: &mut Connection) -> Result<Duration, RedisError> {
+    let mut call = cmd("EVAL");
+    // Who may use scripts may ask by one.
+    call.arg("return redis.call('TIME')").arg(0);
+    let (seconds, micros): (u64, u64) = call.query_async(connection.inner()).await?;
+    Ok(Duration::from_secs(seconds) + Duration::from_micros(micros))
 }
 
 /// The history that is now. Another one takes the place of what is none, of one that was over already, and of one that has no

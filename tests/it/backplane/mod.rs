@@ -5,6 +5,7 @@ mod fed;
 mod given;
 mod keys;
 pub(crate) mod memory;
+mod old;
 mod renewed;
 mod waiting;
 mod wrong;

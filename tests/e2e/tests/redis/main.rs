@@ -14,6 +14,7 @@ mod large;
 mod leaving;
 mod malformed;
 mod nodes;
+mod old;
 mod others;
 mod positions;
 mod presence;

@@ -1,0 +1,41 @@
+//! A node that begins knows how old what it loads is.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tower_sse::hub::{Bounds, Hub, Start, Subscribe};
+use tower_sse_e2e::redis::Redis;
+
+use crate::nodes::{backplane, data, publish, reader};
+
+#[tokio::test]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn what_is_loaded_is_as_old_as_it_was_published() {
+    let redis = Redis::start(&[]).expect("it starts");
+    let ago = |minutes: u64| {
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later") - Duration::from_secs(60 * minutes);
+        let (id, minutes) = (format!("{}-0", at.as_millis()), minutes.to_string());
+        redis.cli(&["XADD", "{sse}:stream", &id, "topic", "topic", "data", &minutes]).expect("it does")
+    };
+    (ago(50), ago(30), ago(10));
+    let node = |age| Hub::builder().bounds(Bounds::new().age(age)).build_on(backplane(&redis.url()).age(None));
+    let all = node(None);
+    publish(&all, "new").await;
+    let mut everything = reader(&all).await;
+    for expected in ["50", "30", "10", "new"] {
+        assert_eq!(data(&mut everything).await, expected);
+    }
+    let mut recent = reader(&node(Some(Duration::from_secs(40 * 60)))).await;
+    for expected in ["30", "10", "new"] {
+        assert_eq!(data(&mut recent).await, expected);
+    }
+    let bound = Subscribe::to("topic").start(Start::Beginning).not_older_than(Duration::from_secs(20 * 60));
+    let mut bounded = all.subscribe(bound).expect("there is room");
+    loop {
+        if let Some(tower_sse::hub::Update::Event { event, .. }) =
+            crate::nodes::within(futures_util::StreamExt::next(&mut bounded)).await
+        {
+            assert_eq!(event.data(), "10");
+            break;
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What a node loads when it begins is as old as it is, not as new as the node.
+
+use futures_util::{FutureExt, StreamExt};
+use tokio::time::{Duration, sleep};
+use tower_sse::{
+    Event,
+    backplane::{Feed, Incoming},
+    hub::{Bounds, Hub, Start, Subscribe, Subscription, Update},
+};
+
+use super::given::Given;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+async fn node(age: Duration) -> (Hub, Feed) {
+    let (hub, feed) = Given::build(Hub::builder().bounds(Bounds::new().age(age))).await;
+    feed.begin(1, 0);
+    // The clock of one event goes before that of the one before it.
+    for (sequence, age) in (1..).zip([50, 30, 31, 5, 0]) {
+        let event = Incoming::new(sequence, "topic", Event::new(age.to_string()));
+        feed.give(vec![event.aged(age * MINUTE)]);
+    }
+    feed.caught_up(5);
+    (hub, feed)
+}
+
+fn from_the_beginning(hub: &Hub) -> Subscription {
+    hub.subscribe(Subscribe::to("topic").start(Start::Beginning)).expect("there is room")
+}
+
+fn data(mut subscription: Subscription) -> Vec<String> {
+    let mut all = Vec::new();
+    while let Some(Some(update)) = subscription.next().now_or_never() {
+        if let Update::Event { event, .. } = update {
+            all.push(event.data().into_owned());
+        }
+    }
+    all
+}
+
+/// A node that had begun a moment ago kept all for as long again, and gave it to who may see only what is new.
+#[tokio::test(start_paused = true)]
+async fn what_a_node_loads_goes_when_it_is_too_old() {
+    let (hub, feed) = node(40 * MINUTE).await;
+    assert_eq!(data(from_the_beginning(&hub)), ["30", "31", "5", "0"]);
+    sleep(11 * MINUTE).await;
+    feed.give(vec![Incoming::new(6, "topic", Event::new("new"))]);
+    feed.caught_up(6);
+    assert_eq!(data(from_the_beginning(&hub)), ["5", "0", "new"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_see_only_what_is_new_sees_nothing_that_a_node_has_loaded_late() {
+    let (hub, _feed) = node(100 * MINUTE).await;
+    let all = || Subscribe::to("topic").start(Start::Beginning);
+    let bounded = |age| hub.subscribe(all().not_older_than(age * MINUTE)).expect("there is room");
+    assert_eq!(data(bounded(100)), ["50", "30", "31", "5", "0"]);
+    assert_eq!(data(bounded(31)), ["30", "31", "5", "0"]);
+    assert_eq!(data(bounded(10)), ["5", "0"]);
+}
