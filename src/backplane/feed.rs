@@ -94,13 +94,13 @@ impl Feed {
         Self { core: Arc::downgrade(core), asked: asked.unwrap_or_default() }
     }
 
-    /// Whether the hub is gone.
+    /// Whether the hub is gone, or has [left](crate::hub::Hub::leave): it is fed no more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.core.strong_count() == 0
+        self.core.strong_count() == 0 || self.asked.is_over()
     }
 
-    /// Waits until the hub is gone.
+    /// Waits until the hub is fed no more.
     ///
     /// # Cancel safety
     ///

@@ -2,10 +2,13 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Shared by a hub and its feed. It outlives the hub.
 #[derive(Debug, Default)]
@@ -13,8 +16,11 @@ pub(crate) struct Asked {
     /// The topics whose keys are asked for.
     topics: Mutex<BTreeSet<Arc<str>>>,
     has_topics: Notify,
-    /// Notified when the hub is gone.
+    /// Notified when the hub is gone, or is to be fed no more.
     closed: Notify,
+    is_over: AtomicBool,
+    /// Whether nothing feeds the hub any more.
+    has_ended: watch::Sender<bool>,
 }
 
 impl Asked {
@@ -40,11 +46,34 @@ impl Asked {
         }
     }
 
+    /// The hub is gone.
     pub(crate) fn close(&self) {
         self.closed.notify_waiters();
     }
 
-    /// Waits until this holds, which is looked at again when the hub is gone.
+    /// Asks that the hub be fed no more.
+    pub(crate) fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
+        self.close();
+    }
+
+    /// Whether the hub is to be fed no more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
+    /// Nothing feeds the hub any more.
+    pub(crate) fn set_ended(&self) {
+        self.has_ended.send_replace(true);
+    }
+
+    /// Waits until nothing feeds the hub any more.
+    pub(crate) async fn ended(&self) {
+        // The sender is here: there is no error.
+        let _ = self.has_ended.subscribe().wait_for(|has_ended| *has_ended).await;
+    }
+
+    /// Waits until this holds, which is looked at again when the hub is gone, or is to be fed no more.
     pub(crate) async fn closed(&self, is_closed: impl Fn() -> bool) {
         let mut closed = std::pin::pin!(self.closed.notified());
         // Begins to listen before it looks.

@@ -64,6 +64,9 @@ pub(crate) async fn follow(core: Weak<Core>) {
         let _ended = caught::run(following).await;
         let Some(core) = core.upgrade() else { return };
         core.lose_link();
+        if core.fed.as_ref().is_none_or(|fed| fed.asked.is_over()) {
+            return;
+        }
         drop(core);
         // One that held for a while was a good one.
         pause = if since.elapsed() > LONGEST_PAUSE { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
@@ -77,6 +80,7 @@ impl Drop for DownWhenDropped {
     fn drop(&mut self) {
         if let Some(core) = self.0.upgrade() {
             core.lose_link();
+            core.fed.iter().for_each(|fed| fed.asked.set_ended());
         }
     }
 }

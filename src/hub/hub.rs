@@ -99,6 +99,23 @@ impl Hub {
         self.0.fed.as_ref().map(super::fed::Fed::link)
     }
 
+    /// Leaves what [feeds](crate::backplane) the hub, and waits until that is done: for the end of a process. Its members are
+    /// gone from the [presence](super::Topic::presence) on other nodes at once, and not only when they have not heard of this
+    /// node for a while. Dropping the hub does the same a moment later, if its runtime still runs then.
+    ///
+    /// From then on the hub is fed no more, and its [link](Self::link) is down. A hub that stands by itself has nothing to leave.
+    /// What was published before may still be on its way: wait for its [`Published`](super::Published) first.
+    ///
+    /// # Cancel safety
+    ///
+    /// What has begun goes on when the future is dropped. It can be called again.
+    pub async fn leave(&self) {
+        if let Some(fed) = &self.0.fed {
+            fed.asked.end();
+            fed.asked.ended().await;
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.0

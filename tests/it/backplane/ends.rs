@@ -10,7 +10,7 @@ use tokio::{sync::Notify, time::Duration};
 use tower_sse::{
     Event, EventId,
     backplane::{Backplane, BoxFuture, Feed, Incoming, Link, Outgoing},
-    hub::{Hub, PublishError, Update},
+    hub::{Hub, PublishError, Subscribe, Update},
 };
 
 /// Feeds a hub, each time with one event more, and ends each time in another way.
@@ -84,6 +84,25 @@ fn the_link_is_down_when_the_runtime_that_feeds_has_ended() {
     drop(runtime);
     assert_eq!(*link.borrow_and_update(), Link::Down);
     drop(hub);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hub_that_leaves_is_fed_no_more_and_waits_for_the_end() {
+    let memory = super::memory::Memory::new();
+    let (here, there) = (Hub::builder().build_on(memory.node()), Hub::builder().build_on(memory.node()));
+    let mut ann = here.subscribe(Subscribe::to("topic").member("ann")).expect("there is room");
+    assert!(ann.next().await.is_some());
+    let presence = there.topic("topic").expect("there is room").presence();
+    let mut changes = std::pin::pin!(presence.changes());
+    assert_eq!(changes.next().await.map(|change| change.count), Some(1));
+    here.leave().await;
+    let link = here.link().expect("it is fed");
+    assert_eq!(*link.borrow(), Link::Down);
+    assert_eq!(changes.next().await.map(|change| change.count), Some(0), "though its stream is open");
+    // Once more, and where there is nothing to leave.
+    here.leave().await;
+    Hub::new().leave().await;
+    drop(ann);
 }
 
 #[tokio::test(start_paused = true)]

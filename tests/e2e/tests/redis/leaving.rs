@@ -91,7 +91,8 @@ async fn a_node_that_ends_leaves_at_once() {
     until(&redis, "2").await;
     drop(here);
     until(&redis, "1").await;
-    drop(there);
-    until(&redis, "0").await;
+    // And one whose process ends with it.
+    within(there.leave()).await;
+    assert_eq!(redis.cli(&["HLEN", "{sse}:nodes"]).expect("it says"), "0");
     assert_eq!(redis.cli(&["KEYS", "{sse}:node*"]).expect("it says"), "");
 }
