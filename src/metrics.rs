@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `sse_streams_open` | gauge | |
 //! | `sse_streams_opened_total` | counter | |
-//! | `sse_streams_refused_total` | counter | `status`; `why`: a [`NotAdmitted`], with `_` for spaces, or `other` |
+//! | `sse_streams_refused_total` | counter | `status`; `why`: a [`NotAdmitted`], with `_` for spaces, `hub_full`, or `other` |
 //! | `sse_streams_closed_total` | counter | `reason`: a [`Reason`](crate::Reason), with `_` for spaces |
 //! | `sse_events_sent_total` | counter | |
 //! | `sse_bytes_sent_total` | counter | |
@@ -27,6 +27,17 @@
 //! | `sse_link_skipped_total` | counter | entries that are no events |
 //! | `sse_link_renewed_total` | counter | new histories: a gap for all subscribers |
 //!
+//! Each call of [`Metrics::record`] records the [health](Hub::health) of a hub:
+//!
+//! | metric | | |
+//! |---|---|---|
+//! | `sse_hub_topics` | gauge | topics that there are |
+//! | `sse_hub_topics_held` | gauge | those that stay, since something holds them; at the limit of topics, new names are refused |
+//! | `sse_hub_bytes` | gauge | what they keep |
+//! | `sse_hub_refused_total` | counter | topics and subscriptions that were refused since all topics were held |
+//! | `sse_hub_topics_evicted_total` | counter | topics that made room for others |
+//! | `sse_hub_keys_evicted_total` | counter | keyed values that made room for others |
+//!
 //! [`Metrics::new`] describes them, with their units, to the recorder that is installed by then.
 //!
 //! Each has the labels that [`Metrics::label`] adds. They are looked up when a stream opens, not for each event.
@@ -43,6 +54,7 @@ use metrics::{
 use crate::{
     Closed, Observer, ObserverId, Refusal, RequestHead, Sent, StreamObserver,
     backplane::{Link, LinkObserver},
+    hub::{Hub, TopicError},
     streams::NotAdmitted,
 };
 
@@ -73,6 +85,27 @@ impl Metrics {
     pub fn new() -> Self {
         describe();
         Self { labels: Vec::new() }
+    }
+
+    /// Records how full a hub is. Call it before the recorder is read, or every few seconds.
+    pub fn record(&self, hub: &Hub) {
+        let health = hub.health();
+        let gauges = [
+            ("sse_hub_topics", health.topics),
+            ("sse_hub_topics_held", health.held_topics),
+            ("sse_hub_bytes", health.bytes),
+        ];
+        for (name, value) in gauges {
+            gauge!(name, self.labels.iter()).set(value as f64);
+        }
+        let counters = [
+            ("sse_hub_refused_total", health.refused),
+            ("sse_hub_topics_evicted_total", health.evicted_topics),
+            ("sse_hub_keys_evicted_total", health.evicted_keys),
+        ];
+        for (name, value) in counters {
+            counter!(name, self.labels.iter()).absolute(value);
+        }
     }
 
     /// Adds a label to each metric: its name, and its value. Default: none.
@@ -118,7 +151,9 @@ impl Observer for Metrics {
         let mut labels = with(&self.labels, "status", refusal.status_for(head.method()).as_str());
         // A client is to come later in each case, whoever operates it is to do something else in each.
         let not_admitted = refusal.source().and_then(|source| source.downcast_ref::<NotAdmitted>());
-        labels.push(label("why", not_admitted.map_or("other", |why| why.as_str())));
+        let is_hub_full = || refusal.source().and_then(|source| source.downcast_ref()).is_some_and(TopicError::is_full);
+        let other = || if is_hub_full() { "hub full" } else { "other" };
+        labels.push(label("why", not_admitted.map_or_else(other, |why| why.as_str())));
         counter!("sse_streams_refused_total", labels.iter()).increment(1);
     }
 }
@@ -199,6 +234,12 @@ fn describe() {
     describe_histogram!("sse_link_lag_seconds", Unit::Seconds, "From the publish of an event to its being read here.");
     describe_counter!("sse_link_skipped_total", Unit::Count, "Entries of what feeds the hub that are no events.");
     describe_counter!("sse_link_renewed_total", Unit::Count, "New histories: a gap for all subscribers.");
+    describe_gauge!("sse_hub_topics", Unit::Count, "Topics that there are.");
+    describe_gauge!("sse_hub_topics_held", Unit::Count, "Topics that stay, since something holds them.");
+    describe_gauge!("sse_hub_bytes", Unit::Bytes, "Bytes that all topics keep.");
+    describe_counter!("sse_hub_refused_total", Unit::Count, "Refused since all topics were held.");
+    describe_counter!("sse_hub_topics_evicted_total", Unit::Count, "Topics that made room for others.");
+    describe_counter!("sse_hub_keys_evicted_total", Unit::Count, "Keyed values that made room for others.");
 }
 
 fn with(labels: &[Label], name: &'static str, value: &str) -> Vec<Label> {

@@ -23,6 +23,7 @@ pub(crate) struct Settings {
     pub(crate) bounds: Bounds,
     pub(crate) bytes: usize,
     pub(crate) topics: usize,
+    pub(crate) topics_per_subscription: usize,
     pub(crate) greeting: Option<EventName>,
     pub(crate) gap: EventName,
 }
@@ -41,6 +42,7 @@ impl HubBuilder {
                 bounds: Bounds::new(),
                 bytes: 64 << 20,
                 topics: 10_000,
+                topics_per_subscription: 256,
                 greeting: Some(crate::event_name!("subscribed")),
                 gap: crate::event_name!("gap"),
             },
@@ -60,10 +62,20 @@ impl HubBuilder {
         self
     }
 
-    /// How many topics there may be at a time. Default 10,000. A topic is there as long as it has a subscriber, an event, or
-    /// a [`Topic`](super::Topic) that somebody holds. As many are remembered after they are gone.
+    /// Sets how many topics there may be at a time. As many are remembered after they are gone. Defaults to 10,000.
+    ///
+    /// A topic of a new name takes the place of one that nothing holds: first of those that never had a subscriber, then of the
+    /// least recently read, and of those with keyed values last. One with a subscriber, a [`Topic`](super::Topic) or a
+    /// [`Presence`](super::Presence) never goes: hold the `Topic` to keep its events and keyed values. Clients that come back
+    /// for a topic that went are told a gap. Only if all are held, a new name is refused.
     pub fn topics(mut self, topics: usize) -> Self {
         self.settings.topics = topics;
+        self
+    }
+
+    /// Sets how many topics a subscription may have, as names may come from clients. Defaults to 256.
+    pub fn topics_per_subscription(mut self, topics: usize) -> Self {
+        self.settings.topics_per_subscription = topics;
         self
     }
 

@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc, Weak,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     task::Waker,
     time::Duration,
@@ -22,6 +22,7 @@ use super::{
     era::Era,
     error::{PublishError, TopicError},
     fed::Fed,
+    health::HubHealth,
     hold::Hold,
     log::Entry,
     ordered::Ordered,
@@ -30,6 +31,7 @@ use super::{
     pump::Lanes,
     subscribe::Subscribe,
     sync::{Mutex, lock},
+    tally::Tally,
     topic_state::{TopicShared, TopicState},
     waiters::Marked,
 };
@@ -49,7 +51,7 @@ pub(crate) struct Core {
     began: Instant,
     /// Everything up to here is in the logs.
     pub(super) watermark: AtomicU64,
-    kept: Arc<AtomicUsize>,
+    pub(super) tally: Arc<Tally>,
     pub(super) ordered: Mutex<Ordered>,
 }
 
@@ -81,10 +83,10 @@ impl Core {
     }
 
     fn of(hub: &Weak<Self>, settings: Settings, fed: Option<Fed>) -> Self {
-        let (kept, epoch) = (Arc::default(), jitter::random());
+        let (tally, epoch) = (Arc::default(), jitter::random());
         let elsewhere = fed.as_ref().map(|fed| Arc::clone(&fed.elsewhere));
         Self {
-            ordered: Mutex::new(Ordered::new(hub, &settings, &kept, elsewhere)),
+            ordered: Mutex::new(Ordered::new(hub, &settings, &tally, elsewhere)),
             settings,
             fed,
             lanes: Lanes::new(),
@@ -93,7 +95,7 @@ impl Core {
             era_number: AtomicU64::new(0),
             began: Instant::now(),
             watermark: AtomicU64::new(0),
-            kept,
+            tally,
         }
     }
 
@@ -130,7 +132,21 @@ impl Core {
 
     /// What all topics keep, in bytes.
     pub(crate) fn kept(&self) -> usize {
-        self.kept.load(Ordering::Relaxed)
+        self.tally.kept()
+    }
+
+    pub(crate) fn health(&self) -> HubHealth {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        HubHealth {
+            topics: self.topics(),
+            held_topics: self.tally.held(),
+            max_topics: self.settings.topics,
+            bytes: self.kept(),
+            max_bytes: self.settings.bytes,
+            refused: count(&self.tally.refused),
+            evicted_topics: count(&self.tally.evicted_topics),
+            evicted_keys: count(&self.tally.evicted_keys),
+        }
     }
 
     pub(crate) fn topics(&self) -> usize {
@@ -140,13 +156,23 @@ impl Core {
     /// The topic of this name, new if there is none. With bounds, they are its bounds from here on.
     pub(crate) fn topic(&self, name: &str, bounds: Option<Bounds>) -> Result<Hold, TopicError> {
         let now = self.now();
-        let topic = lock(&self.ordered).find(name, now).map(|topic| Hold::on(&topic))?;
+        let mut ordered = lock(&self.ordered);
+        let topic = ordered.find(name, now).map(|topic| Hold::on(&topic));
+        let _gone = ordered.take_gone();
+        drop(ordered);
+        let topic = topic.inspect_err(|error| self.refuses(error))?;
         if let Some(bounds) = bounds {
             let mut state = topic.lock();
             state.bounds = bounds;
             state.trim(now);
         }
         Ok(topic)
+    }
+
+    fn refuses(&self, error: &TopicError) {
+        if error.is_full() {
+            self.tally.refuses();
+        }
     }
 
     /// What a client that comes now may not see, by its bounds.
@@ -167,14 +193,18 @@ impl Core {
         let (mut topics, mut refused) = (Vec::with_capacity(names.len()), None);
         for name in names {
             match ordered.find(name, now) {
-                Ok(topic) => topics.push(Hold::on(&topic)),
+                Ok(topic) => {
+                    topic.read_at(now);
+                    topics.push(Hold::on(&topic));
+                }
                 Err(error) => refused = Some(error),
             }
         }
         // Both change under the same lock.
         let found = Found { topics, era: self.era(), head: ordered.last };
+        let _gone = ordered.take_gone();
         drop(ordered);
-        refused.map_or(Ok(found), Err)
+        refused.inspect(|error| self.refuses(error)).map_or(Ok(found), Err)
     }
 
     /// The one way in: these events come, in this order, with nothing between them, and then the topic ends or goes on. The

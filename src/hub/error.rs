@@ -38,6 +38,8 @@ pub enum SubscribeError {
     Topic(TopicError),
     /// No topic was named: nothing would ever come.
     NoTopic,
+    /// More topics were named than this many, which a [subscription may have](super::HubBuilder::topics_per_subscription).
+    TooManyTopics(usize),
     /// The member's value is longer than this many bytes.
     MemberTooLong(usize),
 }
@@ -94,6 +96,7 @@ impl fmt::Display for SubscribeError {
         match self {
             Self::Topic(_) => f.write_str("the topic cannot be had"),
             Self::NoTopic => f.write_str("a subscription needs at least one topic"),
+            Self::TooManyTopics(limit) => write!(f, "a subscription has at most {limit} topics"),
             Self::MemberTooLong(limit) => write!(f, "a member's value has at most {limit} bytes"),
         }
     }
@@ -114,7 +117,7 @@ impl Error for SubscribeError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Topic(error) => Some(error),
-            Self::NoTopic | Self::MemberTooLong(_) => None,
+            Self::NoTopic | Self::TooManyTopics(_) | Self::MemberTooLong(_) => None,
         }
     }
 }

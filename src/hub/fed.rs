@@ -208,13 +208,15 @@ impl Core {
             if !age.is_zero() {
                 topic.lock().expire(now);
             }
-            if closes {
+            if !topic.is_held() {
                 let _ = ordered.release(&topic);
             }
             to_tell.extend(told.ok().map(|told| (topic, told)));
         }
         ordered.shrink(before);
         ordered.sweep(now);
+        let _gone = ordered.take_gone();
+        drop(ordered);
         to_tell
     }
 
@@ -232,7 +234,10 @@ impl Core {
         self.put_latest(&mut state, incoming);
         state.trim(now);
         drop(state);
+        let _ = ordered.release(&topic);
         ordered.shrink(u64::MAX);
+        let _gone = ordered.take_gone();
+        drop(ordered);
     }
 
     /// The keys of a topic are known: these.
@@ -245,6 +250,8 @@ impl Core {
             newest.into_iter().for_each(|incoming| self.put_latest(&mut state, incoming));
             state.latest.set_partial(false);
             state.trim(now);
+            drop(state);
+            let _ = ordered.release(&topic);
         }
         ordered.shrink(u64::MAX);
         drop(ordered);

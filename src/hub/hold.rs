@@ -21,7 +21,9 @@ pub(crate) struct Hold(Arc<TopicShared>);
 impl Hold {
     /// Takes a hold. Called under the hub's lock, or with another hold.
     pub(crate) fn on(topic: &Arc<TopicShared>) -> Self {
-        topic.holds.fetch_add(1, Ordering::Relaxed);
+        if topic.holds.fetch_add(1, Ordering::Relaxed) == 0 {
+            topic.tally.held.fetch_add(1, Ordering::Relaxed);
+        }
         Self(Arc::clone(topic))
     }
 }
@@ -44,6 +46,7 @@ impl Drop for Hold {
     fn drop(&mut self) {
         // Ordering: what was done with the topic happens before it is removed by another thread.
         if self.0.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.tally.held.fetch_sub(1, Ordering::Relaxed);
             if let Some(core) = Weak::upgrade(&self.0.hub) {
                 core.release(&self.0);
             }

@@ -7,6 +7,7 @@ use super::{
     builder::HubBuilder,
     core::Core,
     error::{SubscribeError, TopicError},
+    health::HubHealth,
     service::{HubService, IntoSubscribe},
     subscribe::Subscribe,
     subscription::Subscription,
@@ -91,6 +92,12 @@ impl Hub {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.0.kept()
+    }
+
+    /// Returns how full the hub is, and what it has let go and refused.
+    #[must_use]
+    pub fn health(&self) -> HubHealth {
+        self.0.health()
     }
 
     /// Whether what feeds the hub can be reached, and, by waiting for a change, when. `None`: it stands by itself.

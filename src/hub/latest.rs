@@ -19,6 +19,8 @@ pub(crate) struct Latest {
     by_key: HashMap<Arc<str>, u64>,
     bytes: usize,
     evicted_through: u64,
+    /// How many keys were let go.
+    evicted: u64,
     /// Some keys may not be known here, and are to be asked for.
     is_partial: bool,
 }
@@ -46,6 +48,11 @@ impl Latest {
     /// Keys whose newest event was at most here may be gone.
     pub(crate) fn evicted_through(&self) -> u64 {
         self.evicted_through
+    }
+
+    /// How many keys were let go.
+    pub(crate) fn evicted(&self) -> u64 {
+        self.evicted
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -82,6 +89,7 @@ impl Latest {
         let Some((sequence, (key, event))) = oldest.map(|oldest| oldest.remove_entry()) else { return false };
         self.bytes -= size_of_event(&event, Some(&key));
         self.by_key.remove(&key);
+        self.evicted += 1;
         self.evicted_through = self.evicted_through.max(sequence);
         true
     }

@@ -46,6 +46,7 @@ mod position;
 mod readers;
 mod removed;
 mod subscribe;
+mod unheld;
 mod waiters;
 mod waiting;
 // ── shared ──
@@ -57,11 +58,13 @@ mod lane;
 mod ordered;
 mod pump;
 mod sync;
+mod tally;
 mod topic_state;
 // ── handles ──
 mod builder;
 mod drained;
 mod error;
+mod health;
 #[expect(clippy::module_inception, reason = "it is the hub")]
 mod hub;
 mod presence;
@@ -78,6 +81,7 @@ pub use self::{
     bounds::Bounds,
     builder::HubBuilder,
     error::{PublishError, SubscribeError, TopicError},
+    health::HubHealth,
     hub::Hub,
     presence::{Presence, PresenceChange},
     published::Published,

@@ -5,10 +5,7 @@
 use std::{
     cmp,
     collections::{BinaryHeap, VecDeque},
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Weak},
 };
 
 use super::{
@@ -20,7 +17,9 @@ use super::{
     error::TopicError,
     members::Members,
     removed::{Gone, Removed},
+    tally::Tally,
     topic_state::{TopicShared, TopicState},
+    unheld::{Rank, Unheld},
 };
 
 /// The last number that was given, and the topics.
@@ -28,13 +27,16 @@ use super::{
 pub(crate) struct Ordered {
     pub(crate) last: u64,
     topics: Directory<Arc<TopicShared>>,
+    unheld: Unheld<Arc<TopicShared>>,
+    /// Topics that made room for others, to be dropped after the lock, with all that they kept.
+    gone: Vec<Arc<TopicShared>>,
     removed: Removed,
     oldest: BinaryHeap<Ranked>,
     /// From so many on, those of topics that are gone are taken out.
     oldest_limit: usize,
     once: VecDeque<Once>,
     hub: Weak<Core>,
-    kept: Arc<AtomicUsize>,
+    tally: Arc<Tally>,
     bounds: Bounds,
     elsewhere: Option<Arc<Elsewhere>>,
     max_bytes: usize,
@@ -60,18 +62,20 @@ impl Ordered {
     pub(crate) fn new(
         hub: &Weak<Core>,
         settings: &Settings,
-        kept: &Arc<AtomicUsize>,
+        tally: &Arc<Tally>,
         elsewhere: Option<Arc<Elsewhere>>,
     ) -> Self {
         Self {
             last: 0,
             topics: Directory::new(),
+            unheld: Unheld::new(),
+            gone: Vec::new(),
             removed: Removed::new(settings.topics),
             oldest: BinaryHeap::new(),
             oldest_limit: OLDEST_LIMIT,
             once: VecDeque::new(),
             hub: Weak::clone(hub),
-            kept: Arc::clone(kept),
+            tally: Arc::clone(tally),
             bounds: settings.bounds,
             elsewhere,
             max_bytes: settings.bytes,
@@ -103,12 +107,12 @@ impl Ordered {
         if self.topics.len() >= self.max_topics {
             self.look_after(TURNS_IF_FULL, now);
         }
-        if self.topics.len() >= self.max_topics {
+        if self.topics.len() >= self.max_topics && !self.evict_topic() {
             return Err(TopicError::too_many(self.max_topics));
         }
         let gone = self.removed.find(name);
         let members = self.elsewhere.as_ref().map_or_else(Members::default, |elsewhere| elsewhere.members(name));
-        let topic = TopicShared::new(&self.hub, &self.kept, name.into(), &gone, self.bounds, members);
+        let topic = TopicShared::new(&self.hub, &self.tally, name.into(), &gone, self.bounds, members);
         topic.lock().latest.set_partial(self.elsewhere.is_some());
         self.topics.insert(Arc::clone(topic.name()), Arc::clone(&topic));
         Ok(topic)
@@ -144,21 +148,77 @@ impl Ordered {
         self.oldest.clear();
     }
 
-    /// Removes a topic that is not held, if it is closed or has nothing. Returns it, to be dropped after the lock.
+    /// Removes a topic that is not held, if it is closed or has nothing. Returns it, to be dropped after the lock. Any other
+    /// that is not held gets its place among those that make room for others.
     pub(crate) fn release(&mut self, topic: &Arc<TopicShared>) -> Option<Arc<TopicShared>> {
         let is_here = self.topics.get(topic.name()).is_some_and(|here| Arc::ptr_eq(here, topic));
         if !is_here || topic.is_held() {
             return None;
         }
-        let state = topic.lock();
+        let mut state = topic.lock();
         if !state.is_idle() && !state.closings.is_closed() {
+            self.place(topic, &mut state);
             return None;
         }
+        drop(state);
+        self.remove(topic)
+    }
+
+    /// Takes the topics that made room for others.
+    pub(crate) fn take_gone(&mut self) -> Vec<Arc<TopicShared>> {
+        std::mem::take(&mut self.gone)
+    }
+
+    /// Puts a topic among those that make room for others, unless it is there.
+    fn place(&mut self, topic: &Arc<TopicShared>, state: &mut TopicState) {
+        let rank = topic.rank(state);
+        let is_right = |rank_before: Rank| (rank_before.is_keyed, rank_before.read_at) == (rank.is_keyed, rank.read_at);
+        if state.unheld.is_some_and(|place| is_right(place.rank)) {
+            return;
+        }
+        self.displace(state);
+        state.unheld = Some(self.unheld.put(rank, Arc::clone(topic)));
+    }
+
+    fn displace(&mut self, state: &mut TopicState) {
+        if let Some(place) = state.unheld.take() {
+            self.unheld.remove(place);
+        }
+    }
+
+    fn remove(&mut self, topic: &Arc<TopicShared>) -> Option<Arc<TopicShared>> {
+        let mut state = topic.lock();
+        self.displace(&mut state);
         let bounds = Some(state.bounds).filter(|bounds| *bounds != self.bounds);
-        let gone = Gone { through: state.log.last(), closed_since: state.closings.closed_since(), bounds };
+        let gone = Gone { through: state.newest(), closed_since: state.closings.closed_since(), bounds };
         drop(state);
         self.removed.put(topic.name(), gone);
         self.topics.remove(topic.name())
+    }
+
+    /// Lets a topic go that nothing holds: first those that never had a subscriber, then the least recently read, and those
+    /// with keyed values last. Returns whether there was one.
+    fn evict_topic(&mut self) -> bool {
+        while let Some((rank, topic)) = self.unheld.pop() {
+            let mut state = topic.lock();
+            state.unheld = None;
+            if topic.is_held() {
+                // It gets a place when it is not held any more.
+                continue;
+            }
+            if topic.rank(&state) > rank {
+                // Something was published since.
+                self.place(&topic, &mut state);
+                continue;
+            }
+            self.tally.evicts_keys(state.latest.len() as u64);
+            drop(state);
+            let gone = self.remove(&topic);
+            self.gone.extend(gone);
+            self.tally.evicts_topic();
+            return true;
+        }
+        false
     }
 
     /// Notes a topic's oldest event, unless one of the topic's is noted.
@@ -216,17 +276,19 @@ impl Ordered {
     fn look_after(&mut self, turns: usize, now: u64) {
         for _ in 0..turns {
             let Some((_, topic)) = self.topics.next() else { return };
-            let topic = Arc::clone(topic);
             // One that is in use looks after itself.
             let Some(mut state) = topic.try_lock() else { continue };
             state.expire(now);
             drop(state);
-            self.release(&topic);
+            if !topic.is_held() {
+                let topic = Arc::clone(topic);
+                self.release(&topic);
+            }
         }
     }
 
     fn is_too_large(&self) -> bool {
-        self.kept.load(Ordering::Relaxed) > self.max_bytes
+        self.tally.kept() > self.max_bytes
     }
 }
 

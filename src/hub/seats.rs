@@ -139,9 +139,13 @@ impl Seats {
     }
 
     /// Leaves all topics, those that it had joined and those that it had only found.
-    pub(crate) fn leave(&mut self, has_joined: bool, member: Option<&Arc<str>>) {
-        if has_joined {
-            self.all().iter().for_each(|seat| seat.leave(member));
+    pub(crate) fn leave(&mut self, core: &Core, has_joined: bool, member: Option<&Arc<str>>) {
+        let now = core.now();
+        for seat in self.all() {
+            seat.topic.read_at(now);
+            if has_joined {
+                seat.leave(member);
+            }
         }
         self.0 = Held::Several(Box::default());
     }

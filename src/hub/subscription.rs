@@ -97,6 +97,10 @@ impl Subscription {
         if subscribe.topics.is_empty() {
             return Err(SubscribeError::NoTopic);
         }
+        let limit = core.settings.topics_per_subscription;
+        if subscribe.topics.len() > limit {
+            return Err(SubscribeError::TooManyTopics(limit));
+        }
         if subscribe.member.as_ref().is_some_and(|member| member.len() > MAX_MEMBER) {
             return Err(SubscribeError::MemberTooLong(MAX_MEMBER));
         }

@@ -6,7 +6,7 @@ use std::{
     ops::{Deref, DerefMut},
     sync::{
         Arc, Weak,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -26,6 +26,8 @@ use super::{
     readers::Readers,
     removed::Gone,
     sync::{Mutex, MutexGuard, lock, try_lock},
+    tally::Tally,
+    unheld::{Place, Rank},
     waiters::Waiters,
 };
 
@@ -33,11 +35,13 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct TopicShared {
     name: Arc<str>,
-    /// What all topics of the hub keep, in bytes.
-    kept: Arc<AtomicUsize>,
+    /// What all topics of the hub keep together.
+    pub(crate) tally: Arc<Tally>,
     pub(crate) hub: Weak<Core>,
     /// How many [holds](super::hold::Hold) there are.
     pub(crate) holds: AtomicUsize,
+    /// When a subscriber held it last, or 0 if there was none.
+    read_at: AtomicU64,
     /// Is told when somebody comes or leaves.
     pub(crate) arrivals: Arc<Notify>,
     state: Mutex<TopicState>,
@@ -55,20 +59,23 @@ pub(crate) struct TopicState {
     pub(crate) members: Members,
     /// The hub knows when its oldest event came.
     pub(crate) is_ranked: bool,
+    /// Its place among the topics that are not held.
+    pub(crate) unheld: Option<Place>,
 }
 
 /// The state, whose bytes are the hub's too when it is let go.
 pub(crate) struct Locked<'a> {
     state: MutexGuard<'a, TopicState>,
-    before: usize,
-    kept: &'a AtomicUsize,
+    /// The bytes and the evicted keys when it was locked.
+    before: (usize, u64),
+    tally: &'a Tally,
 }
 
 impl TopicShared {
     /// Creates an empty topic, with what is remembered of the last one of its name.
     pub(crate) fn new(
         hub: &Weak<Core>,
-        kept: &Arc<AtomicUsize>,
+        tally: &Arc<Tally>,
         name: Arc<str>,
         gone: &Gone,
         bounds: Bounds,
@@ -84,13 +91,14 @@ impl TopicShared {
             readers: Readers::default(),
             members,
             is_ranked: false,
+            unheld: None,
         };
-        let (kept, hub) = (Arc::clone(kept), Weak::clone(hub));
         Arc::new(Self {
             name,
-            kept,
-            hub,
+            tally: Arc::clone(tally),
+            hub: Weak::clone(hub),
             holds: AtomicUsize::new(0),
+            read_at: AtomicU64::new(0),
             arrivals: Arc::default(),
             state: Mutex::new(state),
         })
@@ -101,17 +109,28 @@ impl TopicShared {
     }
 
     pub(crate) fn lock(&self) -> Locked<'_> {
-        Locked::new(lock(&self.state), &self.kept)
+        Locked::new(lock(&self.state), &self.tally)
     }
 
     pub(crate) fn try_lock(&self) -> Option<Locked<'_>> {
-        try_lock(&self.state).map(|state| Locked::new(state, &self.kept))
+        try_lock(&self.state).map(|state| Locked::new(state, &self.tally))
     }
 
     /// Returns whether a subscriber, a [`Topic`](super::Topic) or a [`Presence`](super::Presence) holds it. Under the hub's
     /// lock, one that is not held stays so.
     pub(crate) fn is_held(&self) -> bool {
         self.holds.load(Ordering::Acquire) > 0
+    }
+
+    /// Notes that a subscriber holds it now.
+    pub(crate) fn read_at(&self, now: u64) {
+        self.read_at.store(now, Ordering::Relaxed);
+    }
+
+    /// Returns when it makes room for others.
+    pub(crate) fn rank(&self, state: &TopicState) -> Rank {
+        let read_at = self.read_at.load(Ordering::Relaxed);
+        Rank { is_keyed: state.latest.len() > 0, read_at, newest: state.newest() }
     }
 
     /// Joins what came since the last round, for those who wait in this lane to share. If its history is not now any more,
@@ -200,6 +219,12 @@ impl TopicState {
         self.latest.evict(through)
     }
 
+    /// Returns the sequence of the newest event, or keyed value, that it ever had.
+    pub(crate) fn newest(&self) -> u64 {
+        // Keys that a backplane has loaded are in no log.
+        self.log.last().max(self.latest.newest_through(u64::MAX).unwrap_or(0))
+    }
+
     /// Returns whether something was published, or the topic closed, above this position.
     pub(crate) fn has_news(&self, position: u64) -> bool {
         self.log.last() > position || self.closings.last() > position
@@ -256,8 +281,8 @@ impl TopicState {
 }
 
 impl<'a> Locked<'a> {
-    fn new(state: MutexGuard<'a, TopicState>, kept: &'a AtomicUsize) -> Self {
-        Self { before: state.bytes(), state, kept }
+    fn new(state: MutexGuard<'a, TopicState>, tally: &'a Tally) -> Self {
+        Self { before: (state.bytes(), state.latest.evicted()), state, tally }
     }
 }
 
@@ -277,10 +302,14 @@ impl DerefMut for Locked<'_> {
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        let now = self.state.bytes();
-        if now != self.before {
+        let (before, evicted_before) = self.before;
+        let (now, evicted) = (self.state.bytes(), self.state.latest.evicted());
+        if now != before {
             // A difference below nothing wraps, and so does the sum.
-            self.kept.fetch_add(now.wrapping_sub(self.before), Ordering::Relaxed);
+            self.tally.kept.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+        }
+        if evicted > evicted_before {
+            self.tally.evicts_keys(evicted - evicted_before);
         }
     }
 }
@@ -288,7 +317,7 @@ impl Drop for Locked<'_> {
 impl Drop for TopicShared {
     fn drop(&mut self) {
         let bytes = self.lock().bytes();
-        self.kept.fetch_sub(bytes, Ordering::Relaxed);
+        self.tally.kept.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 

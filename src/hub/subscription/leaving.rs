@@ -28,7 +28,7 @@ impl Subscription {
         self.stop_waiting();
         let runs = matches!(self.phase, Phase::Runs { .. });
         let member = self.aside.as_ref().and_then(|aside| aside.member.as_ref());
-        self.seats.leave(runs, member);
+        self.seats.leave(&self.core, runs, member);
         self.core.presence_changed();
     }
 }

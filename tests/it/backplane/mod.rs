@@ -4,6 +4,7 @@ mod ends;
 mod fed;
 mod given;
 mod keys;
+mod many;
 pub(crate) mod memory;
 mod old;
 mod renewed;

@@ -187,7 +187,8 @@ async fn what_is_too_old_goes_when_its_topic_or_others_are_used() {
 #[test]
 fn names_of_clients_do_not_fill_a_hub() {
     let hub = Hub::builder().topics(3).build();
-    publish(&hub, "has an event", "1");
+    let event = hub.topic("has an event").unwrap();
+    event.publish(Event::new("1")).now().unwrap();
     let held = hub.topic("is held").unwrap();
     for number in 0..100 {
         let gone = hub.subscribe(format!("nobody {number}")).unwrap();
@@ -199,7 +200,7 @@ fn names_of_clients_do_not_fill_a_hub() {
     let third = hub.subscribe("third").unwrap();
     let error = hub.subscribe("fourth").unwrap_err();
     assert_eq!(error.to_string(), "the topic cannot be had");
-    drop((held, third));
+    drop((held, third, event));
     assert_eq!(hub.topic("fourth").unwrap().name(), "fourth");
 }
 

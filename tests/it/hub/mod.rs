@@ -13,5 +13,6 @@ mod reading;
 mod runtimes;
 mod schedules;
 mod source;
+mod table;
 mod wakers;
 mod world;

@@ -1,0 +1,34 @@
+//! How full a hub is, for those who operate it.
+
+/// How full a hub is, and what it has let go and refused since it was built; from [`Hub::health`](super::Hub::health).
+///
+/// Clients can fill a hub: a readiness probe that follows it takes a process out of service for what they do. Watch it by an
+/// alert instead, as by the feature `metrics`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HubHealth {
+    /// The topics that there are.
+    pub topics: usize,
+    /// The topics that stay, since a subscription, a [`Topic`](super::Topic) or a [`Presence`](super::Presence) holds them.
+    pub held_topics: usize,
+    /// The most topics that there may be: [`HubBuilder::topics`](super::HubBuilder::topics).
+    pub max_topics: usize,
+    /// The bytes that all topics keep.
+    pub bytes: usize,
+    /// The most bytes that all topics may keep: [`HubBuilder::bytes`](super::HubBuilder::bytes).
+    pub max_bytes: usize,
+    /// The topics and subscriptions that were refused since all topics were held.
+    pub refused: u64,
+    /// The topics that made room for others.
+    pub evicted_topics: u64,
+    /// The keyed values that made room for others, with their topic or by a bound. Removed ones do not count.
+    pub evicted_keys: u64,
+}
+
+impl HubHealth {
+    /// Returns whether a topic of a new name is refused now.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.held_topics >= self.max_topics
+    }
+}

@@ -1,0 +1,40 @@
+//! Counts that a hub's topics share.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// What the topics of a hub keep together, and what was let go or refused.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Bytes that are kept.
+    pub(crate) kept: AtomicUsize,
+    /// Topics that are held.
+    pub(crate) held: AtomicUsize,
+    /// Topics that made room for others.
+    pub(crate) evicted_topics: AtomicU64,
+    /// Keyed values that made room for others.
+    pub(crate) evicted_keys: AtomicU64,
+    /// Topics and subscriptions that were refused.
+    pub(crate) refused: AtomicU64,
+}
+
+impl Tally {
+    pub(crate) fn kept(&self) -> usize {
+        self.kept.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn evicts_keys(&self, count: u64) {
+        self.evicted_keys.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn evicts_topic(&self) {
+        self.evicted_topics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn refuses(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+}
