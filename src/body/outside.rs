@@ -59,11 +59,14 @@ impl Outside {
     }
 
     /// Holds a permit until the stream is over.
-    pub(crate) fn hold_permit(&self, permit: Permit) {
+    pub(crate) fn hold_permit(&self, mut permit: Permit) {
         let mut held = self.lock_held();
         if held.is_over || held.permits().any(|other| other.is_same_place(&permit)) {
+            if !held.is_over {
+                permit.is_spare();
+            }
             drop(held);
-            // Its place is free only now, without the lock.
+            // It is given back only now, without the lock.
             drop(permit);
         } else if held.permit.is_none() {
             held.permit = Some(permit);
@@ -83,10 +86,14 @@ impl Outside {
     /// Gives the observers and permits to a stream that goes on in the place of this one.
     pub(crate) fn hand_over(&self) -> (Option<Box<Observed>>, Vec<Permit>) {
         let observed = self.lock_watch().observed.take();
+        (observed, self.take_permits())
+    }
+
+    pub(crate) fn take_permits(&self) -> Vec<Permit> {
         let mut held = self.lock_held();
         let mut permits = mem::take(&mut held.more_permits);
         permits.extend(held.permit.take());
-        (observed, permits)
+        permits
     }
 
     /// Over how long the clients of a drain come back.

@@ -25,6 +25,9 @@ impl End {
 impl State {
     /// Why the stream is to end now, if it is. A check of access that is under way is polled.
     pub(crate) fn over(&mut self, cx: &mut Context<'_>) -> Option<Why> {
+        if self.record.has_attached() {
+            self.take_attached_later();
+        }
         if let Some(why) = self.asked() {
             return Some(why);
         }
@@ -48,7 +51,7 @@ impl State {
     /// Whether somebody outside has asked for something that is still to be done.
     pub(crate) fn has_been_asked(&self) -> bool {
         match &self.phase {
-            Phase::Open => self.asked().is_some(),
+            Phase::Open => self.record.has_attached() || self.asked().is_some(),
             Phase::Ending(..) => self.is_cut_short(),
             _ => false,
         }

@@ -31,7 +31,7 @@ pub(crate) struct Record {
     opened: Instant,
     /// Microseconds from `opened` to the last frame, and in the lowest bit whether the last poll gave one.
     last: AtomicU64,
-    /// What it was asked to end for: one of the constants below.
+    /// What it was asked to end for, one of the constants below, and in the lowest bit whether layers have attached something.
     asked: AtomicU8,
     /// A drain is to let it come to its end.
     finishes: AtomicBool,
@@ -62,9 +62,26 @@ impl Record {
         self.add(|outside| outside.observe(observed));
     }
 
-    /// Adds what a layer asks of the stream, which takes it with its first poll.
+    /// Adds what a layer asks of the stream, which takes it with its next poll.
     pub(crate) fn attach(&self, attach: impl FnOnce(&mut Attached)) {
         self.add(|outside| outside.attach(attach));
+        if self.asked.fetch_or(ATTACHED, Ordering::AcqRel) & ATTACHED == 0 {
+            self.waker.wake();
+        }
+    }
+
+    /// Returns whether layers have attached something that was not taken yet.
+    pub(crate) fn has_attached(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) & ATTACHED != 0
+    }
+
+    /// Takes what layers have attached.
+    pub(crate) fn take_attached(&self) -> Option<Box<Attached>> {
+        if !self.has_attached() {
+            return None;
+        }
+        self.asked.fetch_and(!ATTACHED, Ordering::AcqRel);
+        self.outside()?.take_attached()
     }
 
     /// Gives the stream a place among others, which is free again when the stream is over. It is late if the head goes out
@@ -85,13 +102,20 @@ impl Record {
         }
     }
 
+    /// The answer to a request whose head is out is the stream's own.
+    pub(crate) fn answered(self: &Arc<Self>) {
+        for permit in self.outside().map(Outside::take_permits).unwrap_or_default() {
+            self.enter(permit, false);
+        }
+    }
+
     /// Ordering: the body marks its end, then looks for what is held outside. A layer adds what is held, then looks for the
     /// mark. With the fences at least one of them sees the other, and what was added is let go of.
     fn add(&self, add: impl FnOnce(&Outside)) {
         let outside = self.outside.get_or_init(Box::default);
         add(outside);
         fence(Ordering::SeqCst);
-        if self.asked.load(Ordering::Relaxed) == OVER {
+        if self.level(Ordering::Relaxed) == OVER {
             outside.close(Reason::ClientGone, None);
         }
     }
@@ -166,7 +190,8 @@ impl Record {
 
     /// Asks the stream to end since its client may not see it any more. One that nobody reads ends here.
     pub(crate) fn withdraw(&self, why: &Withdrawn) {
-        let Some(outside) = self.outside() else { return };
+        // It may be the first that is done from outside: the request was under way when its key was ended.
+        let outside = self.outside.get_or_init(Box::default);
         outside.withdraw(why.clone());
         self.ask(WITHDRAW);
         // Whether it is read is not known at once, and what it holds is not needed for its end.
@@ -188,14 +213,19 @@ impl Record {
 
     /// Who asks for more than those before is heard, and wakes the stream.
     fn ask(&self, what: u8) {
-        if self.asked.fetch_max(what, Ordering::AcqRel) < what {
+        let more = |asked: u8| (asked & !ATTACHED < what).then_some(what | (asked & ATTACHED));
+        if self.asked.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok() {
             self.waker.wake();
         }
     }
 
+    fn level(&self, ordering: Ordering) -> u8 {
+        self.asked.load(ordering) & !ATTACHED
+    }
+
     /// What it was asked to end for. Whether a drain is meant for it is for the stream to know.
     pub(crate) fn asked(&self) -> Option<Why> {
-        match self.asked.load(Ordering::Acquire) {
+        match self.level(Ordering::Acquire) {
             DRAIN => Some(Why::Drain),
             CUT => Some(Why::Cut),
             WITHDRAW => self.outside()?.why().cloned().map(Why::Withdrawn),
@@ -213,7 +243,7 @@ impl Record {
     /// gave a frame, long ago, means that nobody read it. When a drain is over the server drops those that it did not wait
     /// for.
     pub(crate) fn why_dropped(&self) -> Reason {
-        let is_asked = self.asked.load(Ordering::Relaxed) != NOT_ASKED;
+        let is_asked = self.level(Ordering::Relaxed) != NOT_ASKED;
         let is_read = if is_asked { self.is_waited_for() } else { self.is_read_within(STALLED_AFTER) };
         if is_read { Reason::ClientGone } else { Reason::Stalled }
     }
@@ -221,11 +251,14 @@ impl Record {
 
 // Each asks for more than the one above: the end of a drain for more than its beginning.
 const NOT_ASKED: u8 = 0;
-const DRAIN: u8 = 1;
-const CUT: u8 = 2;
-const WITHDRAW: u8 = 3;
-const STALL: u8 = 4;
-const OVER: u8 = 5;
+const DRAIN: u8 = 2;
+const CUT: u8 = 4;
+const WITHDRAW: u8 = 6;
+const STALL: u8 = 8;
+const OVER: u8 = 10;
+
+/// Beside any of these.
+const ATTACHED: u8 = 1;
 
 /// Longer than a proxy or a phone takes to go on reading.
 const STALLED_AFTER: Duration = Duration::from_secs(30);

@@ -11,7 +11,6 @@ use crate::{
     body::{
         abort::{Abort, EarlyEndError},
         heartbeat::{self, COMMENT},
-        outside::Outside,
         over::End,
         place::Place,
         record::Record,
@@ -30,7 +29,7 @@ use crate::{
 /// How far a stream has come.
 #[derive(Debug)]
 pub(crate) enum Phase {
-    /// Nothing was polled yet. Layers may have attached something to the record.
+    /// Nothing was polled yet.
     Prelude,
     /// Events go out.
     Open,
@@ -65,6 +64,8 @@ pub(crate) struct State {
     client: Client,
     /// No bytes may be added to those of the source.
     is_sealed: bool,
+    /// Neither the stream nor a layer has set a heartbeat.
+    has_default_heartbeat: bool,
     /// Those outside know what the source is to others.
     holds: bool,
     /// The task that is woken by the record, and by the timer.
@@ -85,6 +86,7 @@ impl State {
             tighter: None,
             client,
             is_sealed: false,
+            has_default_heartbeat: false,
             holds: false,
             task: None,
             given: 0,
@@ -105,12 +107,6 @@ impl State {
         self.phase = Phase::Open;
         let own_retry = self.settings.retry;
         let has_begun = self.take_attached();
-        if self.is_sealed {
-            self.set_heartbeat(Heartbeat::off());
-        } else if self.settings.heartbeat.is_none() {
-            self.set_heartbeat(Heartbeat::default());
-        }
-        self.take_settings();
         if self.is_sealed || self.settings.omits_comments() {
             return None;
         }
@@ -123,20 +119,42 @@ impl State {
         })
     }
 
+    /// Takes what layers that met the stream after its first poll have attached. Its prelude and its `retry:` are out.
+    pub(super) fn take_attached_later(&mut self) {
+        if std::mem::take(&mut self.has_default_heartbeat) {
+            Arc::make_mut(&mut self.settings).heartbeat = None;
+        }
+        self.take_attached();
+        // What the timer waits for may be sooner.
+        self.task = None;
+    }
+
     /// Takes what layers have attached to the record. Returns whether a prelude is out already.
     fn take_attached(&mut self) -> bool {
-        let Some(attached) = self.record.outside().and_then(Outside::take_attached) else { return false };
-        if let Some(below) = &attached.below {
-            self.settings = (*self.settings).clone().over(below);
-            self.client = attached.client;
+        let mut has_begun = false;
+        if let Some(attached) = self.record.take_attached() {
+            if let Some(below) = &attached.below {
+                self.settings = (*self.settings).clone().over(below);
+                self.client = attached.client;
+            }
+            if let Some(checks) = attached.checks {
+                Checks::append(&mut self.checks, checks);
+            }
+            if attached.tighter.is_any() {
+                let tighter = self.tighter.get_or_insert_default();
+                tighter.tighten(attached.tighter.ends_at, attached.tighter.leaves);
+                tighter.opened = tighter.opened.or(attached.tighter.opened);
+            }
+            has_begun = attached.has_begun;
         }
-        if let Some(checks) = attached.checks {
-            Checks::append(&mut self.checks, checks);
+        if self.is_sealed {
+            self.set_heartbeat(Heartbeat::off());
+        } else if self.settings.heartbeat.is_none() {
+            self.has_default_heartbeat = true;
+            self.set_heartbeat(Heartbeat::default());
         }
-        if attached.tighter.is_any() {
-            self.tighter = Some(Box::new(attached.tighter));
-        }
-        attached.has_begun
+        self.take_settings();
+        has_begun
     }
 
     /// A late answer has settings of its own. The `retry:` among them is still to be said.
@@ -147,6 +165,8 @@ impl State {
         self.take_settings();
         if let Some((marked, record)) = stream.and_then(|marked| Some((marked, marked.record()?))) {
             self.hand_over(&record, marked.is_bare());
+        } else {
+            self.record.answered();
         }
         retry
     }
@@ -160,10 +180,13 @@ impl State {
             tighter.tighten(self.end.as_ref().map(|end| end.at), self.settings.on_drain == Some(OnDrain::Leave));
         }
         record.attach(|attached| {
-            attached.below = is_bare.then(|| Arc::clone(&self.settings));
-            attached.client = self.client;
+            // A layer that it has met is the innermost, and has attached its own.
+            if is_bare {
+                attached.below = Some(Arc::clone(&self.settings));
+                attached.client = self.client;
+            }
             attached.tighter.tighten(tighter.ends_at, tighter.leaves);
-            attached.tighter.opened = tighter.opened;
+            attached.tighter.opened = attached.tighter.opened.or(tighter.opened);
             attached.has_begun = true;
             if let Some(checks) = self.checks.take() {
                 Checks::append(&mut attached.checks, checks);

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use super::{registry::Registry, waiter::Waiter};
+use super::{place::StreamId, registry::Registry, waiter::Waiter};
 use crate::{Refusal, body::record::Record};
 
 /// A part in a place among streams, which is taken until the last such part is dropped.
@@ -10,6 +10,8 @@ use crate::{Refusal, body::record::Record};
 pub(crate) struct Permit {
     registry: Arc<Registry>,
     number: usize,
+    /// The stream that holds it. `None` for a request.
+    stream: Option<StreamId>,
     was_stalled: bool,
 }
 
@@ -31,7 +33,7 @@ pub enum NotAdmitted {
 
 impl Permit {
     pub(crate) fn new(registry: Arc<Registry>, number: usize) -> Self {
-        Self { registry, number, was_stalled: false }
+        Self { registry, number, stream: None, was_stalled: false }
     }
 
     pub(crate) fn registry(&self) -> &Arc<Registry> {
@@ -62,9 +64,15 @@ impl Permit {
     }
 
     /// The request that has this place is answered with a stream, or, if late, its head goes out without an answer. The
-    /// stream is found there from now on.
+    /// stream is found there from now on, until this permit is dropped.
     pub(crate) fn open(&mut self, record: &Arc<Record>, is_late: bool) {
-        self.number = self.registry.enter(self.number, record, is_late);
+        let before = self.stream.replace(StreamId::of(record));
+        self.number = self.registry.enter(self.number, before, record, is_late);
+    }
+
+    /// The stream holds another permit of the same place.
+    pub(crate) fn is_spare(&mut self) {
+        self.stream = None;
     }
 
     /// The stream has ended since nobody read it.
@@ -75,7 +83,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.registry.give_back(self.number, self.was_stalled);
+        self.registry.give_back(self.number, self.stream, self.was_stalled);
     }
 }
 

@@ -16,8 +16,12 @@ pub(super) struct Place {
     /// The keys that further layers have given it.
     pub(super) more_keys: Vec<Key>,
     pub(super) is_counted: bool,
-    pub(super) stage: Stage,
-    pub(super) was_stalled: bool,
+    /// Streams whose heads went out without an answer, outermost first.
+    pub(super) late: Vec<Arc<Record>>,
+    /// The stream that the request was answered with, until it is over.
+    pub(super) stream: Option<Arc<Record>>,
+    /// The reason for which its key was ended. A stream that opens afterwards is too late.
+    pub(super) ended: Option<Withdrawn>,
     /// How to wake the request while it waits for room.
     pub(super) turn: Option<Arc<Turn>>,
 }
@@ -30,20 +34,11 @@ pub(super) struct Key {
     pub(super) is_rated: bool,
 }
 
-#[derive(Debug)]
-pub(super) enum Stage {
-    /// A request without an answer. If its key was ended meanwhile, the answer is too late.
-    Asked(Option<Withdrawn>),
-    /// The head went out without an answer.
-    Late(Arc<Record>),
-    Open(Arc<Record>),
-}
-
 impl Place {
     /// A tentative place.
-    pub(super) fn new(serial: u64, key: Option<Key>, more_keys: Vec<Key>, stage: Stage) -> Self {
-        let (is_counted, was_stalled) = (false, false);
-        Self { serial, permits: 1, key, more_keys, is_counted, stage, was_stalled, turn: None }
+    pub(super) fn new(serial: u64, key: Option<Key>, more_keys: Vec<Key>) -> Self {
+        let (is_counted, late, stream, ended, turn) = (false, Vec::new(), None, None, None);
+        Self { serial, permits: 1, key, more_keys, is_counted, late, stream, ended, turn }
     }
 
     pub(super) fn add_key(&mut self, key: &Arc<str>) {
@@ -57,22 +52,25 @@ impl Place {
         }
     }
 
-    pub(super) fn record(&self) -> Option<&Arc<Record>> {
-        match &self.stage {
-            Stage::Asked(_) => None,
-            Stage::Late(record) | Stage::Open(record) => Some(record),
-        }
+    /// Returns the streams of the request. There are two if its answer was late and is not handed over yet.
+    pub(super) fn records(&self) -> impl Iterator<Item = &Arc<Record>> {
+        self.late.iter().chain(&self.stream)
+    }
+
+    /// Removes the stream with this identity.
+    pub(super) fn remove(&mut self, stream: StreamId) -> Option<Arc<Record>> {
+        let is_it = |record: &Arc<Record>| StreamId::of(record) == stream;
+        let late = self.late.iter().position(is_it).map(|at| self.late.remove(at));
+        late.or_else(|| self.stream.take_if(|record| is_it(record)))
     }
 
     pub(super) fn has_key(&self, key: &str) -> bool {
         self.keys().any(|own| &*own.name == key)
     }
 
-    /// Notes that its key was ended, should it open.
+    /// Notes that its key was ended, for streams that open later.
     pub(super) fn end(&mut self, why: &Withdrawn) {
-        if let Stage::Asked(ended) = &mut self.stage {
-            ended.get_or_insert_with(|| why.clone());
-        }
+        self.ended.get_or_insert_with(|| why.clone());
     }
 
     pub(super) fn is_settled(&self) -> bool {
@@ -89,6 +87,16 @@ impl Place {
 
     pub(super) fn keys_mut(&mut self) -> impl Iterator<Item = &mut Key> {
         self.key.iter_mut().chain(&mut self.more_keys)
+    }
+}
+
+/// The identity of a stream among those of a place. It holds for as long as the place has the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct StreamId(usize);
+
+impl StreamId {
+    pub(super) fn of(record: &Arc<Record>) -> Self {
+        Self(Arc::as_ptr(record).addr())
     }
 }
 

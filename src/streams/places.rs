@@ -14,7 +14,7 @@ use slab::Slab;
 use super::{
     builder::Settings,
     permit::NotAdmitted,
-    place::{Key, Place, Stage},
+    place::{Key, Place, StreamId},
     waiter::Turn,
 };
 use crate::{access::Withdrawn, body::record::Record};
@@ -57,6 +57,17 @@ pub(super) struct Opened {
     pub(super) number: usize,
     pub(super) door: Door,
     pub(super) ended: Option<Withdrawn>,
+    /// The stream that this one follows: to be dropped without the lock.
+    pub(super) _before: Option<Arc<Record>>,
+}
+
+/// What is to be done without the lock when a permit is given back.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    pub(super) _record: Option<Arc<Record>>,
+    pub(super) _place: Option<Place>,
+    /// Those that have got a place.
+    pub(super) served: Vec<Arc<Turn>>,
 }
 
 impl Places {
@@ -65,32 +76,35 @@ impl Places {
         if self.door != Door::Open {
             return Err(NotAdmitted::Draining);
         }
-        Ok(self.insert(key.map(Key::new), Vec::new(), Stage::Asked(None)))
+        Ok(self.insert(key.map(Key::new), Vec::new()))
     }
 
     /// Shares the place of a request, and adds a key to it. Returns its number: that of a new tentative place with the same
-    /// keys if the request was answered with another stream already.
+    /// keys while another stream that the request was answered with is open.
     pub(super) fn join(&mut self, number: usize, serial: u64, key: Option<&Arc<str>>) -> Option<usize> {
         let mut number = number;
         let place = self.places.get_mut(number).filter(|place| place.serial == serial)?;
-        if let Stage::Open(_) = place.stage {
+        let mut place = place;
+        if place.stream.is_some() {
             let anew = |key: &Key| Key::new(Arc::clone(&key.name));
             let (first, more) = (place.key.as_ref().map(anew), place.more_keys.iter().map(anew).collect());
-            (number, _) = self.insert(first, more, Stage::Asked(None));
+            let ended = place.ended.clone();
+            (number, _) = self.insert(first, more);
+            place = self.places.get_mut(number)?;
+            place.ended = ended;
         } else {
             place.permits += 1;
         }
-        let place = self.places.get_mut(number)?;
         if let Some(key) = key {
             place.add_key(key);
         }
         Some(number)
     }
 
-    fn insert(&mut self, key: Option<Key>, more_keys: Vec<Key>, stage: Stage) -> (usize, u64) {
+    fn insert(&mut self, key: Option<Key>, more_keys: Vec<Key>) -> (usize, u64) {
         self.last_serial += 1;
         let serial = self.last_serial;
-        let number = self.places.insert(Place::new(serial, key, more_keys, stage));
+        let number = self.places.insert(Place::new(serial, key, more_keys));
         (number, serial)
     }
 
@@ -116,6 +130,9 @@ impl Places {
         settings: &Settings,
     ) -> Result<Arc<Turn>, NotAdmitted> {
         let Some(place) = self.places.get(number) else { return Err(no) };
+        if let Some(turn) = &place.turn {
+            return Ok(Arc::clone(turn));
+        }
         let limit = if no == NotAdmitted::Full { settings.total } else { settings.per_key };
         let mut waiting = self.queue.iter().filter_map(|&number| self.places.get(number));
         if self.door != Door::Open
@@ -139,9 +156,10 @@ impl Places {
         let place = self.places.get(number)?;
         match (place.is_settled(), &place.turn) {
             (true, _) => Some(Ok(())),
-            (false, Some(_)) => None,
-            // Only a drain takes the turn from a place that is not settled.
-            (false, None) => Some(Err(NotAdmitted::Draining)),
+            // A drain takes the turn from a place that is not settled.
+            (false, None) if self.door != Door::Open => Some(Err(NotAdmitted::Draining)),
+            // Another request that has this place may have come to the end of its own wait.
+            (false, _) => None,
         }
     }
 
@@ -155,30 +173,40 @@ impl Places {
         self.settle(number, settings)
     }
 
-    /// The request that has this place is answered with a stream, or its head goes out without an answer.
-    pub(super) fn open(&mut self, number: usize, record: &Arc<Record>, is_late: bool) -> Option<Opened> {
+    /// The request that has this place is answered with a stream, or its head goes out without an answer. The permit may have
+    /// been held by another stream before, which this one follows.
+    pub(super) fn open(
+        &mut self,
+        number: usize,
+        before: Option<StreamId>,
+        record: &Arc<Record>,
+        is_late: bool,
+    ) -> Option<Opened> {
         let place = self.places.get_mut(number)?;
-        let next = if is_late { Stage::Late(Arc::clone(record)) } else { Stage::Open(Arc::clone(record)) };
-        let mut opened = Opened { number, door: self.door, ended: None };
-        match &mut place.stage {
-            // Another stream has the place: the request was answered from several.
-            Stage::Open(other) if !Arc::ptr_eq(other, record) => opened.number = self.fork(number, next)?,
-            Stage::Asked(ended) => {
-                opened.ended = ended.take();
-                place.stage = next;
-            }
-            Stage::Late(_) | Stage::Open(_) => place.stage = next,
+        let before = before.and_then(|before| place.remove(before));
+        let mut opened = Opened { number, door: self.door, ended: place.ended.clone(), _before: before };
+        if place.records().any(|other| Arc::ptr_eq(other, record)) {
+            return Some(opened);
+        }
+        if is_late {
+            place.late.push(Arc::clone(record));
+        } else if place.stream.is_none() {
+            place.stream = Some(Arc::clone(record));
+        } else {
+            // The request was answered from several.
+            opened.number = self.fork(number, record)?;
         }
         Some(opened)
     }
 
-    /// Moves a permit from a place to a new one with the same keys, whatever the limits are.
-    fn fork(&mut self, number: usize, stage: Stage) -> Option<usize> {
+    /// Moves a permit from a place whose stream has another to a new place with the same keys, whatever the limits are.
+    fn fork(&mut self, number: usize, record: &Arc<Record>) -> Option<usize> {
         let place = self.places.get_mut(number)?;
         place.permits -= 1;
-        let (key, more_keys) = (place.key.clone(), place.more_keys.clone());
-        let (number, _) = self.insert(key, more_keys, stage);
+        let (key, more_keys, ended) = (place.key.clone(), place.more_keys.clone(), place.ended.clone());
+        let (number, _) = self.insert(key, more_keys);
         let fork = self.places.get_mut(number)?;
+        (fork.stream, fork.ended) = (Some(Arc::clone(record)), ended);
         fork.is_counted = true;
         self.counted += 1;
         for key in fork.keys().filter(|key| key.is_counted) {
@@ -187,32 +215,40 @@ impl Places {
         Some(number)
     }
 
-    /// A permit is given back. With the last one the place is free: it is to be dropped, and these are to be woken, without
-    /// the lock.
+    /// A permit is given back, and with it the stream that holds it is gone: the request may be answered with another. With
+    /// the last permit the place is free.
     pub(super) fn leave(
         &mut self,
         number: usize,
+        stream: Option<StreamId>,
         was_stalled: bool,
         settings: &Settings,
-    ) -> Option<(Place, Vec<Arc<Turn>>)> {
-        let place = self.places.get_mut(number)?;
+    ) -> Left {
+        let Some(place) = self.places.get_mut(number) else { return Left::default() };
         place.permits -= 1;
-        place.was_stalled |= was_stalled;
-        if place.permits > 0 {
-            return None;
-        }
-        let place = self.places.try_remove(number)?;
-        if place.record().is_some() {
+        let is_free = place.permits == 0;
+        let mut left = Left { _record: stream.and_then(|stream| place.remove(stream)), ..Left::default() };
+        if left._record.is_some() {
             self.gone.all += 1;
-            self.gone.stalled += usize::from(place.was_stalled);
+            self.gone.stalled += usize::from(was_stalled);
         }
+        if is_free {
+            left._place = self.places.try_remove(number);
+        }
+        if let Some(place) = &left._place {
+            left.served = self.free(number, place, settings);
+        }
+        left
+    }
+
+    /// Counts a place no more. Returns those that wait and have got one now.
+    fn free(&mut self, number: usize, place: &Place, settings: &Settings) -> Vec<Arc<Turn>> {
         if place.turn.is_some() {
             self.queue.retain(|&waiting| waiting != number);
         }
         self.counted -= usize::from(place.is_counted);
         place.keys().filter(|key| key.is_counted).for_each(|key| self.uncount(&key.name));
-        let woken = if self.queue.is_empty() { Vec::new() } else { self.serve(settings) };
-        Some((place, woken))
+        if self.queue.is_empty() { Vec::new() } else { self.serve(settings) }
     }
 
     fn uncount(&mut self, key: &str) {
@@ -292,12 +328,12 @@ impl Places {
 
     /// The streams, without the requests that wait for their answers.
     pub(super) fn records(&self) -> impl Iterator<Item = &Arc<Record>> {
-        self.places.iter().filter_map(|(_, place)| place.record())
+        self.places.iter().flat_map(|(_, place)| place.records())
     }
 
     /// Whether no request waits for its answer.
     pub(super) fn all_are_answered(&self) -> bool {
-        self.records().count() == self.places.len()
+        self.places.iter().all(|(_, place)| place.records().next().is_some())
     }
 
     /// The place of this number.

@@ -13,12 +13,12 @@ use tokio::{runtime::Handle, sync::Notify};
 use super::{
     builder::{Settings, StreamsBuilder},
     permit::{NotAdmitted, Permit},
-    place::Place,
+    place::{Place, StreamId},
     places::{Door, Gone, Opened, Places},
     waiter::Turn,
     watchdog,
 };
-use crate::{access::Withdrawn, body::record::Record};
+use crate::{access::Withdrawn, body::record::Record, caught};
 
 /// The open streams of one or several layers. Cloning gives another handle to the same ones.
 ///
@@ -77,13 +77,12 @@ impl Streams {
     pub fn end(&self, key: &str, why: impl Into<String>) -> usize {
         let why = Withdrawn::new(&why.into());
         let mut ended = 0;
-        let of_key = |place: &mut Place| {
-            if !place.has_key(key) {
-                return None;
+        let of_key = |place: &mut Place, found: &mut Vec<_>| {
+            if place.has_key(key) {
+                ended += 1;
+                place.end(&why);
+                found.extend(place.records().cloned());
             }
-            ended += 1;
-            place.end(&why);
-            place.record().cloned()
         };
         self.0.each_of(of_key, |record| record.withdraw(&why));
         ended
@@ -146,14 +145,12 @@ impl Registry {
     }
 
     /// A permit for the place of this number is given back.
-    pub(super) fn give_back(&self, number: usize, was_stalled: bool) {
+    pub(super) fn give_back(&self, number: usize, stream: Option<StreamId>, was_stalled: bool) {
         let mut state = self.state();
-        let left = state.places.leave(number, was_stalled, &self.settings);
+        let left = state.places.leave(number, stream, was_stalled, &self.settings);
         let is_last = state.places.is_empty();
         drop(state);
-        if let Some((_place, served)) = left {
-            served.iter().for_each(|turn| turn.wake());
-        }
+        wake(&left.served);
         if is_last {
             self.left.notify_waiters();
         }
@@ -161,9 +158,16 @@ impl Registry {
 
     /// The request that has this place is answered with a stream, or its head goes out without an answer. Returns the number
     /// of the stream's place.
-    pub(super) fn enter(self: &Arc<Self>, number: usize, record: &Arc<Record>, is_late: bool) -> usize {
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        number: usize,
+        before: Option<StreamId>,
+        record: &Arc<Record>,
+        is_late: bool,
+    ) -> usize {
         let mut state = self.state();
-        let Some(Opened { number, door, ended }) = state.places.open(number, record, is_late) else { return number };
+        let Some(opened) = state.places.open(number, before, record, is_late) else { return number };
+        let Opened { number, door, ended, _before } = opened;
         let is_watched = state.is_watched;
         drop(state);
         if !is_watched {
@@ -219,7 +223,7 @@ impl Registry {
         let refused = state.places.close_to(Door::Draining);
         let gone = state.places.gone();
         drop(state);
-        refused.iter().for_each(|turn| turn.wake());
+        wake(&refused);
         self.each(|record| record.drain());
         gone
     }
@@ -227,7 +231,7 @@ impl Registry {
     /// What is left ends.
     pub(super) fn cut(&self) {
         let refused = self.state().places.close_to(Door::Cutting);
-        refused.iter().for_each(|turn| turn.wake());
+        wake(&refused);
         self.each(|record| record.cut());
     }
 
@@ -243,28 +247,37 @@ impl Registry {
         state.places.all_are_answered() && state.places.records().all(|record| holds(record))
     }
 
-    /// Does this for each stream, without the lock. One that opens meanwhile may be missed.
+    /// Does this for each stream, without the lock. One that opens meanwhile may be missed. A panic for one, of its waker or of
+    /// its observers, keeps no other from its turn.
     pub(super) fn each(&self, call: impl FnMut(&Arc<Record>)) {
-        self.each_of(|place| place.record().cloned(), call);
+        self.each_of(|place, found| found.extend(place.records().cloned()), call);
     }
 
     /// Does this for each stream that is picked, with the lock, out of all places.
-    fn each_of(&self, mut pick: impl FnMut(&mut Place) -> Option<Arc<Record>>, mut call: impl FnMut(&Arc<Record>)) {
+    fn each_of(&self, mut pick: impl FnMut(&mut Place, &mut Vec<Arc<Record>>), mut call: impl FnMut(&Arc<Record>)) {
         let mut from = 0;
         while let Some(some) = self.some(from, &mut pick) {
-            some.iter().for_each(&mut call);
+            for record in &some {
+                caught::call(|| call(record));
+            }
             from += AT_ONCE;
         }
     }
 
-    /// The streams among those that have a number from here on, as many as are taken at once. `None`: there are none above.
-    fn some(&self, from: usize, pick: &mut impl FnMut(&mut Place) -> Option<Arc<Record>>) -> Option<Vec<Arc<Record>>> {
+    /// The streams of the places that have a number from here on, as many as are looked at at once. `None`: there are none
+    /// above.
+    fn some(&self, from: usize, pick: &mut impl FnMut(&mut Place, &mut Vec<Arc<Record>>)) -> Option<Vec<Arc<Record>>> {
         let mut state = self.state();
         if from >= state.places.end() {
             return None;
         }
-        let numbers = from..from + AT_ONCE;
-        Some(numbers.filter_map(|number| pick(state.places.get_mut(number)?)).collect())
+        let mut found = Vec::new();
+        for number in from..from + AT_ONCE {
+            if let Some(place) = state.places.get_mut(number) {
+                pick(place, &mut found);
+            }
+        }
+        Some(found)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -272,5 +285,12 @@ impl Registry {
     }
 }
 
-/// How many streams are taken under one lock.
+/// Wakes those that wait. A waker that panics keeps no other from being woken.
+fn wake(turns: &[Arc<Turn>]) {
+    for turn in turns {
+        caught::call(|| turn.wake());
+    }
+}
+
+/// How many places are looked at under one lock.
 const AT_ONCE: usize = 128;

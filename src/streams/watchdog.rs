@@ -8,7 +8,6 @@ use std::{
 use tokio::{runtime::Handle, time::sleep};
 
 use super::registry::Registry;
-use crate::caught;
 
 /// Has somebody look, unless somebody does: one task, as long as there are streams.
 pub(super) fn watch(registry: &Arc<Registry>) {
@@ -36,10 +35,7 @@ impl Watchdog {
                 self.has_ended = true;
                 return;
             }
-            // One whose waker panics keeps no other from being looked at.
-            registry.each(|record| {
-                caught::call(|| record.stall_unless_read_within(after));
-            });
+            registry.each(|record| record.stall_unless_read_within(after));
         }
     }
 }

@@ -14,6 +14,7 @@ mod observers;
 mod reasons;
 mod spread;
 mod standing;
+mod under_way;
 mod waiting;
 mod watchdog;
 mod ways;

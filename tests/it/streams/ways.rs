@@ -199,8 +199,10 @@ impl<B: Body + Unpin> Body for Theirs<B> {
 #[tokio::test(start_paused = true)]
 async fn a_request_under_way_is_ended_by_its_key() {
     let (streams, told) = (Streams::new(), Told::default());
-    let asks = Asks { key: Some("alice"), ..Asks::of(&streams).told(&told) };
-    for (request, way) in both(&asks, 5 * SECOND, open_end) {
+    let asks = Asks { key: Some("alice"), ..Asks::of(&streams) };
+    let asks_and_tells = asks.clone().told(&told);
+    let observed = both(&asks_and_tells, 5 * SECOND, open_end).map(|way| (way, true));
+    for ((request, way), is_observed) in both(&asks, 5 * SECOND, open_end).map(|way| (way, false)).chain(observed) {
         let ended = async {
             sleep(SECOND).await;
             (streams.end("bob", "logged out"), streams.end("alice", "logged out"))
@@ -211,7 +213,10 @@ async fn a_request_under_way_is_ended_by_its_key() {
         assert!(!rest.contains("data"), "{}: {rest}", way.name);
         // That of a POST is aborted, a moment after its last frame.
         assert!((streams.open(), body.millis() <= 50) == (0, true), "{}: {} ms", way.name, body.millis());
-        let closed = told.closed().pop().unwrap();
+        let Some(closed) = told.closed().pop().filter(|_| is_observed) else {
+            assert!(!is_observed && told.lines().is_empty());
+            continue;
+        };
         assert!(closed.starts_with("access withdrawn after 0 ms") && closed.ends_with(", logged out"), "{closed}");
     }
 }
@@ -423,7 +428,7 @@ async fn a_late_event_service_shares_the_place_of_the_layer_inside_it() {
 async fn an_open_stream_is_ended_by_what_its_layer_asks_for() {
     let no = || Access::every(SECOND, |_| ready(Verdict::Withdraw("over".into())));
     let counted = ways(&Asks::default(), SECOND, open_end).len();
-    for number in 0..counted {
+    for (number, is_observed) in (0..counted).flat_map(|number| [(number, false), (number, true)]) {
         let streams = Streams::new();
         let key = Asks { key: Some("me"), ..Asks::of(&streams) };
         let cases = [
@@ -434,7 +439,8 @@ async fn an_open_stream_is_ended_by_what_its_layer_asks_for() {
         ];
         for (at, (reason, asks)) in cases.into_iter().enumerate() {
             let told = Told::default();
-            let way = ways(&asks.told(&told), Duration::ZERO, open_end).remove(number);
+            let asks = if is_observed { asks.told(&told) } else { asks };
+            let way = ways(&asks, Duration::ZERO, open_end).remove(number);
             let mut body = way.open(get()).await;
             let (frames, ()) = tokio::join!(body.frames_within(10 * SECOND), async {
                 sleep(SECOND).await;
@@ -449,6 +455,9 @@ async fn an_open_stream_is_ended_by_what_its_layer_asks_for() {
             // What is in a coding ends by an error, a moment later.
             assert!(frames.iter().all(|&(at, _)| at <= 1_050), "{}: {frames:?}", way.name);
             assert!(body.rest().await.is_empty(), "{}", way.name);
+            if !is_observed {
+                continue;
+            }
             let lines = told.lines();
             let opened = lines.iter().filter(|line| line.starts_with("opened")).count();
             assert_eq!((opened, told.closed().len()), (1, 1), "{}: {lines:?}", way.name);
