@@ -273,7 +273,8 @@ impl Core {
         }
         let closes = then == Then::Close;
         if closes {
-            state.closings.close(ordered.last);
+            let gone_through = state.log.evicted_through();
+            state.closings.close(ordered.last, gone_through);
         }
         // Still under the topic's lock: whoever finds these events there also finds them below the watermark.
         self.watermark.store(ordered.last, Ordering::Release);

@@ -190,7 +190,8 @@ impl Ordered {
         let mut state = topic.lock();
         self.displace(&mut state);
         let bounds = Some(state.bounds).filter(|bounds| *bounds != self.bounds);
-        let gone = Gone { through: state.newest(), closed_since: state.closings.closed_since(), bounds };
+        let gone =
+            Gone { through: state.newest_through(self.last), closed_since: state.closings.closed_since(), bounds };
         drop(state);
         self.removed.put(topic.name(), gone);
         self.topics.remove(topic.name())

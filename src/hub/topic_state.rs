@@ -130,7 +130,7 @@ impl TopicShared {
     /// Returns when it makes room for others.
     pub(crate) fn rank(&self, state: &TopicState) -> Rank {
         let read_at = self.read_at.load(Ordering::Relaxed);
-        Rank { is_keyed: state.latest.len() > 0, read_at, newest: state.newest() }
+        Rank { is_keyed: state.latest.len() > 0, read_at, newest: state.newest_through(u64::MAX) }
     }
 
     /// Joins what came since the last round, for those who wait in this lane to share. If its history is not now any more,
@@ -210,7 +210,6 @@ impl TopicState {
     pub(crate) fn evict(&mut self) {
         if self.log.evict().is_some() {
             self.joined.evicted(self.log.evicted_through());
-            self.closings.evicted(self.log.evicted_through());
         }
     }
 
@@ -219,10 +218,10 @@ impl TopicState {
         self.latest.evict(through)
     }
 
-    /// Returns the sequence of the newest event, or keyed value, that it ever had.
-    pub(crate) fn newest(&self) -> u64 {
-        // Keys that a backplane has loaded are in no log.
-        self.log.last().max(self.latest.newest_through(u64::MAX).unwrap_or(0))
+    /// Returns the sequence of the newest event, or keyed value, that it ever had up to a position.
+    pub(crate) fn newest_through(&self, through: u64) -> u64 {
+        // Keys that a backplane has loaded are in no log, and may be ahead of all logs.
+        self.log.last().max(self.latest.newest_through(through).unwrap_or(0))
     }
 
     /// Returns whether something was published, or the topic closed, above this position.

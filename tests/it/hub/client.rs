@@ -155,7 +155,7 @@ impl Client {
     /// One for which there is nothing has been told of the ends that there are, or has nothing to be told of.
     fn begin_behind_ends(&mut self, model: &Model) {
         let is_mine = |event: &&Record| event.sequence > self.base && self.topics.contains(&event.topic);
-        let is_known = |event: &Record| event.closes && model.is_known(event.topic, event.sequence);
+        let is_known = |event: &Record| event.closes && model.is_known(event.topic, event.sequence, self.lag);
         let is_closed = model.events.iter().filter(is_mine).any(is_known);
         let is_missing = |event: &Record| self.has != Has::Nothing && self.is_gone(event);
         let has_more = self.due(model).next().is_some() || model.events.iter().filter(is_mine).any(is_missing);
@@ -380,12 +380,12 @@ impl Client {
 
     /// Where all its topics are closed, unless that is within what is missing.
     fn end(&self, model: &Model) -> Option<u64> {
-        let end = model.first_end(&self.topics, self.begins, self.head)?;
+        let end = model.first_end(&self.topics, self.begins, self.head, self.lag)?;
         if self.lag != Lag::Latest || end <= self.present_through {
             return Some(end);
         }
         let missing = self.all_missing(model).next_back().unwrap_or(0).max(self.told_to);
-        model.first_end(&self.topics, self.begins.max(missing.saturating_sub(1)), self.head)
+        model.first_end(&self.topics, self.begins.max(missing.saturating_sub(1)), self.head, self.lag)
     }
 
     /// The next event that it is to be given, of those that there are.

@@ -391,3 +391,43 @@ fn a_reader_behind_many_closings_comes_ahead_through_each_that_is_kept() {
     assert_eq!(read(&mut back), ["998", "999"], "closings that were over do not end it");
     assert_eq!(back.ended(), Some(Reason::TopicClosed));
 }
+
+/// The end went with the event that opened the topic again, which a reader of the latest misses only without a newer one.
+#[test]
+fn a_reader_of_the_latest_ends_at_the_first_end_though_events_went() {
+    let hub = Hub::builder().bounds(Bounds::new().events(1)).build();
+    let [a] = topics(&hub, ["a"]);
+    let publish_keyed = |key: &str| a.publish_keyed(key, Event::new(key)).now().unwrap();
+    let mut reader = subscribe(&hub, Subscribe::to("a").lag(Lag::Latest));
+    let mut other = subscribe(&hub, Subscribe::to("a").lag(Lag::Latest));
+    assert_eq!([read(&mut reader), read(&mut other)], [["+"], ["+"]]);
+    let x = publish_keyed("x");
+    assert_eq!(read(&mut other), ["x"]);
+    close(&a, None);
+    publish_keyed("y");
+    publish_keyed("z");
+    assert_eq!((read(&mut reader), reader.ended()), (vec!["x".to_owned()], Some(Reason::TopicClosed)));
+    assert_eq!((read(&mut other), other.ended()), (vec![], Some(Reason::TopicClosed)));
+    let mut back = subscribe(&hub, Subscribe::to("a").lag(Lag::Latest).after(after(&x)));
+    assert_eq!((read(&mut back), back.ended()), (vec!["y".to_owned(), "z".to_owned()], None));
+}
+
+/// Of more closings than 64 the first was forgotten, though every event was kept.
+#[test]
+fn a_reader_ends_at_the_first_of_many_ends() {
+    for rounds in [64, 65, 300] {
+        let hub = Hub::new();
+        let [a] = topics(&hub, ["a"]);
+        let mut reader = subscribe(&hub, "a");
+        assert_eq!(read(&mut reader), ["+"]);
+        for round in 0..rounds {
+            publish(&a, &round.to_string());
+            close(&a, None);
+        }
+        // Closed again and again, which adds nothing that a reader passes.
+        for _ in 0..rounds {
+            close(&a, None);
+        }
+        assert_eq!((read(&mut reader), reader.ended()), (vec!["0".to_owned()], Some(Reason::TopicClosed)));
+    }
+}
