@@ -160,13 +160,22 @@ impl Feed {
     ///
     /// Nothing is taken if the future is dropped before it is done.
     pub async fn wanted(&self) -> Vec<Arc<str>> {
-        self.asked.next().await
+        loop {
+            let topics = self.still_wanted(self.asked.next().await);
+            if !topics.is_empty() {
+                return topics;
+            }
+        }
     }
 
     /// Takes the names of topics whose keys are asked for now, if there are any.
     #[must_use]
     pub fn take_wanted(&self) -> Vec<Arc<str>> {
-        self.asked.take()
+        self.still_wanted(self.asked.take())
+    }
+
+    fn still_wanted(&self, topics: Vec<Arc<str>>) -> Vec<Arc<str>> {
+        self.core.upgrade().map(|core| core.still_wanted(topics)).unwrap_or_default()
     }
 
     /// Returns the names of the topics that are subscribed to, or held: their keys are needed after a [`begin`](Self::begin).

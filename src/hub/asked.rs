@@ -24,9 +24,15 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Asks for the keys of these topics. Asking twice is asking once.
-    pub(crate) fn put(&self, topics: Vec<Arc<str>>) {
-        self.topics().extend(topics);
+    /// Asks for the keys of these topics. Asking twice is asking once. If there are more names than the limit, those that are
+    /// not wanted any more go.
+    pub(crate) fn put(&self, new: Vec<Arc<str>>, limit: usize, is_wanted: impl Fn(&str) -> bool) {
+        let mut topics = self.topics();
+        topics.extend(new);
+        if topics.len() > limit {
+            topics.retain(|name| is_wanted(name));
+        }
+        drop(topics);
         self.has_topics.notify_one();
     }
 

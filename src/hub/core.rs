@@ -67,6 +67,8 @@ pub(crate) struct Found {
     pub(crate) topics: Vec<Hold>,
     pub(crate) era: Arc<Era>,
     pub(crate) head: u64,
+    /// Everything that there is of the history had come by then.
+    pub(crate) has_begun: bool,
 }
 
 /// Who has to know of an append.
@@ -200,8 +202,9 @@ impl Core {
                 Err(error) => refused = Some(error),
             }
         }
-        // Both change under the same lock.
-        let found = Found { topics, era: self.era(), head: ordered.last };
+        // All of it changes under the same lock.
+        let has_begun = self.fed.as_ref().is_none_or(Fed::has_begun);
+        let found = Found { topics, era: self.era(), head: ordered.last, has_begun };
         let _gone = ordered.take_gone();
         drop(ordered);
         refused.inspect(|error| self.refuses(error)).map_or(Ok(found), Err)

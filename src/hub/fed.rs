@@ -31,7 +31,7 @@ pub(crate) struct Fed {
     pub(crate) backplane: Arc<dyn Backplane>,
     /// How often this node had everything there was.
     caught_up: AtomicU64,
-    /// Whether it had, in this history.
+    /// Whether it had, in this history. Changes under the lock of the order.
     has_begun: AtomicBool,
     /// Who waits for it.
     pub(crate) queue: Queue,
@@ -129,11 +129,11 @@ impl Fed {
 impl Core {
     /// A history begins, of which everything up to here is gone.
     pub(crate) fn renew(&self, epoch: u64, gone_through: u64) {
+        let mut ordered = lock(&self.ordered);
         if let Some(fed) = &self.fed {
             fed.has_begun.store(false, Ordering::Release);
             fed.last_at.store(0, Ordering::Relaxed);
         }
-        let mut ordered = lock(&self.ordered);
         // First the era, so that nobody takes what is in a topic for something of the old one, or waits for it.
         let number = self.era().number + 1;
         *lock(&self.era) = Arc::new(Era::new(number, epoch));
@@ -186,6 +186,7 @@ impl Core {
             }
             let Ok(topic) = ordered.find(&name, now) else {
                 // There is no room for it. Whoever comes for it later has missed this.
+                self.loses_key(event.is_some() && key.is_some());
                 ordered.last = sequence;
                 ordered.is_gone(&name, sequence, closes);
                 self.watermark.store(sequence, Ordering::Release);
@@ -229,7 +230,7 @@ impl Core {
     pub(crate) fn feed_latest(&self, incoming: Incoming) {
         let now = self.now();
         let mut ordered = lock(&self.ordered);
-        let Ok(topic) = ordered.find(&incoming.topic, now) else { return };
+        let Ok(topic) = ordered.find(&incoming.topic, now) else { return self.loses_key(true) };
         let mut state = topic.lock();
         self.put_latest(&mut state, incoming);
         state.trim(now);
@@ -260,6 +261,14 @@ impl Core {
         }
     }
 
+    /// Counts a keyed value for which there is no room, unless it is found when it is asked for.
+    fn loses_key(&self, is_keyed: bool) {
+        let finds_keys = self.fed.as_ref().is_some_and(|fed| fed.finds_keys.load(Ordering::Acquire));
+        if is_keyed && !finds_keys {
+            self.tally.evicts_keys(1);
+        }
+    }
+
     fn put_latest(&self, state: &mut TopicState, incoming: Incoming) {
         let Incoming { sequence, key: Some(key), event: Some(event), .. } = incoming else { return };
         let fits = self.fits(state, size_of_event(event.rest(), Some(&key))).is_ok();
@@ -278,14 +287,21 @@ impl Core {
     pub(crate) fn knows_keys<'a>(&self, topics: impl Iterator<Item = &'a Arc<str>>) -> bool {
         let Some(fed) = self.fed.as_ref().filter(|fed| fed.finds_keys.load(Ordering::Acquire)) else { return true };
         let ordered = lock(&self.ordered);
-        let is_partial = |name: &Arc<str>| ordered.get(name).is_some_and(|topic| topic.lock().latest.is_partial());
-        let unknown: Vec<_> = topics.filter(|name| is_partial(name)).cloned().collect();
-        drop(ordered);
+        let unknown: Vec<_> = topics.filter(|name| ordered.wants_keys(name)).cloned().collect();
         let knows_all = unknown.is_empty();
         if !knows_all {
-            fed.asked.put(unknown);
+            fed.asked.put(unknown, 2 * self.settings.topics, |name| ordered.wants_keys(name));
         }
+        drop(ordered);
         knows_all
+    }
+
+    /// Leaves out the topics that nothing holds any more, or whose keys are known by now.
+    pub(crate) fn still_wanted(&self, mut topics: Vec<Arc<str>>) -> Vec<Arc<str>> {
+        let ordered = lock(&self.ordered);
+        topics.retain(|name| ordered.wants_keys(name));
+        drop(ordered);
+        topics
     }
 
     /// The topics that are held by something beside the hub.
@@ -303,9 +319,9 @@ impl Core {
                 ordered.last = through;
                 self.watermark.store(through, Ordering::Release);
             }
+            fed.has_begun.store(true, Ordering::Release);
         }
         fed.caught_up.fetch_add(1, Ordering::AcqRel);
-        fed.has_begun.store(true, Ordering::Release);
         fed.queue.wake();
     }
 

@@ -96,6 +96,11 @@ impl Ordered {
         self.topics.get(name).cloned()
     }
 
+    /// Returns whether something holds the topic of this name, and its keys are not known.
+    pub(crate) fn wants_keys(&self, name: &str) -> bool {
+        self.topics.get(name).is_some_and(|topic| topic.is_held() && topic.lock().latest.is_partial())
+    }
+
     /// The topic of this name, new if there is none.
     pub(crate) fn find(&mut self, name: &str, now: u64) -> Result<Arc<TopicShared>, TopicError> {
         if let Some(topic) = self.topics.get(name) {

@@ -203,13 +203,14 @@ impl Seats {
     /// Leaves a waker in each topic, under the lock under which nothing new was found.
     pub(crate) fn wait(
         &mut self,
+        core: &Core,
+        era: &Era,
         lane: &Arc<TopicLane>,
         cursor: u64,
-        is_now: impl Fn() -> bool,
         cx: &Context<'_>,
     ) -> Result<Waits, Dead> {
         for seat in self.all_mut() {
-            if seat.wait(lane, cursor, &is_now, cx)? == Waits::No {
+            if seat.wait(core, era, lane, cursor, cx)? == Waits::No {
                 return Ok(Waits::No);
             }
         }
@@ -227,17 +228,21 @@ impl Seats {
 impl Seat {
     fn wait(
         &mut self,
+        core: &Core,
+        era: &Era,
         lane: &Arc<TopicLane>,
         cursor: u64,
-        is_now: impl Fn() -> bool,
         cx: &Context<'_>,
     ) -> Result<Waits, Dead> {
         // Cloned before the lock, and what it replaces is dropped after it.
         let waker = cx.waker().clone();
         let mut state = self.topic.lock();
-        let is_now = is_now();
+        let is_now = core.is_now(era);
         let producers = self.advance(&mut state, cursor, is_now);
-        let waits = if state.has_news(cursor) || !is_now { Waits::No } else { Waits::Yes };
+        // Under the topic's lock, what is in the topic is below the watermark. What is not cannot be read yet: one that did
+        // not wait for it would look again and again.
+        let has_news = state.has_news(cursor) && core.watermark() > cursor;
+        let waits = if has_news || !is_now { Waits::No } else { Waits::Yes };
         let replaced = match waits {
             Waits::Yes => state.waiters.register(lane, &mut self.ticket, waker),
             Waits::No => Ok(Some(waker)),

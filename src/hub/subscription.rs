@@ -104,16 +104,13 @@ impl Subscription {
         if subscribe.member.as_ref().is_some_and(|member| member.len() > MAX_MEMBER) {
             return Err(SubscribeError::MemberTooLong(MAX_MEMBER));
         }
-        let Found { topics, era, head } = core.subscribe(&subscribe.topics)?;
+        let Found { topics, era, head, has_begun } = core.subscribe(&subscribe.topics)?;
         let (is_fed, lag) = (core.fed.is_some(), subscribe.lag);
         let floor = core.floor(&subscribe, era.position(head));
         let begin = Begin::new(&subscribe, era.position(head), floor, is_fed);
         let is_bounded = subscribe.is_bounded();
         let waiting = match &core.fed {
-            // Asked after the look: what was found is then of a history of which all is there.
-            Some(fed) if !fed.has_begun() || !knows_keys(core, &subscribe) => {
-                Some(Waiting::new(For::Begin(subscribe.clone())))
-            }
+            Some(_) if !has_begun || !knows_keys(core, &subscribe) => Some(Waiting::new(For::Begin(subscribe.clone()))),
             // What it has had already may have been under way when this client came.
             Some(fed) if begin.cursor > head => Some(Waiting::new(For::Id { times: fed.times_caught_up() + 2 })),
             _ => None,
@@ -262,17 +259,16 @@ impl Subscription {
         if self.place.as_mut().is_some_and(|place| !place.is_here()) {
             self.place = None;
         }
-        let is_now = || self.core.is_now(&self.era);
         for _ in 0..LANES_TRIED {
             let place = self.place.get_or_insert_with(|| Place::here(&self.core));
-            match self.seats.wait(&place.lane, self.cursor, is_now, cx) {
+            match self.seats.wait(&self.core, &self.era, &place.lane, self.cursor, cx) {
                 Ok(waits) => return self.waits(waits),
                 Err(Dead { .. }) => self.place = None,
             }
         }
         // The runtime that this is in is going down: whoever publishes wakes.
         let lane = self.core.lanes.without_pump();
-        match self.seats.wait(&lane, self.cursor, is_now, cx) {
+        match self.seats.wait(&self.core, &self.era, &lane, self.cursor, cx) {
             Ok(waits) => self.waits(waits),
             Err(Dead { .. }) => Poll::Ready(None),
         }

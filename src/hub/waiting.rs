@@ -21,6 +21,8 @@ pub(crate) struct Waiting {
 pub(crate) enum For {
     /// Until its node has all that there is: then it subscribes.
     Begin(Subscribe),
+    /// Until its node has all that there is of another history, with the keys of the topics: then it goes over to that.
+    Renew,
     /// Until its node has come to its id, or has had all there was once more, so many times in all.
     Id { times: u64 },
 }

@@ -8,6 +8,7 @@ use crate::{
     hub::{
         begin::Notice,
         position::Position,
+        subscribe::Lag,
         waiting::{For, Waiting},
     },
 };
@@ -24,12 +25,14 @@ impl Subscription {
         if is_now && is_ahead != Some(true) {
             return false;
         }
-        if !is_now && self.begins_again() {
+        // Taken before the look at the node, which has begun with this history then, or with one behind it.
+        let era = self.core.era_of_all();
+        if !is_now && (self.begins_again() || self.waits_for_keys()) {
             return true;
         }
         let had = self.had(self.cursor);
         *first = Some(Notice::Gap);
-        self.era = self.core.era_of_all();
+        self.era = era;
         self.cursor = 0;
         let aside = self.aside.get_or_insert_default();
         (aside.held, aside.owed, aside.foreign) = (None, None, Some(had));
@@ -52,6 +55,23 @@ impl Subscription {
         true
     }
 
+    /// Another history has begun, whose keyed values are not there before its node has all of it. A cursor that went over to
+    /// it earlier would pass them. Returns whether it waits.
+    fn waits_for_keys(&mut self) -> bool {
+        if self.lag != Lag::Latest || self.knows_all() {
+            return false;
+        }
+        self.stop_waiting();
+        self.aside.get_or_insert_default().waiting = Some(Waiting::new(For::Renew));
+        true
+    }
+
+    /// Whether its node has all that there is, with the keys of its topics. If those are not known, they are asked for.
+    fn knows_all(&self) -> bool {
+        let Some(fed) = &self.core.fed else { return true };
+        fed.has_begun() && self.core.knows_keys(self.seats.places().map(|(topic, _)| topic.name()))
+    }
+
     /// Whether its node knows what there is. As long as it does not, the client waits and is nobody.
     pub(super) fn has_begun(&mut self, cx: &Context<'_>) -> bool {
         let Some(fed) = &self.core.fed else { return true };
@@ -61,6 +81,13 @@ impl Subscription {
         }
         // First among those who are woken, then the look.
         waiting.wait(&fed.queue, cx.waker());
+        if matches!(waiting.for_what, For::Renew) {
+            let knows_all = self.knows_all();
+            if knows_all {
+                self.stop_waiting();
+            }
+            return knows_all;
+        }
         let For::Begin(subscribe) = &waiting.for_what else { return true };
         if !fed.has_begun() || !knows_keys(&self.core, subscribe) {
             return false;

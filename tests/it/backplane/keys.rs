@@ -127,3 +127,130 @@ async fn keys_that_come_late_do_not_take_the_place_of_newer_ones() {
     feed.give_keys("b", vec![key(9, "b", "x")]);
     assert_eq!(hub.topics(), topics);
 }
+
+/// What is given now: data, `+` for the greeting, and the end of a gap.
+fn told(subscription: &mut Subscription) -> Vec<String> {
+    let mut all = Vec::new();
+    while let Some(Some(update)) = subscription.next().now_or_never() {
+        all.push(match update {
+            Update::Subscribed(_) => "+".to_owned(),
+            Update::Event { event, .. } => event.data().into_owned(),
+            Update::Gap(gap) => format!("gap {}", gap.to.as_str().rsplit('-').next().unwrap_or_default()),
+            update => format!("{update:?}"),
+        });
+    }
+    all
+}
+
+/// The topic that went was said to be gone up to a position that the node had not come to, so each poll of a later reader
+/// looked for it for ever.
+#[tokio::test(start_paused = true)]
+async fn keys_ahead_of_a_node_keep_no_later_reader_busy() {
+    let (hub, feed) = Given::build(Hub::builder().topics(1)).await;
+    feed.find_keys_when_asked();
+    feed.begin(1, 0);
+    feed.caught_up(2);
+    let mut reader = present(&hub, "a");
+    assert!(reader.next().now_or_never().is_none());
+    feed.give_keys("a", vec![key(5, "a", "x")]);
+    drop(reader);
+    drop(hub.subscribe("b").expect("there is room"));
+    let mut later = hub.subscribe("a").expect("there is room");
+    assert_eq!(told(&mut later), ["+"]);
+    feed.give(vec![key(5, "a", "x")]);
+    assert_eq!(told(&mut later), ["x5"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_ahead_of_a_closed_topic_keep_no_reader_busy() {
+    let (hub, feed) = Given::build(Hub::builder()).await;
+    feed.find_keys_when_asked();
+    feed.begin(1, 0);
+    feed.caught_up(1);
+    let mut reader = hub.subscribe(Subscribe::to("a").lag(Lag::Latest)).expect("there is room");
+    assert!(reader.next().now_or_never().is_none());
+    feed.give(vec![Incoming::close(2, "a")]);
+    feed.give_keys("a", vec![key(5, "a", "x")]);
+    told(&mut reader);
+    drop(reader);
+    let mut later = hub.subscribe("a").expect("there is room");
+    assert_eq!(told(&mut later), ["+"]);
+    feed.give(vec![key(5, "a", "x")]);
+    assert_eq!(told(&mut later), ["x5"]);
+}
+
+/// It went over to the history before the keys were there, and its cursor passed them.
+#[tokio::test(start_paused = true)]
+async fn a_reader_of_the_latest_gets_the_keys_of_another_history() {
+    for is_there in [true, false] {
+        let (hub, feed) = node().await;
+        let mut reader = hub.subscribe(Subscribe::to("a").lag(Lag::Latest)).expect("there is room");
+        assert_eq!(told(&mut reader), [""; 0]);
+        assert_eq!(wanted(&feed), ["a"]);
+        feed.give_keys("a", vec![]);
+        assert_eq!(told(&mut reader), ["+"]);
+        feed.begin(2, 200);
+        assert_eq!(told(&mut reader), [""; 0], "the node does not know yet what there is");
+        if is_there {
+            feed.give_keys("a", vec![key(150, "a", "x")]);
+        }
+        feed.caught_up(200);
+        if !is_there {
+            assert_eq!(told(&mut reader), [""; 0], "the keys are not known yet");
+            assert_eq!(wanted(&feed), ["a"]);
+            feed.give_keys("a", vec![key(150, "a", "x")]);
+        }
+        assert_eq!(told(&mut reader), ["gap 149", "x150", "gap 200"]);
+        feed.give(vec![key(201, "a", "x")]);
+        assert_eq!(told(&mut reader), ["x201"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_of_the_latest_gets_keys_that_are_loaded_with_another_history() {
+    let (hub, feed) = Given::build(Hub::builder()).await;
+    feed.begin(1, 0);
+    feed.caught_up(0);
+    let mut reader = hub.subscribe(Subscribe::to("a").lag(Lag::Latest)).expect("there is room");
+    assert_eq!(told(&mut reader), ["+"]);
+    feed.begin(2, 200);
+    assert_eq!(told(&mut reader), [""; 0]);
+    // And another one, before that has come.
+    feed.begin(3, 300);
+    assert_eq!(told(&mut reader), [""; 0]);
+    feed.give_latest(key(250, "a", "x"));
+    feed.caught_up(300);
+    assert_eq!(told(&mut reader), ["gap 249", "x250", "gap 300"]);
+}
+
+/// While nothing answers, each client that came and went left a name.
+#[tokio::test(start_paused = true)]
+async fn names_that_are_asked_for_are_those_that_something_holds() {
+    let (hub, feed) = Given::build(Hub::builder().topics(10)).await;
+    feed.find_keys_when_asked();
+    feed.begin(1, 100);
+    feed.caught_up(100);
+    let mut stays = present(&hub, "stays");
+    assert!(stays.next().now_or_never().is_none());
+    for number in 0..1000 {
+        assert!(present(&hub, &number.to_string()).next().now_or_never().is_none());
+    }
+    assert_eq!(wanted(&feed), ["stays"]);
+}
+
+/// They were lost without a trace.
+#[tokio::test(start_paused = true)]
+async fn keyed_values_for_which_there_is_no_room_are_counted() {
+    for finds_keys in [false, true] {
+        let (hub, feed) = Given::build(Hub::builder().topics(1)).await;
+        if finds_keys {
+            feed.find_keys_when_asked();
+        }
+        feed.begin(1, 100);
+        let _held = hub.topic("held").expect("there is room");
+        feed.give_latest(key(7, "a", "x"));
+        feed.give(vec![key(101, "a", "x"), Incoming::new(102, "a", Event::new("1")), Incoming::remove(103, "a", "x")]);
+        feed.caught_up(103);
+        assert_eq!(hub.health().evicted_keys, if finds_keys { 0 } else { 2 });
+    }
+}

@@ -48,3 +48,24 @@ async fn nothing_of_an_old_history_is_given_as_of_the_new() {
 }
 
 const HISTORIES: u64 = 2000;
+
+/// A client that came while a node loaded was taken for one that came after that, and was given the past.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_comes_while_a_node_loads_waits_for_the_end_of_that() {
+    let (hub, feed) = Given::build(Hub::builder()).await;
+    let feeds = std::thread::spawn(move || {
+        for epoch in 1..=10 * HISTORIES {
+            feed.begin(epoch, 0);
+            (1..=3).for_each(|at| drop(feed.give(vec![Incoming::new(at, "a", Event::new("past"))])));
+            feed.caught_up(3);
+        }
+    });
+    while !feeds.is_finished() {
+        let mut client = hub.subscribe("a").expect("there is room");
+        // Another history that began since is told as a gap.
+        if let Some(Update::Subscribed(Some(at))) = client.next().await {
+            assert!(at.as_str().ends_with("-3"), "it came at {at:?}");
+        }
+    }
+    feeds.join().expect("it feeds");
+}
