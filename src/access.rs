@@ -95,6 +95,15 @@ impl Access {
     }
 }
 
+impl Access {
+    /// Returns whether both are the same check, made in the same way.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let Self { period, time_limit, on_expiry, check } = self;
+        Arc::ptr_eq(check, &other.check)
+            && (*period, *time_limit, on_expiry) == (other.period, other.time_limit, &other.on_expiry)
+    }
+}
+
 impl Withdrawn {
     pub(crate) fn new(why: &str) -> Self {
         Self(why.into())
@@ -144,6 +153,17 @@ impl Checks {
             list = &mut node.others;
         }
         *list = Some(checks);
+    }
+
+    /// Drops the checks that are not to be kept.
+    pub(crate) fn retain(list: &mut Option<Box<Self>>, keep: impl Fn(&Arc<Access>) -> bool) {
+        let mut next = list.take();
+        while let Some(mut node) = next {
+            next = node.others.take();
+            if keep(&node.access) {
+                Self::append(list, node);
+            }
+        }
     }
 
     /// When to look again, if nobody wakes before.

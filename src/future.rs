@@ -198,7 +198,7 @@ pin_project! {
 pin_project! {
     #[project = InsideStateProj]
     enum InsideState<S, R, F, T> {
-        // It waits for a place, and is ready to be called.
+        // It waits for a place, and then until it is ready: meanwhile it holds nothing.
         Later { call: Option<Box<(S, R)>> },
         Called { #[pin] future: F },
         // Its answer waits for a place.
@@ -212,7 +212,7 @@ impl<S: Service<R>, R> Inside<S, R> {
         Self { state: InsideState::Called { future } }
     }
 
-    /// A service that is ready, and its request.
+    /// A service that is not ready, and its request.
     pub(crate) fn later(service: S, request: R) -> Self {
         Self { state: InsideState::Later { call: Some(Box::new((service, request))) } }
     }
@@ -254,6 +254,8 @@ where
     fn poll_waiting(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Response<IB>, S::Error>> {
         let mut state = self.project().state;
         if let InsideStateProj::Later { call } = state.as_mut().project() {
+            let Some((service, _)) = call.as_deref_mut() else { return Poll::Pending };
+            ready!(service.poll_ready(cx))?;
             let Some(call) = call.take() else { return Poll::Pending };
             let (mut service, request) = *call;
             let future = service.call(request);

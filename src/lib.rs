@@ -120,6 +120,7 @@ mod jitter;
 #[cfg(feature = "json")]
 mod json;
 mod last_event_id;
+mod late_layer;
 mod later;
 mod layer;
 mod layer_settings;

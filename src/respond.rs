@@ -25,6 +25,7 @@ use crate::{
         state::State,
     },
     headers, jitter,
+    late_layer::LateLayer,
     layer_settings::LayerSettings,
     observe::OwnedHead,
     said::Said,
@@ -60,6 +61,10 @@ struct Noted {
     place: Result<Option<Permit>, NotAdmitted>,
     is_admitted: bool,
     waiter: Option<Waiter>,
+    /// Layers outside that may be late.
+    outer: Option<LateLayer>,
+    /// This layer, if it may be late itself.
+    own: Option<LateLayer>,
 }
 
 impl Asked {
@@ -70,6 +75,7 @@ impl Asked {
     /// Takes a place for the stream that may come, or begins to wait for one.
     pub(crate) fn admit<B>(&mut self, request: &mut Request<B>) -> Result<(), Refusal> {
         self.layer.take_place(request);
+        self.layer.note_late_layer(request);
         self.layer.admit()
     }
 
@@ -260,6 +266,14 @@ impl Lookout {
         noted.place = key.and_then(|key| OuterPlace::share_or_take(streams, key, request)).map(Some);
     }
 
+    /// Has layers inside find this one, should its head go out without an answer.
+    fn note_late_layer<B>(&mut self, request: &mut Request<B>) {
+        let Some(noted) = &mut self.noted else { return };
+        if !self.settings.observers.is_empty() && self.settings.commit_after().is_some() {
+            noted.own = Some(LateLayer::note(&self.settings, request));
+        }
+    }
+
     /// Settles the place if there is one. If there is no room it may be worth to wait for some.
     fn admit(&mut self) -> Result<(), Refusal> {
         let Some(noted) = self.noted.as_mut().filter(|noted| !noted.is_admitted) else { return Ok(()) };
@@ -358,9 +372,16 @@ impl Lookout {
     /// Adds observers, checks and a place to a stream, but for what it has from another layer.
     fn watch(&mut self, record: &Arc<Record>, marked: Option<&Marked>, is_late: bool) {
         let Some(noted) = &mut self.noted else { return };
+        if let Some(own) = noted.own.as_ref().filter(|_| is_late) {
+            own.set_late();
+        }
         if let Some(head) = &noted.head {
             let observers = self.settings.observers.iter();
-            let is_new = |observer: &&Arc<_>| !marked.is_some_and(|marked| marked.has_observer(observer));
+            let outer = noted.outer.as_ref();
+            let is_new = |observer: &&Arc<_>| {
+                !marked.is_some_and(|marked| marked.has_observer(observer))
+                    && !outer.is_some_and(|outer| outer.has_observer(observer))
+            };
             if let Some(observed) = head.opened(observers.filter(is_new)) {
                 record.observe(observed);
             }
@@ -439,6 +460,8 @@ impl Noted {
             place: Ok(None),
             is_admitted: false,
             waiter: None,
+            outer: LateLayer::of(request).filter(|_| !settings.observers.is_empty()),
+            own: None,
         }))
     }
 }

@@ -76,13 +76,7 @@ where
 impl<S: Clone, E> Sse<S, E> {
     /// The readied service goes unused: a clone takes its place, so that no permit stays held by it.
     fn leave_inner(&mut self) {
-        drop(self.take_inner());
-    }
-
-    /// The readied service. A clone takes its place.
-    fn take_inner(&mut self) -> S {
-        let unused = self.inner.clone();
-        std::mem::replace(&mut self.inner, unused)
+        self.inner = self.inner.clone();
     }
 
     /// Calls the service inside, unless there is no room for the stream that it is expected to answer.
@@ -99,7 +93,9 @@ impl<S: Clone, E> Sse<S, E> {
                 return ResponseFuture::not_admitted(refusal, decorate);
             }
             if decorate.is_waiting() {
-                return ResponseFuture::decorate(Inside::later(self.take_inner(), request), decorate);
+                let later = self.inner.clone();
+                self.leave_inner();
+                return ResponseFuture::decorate(Inside::later(later, request), decorate);
             }
         }
         ResponseFuture::decorate(Inside::called(self.inner.call(request)), decorate)

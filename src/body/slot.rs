@@ -106,7 +106,7 @@ impl Marked {
 
     /// Whether the stream has this check already.
     pub(crate) fn has_access(&self, access: &Arc<Access>) -> bool {
-        self.layers().filter_map(|layer| layer.access.as_ref()).any(|other| Arc::ptr_eq(other, access))
+        self.layers().filter_map(|layer| layer.access.as_ref()).any(|other| other.is_same(access))
     }
 
     /// Notes that the stream has met a layer.

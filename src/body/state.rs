@@ -164,7 +164,7 @@ impl State {
         let retry = retry.filter(|_| !self.settings.omits_comments());
         self.take_settings();
         if let Some((marked, record)) = stream.and_then(|marked| Some((marked, marked.record()?))) {
-            self.hand_over(&record, marked.is_bare());
+            self.hand_over(&record, marked);
         } else {
             self.record.answered();
         }
@@ -172,13 +172,15 @@ impl State {
     }
 
     /// What is left to do and to tell is up to a stream of this crate's that was answered: it knows how it ends.
-    fn hand_over(&mut self, record: &Arc<Record>, is_bare: bool) {
+    fn hand_over(&mut self, record: &Arc<Record>, marked: &Marked) {
+        let is_bare = marked.is_bare();
         let mut tighter = self.tighter.take().map_or_else(Tighter::default, |tighter| *tighter);
         if is_bare {
             tighter.opened = Some(self.record.opened());
         } else {
             tighter.tighten(self.end.as_ref().map(|end| end.at), self.settings.on_drain == Some(OnDrain::Leave));
         }
+        Checks::retain(&mut self.checks, |access| !marked.has_access(access));
         record.attach(|attached| {
             // A layer that it has met is the innermost, and has attached its own.
             if is_bare {

@@ -24,14 +24,14 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Whether a stream of this key may be opened by the limit of rate.
+    /// Whether a stream of this key may be opened by the limit of rate. Counts it if asked to.
     #[cfg(feature = "rate-limit")]
-    pub(super) fn allows(&self, key: &std::sync::Arc<str>) -> bool {
-        self.rate.as_ref().is_none_or(|rate| rate.allows(key))
+    pub(super) fn allows(&self, key: &std::sync::Arc<str>, counts: bool) -> bool {
+        self.rate.as_ref().is_none_or(|rate| rate.allows(key, counts))
     }
 
     #[cfg(not(feature = "rate-limit"))]
-    pub(super) fn allows(&self, _: &std::sync::Arc<str>) -> bool {
+    pub(super) fn allows(&self, _: &std::sync::Arc<str>, _: bool) -> bool {
         true
     }
 }

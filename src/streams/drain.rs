@@ -45,8 +45,12 @@ impl Streams {
     }
 
     /// [Begins](Self::start_drain) a drain, and waits for the last stream that is still read, or for the deadline. Shortly
-    /// before it, those that still go on are ended, with their [last event](crate::StreamSettings::on_failure). A request
-    /// that was admitted before and has no answer yet is waited for, too.
+    /// before it, those that still go on are ended, with their [last event](crate::StreamSettings::on_failure). A request of a
+    /// layer with these streams that came before and has no answer yet is waited for, too, also where it is not known whether
+    /// the answer will be a stream.
+    ///
+    /// A handler under such a layer that awaits the drain waits for its own request, until shortly before the deadline: it
+    /// calls [`start_drain`](Self::start_drain), or has another task await the drain.
     ///
     /// Streams whose clients have not read for a second are not waited for, or for 30 s where they are to
     /// [finish](OnDrain::Finish): they would never end.

@@ -142,7 +142,10 @@ impl Places {
         {
             return Err(no);
         }
-        self.rate(number, settings)?;
+        // It is asked for good when there is room.
+        if place.keys().any(|key| !key.is_rated && !settings.allows(&key.name, false)) {
+            return Err(NotAdmitted::TooOften);
+        }
         let turn = Arc::new(Turn::default());
         if let Some(place) = self.places.get_mut(number) {
             place.turn = Some(Arc::clone(&turn));
@@ -287,7 +290,7 @@ impl Places {
     fn rate(&mut self, number: usize, settings: &Settings) -> Result<(), NotAdmitted> {
         let Some(place) = self.places.get_mut(number) else { return Ok(()) };
         for key in place.keys_mut().filter(|key| !key.is_rated) {
-            if !settings.allows(&key.name) {
+            if !settings.allows(&key.name, true) {
                 return Err(NotAdmitted::TooOften);
             }
             key.is_rated = true;

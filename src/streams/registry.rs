@@ -72,6 +72,7 @@ impl Streams {
     ///
     /// Requests of this key that have no answer yet count as well, also those of which it is not known yet whether the
     /// answer will be a stream: a stream that is answered to them ends before its first event. Other answers are not touched.
+    /// So a logout that is itself a request of this key, under a layer with these streams, counts its own.
     ///
     /// Their clients come back, and are asked again.
     pub fn end(&self, key: &str, why: impl Into<String>) -> usize {

@@ -169,6 +169,19 @@ async fn a_late_later_is_a_retry_and_a_clean_end() {
     assert!(told.closed()[0].starts_with("refused after 500 ms: 0 events"));
 }
 
+/// `identity`, `none` and an empty value are no coding.
+#[tokio::test(start_paused = true)]
+async fn a_late_event_stream_is_one_whatever_its_status_and_without_a_coding() {
+    for (status, coding) in [(200, "identity"), (200, "none"), (200, ""), (201, "identity"), (203, "")] {
+        let told = Told::default();
+        let response = Response::builder().status(status).header("content-type", "text/event-stream");
+        let response = response.header("content-encoding", coding).body(String::from("data: a\n\n")).unwrap();
+        let frames = open(late(Ok(response)).observer(told.clone())).await.rest().await;
+        assert_eq!(frames, [":\n", "data: a\n\n"], "{status} {coding:?}");
+        assert!(told.closed()[0].starts_with("finished after 500 ms: 1 events"), "{:?}", told.closed());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_late_answer_that_is_no_plain_event_stream_is_told_by_the_last_event() {
     let html = Response::new(String::from("<p>"));

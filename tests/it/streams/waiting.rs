@@ -14,11 +14,11 @@ use futures_util::FutureExt;
 use http::{Method, Request, Response};
 use http_body::Body;
 use tokio::time::{Instant, sleep};
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, ServiceExt, limit::ConcurrencyLimit, service_fn};
 use tower_sse::{Refusal, RequestHead, Sse, SseLayer, streams::Streams};
 
-use super::{Endless, Inside, SECOND, ask_for, endless, open_end, serve};
-use crate::support::{Reading, Told, ask, get};
+use super::{Endless, Inside, SECOND, ask_for, endless, open_end, serve, under_way::again};
+use crate::support::{Reading, Told, answers_again, ask, get};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -245,4 +245,89 @@ async fn no_place_is_lost_or_given_twice_when_many_wait_and_leave() {
     assert_eq!(opened + refused(&told), 16 * 200);
     assert_eq!((streams.open(), (0..5).any(|user| streams.open_of(&user.to_string()) > 0)), (0, false));
     assert!(is_stream(&ask_for(&service, of("0")).now_or_never().expect("nothing waits before it")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_holds_nothing_of_the_service_inside() {
+    let streams = Streams::builder().total(1).build();
+    let inside = ConcurrencyLimit::new(answers_again(|| Response::from(open_end())), 1);
+    let service = SseLayer::decorate().streams(&streams).layer(inside);
+    let held = service.clone().oneshot(get()).await.unwrap();
+    let waits = begin(service.clone().oneshot(get()));
+    let mut other = service.clone();
+    let ready = other.ready().now_or_never().expect("it has room for another request");
+    assert!(ready.is_ok());
+    drop((held, other));
+    assert!(is_stream(&waits.await.unwrap()), "it waits until the service is ready");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_under_decorate_is_ended_by_its_key() {
+    for request in [get as fn() -> _, || ask(Method::POST)] {
+        let streams = Streams::builder().total(1).build();
+        let inside = answers_again(|| Response::from(open_end()));
+        let service = SseLayer::decorate().streams(&streams).stream_key(|_| Some("me".into())).layer(inside);
+        let held = service.clone().oneshot(get()).await.unwrap();
+        let waits = begin(service.clone().oneshot(request()));
+        assert_eq!(streams.end("me", "logged out"), 2);
+        drop(held);
+        let rest = Reading::new(waits.await.unwrap().into_body()).rest().await.concat();
+        assert!(!rest.contains("data"), "{rest}");
+        assert_eq!((streams.open(), streams.open_of("me")), (0, 0));
+    }
+}
+
+#[cfg(feature = "rate-limit")]
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_fails_and_a_page_spend_nothing_of_the_rate() {
+    let rate = std::num::NonZeroU32::new(2).unwrap();
+    let (streams, told) = (Streams::builder().per_key(1).opens_per_key(rate, 10_000 * SECOND).build(), Told::default());
+    let service = house(&streams, &told);
+    let pages = SseLayer::decorate().streams(&streams).stream_key(user).layer(Inside);
+    let held = ask_for(&service, of("a")).await;
+    for _ in 0..5 {
+        assert!(!is_stream(&ask_for(&service, of("a")).await));
+        assert!(told.lines().pop().unwrap().ends_with("of this key as there may be"), "{:?}", told.lines());
+        let mut page = of("a");
+        *page.method_mut() = Method::POST;
+        ask_for(&pages, page).await;
+    }
+    drop(held);
+    let held = ask_for(&service, of("a")).await;
+    assert!(is_stream(&held));
+    assert!(!is_stream(&ask_for(&service, of("a")).now_or_never().expect("at once")));
+    assert!(told.lines().pop().unwrap().ends_with("opened too often"), "{:?}", told.lines());
+}
+
+/// Asks for two streams with the place of this request, for the second 30 ms later.
+async fn asks_twice(
+    inner: Sse<Inside, Endless>,
+    request: Request<String>,
+    is_stream_each: bool,
+) -> Result<Response<String>, Refusal> {
+    let second = async {
+        sleep(30 * MS).await;
+        ask_for(&inner, again(&request)).await
+    };
+    let (first, second) = tokio::join!(ask_for(&inner, again(&request)), second);
+    assert_eq!((is_stream(&first), is_stream(&second)), (is_stream_each, is_stream_each));
+    Ok(Response::new(String::from("done")))
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_share_a_place_wait_each_for_its_own_time() {
+    for is_freed in [false, true] {
+        let (streams, told) = (Streams::builder().total(1).build(), Told::default());
+        let inner = house(&streams, &told);
+        let held = ask_for(&inner, get()).await;
+        let asks_twice = service_fn(move |request| asks_twice(inner.clone(), request, is_freed));
+        let service = SseLayer::decorate().streams(&streams).layer(asks_twice);
+        tokio::join!(ask_for(&service, ask(Method::POST)), async {
+            sleep(if is_freed { 50 * MS } else { SECOND }).await;
+            drop(held);
+        });
+        let full = |line: &&String| line.ends_with("as many streams as there may be");
+        assert_eq!(told.lines().iter().filter(full).count(), if is_freed { 0 } else { 2 }, "{:?}", told.lines());
+        assert_eq!((refused(&told), streams.open()), (if is_freed { 0 } else { 2 }, 0));
+    }
 }
