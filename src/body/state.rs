@@ -199,7 +199,8 @@ impl State {
         // An error that this stream gives is meant for the client.
         let comments = self.settings.comments.unwrap_or_default();
         let settings = StreamSettings::new().heartbeat(Heartbeat::off()).comments(comments);
-        self.settings = Arc::new(settings.early_end(EarlyEnd::Abort));
+        // A drain that has begun is asked of the other stream, too.
+        self.settings = Arc::new(settings.early_end(EarlyEnd::Abort).on_drain(OnDrain::Finish));
     }
 
     /// Takes from the settings what is looked at often, or from outside.

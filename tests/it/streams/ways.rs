@@ -97,26 +97,27 @@ where
     BoxCloneService::new(service.map_response(|response| response.map(|body| Box::pin(body) as AnyBody)))
 }
 
+/// A service that counts its runs, and answers after so long.
+fn slow<T: Send + 'static>(
+    runs: Arc<AtomicUsize>,
+    after: Duration,
+    make: impl Fn() -> T + Clone + Send + 'static,
+) -> impl Service<Request<String>, Response = T, Error = Refusal, Future: Send> + Clone + Send + 'static {
+    service_fn(move |_: Request<String>| {
+        runs.fetch_add(1, SeqCst);
+        let make = make.clone();
+        async move {
+            sleep(after).await;
+            Ok(make())
+        }
+    })
+}
+
 /// All ways in to a stream that this makes, after so long, by a layer that asks for this.
 fn ways<S>(asks: &Asks, after: Duration, make: fn() -> Events<S>) -> Vec<Way>
 where
     S: tower_sse::Source + Send + 'static,
 {
-    fn slow<T: Send + 'static>(
-        runs: Arc<AtomicUsize>,
-        after: Duration,
-        make: impl Fn() -> T + Clone + Send + 'static,
-    ) -> impl Service<Request<String>, Response = T, Error = Refusal, Future: Send> + Clone + Send + 'static {
-        service_fn(move |_: Request<String>| {
-            runs.fetch_add(1, SeqCst);
-            let make = make.clone();
-            async move {
-                sleep(after).await;
-                Ok(make())
-            }
-        })
-    }
-
     let mut ways = Vec::new();
     let mut add = |name, is_decorated, service: &dyn Fn(&Arc<AtomicUsize>) -> AnyService| {
         let runs = Arc::default();
@@ -127,6 +128,16 @@ where
     let bare = || SseLayer::decorate();
     add("an event service", false, &|runs| boxed(asks.by(SseLayer::new(events(runs))).layer(Inside)));
     add("a response of an event service", false, &|runs| boxed(asks.by(SseLayer::new(whole(runs))).layer(Inside)));
+    add("an event service that may be late", false, &|runs| {
+        boxed(asks.by(SseLayer::new(events(runs)).commit_after(2 * SECOND)).layer(Inside))
+    });
+    add("a response that may be late", false, &|runs| {
+        boxed(asks.by(SseLayer::new(whole(runs)).commit_after(2 * SECOND)).layer(Inside))
+    });
+    add("a layer that may be late around another one", false, &|runs| {
+        let dressed = bare().layer(whole(runs));
+        boxed(asks.by(SseLayer::new(dressed).commit_after(2 * SECOND)).layer(Inside))
+    });
     add("somebody else's response", true, &|runs| {
         let answers = slow(Arc::clone(runs), after, move || theirs(make()));
         boxed(asks.by(bare()).layer(answers))
