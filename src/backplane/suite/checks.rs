@@ -245,6 +245,22 @@ pub(super) async fn members_are_seen_on_every_node_until_theirs_is_gone<B: Backp
     until(&there, &names[1..]).await;
 }
 
+/// A node whose hub has room for fewer topics than have keys.
+pub(super) async fn keys_are_found_however_many_topics_have_some<B: Backplane>(node: &mut impl FnMut() -> B) {
+    let first = hub(node);
+    let names: Vec<_> = (0..20).map(|number| format!("topic {number}")).collect();
+    for name in &names {
+        let topic = first.topic(name).expect("there is room");
+        let published = topic.publish_keyed("key", Event::new(name.clone()));
+        within("an acknowledgement", published).await.expect("it is published");
+    }
+    let later = Hub::builder().topics(TOPICS).build_on(node());
+    for name in &names {
+        let mut reader = Reader::new(&later, Subscribe::to(&**name).start(Start::Latest)).await;
+        assert_eq!(reader.event().await.1, *name);
+    }
+}
+
 /// Waits until just these are in the topic.
 async fn until(hub: &Hub, names: &[Arc<str>]) {
     let presence = topic(hub).presence();
@@ -261,3 +277,6 @@ fn epoch(id: &EventId) -> &str {
 fn sequence(id: &EventId) -> u64 {
     id.as_str().rsplit('-').next().and_then(|digits| digits.parse().ok()).expect("an id is epoch and sequence")
 }
+
+/// Fewer than have keys.
+const TOPICS: usize = 8;

@@ -38,6 +38,7 @@ where
     checks::a_client_that_comes_before_its_node_has_begun_misses_nothing(&mut fresh()).await;
     checks::a_client_that_is_ahead_of_its_node_waits_and_one_ahead_of_all_is_told(&mut fresh()).await;
     checks::a_key_has_its_newest_event_on_each_node_until_it_is_removed(&mut fresh()).await;
+    checks::keys_are_found_however_many_topics_have_some(&mut fresh()).await;
     checks::a_topic_ends_on_every_node(&mut fresh()).await;
     checks::one_idempotency_key_publishes_once(&mut fresh()).await;
     checks::an_idempotency_key_belongs_to_its_topic(&mut fresh()).await;

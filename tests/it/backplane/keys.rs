@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt, StreamExt};
 use tower_sse::{
-    Event,
-    backplane::{Feed, Incoming},
-    hub::{Hub, Lag, Start, Subscribe, Subscription, Update},
+    Event, LastEventId,
+    backplane::{Feed, Incoming, event_id},
+    hub::{Bounds, Hub, Lag, Start, Subscribe, Subscription, Update},
 };
 
 use super::given::Given;
@@ -253,4 +253,67 @@ async fn keyed_values_for_which_there_is_no_room_are_counted() {
         feed.caught_up(103);
         assert_eq!(hub.health().evicted_keys, if finds_keys { 0 } else { 2 });
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_of_a_topic_that_went_are_found_again() {
+    let (hub, feed) = Given::build(Hub::builder().topics(1)).await;
+    feed.find_keys_when_asked();
+    feed.begin(1, 100);
+    feed.caught_up(100);
+    for round in 0..3 {
+        let mut reader = present(&hub, "a");
+        assert!(reader.next().now_or_never().is_none(), "they are not known in round {round}");
+        assert_eq!(wanted(&feed), ["a"]);
+        feed.give_keys("a", vec![key(7, "a", "x"), key(9, "a", "y")]);
+        assert_eq!(data(&mut reader), ["x7", "y9"]);
+        drop(reader);
+        drop(hub.subscribe("b").expect("there is room"));
+        assert_eq!(hub.health().evicted_topics, round + 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_cut_within_a_present_that_was_found_gets_all_of_it_again() {
+    let (hub, feed) = node().await;
+    let mut cut = present(&hub, "a");
+    assert!(cut.next().now_or_never().is_none());
+    feed.give_keys("a", vec![key(7, "a", "x"), key(9, "a", "y")]);
+    assert!(matches!(cut.next().now_or_never(), Some(Some(Update::Subscribed(None)))));
+    let Some(Some(Update::Event { event, .. })) = cut.next().now_or_never() else { panic!("the first key") };
+    assert_eq!((&*event.data(), event.id()), ("x7", None));
+    drop(cut);
+    let mut back = present(&hub, "a");
+    let mut ids = Vec::new();
+    while let Some(Some(update)) = back.next().now_or_never() {
+        if let Update::Event { event, .. } = update {
+            ids.push((event.data().into_owned(), event.id().map(ToString::to_string)));
+        }
+    }
+    let head = event_id(1, 100).to_string();
+    assert_eq!(ids, [("x7".to_owned(), None), ("y9".to_owned(), Some(head))]);
+}
+
+/// The gap that is owed is of the history that is over, as is what its client came with.
+#[tokio::test(start_paused = true)]
+async fn a_gap_that_is_owed_when_another_history_begins_is_told_by_that() {
+    let (hub, feed) = Given::build(Hub::builder()).await;
+    let _small = hub.topic_with("a", Bounds::new().events(1)).expect("there is room");
+    let event = |at: u64, topic: &str| Incoming::new(at, topic, Event::new(at.to_string()));
+    feed.begin(1, 0);
+    feed.give(vec![event(1, "a"), event(2, "b"), event(3, "b"), event(4, "a"), event(5, "a")]);
+    feed.caught_up(5);
+    let back = Subscribe::to("a").and("b").after(LastEventId::from_id(&event_id(1, 1)));
+    let mut reader = hub.subscribe(back).expect("there is room");
+    assert!(matches!(reader.next().now_or_never(), Some(Some(Update::Event { .. }))), "2, and a gap up to 4 is owed");
+    feed.begin(2, 0);
+    feed.give(vec![event(1, "a"), event(2, "b")]);
+    feed.caught_up(2);
+    let Some(Some(Update::Gap(gap))) = reader.next().now_or_never() else { panic!("another history is a gap") };
+    assert_eq!((gap.from, gap.to), (Some(event_id(1, 1)), event_id(2, 0)));
+    assert_eq!(told(&mut reader), ["1", "2"]);
+    feed.give(vec![event(3, "a"), event(4, "a")]);
+    feed.caught_up(4);
+    let mut back = hub.subscribe(Subscribe::to("a").and("b").after(LastEventId::from_id(&event_id(2, 0))));
+    assert_eq!(told(back.as_mut().expect("there is room")), ["2", "gap 3", "4"]);
 }

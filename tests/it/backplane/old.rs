@@ -3,8 +3,8 @@
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Duration, sleep};
 use tower_sse::{
-    Event,
-    backplane::{Feed, Incoming},
+    Event, LastEventId,
+    backplane::{Feed, Incoming, event_id},
     hub::{Bounds, Hub, Start, Subscribe, Subscription, Update},
 };
 
@@ -57,4 +57,40 @@ async fn who_may_see_only_what_is_new_sees_nothing_that_a_node_has_loaded_late()
     assert_eq!(data(bounded(100)), ["50", "30", "31", "5", "0"]);
     assert_eq!(data(bounded(31)), ["30", "31", "5", "0"]);
     assert_eq!(data(bounded(10)), ["5", "0"]);
+}
+
+/// Events of an outage come to a node that is there all the time.
+#[tokio::test(start_paused = true)]
+async fn what_comes_late_after_an_outage_is_as_old_as_it_is() {
+    let (hub, feed) = Given::build(Hub::builder()).await;
+    feed.begin(1, 0);
+    feed.caught_up(0);
+    sleep(20 * MINUTE).await;
+    let event = |sequence, data: &str| Incoming::new(sequence, "topic", Event::new(data));
+    feed.give(vec![event(1, "old").aged(15 * MINUTE), event(2, "late").aged(4 * MINUTE), event(3, "new")]);
+    feed.caught_up(3);
+    let asks = |subscribe: Subscribe| data(hub.subscribe(subscribe.not_older_than(5 * MINUTE)).expect("there is room"));
+    let to = || Subscribe::to("topic");
+    assert_eq!(asks(to().start(Start::Now)), [""; 0]);
+    assert_eq!(asks(to().start(Start::Latest)), ["new"]);
+    assert_eq!(asks(to().start(Start::Beginning)), ["late", "new"]);
+    for id in [event_id(1, 0), event_id(1, 1), event_id(9, 9)] {
+        assert_eq!(asks(to().after(LastEventId::from_id(&id))), ["late", "new"], "{id}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_old_stays_hidden_in_another_history() {
+    let (hub, feed) = Given::build(Hub::builder()).await;
+    feed.begin(1, 0);
+    feed.caught_up(0);
+    let mut reader = hub.subscribe(Subscribe::to("topic").not_older_than(5 * MINUTE)).expect("there is room");
+    assert!(matches!(reader.next().now_or_never(), Some(Some(Update::Subscribed(_)))));
+    sleep(MINUTE).await;
+    feed.begin(2, 0);
+    let event = |sequence, data: &str| Incoming::new(sequence, "topic", Event::new(data));
+    feed.give(vec![event(1, "old").aged(15 * MINUTE), event(2, "late").aged(4 * MINUTE)]);
+    feed.caught_up(2);
+    assert!(matches!(reader.next().now_or_never(), Some(Some(Update::Gap(gap))) if gap.to == event_id(2, 1)));
+    assert_eq!(data(reader), ["late"]);
 }

@@ -125,3 +125,28 @@ async fn what_a_client_may_not_see_stays_hidden_in_another_history() {
     tokio::time::sleep(MINUTE).await;
     assert_eq!(read(&mut ann), ["news"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_two_bounds_each_hides_what_it_hides() {
+    let hub = Hub::builder().bounds(Bounds::new().age(None)).build();
+    let room = hub.topic("room").expect("there is room");
+    let keyed = |key: &str| room.publish_keyed(key, Event::new(key)).now().expect("it is small");
+    let first = publish(&room, "before both");
+    keyed("secret");
+    let joined = publish(&room, "too old");
+    keyed("x");
+    tokio::time::sleep(10 * MINUTE).await;
+    publish(&room, "seen");
+    for (lag, expected) in [(Lag::Skip, vec!["seen"]), (Lag::Latest, vec!["x", "seen"])] {
+        let bounded = Subscribe::to("room").lag(lag).not_before(joined.clone()).not_older_than(5 * MINUTE);
+        let mut new = hub.subscribe(bounded.clone().start(Start::Beginning)).expect("there is room");
+        assert_eq!(read(&mut new)[1..], expected, "{lag:?}");
+        let mut present = hub.subscribe(bounded.clone().start(Start::Latest)).expect("there is room");
+        assert_eq!(read(&mut present), ["+", "x", "seen"], "{lag:?}");
+        let mut back = hub.subscribe(bounded.after(LastEventId::from_id(&first))).expect("there is room");
+        let all = read(&mut back);
+        let events: Vec<_> = all.iter().filter(|data| !data.starts_with("gap")).cloned().collect();
+        assert_eq!(events, expected, "{lag:?}");
+        assert_eq!(all.len(), events.len() + 1, "it is told once that there was more: {all:?}");
+    }
+}

@@ -226,3 +226,32 @@ fn a_subscription_has_so_many_topics_and_no_more() {
     let many = (0..300).map(|number| number.to_string());
     assert!(matches!(Hub::new().subscribe(Subscribe::to_all(many)), Err(SubscribeError::TooManyTopics(256))));
 }
+
+/// As many notes as one user of the production example posted.
+#[test]
+fn ten_thousand_names_of_one_user_refuse_nobody() {
+    let hub = Hub::new();
+    for number in 0..10_050 {
+        publish(&hub, &format!("nobody {number}"));
+    }
+    let users: Vec<_> =
+        (0..100).map(|number| hub.subscribe(format!("user {number}")).expect("there is room")).collect();
+    for number in 0..100 {
+        publish_keyed(&hub, &format!("user {number}"), "note");
+    }
+    assert!(users.into_iter().all(|mut user| read(&mut user) == ["+", "note"]));
+    let health = hub.health();
+    assert_eq!((health.refused, health.is_full(), health.evicted_keys), (0, false, 0));
+    assert!(health.evicted_topics >= 150, "{health:?}");
+}
+
+#[test]
+fn a_topic_whose_presence_is_held_never_goes() {
+    let hub = hub(1);
+    let presence = hub.topic("held").expect("there is room").presence();
+    publish(&hub, "held");
+    assert!(hub.subscribe("other").is_err());
+    assert_eq!(kept(&hub, "held"), ["held"]);
+    drop(presence);
+    assert!(hub.subscribe("other").is_ok());
+}
