@@ -59,7 +59,7 @@ impl TopicError {
         Self(Why::NameTooLong { bytes, limit })
     }
 
-    /// Whether the hub has as many topics as it may: later there may be room.
+    /// Returns whether the hub has as many topics as it may, and all of them are held: later there may be room.
     #[must_use]
     pub fn is_full(&self) -> bool {
         matches!(self.0, Why::TooMany { .. })

@@ -21,6 +21,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tower_sse::{
     Event,
     hub::{Hub, Topic, TopicError},
+    metrics::Metrics,
     streams::Streams,
 };
 
@@ -46,6 +47,7 @@ pub(crate) struct App {
     pub(crate) sessions: Sessions,
     pub(crate) posts: Posts,
     pub(crate) proxies: Option<Proxies>,
+    pub(crate) metrics: Metrics,
     pub(crate) prometheus: PrometheusHandle,
     is_leaving: AtomicBool,
 }
@@ -68,6 +70,7 @@ impl App {
             sessions: Sessions::new(settings),
             posts: Posts::new(settings.posts_per_minute),
             proxies: settings.proxies.clone(),
+            metrics: Metrics::new(),
             prometheus,
             is_leaving: AtomicBool::new(false),
         })

@@ -14,7 +14,6 @@ use tower_sse::{
     access::{Access, Verdict},
     event_name,
     hub::{Lag, Start, Subscribe, Subscription},
-    metrics::Metrics,
     tracing::Tracing,
 };
 
@@ -39,7 +38,7 @@ pub(crate) fn route(app: &Arc<App>, settings: &Settings) -> MethodRouter<Arc<App
         .stream_key(|head| Client::of(head.extensions()).map(Client::key))
         .access(access(app, settings))
         .lifetime(settings.lifetime)
-        .observer(Metrics::new())
+        .observer(app.metrics.clone())
         .observer(Tracing::new());
     get(|| async { StatusCode::NOT_ACCEPTABLE }).layer(live)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use tower_sse::metrics::Metrics;
+use tower_sse::{Event, hub::Hub, metrics::Metrics};
 
 use crate::{show, show_link};
 
@@ -68,12 +68,41 @@ fn how_a_hub_is_fed_is_counted() {
     }
 }
 
+/// Records a hub that has let a topic go, with its keyed value, and has refused another.
+fn record_full_hub(metrics: &Metrics) {
+    let hub = Hub::builder().topics(2).build();
+    let _held = hub.topic("held").expect("there is room");
+    let goes = hub.topic("goes").expect("there is room");
+    goes.publish_keyed("key", Event::new("value")).now().expect("it is published");
+    drop(goes);
+    let _comes = hub.topic("comes").expect("one that is not held goes");
+    assert!(hub.topic("refused").is_err());
+    assert!(hub.health().is_full());
+    metrics.record(&hub);
+}
+
+#[test]
+fn what_a_full_hub_refuses_and_lets_go_is_counted() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    record_full_hub(&Metrics::new().label("hub", "chat"));
+    let text = recorder.handle().render();
+    let samples = samples(&text);
+    let expected =
+        [("topics", 2.0), ("refused_total", 1.0), ("topics_evicted_total", 1.0), ("keys_evicted_total", 1.0)];
+    for (name, value) in expected {
+        let name = format!(r#"sse_hub_{name}{{hub="chat"}}"#);
+        assert_eq!(samples.get(&*name), Some(&value), "{name}\n{text}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn each_is_described_and_in_the_documentation_and_no_other() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _here = metrics::set_default_local_recorder(&recorder);
     show(Metrics::new()).await;
     show_link(&Metrics::new());
+    record_full_hub(&Metrics::new());
     let text = recorder.handle().render();
     let names = |of: &str| -> Vec<_> {
         let mut names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix(of)?.split(' ').next()).collect();

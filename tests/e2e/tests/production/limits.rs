@@ -168,7 +168,7 @@ async fn logins_are_counted_by_address_whoever_logs_in() {
 async fn notes_that_nobody_reads_shut_nobody_out() {
     let server = Server::start(&[]).await;
     let (ann, bob) = (server.log_in("ann").await, server.log_in("bob").await);
-    let before = server.metric("app_topics").await.expect("a gauge");
+    let before = server.metric("sse_hub_topics").await.expect("a gauge");
     let mut published = 0.0;
     for number in 0..1000 {
         let note = json!({ "text": "hello", "to": format!("noname{number}") });
@@ -179,7 +179,8 @@ async fn notes_that_nobody_reads_shut_nobody_out() {
         }
     }
     assert!(published < 1000.0, "nothing bounds what one user can create");
-    assert!(server.metric("app_topics").await <= Some(before + published));
+    assert!(server.metric("sse_hub_topics").await <= Some(before + published));
+    assert_eq!(server.metric("sse_hub_refused_total").await, Some(0.0));
     assert_eq!(server.get("/readyz", &[]).await.status, 200);
     let mut stream = server.events(&[&bob]).await;
     assert_eq!(server.post("/notes", &[&bob], &json!({ "text": "still", "to": "bob" })).await.status, 201);
