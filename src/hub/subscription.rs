@@ -27,6 +27,7 @@ use super::{
     position::Position,
     pump::Place,
     seats::{Seats, Shared, Waits},
+    standing::HasLeft,
     subscribe::{Lag, Start, Subscribe},
     waiters::Dead,
     waiting::{For, Waiting},
@@ -49,6 +50,8 @@ pub struct Subscription {
     /// Everything up to here was given, or was told to be missing, or is within the gap that is told next.
     cursor: u64,
     place: Option<Place>,
+    /// Shared with the handle that gives its places up while the body is not polled. Each stream that runs has it.
+    has_left: Option<HasLeft>,
     /// What most have no need of once they run.
     aside: Option<Box<Aside>>,
     lag: Lag,
@@ -125,6 +128,7 @@ impl Subscription {
             seats,
             cursor: behind_closings.unwrap_or(begin.cursor),
             place: None,
+            has_left: None,
             aside: Some(Box::new(Aside {
                 first: begin.first,
                 foreign: begin.foreign,

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use crate::hub::{
-    begin::Notice, pick::Floor, picked::Picked, position::Position, standing::HasLeft, subscribe::Subscribe,
-    waiting::Waiting,
+    begin::Notice, pick::Floor, picked::Picked, position::Position, subscribe::Subscribe, waiting::Waiting,
 };
 
 /// What there may be to a subscription beside its cursor.
@@ -35,8 +34,6 @@ pub(super) struct Aside {
     /// What follows the gap that was told last, where things are given one at a time.
     pub(super) held: Option<Picked>,
     pub(super) member: Option<Arc<str>>,
-    /// For whoever may give up what it is to others in its place.
-    pub(super) has_left: Option<HasLeft>,
 }
 
 /// A gap that was found and is not told yet.
@@ -61,6 +58,5 @@ impl Aside {
             && self.waiting.is_none()
             && self.held.is_none()
             && self.member.is_none()
-            && self.has_left.is_none()
     }
 }

@@ -15,14 +15,14 @@ impl Subscription {
         if !matches!(self.phase, Phase::Runs { .. }) {
             return None;
         }
-        let aside = self.aside.get_or_insert_default();
-        let has_left = aside.has_left.get_or_insert_default().clone();
-        Some(Standing::new(&self.core, self.seats.places(), aside.member.as_ref(), has_left))
+        let has_left = self.has_left.get_or_insert_default().clone();
+        let member = self.aside.as_ref().and_then(|aside| aside.member.as_ref());
+        Some(Standing::new(&self.core, self.seats.places(), member, has_left))
     }
 
     /// Leaves its topics, if it has not yet.
     pub(crate) fn leave(&mut self) {
-        if let Some(has_left) = self.aside.as_ref().and_then(|aside| aside.has_left.as_ref()) {
+        if let Some(has_left) = &self.has_left {
             has_left.set();
         }
         self.stop_waiting();

@@ -1,9 +1,11 @@
+use futures_util::StreamExt;
 use http::{Request, Response, StatusCode, header::CONTENT_TYPE};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
+use tower_sse::decode::{Item, Message};
 use tower_sse_e2e::example::Example;
 
-use crate::support::{assert_page, events, get, get_events, json, next, next_json, send, send_body};
+use crate::support::{assert_page, events, get, get_events, json, next, next_json, send, send_body, within};
 
 #[tokio::test]
 async fn the_body_of_a_post_chooses_the_stream_whatever_it_accepts() {
@@ -49,14 +51,12 @@ async fn events_of_anthropic_have_names() {
 #[tokio::test]
 async fn a_model_that_fails_half_way_says_so_last() {
     let example = Example::start("llm").await.unwrap();
-    let names = names(ask(&example, ANTHROPIC, "do something and fail at it", true).await).await;
+    let said = said_before_an_abort(ask(&example, ANTHROPIC, "do something and fail at it", true).await).await;
+    let names = names_of(&said);
     assert!(names.ends_with("content_block_delta error"), "{names}");
 
-    let mut stream = events(ask(&example, OPENAI, "do something and fail at it", true).await);
-    let mut last = Value::Null;
-    while let Some(event) = next(&mut stream).await {
-        last = serde_json::from_str(event.data()).unwrap();
-    }
+    let said = said_before_an_abort(ask(&example, OPENAI, "do something and fail at it", true).await).await;
+    let last: Value = serde_json::from_str(said.last().unwrap().data()).unwrap();
     assert_eq!(last["error"]["message"], "Overloaded");
 }
 
@@ -133,14 +133,34 @@ async fn ask(example: &Example, path: &str, prompt: &str, stream: bool) -> Respo
 
 async fn names(response: Response<Incoming>) -> String {
     let mut stream = events(response);
-    let mut names = Vec::new();
+    let mut said = Vec::new();
     while let Some(event) = next(&mut stream).await {
+        said.push(event);
+    }
+    names_of(&said)
+}
+
+fn names_of(said: &[Message]) -> String {
+    let name = |event: &Message| {
         let data: Value = serde_json::from_str(event.data()).unwrap();
         let name = event.name().expect("each event has a name").as_str();
         assert_eq!(data["type"], name);
-        names.push(name.to_owned());
+        name.to_owned()
+    };
+    said.iter().map(name).collect::<Vec<_>>().join(" ")
+}
+
+/// All events of an answer that does not end cleanly: an SDK takes a clean end for the end of the whole answer.
+async fn said_before_an_abort(response: Response<Incoming>) -> Vec<Message> {
+    let mut stream = events(response);
+    let mut said = Vec::new();
+    loop {
+        match within(stream.next()).await.expect("the end is not clean") {
+            Ok(Item::Event(event)) => said.push(event),
+            Ok(_) => {}
+            Err(_) => return said,
+        }
     }
-    names.join(" ")
 }
 
 async fn running(example: &Example) -> i64 {
