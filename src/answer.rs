@@ -89,8 +89,8 @@ pin_project! {
         Late { #[pin] waiting: Guarded<Pin<Box<Waiting<F>>>> },
         // It answered events.
         Events { #[pin] source: F::Source },
-        // It answered a response that is an event stream.
-        Response { #[pin] source: Decorated<F::Body> },
+        // It answered a response that is an event stream. In a box, so that events do not pay for its size.
+        Response { source: Pin<Box<Decorated<F::Body>>> },
     }
 }
 
@@ -101,7 +101,7 @@ impl<F: EventFuture> Pull for FromService<F> {
         let waiting = match self.as_mut().project() {
             FromProj::Late { waiting } => waiting,
             FromProj::Events { source } => return source.poll_pull(cx),
-            FromProj::Response { source } => return source.poll_pull(cx),
+            FromProj::Response { source } => return source.as_mut().poll_pull(cx),
         };
         let polled = waiting.run(|waiting| {
             let this = waiting.get_mut().as_mut().project();
@@ -133,7 +133,7 @@ impl<F: EventFuture> Pull for FromService<F> {
         match self.project() {
             FromProj::Late { .. } => Some(beat.bytes),
             FromProj::Events { source } => source.beat(beat),
-            FromProj::Response { source } => source.beat(beat),
+            FromProj::Response { source } => source.as_mut().beat(beat),
         }
     }
 
@@ -141,7 +141,7 @@ impl<F: EventFuture> Pull for FromService<F> {
         match self.project() {
             FromProj::Late { .. } => {}
             FromProj::Events { source } => source.come_to_rest(),
-            FromProj::Response { source } => source.come_to_rest(),
+            FromProj::Response { source } => source.as_mut().come_to_rest(),
         }
     }
 
@@ -156,7 +156,7 @@ impl<F: EventFuture> Pull for FromService<F> {
         match self.project() {
             FromProj::Late { waiting } => waiting.release(),
             FromProj::Events { source } => source.release(),
-            FromProj::Response { source } => source.release(),
+            FromProj::Response { source } => source.as_mut().release(),
         }
     }
 }
@@ -184,7 +184,7 @@ impl<F: EventFuture> FromService<F> {
                     }
                     None => None,
                 };
-                let source = Decorated::new(response.into_body(), splice.with(&settings));
+                let source = Box::pin(Decorated::new(response.into_body(), splice.with(&settings)));
                 self.set(Self::Response { source });
                 Pulled::Answered(Box::new(settings), stream)
             }

@@ -138,7 +138,7 @@ impl Asked {
         };
         let splice = self.layer.splice_for(&mut response);
         let (parts, body) = response.into_parts();
-        let source = FromService::Response { source: Decorated::new(body, splice.with(&own)) };
+        let source = FromService::Response { source: Box::pin(Decorated::new(body, splice.with(&own))) };
         self.run(Response::from_parts(parts, ()), own, source)
     }
 
