@@ -60,12 +60,20 @@ async fn a_client_that_comes_while_a_node_loads_waits_for_the_end_of_that() {
             feed.caught_up(3);
         }
     });
-    while !feeds.is_finished() {
-        let mut client = hub.subscribe("a").expect("there is room");
-        // Another history that began since is told as a gap. One that waits says nothing.
-        if let Some(Some(Update::Subscribed(Some(at)))) = client.next().now_or_never() {
-            assert!(at.as_str().ends_with("-3"), "it came at {at:?}");
+    let comes = || {
+        while !feeds.is_finished() {
+            come(&hub);
         }
-    }
+    };
+    // More than there are cores, so that some are interrupted at any place.
+    std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(comes))));
     feeds.join().expect("it feeds");
+}
+
+fn come(hub: &Hub) {
+    let mut client = hub.subscribe("a").expect("there is room");
+    // Another history that began since is told as a gap. One that waits says nothing.
+    if let Some(Some(Update::Subscribed(Some(at)))) = client.next().now_or_never() {
+        assert!(at.as_str().ends_with("-3"), "it came at {at:?}");
+    }
 }
