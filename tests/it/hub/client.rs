@@ -155,7 +155,8 @@ impl Client {
     /// One for which there is nothing has been told of the ends that there are, or has nothing to be told of.
     fn begin_behind_ends(&mut self, model: &Model) {
         let is_mine = |event: &&Record| event.sequence > self.base && self.topics.contains(&event.topic);
-        let is_known = |event: &Record| event.closes && model.is_known(event.topic, event.sequence, self.lag);
+        // Also an end that a reader of every event is not told of any more: the topic itself knows it still.
+        let is_known = |event: &Record| event.closes && model.is_known(event.topic, event.sequence, Lag::Latest);
         let is_closed = model.events.iter().filter(is_mine).any(is_known);
         let is_missing = |event: &Record| self.has != Has::Nothing && self.is_gone(event);
         let has_more = self.due(model).next().is_some() || model.events.iter().filter(is_mine).any(is_missing);
@@ -380,6 +381,11 @@ impl Client {
 
     /// Where all its topics are closed, unless that is within what is missing.
     fn end(&self, model: &Model) -> Option<u64> {
+        // Within the present nothing is missing, whatever events have gone.
+        let within = model.first_end(&self.topics, self.begins, self.head, Lag::Latest);
+        if let Some(end) = within.filter(|&end| end <= self.present_through) {
+            return Some(end);
+        }
         let end = model.first_end(&self.topics, self.begins, self.head, self.lag)?;
         if self.lag != Lag::Latest || end <= self.present_through {
             return Some(end);
