@@ -2,10 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use http::Request;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use tower_sse::{Event, hub::Hub, metrics::Metrics};
+use tower::{Layer, ServiceExt};
+use tower_sse::{
+    Event, SseLayer,
+    hub::{Hub, Subscribe},
+    metrics::Metrics,
+};
 
-use crate::{show, show_link};
+use crate::{page, show, show_link};
 
 /// The samples of a text, by name and labels.
 fn samples(text: &str) -> BTreeMap<&str, f64> {
@@ -94,6 +100,20 @@ fn what_a_full_hub_refuses_and_lets_go_is_counted() {
         let name = format!(r#"sse_hub_{name}{{hub="chat"}}"#);
         assert_eq!(samples.get(&*name), Some(&value), "{name}\n{text}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_a_full_hub_refuses_is_counted_as_such() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    let hub = Hub::builder().topics(1).build();
+    let _held = hub.topic("held").expect("there is room");
+    let layer = SseLayer::new(hub.service(|_| Subscribe::to("another"))).observer(Metrics::new());
+    let request = Request::get("/").header("accept", "text/event-stream").body(String::new()).unwrap();
+    layer.layer(page!()).oneshot(request).await.unwrap();
+    let text = recorder.handle().render();
+    let name = r#"sse_streams_refused_total{status="200",why="hub_full"}"#;
+    assert_eq!(samples(&text).get(name), Some(&1.0), "{text}");
 }
 
 #[tokio::test(start_paused = true)]
