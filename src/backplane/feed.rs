@@ -32,7 +32,7 @@ pub struct Incoming {
     pub event: Option<Event>,
     /// Whether its topic is closed after it.
     pub closes: bool,
-    /// How long ago it was published: bounds of [age](crate::hub::Bounds::age) count from then.
+    /// The time since the event was published: bounds of [age](crate::hub::Bounds::age) count from then.
     pub age: Duration,
 }
 
@@ -94,7 +94,7 @@ impl Feed {
         Self { core: Arc::downgrade(core), asked: asked.unwrap_or_default() }
     }
 
-    /// Whether the hub is gone, or has [left](crate::hub::Hub::leave): it is fed no more.
+    /// Returns whether the hub is gone, or has [left](crate::hub::Hub::leave): it is fed no more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.core.strong_count() == 0 || self.asked.is_over()
@@ -206,7 +206,7 @@ impl Feed {
         let _ = self.change_link(link);
     }
 
-    /// Whether the link was up once.
+    /// Returns whether the link was up once.
     #[cfg(feature = "redis")]
     pub(crate) fn was_up(&self) -> bool {
         self.core.upgrade().is_some_and(|core| core.was_up())

@@ -1,4 +1,4 @@
-//! What a hub asks its backplane for while it is fed: the keys of topics, and to stop.
+//! The requests of a hub to its backplane while it is fed: for the keys of topics, and to stop.
 
 use std::{
     collections::BTreeSet,
@@ -19,7 +19,7 @@ pub(crate) struct Asked {
     /// Notified when the hub is gone, or is to be fed no more.
     closed: Notify,
     is_over: AtomicBool,
-    /// Whether nothing feeds the hub any more.
+    /// Set if nothing feeds the hub any more.
     has_ended: watch::Sender<bool>,
 }
 
@@ -63,7 +63,7 @@ impl Asked {
         self.close();
     }
 
-    /// Whether the hub is to be fed no more.
+    /// Returns whether the hub is to be fed no more.
     pub(crate) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Acquire)
     }

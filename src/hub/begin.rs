@@ -23,9 +23,9 @@ pub(crate) struct Begin {
     pub(crate) cursor: u64,
     /// The client has nothing, and what had gone before it came is no loss to it.
     pub(crate) is_new: bool,
-    /// Where the hub is, for a client that is new.
+    /// The position of the hub, for a client that is new.
     pub(crate) came_at: u64,
-    /// What is told before anything else.
+    /// The notice that is told before anything else.
     pub(crate) first: Option<Notice>,
     /// The client came with something that is no position of this history: with a position of another, or with none.
     pub(crate) foreign: Option<Option<Position>>,

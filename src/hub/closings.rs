@@ -1,4 +1,4 @@
-//! Where in the order of events a topic was closed and opened again.
+//! The positions in the order of events at which a topic was closed and opened again.
 //!
 //! Pure. A span is known for as long as the event that ended it is kept, and beyond that for as long as there is room: so the
 //! log bounds how many there are. A reader of keyed values alone is behind a span whose events went without it missing any.
@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 #[derive(Debug, Default)]
 pub(crate) struct Closings {
     spans: VecDeque<Span>,
-    /// How often the topic was closed.
+    /// The number of times that the topic was closed.
     times: u64,
 }
 
@@ -20,7 +20,7 @@ pub(crate) struct Span {
     closed: u64,
     /// The first behind them, or [`OPEN_END`].
     opened: u64,
-    /// It was closed while it was closed, without an event.
+    /// `true` if the topic was closed while it was closed, without an event.
     is_again: bool,
 }
 

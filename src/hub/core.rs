@@ -177,7 +177,7 @@ impl Core {
         }
     }
 
-    /// What a client that comes now may not see, by its bounds.
+    /// Returns the past that a client that comes now may not see, by its bounds.
     pub(crate) fn floor(&self, subscribe: &Subscribe, head: Position) -> Floor {
         let hidden = |id| begin::hidden_before(id, head, self.fed.is_some());
         let age = |age: Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);

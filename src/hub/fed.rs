@@ -31,7 +31,7 @@ pub(crate) struct Fed {
     pub(crate) backplane: Arc<dyn Backplane>,
     /// How often this node had everything there was.
     caught_up: AtomicU64,
-    /// Whether it had, in this history. Changes under the lock of the order.
+    /// Set if this node had everything there was, in this history. Changes under the lock of the order.
     has_begun: AtomicBool,
     /// Who waits for it.
     pub(crate) queue: Queue,
@@ -283,7 +283,7 @@ impl Core {
         }
     }
 
-    /// Whether the keys of these topics are known here. If not, they are asked for.
+    /// Returns whether the keys of these topics are known here. If not, they are asked for.
     pub(crate) fn knows_keys<'a>(&self, topics: impl Iterator<Item = &'a Arc<str>>) -> bool {
         let Some(fed) = self.fed.as_ref().filter(|fed| fed.finds_keys.load(Ordering::Acquire)) else { return true };
         let ordered = lock(&self.ordered);
@@ -331,14 +331,14 @@ impl Core {
         fed.link.send_if_modified(|old| std::mem::replace(old, link) != link)
     }
 
-    /// What feeds the hub does not any more.
+    /// Notes that the backplane has stopped feeding the hub.
     fn lose_link(&self) {
         if self.was_up() {
             self.set_link(Link::Down);
         }
     }
 
-    /// Whether what feeds the hub could be reached once.
+    /// Returns whether what feeds the hub could be reached once.
     pub(crate) fn was_up(&self) -> bool {
         self.fed.as_ref().is_some_and(|fed| *fed.link.borrow() != Link::Connecting)
     }

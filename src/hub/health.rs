@@ -1,6 +1,7 @@
-//! How full a hub is, for those who operate it.
+//! A measure of how full a hub is, for those who operate it.
 
-/// How full a hub is, and what it has let go and refused since it was built; from [`Hub::health`](super::Hub::health).
+/// A measure of how full a hub is, and of what it has let go and refused since it was built; from
+/// [`Hub::health`](super::Hub::health).
 ///
 /// Clients can fill a hub: a readiness probe that follows it takes a process out of service for what they do. Watch it by an
 /// alert instead, as by the feature `metrics`.

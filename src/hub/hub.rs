@@ -111,11 +111,12 @@ impl Hub {
     /// node for a while. Dropping the hub does the same a moment later, if its runtime still runs then.
     ///
     /// From then on the hub is fed no more, and its [link](Self::link) is down. A hub that stands by itself has nothing to leave.
-    /// What was published before may still be on its way: wait for its [`Published`](super::Published) first.
+    /// Events that were published before may still be on their way: wait for their [`Published`](super::Published)
+    /// first.
     ///
     /// # Cancel safety
     ///
-    /// What has begun goes on when the future is dropped. It can be called again.
+    /// A departure that has begun goes on when the future is dropped. The method can be called again.
     pub async fn leave(&self) {
         if let Some(fed) = &self.0.fed {
             fed.asked.end();

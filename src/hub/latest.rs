@@ -19,7 +19,7 @@ pub(crate) struct Latest {
     by_key: HashMap<Arc<str>, u64>,
     bytes: usize,
     evicted_through: u64,
-    /// How many keys were let go.
+    /// The number of keys that were let go.
     evicted: u64,
     /// Some keys may not be known here, and are to be asked for.
     is_partial: bool,
@@ -40,7 +40,7 @@ impl Latest {
         self.is_partial
     }
 
-    /// Whether the newest event that is known of this key is not older.
+    /// Returns whether the newest event that is known of this key is not older.
     pub(crate) fn has(&self, key: &str, sequence: u64) -> bool {
         self.by_key.get(key).is_some_and(|&known| known >= sequence)
     }
@@ -50,7 +50,7 @@ impl Latest {
         self.evicted_through
     }
 
-    /// How many keys were let go.
+    /// Returns the number of keys that were let go.
     pub(crate) fn evicted(&self) -> u64 {
         self.evicted
     }

@@ -43,7 +43,7 @@ pub(crate) struct Ordered {
     max_topics: usize,
 }
 
-/// What was published under an idempotency key, which is its topic's.
+/// An event that was published under an idempotency key, which is its topic's.
 #[derive(Debug)]
 struct Once {
     topic: Arc<str>,

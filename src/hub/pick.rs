@@ -26,7 +26,7 @@ pub(crate) enum Take {
 pub(crate) struct Floor {
     /// Everything up to this, keyed values included.
     pub(crate) sequence: u64,
-    /// What came to the log before this time.
+    /// The events that came to the log before this time.
     pub(crate) at: u64,
 }
 
@@ -47,7 +47,8 @@ pub(crate) struct Wish {
 }
 
 impl Wish {
-    /// What a new reader takes of a topic that it finds: of what is gone by then, and of keys that go later, it misses nothing.
+    /// Returns the wish of a new reader for a topic that it finds: of what is gone by then, and of keys that go later,
+    /// it misses nothing.
     pub(crate) fn of_new(take: Take, floor: Floor) -> Self {
         Self { take, after: 0, through: u64::MAX, floor, came_at: u64::MAX, seat: 0 }
     }

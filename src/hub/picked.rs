@@ -78,7 +78,7 @@ pub(crate) fn encode(prefix: &[u8], events: &[Picked]) -> Bytes {
     Bytes::from(buffer)
 }
 
-/// What they take on the wire.
+/// Returns the number of bytes that these events take on the wire.
 pub(crate) fn encoded_len(prefix: &[u8], events: &[Picked]) -> usize {
     events.iter().map(|event| event.encoded_len(prefix)).sum()
 }

@@ -69,7 +69,7 @@ impl fmt::Debug for Presence {
 struct Watching {
     topic: Hold,
     watcher: usize,
-    /// How often the topic had been closed when this began.
+    /// The number of times that the topic had been closed when this began.
     closings: u64,
 }
 

@@ -211,7 +211,7 @@ mod tests {
         while subscription.poll_given(&mut Context::from_waker(waker), Budget::ONE).is_ready() {}
     }
 
-    /// It ended the pump, and those behind it were woken only because all were.
+    /// A waker that panicked ended the pump, and those behind it were woken only because all were.
     #[tokio::test]
     async fn a_waker_that_panics_ends_neither_the_pump_nor_the_wait_of_others() {
         let hub = Hub::new();

@@ -21,7 +21,7 @@ pub(crate) struct Removed {
     floor: u64,
 }
 
-/// What is remembered of a topic that is gone.
+/// The record that is kept of a topic that is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Gone {
     /// Its events up to here are gone.

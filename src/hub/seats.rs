@@ -33,7 +33,7 @@ enum Held {
 /// What it has in a topic.
 struct Seat {
     topic: Hold,
-    /// What had gone up to here before a new client came is no loss to it.
+    /// The position up to which what had gone before a new client came is no loss to it.
     known: u64,
     ticket: Ticket,
     reader: u32,

@@ -137,14 +137,14 @@ impl Subscribe {
     /// values are of any age: they are the present. A client whose id is below the bound is told a gap where that hides
     /// something from it.
     ///
-    /// Where the hub is [fed from outside](crate::backplane), what was published before this node began is as old as the
-    /// backplane says.
+    /// In a hub that is [fed from outside](crate::backplane), events that were published before this node began are as
+    /// old as the backplane says.
     pub fn not_older_than(mut self, age: impl Into<Option<Duration>>) -> Self {
         self.not_older_than = age.into();
         self
     }
 
-    /// Whether there are bounds to what may be seen of the past.
+    /// Returns whether there are bounds to what may be seen of the past.
     pub(crate) fn is_bounded(&self) -> bool {
         self.not_before.is_some() || self.not_older_than.is_some()
     }

@@ -81,15 +81,15 @@ pub(crate) enum Given {
     Ended(Reason),
 }
 
-/// What is told beside events.
+/// A notice that is told beside events.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Told {
     pub(crate) notice: Notice,
     /// Its id: of a gap, also its end. `None`: what is given after it has the first.
     pub(crate) at: Option<u64>,
-    /// Where a gap begins, as far as that is known. `None`: what the client came with is no position.
+    /// The position at which a gap begins, as far as that is known. `None`: what the client came with is no position.
     pub(crate) from: Option<Position>,
-    /// How many of the events come before it.
+    /// The number of the events that come before it.
     pub(crate) before: usize,
 }
 
@@ -155,8 +155,8 @@ impl Subscription {
         &self.era
     }
 
-    /// What the client had when it came, or, if it came without an id, when a gap was found here. `None`: what it sent is no
-    /// position.
+    /// Returns the position that the client had when it came, or, if it came without an id, when a gap was found here.
+    /// `None`: what it sent is no position.
     fn had(&self, found_at: u64) -> Option<Position> {
         let aside = self.aside.as_ref();
         let came_with = || aside.and_then(|aside| aside.came_with).unwrap_or(found_at);
@@ -177,7 +177,7 @@ impl Subscription {
         self.seats.topic(event.seat)
     }
 
-    /// What comes next. The greeting, or that the client's id is none, is told first.
+    /// Polls for what comes next. The greeting, or that the client's id is none, is told first.
     pub(crate) fn poll_given(&mut self, cx: &mut Context<'_>, budget: Budget) -> Poll<Given> {
         if !self.has_begun(cx) {
             return Poll::Pending;
@@ -291,7 +291,7 @@ impl Subscription {
         }
     }
 
-    /// It has read everything: what it needs no more is let go.
+    /// Lets go of what the subscription needs no more once it has read everything.
     fn settle(&mut self) {
         let Some(aside) = &mut self.aside else { return };
         if self.lag == Lag::Disconnect && self.core.fed.is_none() {
@@ -315,7 +315,7 @@ impl Subscription {
         self.aside.as_ref().map_or(0, |aside| aside.present_through)
     }
 
-    /// Whether only the present is given still.
+    /// Returns whether only the present is given still.
     fn is_in_present(&self) -> bool {
         self.present_through() > self.cursor
     }
@@ -328,7 +328,7 @@ impl Subscription {
     }
 }
 
-/// Whether the keys that this subscriber is given are known. If not, they are asked for.
+/// Returns whether the keys that this subscriber is given are known. If not, they are asked for.
 fn knows_keys(core: &Core, subscribe: &Subscribe) -> bool {
     let needs_keys = subscribe.start == Start::Latest || subscribe.lag == Lag::Latest;
     !needs_keys || core.knows_keys(subscribe.topics.iter())

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// What the topics of a hub keep together, and what was let go or refused.
+/// The counts of what the topics of a hub keep together, and of what was let go or refused.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     /// Bytes that are kept.

@@ -35,10 +35,10 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct TopicShared {
     name: Arc<str>,
-    /// What all topics of the hub keep together.
+    /// The counts of what all topics of the hub keep together.
     pub(crate) tally: Arc<Tally>,
     pub(crate) hub: Weak<Core>,
-    /// How many [holds](super::hold::Hold) there are.
+    /// The number of [holds](super::hold::Hold) that there are.
     pub(crate) holds: AtomicUsize,
     /// When a subscriber held it last, or 0 if there was none.
     read_at: AtomicU64,

@@ -50,7 +50,7 @@ impl Epoch {
         format!("{}-0", self.first)
     }
 
-    /// Whether the millisecond of this id belongs to the history.
+    /// Returns whether the millisecond of this id belongs to the history.
     pub(super) fn covers(self, id: &str) -> bool {
         id::parts(id).is_some_and(|(ms, _)| self.since_first(ms).is_some())
     }
@@ -89,7 +89,7 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// How many bits the number within a millisecond has.
+/// The number of bits that the number within a millisecond has.
 const NUMBER: u32 = 20;
 
 /// The first millisecond that has no positions. The last number of all stays free.

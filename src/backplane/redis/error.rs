@@ -33,7 +33,7 @@ impl RedisError {
         }
     }
 
-    /// Whether Redis can be reached, and does not do what is asked for.
+    /// Returns whether Redis can be reached, and does not do what is asked for.
     pub(super) fn is_answer(&self) -> bool {
         match &self.0 {
             Why::Client(error) => error.code().is_some(),
@@ -41,7 +41,7 @@ impl RedisError {
         }
     }
 
-    /// Whether what stands at a key is of another type. It says nothing of other keys.
+    /// Returns whether this error says that the value at a key is of another type. It says nothing of other keys.
     pub(super) fn is_of_this_key(&self) -> bool {
         matches!(&self.0, Why::Client(error) if error.code() == Some("WRONGTYPE"))
     }

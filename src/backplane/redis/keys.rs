@@ -90,7 +90,7 @@ const KEYS: &str = include_str!("keys.lua");
 
 const TOPICS_AT_ONCE: usize = 16;
 
-/// How many keys more than its bound a topic may have: the bound is about so many.
+/// The number of keys that a topic may have beyond its bound: the bound is approximate.
 const SLACK: u64 = 64;
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub(super) struct Presence {
     version: u64,
     is_written: bool,
     others: HashMap<String, Other>,
-    /// Whether the last round has failed for a reason that was told.
+    /// `true` if the last round has failed for a reason that was told.
     has_told: bool,
 }
 
@@ -160,5 +160,5 @@ const EACH: Duration = Duration::from_secs(1);
 /// How many rounds a node may be missing.
 const PATIENCE: u32 = 2;
 
-/// How many bytes are read of what a node says. What is longer is no whole.
+/// The maximum number of bytes that are read of what a node says. What is longer is no whole.
 const MOST_SAID: usize = 16 << 20;

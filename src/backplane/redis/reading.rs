@@ -26,10 +26,10 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Look {
     pub(super) seen: Seen,
-    /// What stands where the epoch is.
+    /// The value at the epoch's key.
     pub(super) epoch: Vec<u8>,
     pub(super) entries: Vec<Entry>,
-    /// Whether there are no others.
+    /// `true` if there are no other entries.
     pub(super) is_all: bool,
 }
 

@@ -18,7 +18,7 @@ pub(super) struct Settings {
     /// After which a node that does not say anything is gone.
     pub(super) node_expires: Duration,
     pub(super) observer: Arc<dyn LinkObserver>,
-    /// How many bytes an entry may have: what the hub keeps.
+    /// The maximum size of an entry in bytes: the hub keeps nothing larger.
     pub(super) largest: usize,
 }
 
@@ -101,7 +101,7 @@ pub(super) const ANSWER: Duration = Duration::from_secs(5);
 /// How many entries are read at once.
 pub(super) const AT_ONCE: usize = 256;
 
-/// How many bytes of entries are read at once, unless one alone has more.
+/// The maximum number of bytes of entries that are read at once, unless one alone has more.
 pub(super) const BYTES_AT_ONCE: usize = 8 << 20;
 
 #[cfg(test)]

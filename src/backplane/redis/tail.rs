@@ -1,4 +1,5 @@
-//! What a node loads when it begins, or begins anew: the tail of the stream, and the keys of topics that are in use.
+//! The data that a node loads when it begins, or begins anew: the tail of the stream, and the keys of topics that are
+//! in use.
 
 use std::time::Duration;
 
@@ -121,5 +122,5 @@ fn oldest(entries: &[Entry], settings: &Settings) -> usize {
 
 const TAIL: &str = concat!(include_str!("page.lua"), include_str!("tail.lua"));
 
-/// How often another epoch is set: another node may do so at the same time.
+/// The maximum number of attempts to set another epoch: another node may do so at the same time.
 const ATTEMPTS: usize = 4;

@@ -71,8 +71,8 @@ impl Place {
         }
     }
 
-    /// Whether the last entry that was read was deleted by name. Believed only of the run that it was read from: after a
-    /// failover to a server that never had it, a later one that is deleted looks the same.
+    /// Returns whether the last entry that was read was deleted by name. Believed only of the run that it was read
+    /// from: after a failover to a server that never had it, a later one that is deleted looks the same.
     fn was_deleted(&self, seen: &Seen) -> bool {
         let is_same_run = self.run.is_some() && seen.run == self.run;
         let deleted = seen.deleted.as_deref().map(id::parts);
@@ -124,8 +124,8 @@ mod tests {
         assert_eq!(at("9-0", 1).judge(&seen("10-0", "10-0", 1, 2)), Verdict::GoesOn);
     }
 
-    /// It was taken for a rollback: all were told a gap and given everything again, each time that a worker deleted what it had
-    /// done.
+    /// An entry that was deleted by name was taken for a rollback: all were told a gap and given everything again, each
+    /// time that a worker deleted what it had done.
     #[test]
     fn an_entry_deleted_by_name_is_told_from_one_that_was_never_there() {
         let place = at("50-0", 5);

@@ -13,7 +13,7 @@
 //! # }
 //! ```
 //!
-//! It takes real time where a backplane does; each wait has a limit of two minutes, which only a failure
+//! The suite takes real time where a backplane does; each wait has a limit of two minutes, which only a failure
 //! meets. It needs no runtime of many threads.
 
 mod checks;

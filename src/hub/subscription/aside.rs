@@ -11,7 +11,7 @@ use crate::hub::{
 pub(super) struct Aside {
     /// What to tell first, until it is polled.
     pub(super) first: Option<Notice>,
-    /// What the client came with, if that is no position of the history that is read.
+    /// The id that the client came with, if that is no position of the history that is read.
     pub(super) foreign: Option<Option<Position>>,
     /// The position that the client came with.
     pub(super) came_with: Option<u64>,
@@ -19,19 +19,19 @@ pub(super) struct Aside {
     pub(super) owed: Option<Owed>,
     /// Up to here only the present is given.
     pub(super) present_through: u64,
-    /// What it may not see, and up to where that can make a difference.
+    /// The past that the client may not see, and the position up to which that can make a difference.
     pub(super) floor: Option<(Floor, u64)>,
-    /// What it asked for, if there are bounds to what it may see and another history may begin.
+    /// The request of the client, if there are bounds to what it may see and another history may begin.
     pub(super) asked: Option<Box<Subscribe>>,
     /// Where the hub was when it came as a new client. 0: it is not new.
     pub(super) came_at: u64,
     /// Ends that were over here, where the hub was when it came, are none to it.
     pub(super) over_at: u64,
-    /// It has come to the position at which all its topics are closed.
+    /// `true` if the subscription has come to the position at which all its topics are closed.
     pub(super) ends: bool,
     /// What it waits for its node for.
     pub(super) waiting: Option<Box<Waiting>>,
-    /// What follows the gap that was told last, where things are given one at a time.
+    /// The event that follows the gap that was told last, where things are given one at a time.
     pub(super) held: Option<Picked>,
     pub(super) member: Option<Arc<str>>,
 }
@@ -40,7 +40,7 @@ pub(super) struct Aside {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Owed {
     pub(super) to: u64,
-    /// Where the cursor was.
+    /// The position at which the cursor was.
     pub(super) found_at: u64,
 }
 

@@ -66,7 +66,8 @@ impl Subscription {
         true
     }
 
-    /// Whether its node has all that there is, with the keys of its topics. If those are not known, they are asked for.
+    /// Returns whether its node has all that there is, with the keys of its topics. If those are not known, they are
+    /// asked for.
     fn knows_all(&self) -> bool {
         let Some(fed) = &self.core.fed else { return true };
         fed.has_begun() && self.core.knows_keys(self.seats.places().map(|(topic, _)| topic.name()))

@@ -1,4 +1,5 @@
-//! What a look at the topics comes to: which events are given, and what is told before them, between them, or not at all.
+//! The outcome of a look at the topics: which events are given, and what is told before them, between them, or not at
+//! all.
 //!
 //! A gap is found with the first look that finds something gone. How far it reaches is fixed then. What is kept up to there is
 //! given first, and then the gap is told, with that position as its id: so one that is cut at any place comes back with an id
@@ -17,7 +18,7 @@ use crate::{
     },
 };
 
-/// What is there, in order.
+/// The events that are there, in order.
 struct Look {
     events: Vec<Picked>,
     ids: Ids,
@@ -60,7 +61,7 @@ impl Subscription {
         }
     }
 
-    /// Whether everything up to the end was given, or is held.
+    /// Returns whether everything up to the end was given, or is held.
     pub(super) fn ends(&self) -> bool {
         self.aside.as_ref().is_some_and(|aside| aside.ends)
     }
@@ -114,7 +115,7 @@ impl Subscription {
         Given::Events { told: Some(Told { notice, at, from, before: 0 }), events, ids }
     }
 
-    /// What is kept up to the end of a gap, and then the gap, and then what follows it.
+    /// Gives what is kept up to the end of a gap, and then the gap, and then what follows it.
     fn read_up_to_gap(&mut self, owed: Owed, look: Look, budget: Budget) -> Option<Given> {
         let Owed { to, found_at } = owed;
         let Look { mut events, ids, reached, missed, .. } = look;
@@ -150,7 +151,7 @@ impl Subscription {
         (!events.is_empty()).then_some(Given::Events { told: None, events, ids })
     }
 
-    /// What it may not see, as long as that can make a difference.
+    /// Returns the past that the client may not see, as long as that can make a difference.
     pub(super) fn floor(&self) -> Option<Floor> {
         let (floor, through) = self.aside.as_ref()?.floor?;
         (self.cursor < through).then_some(floor)
