@@ -74,7 +74,7 @@ impl Negotiate {
     }
 }
 
-/// Whether `text/event-stream` is all that a request accepts: what an `EventSource` sends.
+/// Returns whether `text/event-stream` is all that a request accepts: what an `EventSource` sends.
 pub(crate) fn is_event_stream_alone(headers: &HeaderMap) -> bool {
     let mut lines = headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes);
     let Some(first) = lines.next() else { return false };

@@ -194,7 +194,7 @@ impl<F: EventFuture> FromService<F> {
     }
 }
 
-/// What is left of a response that stands for a refusal: the last bytes, and the source.
+/// Takes out what is left of a response that stands for a refusal: the last bytes, and the source.
 fn said_late<S, B>(
     answer: &mut Result<Reply<S, B>, Refusal>,
     method: &Method,
@@ -205,7 +205,7 @@ fn said_late<S, B>(
     Some((said.last(response.status(), method, form), said.into_source()))
 }
 
-/// Whether a response can follow a head that is out: as an event stream without a coding.
+/// Returns whether a response can follow a head that is out: as an event stream without a coding.
 fn is_stream<B>(response: &Response<B>) -> bool {
     let (status, headers) = (response.status(), response.headers());
     headers::is_event_stream(status, headers) && headers::takes_bytes(status, headers)

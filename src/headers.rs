@@ -28,21 +28,22 @@ pub(crate) fn stream_head(own: HeaderMap) -> Response<()> {
     response
 }
 
-/// Whether a response is an event stream by its head, in a coding or not.
+/// Returns whether a response is an event stream by its head, in a coding or not.
 pub(crate) fn is_event_stream(status: StatusCode, headers: &HeaderMap) -> bool {
     status.is_success()
         && !matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT)
         && headers.get(CONTENT_TYPE).is_some_and(|kind| accept::is_event_stream(kind.as_bytes()))
 }
 
-/// Whether bytes can be added to an event stream with this head: it is neither in a coding nor a range.
+/// Returns whether bytes can be added to an event stream with this head: it is neither in a coding nor a range.
 pub(crate) fn takes_bytes(status: StatusCode, headers: &HeaderMap) -> bool {
     status != StatusCode::PARTIAL_CONTENT
         && !headers.contains_key(CONTENT_RANGE)
         && headers.get_all(CONTENT_ENCODING).iter().all(is_no_coding)
 }
 
-/// Whether a `Content-Encoding` names none. Servers write `identity` (RFC 9110 §8.4 reserves it), `none` and nothing.
+/// Returns whether a `Content-Encoding` names none. Servers write `identity` (RFC 9110 §8.4 reserves it), `none` and
+/// nothing.
 fn is_no_coding(value: &HeaderValue) -> bool {
     let mut codings = value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
     codings.all(|coding| {

@@ -73,7 +73,7 @@ impl LayerSettings {
         catch_unwind(AssertUnwindSafe(|| key(head))).map_err(|_| NotAdmitted::NoKey)
     }
 
-    /// Whether a request will be answered with a stream by the service inside, as far as its head tells.
+    /// Returns whether a request will be answered with a stream by the service inside, as far as its head tells.
     pub(crate) fn expects_stream(&self, head: &RequestHead<'_>) -> bool {
         let is_event_source = head.method() == Method::GET && accept::is_event_stream_alone(head.headers());
         is_event_source || self.expects.as_ref().is_some_and(|expects| expects(head))

@@ -65,7 +65,7 @@ enum Answer {
     Respond(Box<Response<Bytes>>),
 }
 
-/// How long a client is to wait, in nanoseconds, of which a `u64` holds more than the longest time takes.
+/// The time that a client is to wait, in nanoseconds, of which a `u64` holds more than the longest time takes.
 #[derive(Clone, Copy)]
 struct Wait(u64);
 

@@ -53,7 +53,7 @@ struct Lookout {
     noted: Option<Box<Noted>>,
 }
 
-/// What is noted of a request for observers, checks and limits.
+/// The properties of a request that are noted for observers, checks and limits.
 struct Noted {
     head: Option<Arc<OwnedHead>>,
     method: Method,
@@ -195,7 +195,7 @@ impl Decorate {
         self.layer.admit()
     }
 
-    /// Whether there is no room yet.
+    /// Returns whether there is no room yet.
     pub(crate) fn is_waiting(&self) -> bool {
         self.layer.noted.as_ref().is_some_and(|noted| noted.waiter.is_some())
     }
@@ -205,7 +205,7 @@ impl Decorate {
         self.layer.poll_admitted(cx)
     }
 
-    /// Whether the response is a stream whose place is not settled yet.
+    /// Returns whether the response is a stream whose place is not settled yet.
     pub(crate) fn is_to_be_admitted<B>(&self, response: &Response<B>) -> bool {
         self.layer.noted.as_ref().is_some_and(|noted| !noted.is_admitted) && Lookout::is_stream(response)
     }
@@ -309,7 +309,8 @@ impl Lookout {
         no.refusal(self.settings.streams.as_ref().map(|streams| streams.come_back_after()).unwrap_or_default())
     }
 
-    /// Whether a response is an event stream: one of this crate's, whatever its head has become, or one by its head.
+    /// Returns whether a response is an event stream: one of this crate's, whatever its head has become, or one by its
+    /// head.
     fn is_stream<B>(response: &Response<B>) -> bool {
         match response.extensions().get::<Mark>() {
             Some(Mark::Whole) => false,
@@ -409,7 +410,7 @@ impl Lookout {
         }
     }
 
-    /// How a response is taken in. Its head is made to fit bytes that are added, if they can be.
+    /// Returns how a response is taken in. Its head is made to fit bytes that are added, if they can be.
     fn splice_for<B>(&self, response: &mut Response<B>) -> Splice {
         let is_sealed = !headers::takes_bytes(response.status(), response.headers());
         if !is_sealed {

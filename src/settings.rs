@@ -107,8 +107,8 @@ impl StreamSettings {
         self
     }
 
-    /// How long the client waits before it reconnects, in milliseconds on the wire. Sent with the head. A client is told at most
-    /// 2^31 − 1 ms, which is 24.8 days: some clients take a longer time for none.
+    /// Sets how long the client waits before it reconnects, in milliseconds on the wire. Sent with the head. A client
+    /// is told at most 2^31 − 1 ms, which is 24.8 days: some clients take a longer time for none.
     /// Default: as the layer has it, unset, which leaves it to the client (3 s in Chromium, 5 s in Firefox).
     #[must_use]
     pub fn retry(mut self, retry: Duration) -> Self {

@@ -34,7 +34,7 @@ pub(crate) struct Abort {
     error: BoxError,
 }
 
-/// Whether the last bytes are still held, and the task that waits for that.
+/// A flag that tells whether the last bytes are released, and the task that waits for that.
 #[derive(Debug, Default)]
 struct Held {
     is_released: AtomicBool,

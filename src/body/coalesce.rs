@@ -1,4 +1,5 @@
-//! How ready events, or frames of somebody else, become frames: many small ones share a frame, a large one has its own, uncopied.
+//! The joining of ready events, or of frames of somebody else, into frames: many small ones share a frame, a large one
+//! has its own, uncopied.
 //!
 //! Pure. What does not fit any more is held for the next frame.
 
@@ -86,7 +87,7 @@ pub(crate) struct Join {
 }
 
 impl Join {
-    /// Whether so many bytes fit.
+    /// Returns whether so many bytes fit.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
         let held = self.alone.len() + self.buffer.len();
         held == 0 || held + bytes <= FRAME_BYTES

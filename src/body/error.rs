@@ -6,9 +6,9 @@ use crate::BoxError;
 
 /// An error that a response's body gives, as [`SseBody::Error`](crate::SseBody).
 ///
-/// It wraps the error of the body that was passed on, [`source`](Error::source) gives that error, and neither layers around
-/// layers nor bodies whose error is a [`BoxError`] add another wrapper. `BoxError` itself does not implement [`Error`], which
-/// frameworks with a bridge for tower ask of a body: salvo, for example.
+/// `BodyError` wraps the error of the body that was passed on, [`source`](Error::source) gives that error, and neither
+/// layers around layers nor bodies whose error is a [`BoxError`] add another wrapper. `BoxError` itself does not
+/// implement [`Error`], which frameworks with a bridge for tower ask of a body: salvo, for example.
 ///
 /// ```
 /// use tower_sse::BodyError;

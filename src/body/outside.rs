@@ -33,7 +33,7 @@ struct Held {
     permit: Option<Permit>,
     more_permits: Vec<Permit>,
     by_source: Option<Box<dyn Holds>>,
-    /// What layers ask of a stream that was not polled yet.
+    /// The demands that layers make of a stream that was not polled yet.
     attached: Option<Box<Attached>>,
     is_over: bool,
 }

@@ -31,7 +31,8 @@ pub(crate) struct Record {
     opened: Instant,
     /// Microseconds from `opened` to the last frame, and in the lowest bit whether the last poll gave one.
     last: AtomicU64,
-    /// What it was asked to end for, one of the constants below, and in the lowest bit whether layers have attached something.
+    /// The reason for which it was asked to end, one of the constants below, and in the lowest bit whether layers have
+    /// attached something.
     asked: AtomicU8,
     /// A drain is to let it come to its end.
     finishes: AtomicBool,

@@ -40,7 +40,7 @@ pub struct Marked {
     outer: Vec<Arc<LayerSettings>>,
 }
 
-/// What layers ask of a stream before its first poll.
+/// The demands that layers make of a stream before its first poll.
 #[derive(Debug, Default)]
 pub(crate) struct Attached {
     /// The settings of the innermost layer, below the stream's own.
@@ -62,7 +62,7 @@ pub(crate) struct Client {
     pub(crate) counts_frames: bool,
 }
 
-/// What outer layers ask of a stream whatever its own settings are.
+/// The demands that outer layers make of a stream whatever its own settings are.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tighter {
     /// The end of the shortest lifetime.
@@ -94,17 +94,17 @@ impl Marked {
         self.record.upgrade()
     }
 
-    /// Whether no layer has met the stream yet.
+    /// Returns whether no layer has met the stream yet.
     pub(crate) fn is_bare(&self) -> bool {
         self.innermost.is_none()
     }
 
-    /// Whether the stream has this observer already.
+    /// Returns whether the stream has this observer already.
     pub(crate) fn has_observer(&self, observer: &Arc<dyn Observer>) -> bool {
         self.layers().flat_map(|layer| &layer.observers).any(|other| observe::is_same(other, observer))
     }
 
-    /// Whether the stream has this check already.
+    /// Returns whether the stream has this check already.
     pub(crate) fn has_access(&self, access: &Arc<Access>) -> bool {
         self.layers().filter_map(|layer| layer.access.as_ref()).any(|other| other.is_same(access))
     }

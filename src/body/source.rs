@@ -33,7 +33,7 @@ pub trait Pull {
         Place::Between
     }
 
-    /// Whether no bytes may be added to those of the source: they are in a coding.
+    /// Returns whether no bytes may be added to those of the source: they are in a coding.
     fn is_sealed(&self) -> bool {
         false
     }
@@ -92,7 +92,7 @@ pub enum Pulled {
     Trailers(Box<HeaderMap>),
     /// All has come.
     Finished,
-    /// It was asked to come to its end, and more would have come.
+    /// The end that it was asked to come to, while more would have come.
     Rested,
     /// It ends here, for this reason.
     Ended(Reason),

@@ -59,7 +59,7 @@ pub(crate) struct State {
     /// When it ends at the latest.
     pub(super) end: Option<Box<End>>,
     pub(super) checks: Option<Box<Checks>>,
-    /// What outer layers ask for.
+    /// The demands of outer layers.
     tighter: Option<Box<Tighter>>,
     client: Client,
     /// No bytes may be added to those of the source.
@@ -171,7 +171,7 @@ impl State {
         retry
     }
 
-    /// What is left to do and to tell is up to a stream of this crate's that was answered: it knows how it ends.
+    /// Leaves what is left to do and to tell to a stream of this crate's that was answered: it knows how it ends.
     fn hand_over(&mut self, record: &Arc<Record>, marked: &Marked) {
         let is_bare = marked.is_bare();
         let mut tighter = self.tighter.take().map_or_else(Tighter::default, |tighter| *tighter);
@@ -220,7 +220,7 @@ impl State {
         self.record.set_finishes(self.finishes());
     }
 
-    /// Whether a drain is to let the stream come to its end.
+    /// Returns whether a drain is to let the stream come to its end.
     pub(super) fn finishes(&self) -> bool {
         self.settings.on_drain == Some(OnDrain::Finish) && !self.tighter.as_ref().is_some_and(|tighter| tighter.leaves)
     }
@@ -284,7 +284,7 @@ impl State {
         self.end_early(why.reason(), why.clone().into_error(), last, place);
     }
 
-    /// Whether an early end aborts the stream.
+    /// Returns whether an early end aborts the stream.
     pub(crate) fn aborts(&self) -> bool {
         if self.is_sealed {
             return true;

@@ -24,7 +24,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Whether a stream of this key may be opened by the limit of rate. Counts it if asked to.
+    /// Returns whether a stream of this key may be opened by the limit of rate. Counts it if asked to.
     #[cfg(feature = "rate-limit")]
     pub(super) fn allows(&self, key: &std::sync::Arc<str>, counts: bool) -> bool {
         self.rate.as_ref().is_none_or(|rate| rate.allows(key, counts))

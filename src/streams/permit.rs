@@ -44,7 +44,7 @@ impl Permit {
         self.number
     }
 
-    /// Whether both are for the same place.
+    /// Returns whether both are for the same place.
     pub(crate) fn is_same_place(&self, other: &Self) -> bool {
         self.number == other.number && Arc::ptr_eq(&self.registry, &other.registry)
     }
@@ -54,7 +54,7 @@ impl Permit {
         Ok(self.registry.settle(self.number)?.map(Waiter::new))
     }
 
-    /// What waiting has come to. `None`: there is still no room.
+    /// Returns the outcome of waiting. `None`: there is still no room.
     pub(super) fn outcome(&self) -> Option<Result<(), NotAdmitted>> {
         self.registry.outcome(self.number)
     }

@@ -10,7 +10,7 @@ use crate::{access::Withdrawn, body::record::Record};
 pub(super) struct Place {
     /// Tells places apart that had the same number.
     pub(super) serial: u64,
-    /// How many permits there are for it.
+    /// The number of permits that there are for it.
     pub(super) permits: usize,
     pub(super) key: Option<Key>,
     /// The keys that further layers have given it.
@@ -22,7 +22,7 @@ pub(super) struct Place {
     pub(super) stream: Option<Arc<Record>>,
     /// The reason for which its key was ended. A stream that opens afterwards is too late.
     pub(super) ended: Option<Withdrawn>,
-    /// How to wake the request while it waits for room.
+    /// The means to wake the request while it waits for room.
     pub(super) turn: Option<Arc<Turn>>,
 }
 

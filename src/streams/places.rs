@@ -61,7 +61,7 @@ pub(super) struct Opened {
     pub(super) _before: Option<Arc<Record>>,
 }
 
-/// What is to be done without the lock when a permit is given back.
+/// The things to be done without the lock when a permit is given back.
 #[derive(Debug, Default)]
 pub(super) struct Left {
     pub(super) _record: Option<Arc<Record>>,
@@ -154,7 +154,7 @@ impl Places {
         Ok(turn)
     }
 
-    /// What a place that waits has come to. `None`: it still waits.
+    /// Returns the outcome for a place that waits. `None`: it still waits.
     pub(super) fn outcome(&self, number: usize) -> Option<Result<(), NotAdmitted>> {
         let place = self.places.get(number)?;
         match (place.is_settled(), &place.turn) {
@@ -298,12 +298,12 @@ impl Places {
         Ok(())
     }
 
-    /// How many places are counted.
+    /// Returns the number of places that are counted.
     pub(super) fn counted(&self) -> usize {
         self.counted
     }
 
-    /// Whether there is none, not even a tentative one.
+    /// Returns whether there is no place, not even a tentative one.
     pub(super) fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
@@ -350,5 +350,5 @@ impl Places {
     }
 }
 
-/// How many requests wait for room at a time.
+/// The number of requests that may wait for room at a time.
 const WAITERS: usize = 64;

@@ -35,7 +35,7 @@ struct Asked {
     counts: bool,
 }
 
-/// What is known of keys. It can be looked at without a change.
+/// The store of what is known of keys. It can be looked at without a change.
 #[derive(Debug, Default)]
 struct Store(DefaultKeyedStateStore<Arc<str>>);
 
@@ -82,7 +82,7 @@ impl Rate {
         })
     }
 
-    /// Whether a stream of this key may be opened. Counts it if asked to.
+    /// Returns whether a stream of this key may be opened. Counts it if asked to.
     pub(crate) fn allows(&self, key: &Arc<str>, counts: bool) -> bool {
         let allows = self.limiter.check_key(&Asked { key: Arc::clone(key), counts }).is_ok();
         // Keys may come from clients: those that could open as many as any are as good as unknown. Looking for them takes a

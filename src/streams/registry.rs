@@ -293,5 +293,5 @@ fn wake(turns: &[Arc<Turn>]) {
     }
 }
 
-/// How many places are looked at under one lock.
+/// The number of places that are looked at under one lock.
 const AT_ONCE: usize = 128;

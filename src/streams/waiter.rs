@@ -13,7 +13,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::permit::{NotAdmitted, Permit};
 
-/// How to wake a request that waits.
+/// The means to wake a request that waits.
 #[derive(Debug, Default)]
 pub(super) struct Turn(AtomicWaker);
 

@@ -12,7 +12,7 @@ use tower_sse::{BodyError, BoxError, EarlyEnd, Event, Events, SseLayer};
 
 use crate::support::{Give, Script, Told, answers, bytes, get, respond, stream};
 
-/// What salvo's bridge for tower services asks of a response's body.
+/// Asserts that a response's body fits salvo's bridge for tower services.
 fn assert_fits_salvo<B>(_: &B)
 where
     B: Body + Send + Sync + 'static,
@@ -21,7 +21,7 @@ where
 {
 }
 
-/// What `poem::Body::from_bytes_stream` asks, behind the usual conversion of an error to an `io::Error`.
+/// Asserts that a body fits `poem::Body::from_bytes_stream`, behind the usual conversion of an error to an `io::Error`.
 fn assert_fits_poem<B>(body: B)
 where
     B: Body<Data = Bytes> + Send + 'static,
@@ -36,7 +36,7 @@ where
     from_bytes_stream(BodyDataStream::new(body.map_err(io::Error::other)));
 }
 
-/// What `HttpResponse::streaming` of actix asks. Its error is a box that need not be `Send`.
+/// Asserts that a body fits `HttpResponse::streaming` of actix. Its error is a box that need not be `Send`.
 fn assert_fits_actix<B>(body: B)
 where
     B: Body<Data = Bytes> + 'static,

@@ -146,7 +146,7 @@ async fn no_coding_and_any_success_is_an_event_stream_like_another() {
     }
 }
 
-/// What cannot be added to: the bytes are in a coding, or a part of others.
+/// The responses that cannot be added to: the bytes are in a coding, or a part of others.
 const SEALED: [(u16, Headers); 5] = [
     (200, &[EVENT_STREAM, ("content-encoding", "gzip"), ("etag", "\"1\"")]),
     (200, &[EVENT_STREAM, ("content-encoding", "identity, br")]),

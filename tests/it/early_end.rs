@@ -51,7 +51,7 @@ async fn read<B: Body<Data = Bytes, Error: Into<BoxError>>>(body: B) -> Read {
     read
 }
 
-/// What ends a stream before its own end.
+/// A cause that ends a stream before its own end.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Cause {
     Error,
@@ -89,7 +89,7 @@ impl Cause {
         }
     }
 
-    /// What the source does after its first event.
+    /// Returns the step of the source after its first event.
     fn then<T>(self) -> Step<Result<T, BoxError>> {
         match self {
             Self::Error => error("broken"),
@@ -134,7 +134,7 @@ impl Cause {
     }
 }
 
-/// How a stream comes to its layer.
+/// A way in which a stream comes to its layer.
 #[derive(Debug, Clone, Copy)]
 enum Way {
     EventService,

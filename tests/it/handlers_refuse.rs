@@ -49,7 +49,7 @@ impl No {
     }
 }
 
-/// What a client got, but for the time that it is to wait.
+/// The response that a client got, but for the time that it is to wait.
 #[derive(PartialEq, Eq)]
 struct Got {
     status: StatusCode,
@@ -89,7 +89,7 @@ fn router(no: No) -> Router {
     Router::new().route("/", any(move || async move { Err::<Events<Never>, _>(no.refusal()) }))
 }
 
-/// What an event service's refusal comes to, which is what all others have to come to as well.
+/// Returns the outcome of an event service's refusal, which is what all others have to come to as well.
 async fn by_event_service(no: No, method: &Method) -> (Got, Vec<String>) {
     let told = Told::default();
     let layer = SseLayer::from_fn(move |_: Request<Body>| async move { Err::<Events<Never>, _>(no.refusal()) });

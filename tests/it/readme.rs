@@ -1,4 +1,4 @@
-//! What the README and the examples in the documentation say of an app's routes, done as they say it.
+//! Tests of what the README and the examples in the documentation say of an app's routes, done as they say it.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -101,7 +101,7 @@ async fn a_post_asks_for_events_by_its_body() {
     }
 }
 
-/// Whoever copies an example gets all of it, but for a runtime and what stands for the reader's own code.
+/// A reader who copies an example gets all of it, but for a runtime and what stands for the reader's own code.
 #[test]
 fn no_example_hides_an_import() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

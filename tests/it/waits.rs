@@ -10,7 +10,7 @@ use tower_sse::{Event, Events, Refusal, SseLayer, StreamSettings, streams::Strea
 
 use crate::support::{Hang, answers, answers_after, ask, bytes, decorate, event, events, get, open, respond, stream};
 
-/// What `setTimeout` takes, in milliseconds. A longer time is 1 ms to it.
+/// The longest time that `setTimeout` takes, in milliseconds. A longer time is 1 ms to it.
 const LONGEST: u64 = (1 << 31) - 1;
 
 const DAY: Duration = Duration::from_secs(86_400);

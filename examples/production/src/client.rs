@@ -36,7 +36,8 @@ impl Client {
         self.session.as_ref().map_or_else(|| self.address_key(), |session| key_of(session.user()))
     }
 
-    /// What it is counted by whatever it says that it is. A client of IPv6 has all addresses of a /64, often of more.
+    /// Returns the key that it is counted by whatever it says that it is. A client of IPv6 has all addresses of a /64,
+    /// often of more.
     pub(crate) fn address_key(&self) -> Arc<str> {
         match self.address.to_canonical() {
             IpAddr::V4(address) => format!("address/{address}").into(),

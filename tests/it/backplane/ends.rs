@@ -71,7 +71,7 @@ async fn a_backplane_is_not_begun_again_for_a_hub_that_is_gone() {
     assert_eq!(ends.times.load(Ordering::Relaxed), 1);
 }
 
-/// It was up for ever.
+/// The link stayed up for ever.
 #[test]
 fn the_link_is_down_when_the_runtime_that_feeds_has_ended() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is made");

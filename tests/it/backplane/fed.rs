@@ -125,7 +125,7 @@ async fn one_has_lost(memory: &Memory) -> (Hub, EventId) {
     (hub, first)
 }
 
-/// What there is now: data, or the end of a gap.
+/// Returns what there is now: data, or the end of a gap.
 fn all(reader: &mut Subscription) -> Vec<String> {
     let update = || match reader.next().now_or_never()?? {
         Update::Event { event, .. } => Some(event.data().into_owned()),

@@ -27,7 +27,7 @@ fn present(hub: &Hub, topic: &str) -> Subscription {
     hub.subscribe(Subscribe::to(topic).start(Start::Latest)).expect("there is room")
 }
 
-/// What is given now, without waiting.
+/// Returns the data that is given now, without waiting.
 fn data(subscription: &mut Subscription) -> Vec<String> {
     let mut all = Vec::new();
     while let Some(Some(update)) = subscription.next().now_or_never() {
@@ -128,7 +128,7 @@ async fn keys_that_come_late_do_not_take_the_place_of_newer_ones() {
     assert_eq!(hub.topics(), topics);
 }
 
-/// What is given now: data, `+` for the greeting, and the end of a gap.
+/// Returns what is given now: data, `+` for the greeting, and the end of a gap.
 fn told(subscription: &mut Subscription) -> Vec<String> {
     let mut all = Vec::new();
     while let Some(Some(update)) = subscription.next().now_or_never() {
@@ -179,7 +179,7 @@ async fn keys_ahead_of_a_closed_topic_keep_no_reader_busy() {
     assert_eq!(told(&mut later), ["x5"]);
 }
 
-/// It went over to the history before the keys were there, and its cursor passed them.
+/// A reader went over to the history before the keys were there, and its cursor passed them.
 #[tokio::test(start_paused = true)]
 async fn a_reader_of_the_latest_gets_the_keys_of_another_history() {
     for is_there in [true, false] {

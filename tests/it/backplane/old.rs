@@ -1,4 +1,4 @@
-//! What a node loads when it begins is as old as it is, not as new as the node.
+//! Tests that what a node loads when it begins is as old as it is, not as new as the node.
 
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Duration, sleep};

@@ -1,4 +1,4 @@
-//! What others have put where a backplane reads: the hub skips it and goes on.
+//! Tests of what others have put where a backplane reads: the hub skips it and goes on.
 
 use futures_util::{FutureExt, StreamExt};
 use tower_sse::{
@@ -30,7 +30,7 @@ fn data(subscription: &mut Subscription) -> Vec<String> {
     all
 }
 
-/// It took the place of all that was kept, in each topic and on each node.
+/// An event beyond the bounds took the place of all that was kept, in each topic and on each node.
 #[tokio::test(start_paused = true)]
 async fn an_event_beyond_the_bounds_is_skipped_and_takes_no_place() {
     let (hub, feed) = node().await;

@@ -44,9 +44,9 @@ pub(super) struct Client {
     is_stream: bool,
     /// Ends behind this are its own.
     begins: u64,
-    /// Where the hub was when it came.
+    /// The position at which the hub was when it came.
     head: u64,
-    /// It has got everything up to an end.
+    /// `true` if it has got everything up to an end.
     may_end: bool,
     /// The end of the last gap.
     told_to: u64,
@@ -60,9 +60,9 @@ pub(super) struct Client {
     present_through: u64,
     /// What had gone before it came, and is no business of a new client's.
     before: Vec<u64>,
-    /// What the gaps say that it came with.
+    /// The id that the gaps give as the one that it came with.
     from: Option<String>,
-    /// Where it was when the gap was found.
+    /// The position at which it was when the gap was found.
     found_at: u64,
     /// Everything up to here was given, told to be missing, or had before.
     reached: u64,
@@ -75,7 +75,7 @@ pub(super) struct Client {
     has_read: bool,
     is_first: bool,
     pub(super) ended: Option<Reason>,
-    /// What it got over all its connections.
+    /// The things that it got over all its connections.
     pub(super) lineage: Lineage,
 }
 
@@ -87,7 +87,7 @@ pub(super) struct Wants {
     pub(super) lag: Lag,
     pub(super) start: Start,
     pub(super) has: Has,
-    /// What was published before this position is not for it.
+    /// The position before which what was published is not for it.
     pub(super) not_before: Option<u64>,
 }
 
@@ -283,7 +283,8 @@ impl Client {
         self.reached = id.unwrap_or(0).max(self.reached);
     }
 
-    /// What this connection came with, or, if it came with nothing, where it was when the gap was found.
+    /// Asserts that a gap is from what this connection came with, or, if it came with nothing, from where it was when
+    /// the gap was found.
     fn check_from(&self, from: Option<&str>, model: &Model) {
         if self.has != Has::Nothing {
             return assert_eq!(from, self.from.as_deref(), "what this connection came with");
@@ -379,7 +380,7 @@ impl Client {
         self.lineage.lacks_nothing(self.reached, &self.topics, self.lag, model);
     }
 
-    /// Where all its topics are closed, unless that is within what is missing.
+    /// Returns the position at which all its topics are closed, unless that is within what is missing.
     fn end(&self, model: &Model) -> Option<u64> {
         // Within the present nothing is missing, whatever events have gone.
         let within = model.first_end(&self.topics, self.begins, self.head, Lag::Latest);
@@ -399,7 +400,7 @@ impl Client {
         self.due(model).map(Record::number).find(|&sequence| sequence > self.reached)
     }
 
-    /// Whether only the present is given still.
+    /// Returns whether only the present is given still.
     fn is_in_present(&self) -> bool {
         self.reached < self.present_through
     }
@@ -425,7 +426,7 @@ impl Client {
         missing.map(Record::number)
     }
 
-    /// Whether an event that the client should have had is not there any more.
+    /// Returns whether an event that the client should have had is not there any more.
     fn is_gone(&self, event: &Record) -> bool {
         if event.is_bare || !self.topics.contains(&event.topic) {
             return false;

@@ -31,7 +31,7 @@ fn both() -> Subscribe {
     Subscribe::to("a").and("b")
 }
 
-/// What there is now, in short.
+/// Returns what there is now, in short.
 fn read(source: &mut Source) -> Vec<String> {
     let mut read = Vec::new();
     loop {
@@ -68,7 +68,7 @@ fn what_is_kept_up_to_the_end_of_a_gap_comes_before_it() {
     }
 }
 
-/// What a page gets until it is told a gap: the id of that, and before it what is seen.
+/// Reads what a page gets until it is told a gap: the id of that, and before it what is seen.
 fn until_gap(hub: &Hub, subscribe: Subscribe, saved: &str, seen: &mut Vec<u64>) -> Option<u64> {
     let mut source = Source::new(hub, subscribe, Some(saved.to_owned()), Through::Wire);
     loop {
@@ -86,7 +86,7 @@ fn until_gap(hub: &Hub, subscribe: Subscribe, saved: &str, seen: &mut Vec<u64>) 
     }
 }
 
-/// What the page of the documents does: it saves the id of a gap and loads itself anew, with that id in its address.
+/// The page of the documents saves the id of a gap and loads itself anew, with that id in its address.
 #[test]
 fn the_page_that_reloads_at_a_gap_comes_to_rest() {
     for lag in [Lag::Disconnect, Lag::Skip, Lag::Latest] {
@@ -107,7 +107,7 @@ fn the_page_that_reloads_at_a_gap_comes_to_rest() {
     }
 }
 
-/// It was told one gap six times.
+/// A client was told one gap six times.
 #[test]
 fn a_client_that_is_cut_after_each_event_is_told_a_gap_once() {
     for through in BOTH {
@@ -149,7 +149,7 @@ fn the_newest_of_each_key_comes_before_a_gap_that_ends_after_it() {
     }
 }
 
-/// What its id was of is not what is kept: it is told so before it is given any of that.
+/// A client whose id was of something else than what is kept is told so before it is given any of that.
 #[test]
 fn an_id_that_is_none_is_told_before_the_oldest_that_is_kept_and_then_what_had_gone() {
     for through in BOTH {
@@ -180,7 +180,7 @@ fn what_goes_missing_after_a_gap_was_found_is_a_further_gap() {
     assert_eq!(read(&mut back), ["gap 10..12", "13", "14"]);
 }
 
-/// It got 901 events of the past, or a gap where those had gone, and never the key that was the present.
+/// A client got 901 events of the past, or a gap where those had gone, and never the key that was the present.
 #[test]
 fn a_client_that_is_cut_within_the_present_gets_the_present_again() {
     for through in BOTH {

@@ -1,7 +1,8 @@
-//! What a client got over all its connections, each of which began with the last id of the one before.
+//! The lineage of a client: what it got over all its connections, each of which began with the last id of the one
+//! before.
 //!
-//! It knows nothing of how a gap is found: nothing is delivered twice, and each event that was not delivered is followed by a
-//! gap at or above it.
+//! The rules here are independent of how a gap is found: nothing is delivered twice, and each event that was not
+//! delivered is followed by a gap at or above it.
 
 use tower_sse::hub::Lag;
 
@@ -12,11 +13,11 @@ pub(super) struct Lineage {
     given: Vec<u64>,
     /// The ends of its gaps.
     gaps: Vec<u64>,
-    /// It asked for what comes after this.
+    /// The position after which it asked for all that comes.
     base: u64,
-    /// Where the hub was when it came as a new client.
+    /// The position at which the hub was when it came as a new client.
     came_at: u64,
-    /// What it came too late for, as a new client.
+    /// The events that it came too late for, as a new client.
     no_loss: Vec<u64>,
 }
 
@@ -35,7 +36,7 @@ impl Lineage {
         self.gaps.push(to);
     }
 
-    /// It has read everything up to here.
+    /// Asserts that it lacks nothing, after it has read everything up to here.
     pub(super) fn lacks_nothing(&self, reached: u64, topics: &[usize], lag: Lag, model: &Model) {
         let is_owed = |event: &&Record| {
             let sequence = event.sequence;
@@ -52,7 +53,8 @@ impl Lineage {
         }
     }
 
-    /// Where only the present counts: it was superseded, or removed, or let go as the past of a client that was new.
+    /// Returns whether only the present counts for an event: it was superseded, or removed, or let go as the past of a
+    /// client that was new.
     fn is_past(&self, event: &Record) -> bool {
         event.key.is_some() && ((!event.is_latest && !event.was_latest) || event.sequence <= self.came_at)
     }

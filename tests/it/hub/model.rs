@@ -25,9 +25,9 @@ pub(super) struct Record {
     pub(super) sequence: u64,
     /// The topic, by its number.
     pub(super) topic: usize,
-    /// It closes its topic.
+    /// `true` if it closes its topic.
     pub(super) closes: bool,
-    /// It is an end without an event.
+    /// `true` if it is an end without an event.
     pub(super) is_bare: bool,
     /// Its topic was closed, and went with all that it had.
     pub(super) is_removed: bool,
@@ -72,19 +72,19 @@ impl Model {
         })
     }
 
-    /// Whether a topic is closed at a position.
+    /// Returns whether a topic is closed at a position.
     fn is_closed(&self, topic: usize, at: u64) -> bool {
         let until = &self.events[..at as usize];
         until.iter().rfind(|event| event.topic == topic).is_some_and(|event| event.closes)
     }
 
-    /// What follows a position in a topic.
+    /// Returns the event that follows a position in a topic.
     fn next(&self, topic: usize, at: u64) -> Option<&Record> {
         self.events[at as usize..].iter().find(|event| event.topic == topic)
     }
 
-    /// Whether it is known still that a topic is closed at a position. To a reader of every event it is gone with the event
-    /// that opened the topic; to one of the latest, with the topic.
+    /// Returns whether it is known still that a topic is closed at a position. To a reader of every event it is gone
+    /// with the event that opened the topic; to one of the latest, with the topic.
     pub(super) fn is_known(&self, topic: usize, at: u64, lag: Lag) -> bool {
         self.next(topic, at).is_none_or(|next| {
             if lag == Lag::Latest && !next.is_removed {

@@ -1,4 +1,4 @@
-//! What a client may see of the past, whatever it says that it has.
+//! Tests of what a client may see of the past, whatever it says that it has.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tower_sse::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What there is now: data, `+` for the greeting, and the end of a gap.
+/// Returns what there is now: data, `+` for the greeting, and the end of a gap.
 fn read(subscription: &mut Subscription) -> Vec<String> {
     let update = || match subscription.next().now_or_never()?? {
         Update::Subscribed(_) => Some("+".to_owned()),

@@ -28,7 +28,7 @@ pub(super) enum Step {
     ReadAll(usize),
     /// Its connection is cut, and it comes back with the last id that it got, if it got one.
     Resume(usize),
-    /// It reads once more, and its connection is cut after so many things of that: it comes back.
+    /// One more read, after so many things of which the connection is cut: the client comes back.
     Cut(usize, usize),
     /// It comes back with something else.
     Come(usize, Has),
@@ -203,7 +203,7 @@ impl World {
     }
 }
 
-/// How clients read what is left at the end of a schedule.
+/// A way in which clients read what is left at the end of a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
     ReadAll,

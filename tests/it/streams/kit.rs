@@ -118,7 +118,7 @@ async fn a_recorder_remembers_refusals_gaps_and_errors() {
     assert_eq!((recorder.closed()[0].reason, recorder.closed()[0].gaps), (Reason::Failed, 0));
 }
 
-/// How many gaps a client is told of that reads only after each fifth event, so many times.
+/// Returns the number of gaps that a client is told of that reads only after each fifth event, so many times.
 async fn lag<B: Body<Data = Bytes, Error: std::error::Error>>(topic: &Topic, body: &mut Reading<B>, times: u64) -> u64 {
     let mut gaps = 0;
     for _ in 0..times {

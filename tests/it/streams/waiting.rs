@@ -22,7 +22,7 @@ use crate::support::{Reading, Told, answers_again, ask, get};
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Who it is: the query.
+/// Returns the user of a request: the query.
 fn user(head: &RequestHead<'_>) -> Option<Arc<str>> {
     head.uri().query().map(Arc::from)
 }

@@ -90,7 +90,7 @@ impl Wake for Panics {
     }
 }
 
-/// It ended the watch over all others, until one more stream opened.
+/// A waker that panicked ended the watch over all others, until one more stream opened.
 #[tokio::test(start_paused = true)]
 async fn a_waker_that_panics_does_not_end_the_watch() {
     let streams = Streams::builder().stalled_after(8 * SECOND).build();

@@ -27,7 +27,7 @@ use crate::support::{Hang, Reading, Told, Wait, ask, bytes, event, events, get, 
 type AnyBody = Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send>>;
 type AnyService = BoxCloneService<Request<String>, Response<AnyBody>, Refusal>;
 
-/// What a layer asks of its streams.
+/// The demands that a layer makes of its streams.
 #[derive(Clone, Default)]
 struct Asks {
     streams: Option<Streams>,
@@ -288,7 +288,7 @@ fn accepts(accept: &'static str) -> Request<String> {
     request
 }
 
-/// What comes of a second request for the only place, while the first is under way.
+/// Checks what comes of a second request for the only place, while the first is under way.
 async fn counts_under_way(request: Make, is_known: bool) {
     let (streams, told) = (Streams::builder().total(1).build(), Told::default());
     let refused = || told.lines().iter().filter(|line| line.starts_with("refused")).count();
