@@ -1,7 +1,6 @@
-//! The positions in the order of events at which a topic was closed and opened again.
+//! Where in the order of events a topic was closed and opened again.
 //!
-//! Pure. A span is known for as long as the event that ended it is kept, and beyond that for as long as there is room: so the
-//! log bounds how many there are. A reader of keyed values alone is behind a span whose events went without it missing any.
+//! Pure. A topic is opened by an event, so the log bounds how many spans there are: a span goes with the event that ended it.
 
 use std::collections::VecDeque;
 
@@ -9,7 +8,7 @@ use std::collections::VecDeque;
 #[derive(Debug, Default)]
 pub(crate) struct Closings {
     spans: VecDeque<Span>,
-    /// The number of times that the topic was closed.
+    /// How often the topic was closed.
     times: u64,
 }
 
@@ -20,8 +19,6 @@ pub(crate) struct Span {
     closed: u64,
     /// The first behind them, or [`OPEN_END`].
     opened: u64,
-    /// `true` if the topic was closed while it was closed, without an event.
-    is_again: bool,
 }
 
 impl Span {
@@ -34,7 +31,7 @@ impl Span {
 impl Closings {
     /// Returns those of a topic that has been closed since a position, or was never closed if that is 0.
     pub(crate) fn since(closed: u64) -> Self {
-        let spans = (closed > 0).then_some(Span { closed, opened: OPEN_END, is_again: false });
+        let spans = (closed > 0).then_some(Span { closed, opened: OPEN_END });
         Self { spans: spans.into_iter().collect(), times: 0 }
     }
 
@@ -57,29 +54,14 @@ impl Closings {
         self.closed_since() > 0
     }
 
-    /// Closes the topic at a position, whose events up to `gone_through` are gone. A topic that is closed is closed once more,
-    /// for the subscribers that came since.
-    pub(crate) fn close(&mut self, at: u64, gone_through: u64) {
-        let is_again = self.is_closed();
+    /// Closes the topic at a position. A topic that is closed is closed once more, for the subscribers that came since.
+    pub(crate) fn close(&mut self, at: u64) {
         self.open(at);
         self.times += 1;
-        while self.spans.len() >= MAX_SPANS && self.forget_one(gone_through) {}
-        self.spans.push_back(Span { closed: at, opened: OPEN_END, is_again });
-    }
-
-    /// Forgets the oldest span if the event that ended it is gone, or else makes one of two spans with nothing between them.
-    /// Returns whether there was one to forget: all others end with an event that is kept.
-    fn forget_one(&mut self, gone_through: u64) -> bool {
-        if self.spans.front().is_some_and(|span| span.opened <= gone_through) {
+        if self.spans.len() >= MAX_SPANS {
             self.spans.pop_front();
-            return true;
         }
-        let again = self.spans.iter().skip(1).position(|span| span.is_again).map(|before| before + 1);
-        let Some(span) = again.and_then(|again| self.spans.remove(again)) else { return false };
-        if let Some(before) = again.and_then(|again| self.spans.get_mut(again - 1)) {
-            before.opened = span.opened;
-        }
-        true
+        self.spans.push_back(Span { closed: at, opened: OPEN_END });
     }
 
     /// Opens the topic at a position, if it is closed.
@@ -92,6 +74,13 @@ impl Closings {
     /// Forgets the spans: positions are of another history.
     pub(crate) fn renew(&mut self) {
         self.spans.clear();
+    }
+
+    /// Forgets the spans that no reader can be within any more: the events up to this are gone.
+    pub(crate) fn evicted(&mut self, through: u64) {
+        while self.spans.front().is_some_and(|span| span.opened <= through) {
+            self.spans.pop_front();
+        }
     }
 
     /// Returns whether the topic was closed between two positions.
@@ -109,17 +98,15 @@ impl Closings {
 /// again by `came`. Each topic gives the spans that reach beyond `after`.
 pub(crate) fn first_end(topics: &[Vec<Span>], after: u64, through: u64, came: u64) -> Option<u64> {
     let begins = topics.iter().flatten().filter(|span| span.is_within(after, through)).map(|span| span.closed);
-    // The spans of a topic are in order: of those that begin by a position, the last may reach beyond it.
-    let last_by = |spans: &[Span], at: u64| spans[..spans.partition_point(|span| span.closed <= at)].last().copied();
     let is_end =
-        |&at: &u64| topics.iter().all(|spans| last_by(spans, at).is_some_and(|span| span.opened > at.max(came)));
+        |&at: &u64| topics.iter().all(|spans| spans.iter().any(|span| span.closed <= at && span.opened > at.max(came)));
     begins.filter(is_end).min()
 }
 
 /// The end of a span of a topic that is closed now.
 const OPEN_END: u64 = u64::MAX;
 
-/// The most spans that are known beside those that ended with an event that is kept.
+/// The most spans that are known: one that is closed again and again without an event adds one each time.
 const MAX_SPANS: usize = 64;
 
 #[cfg(test)]
@@ -151,7 +138,7 @@ mod tests {
                 let (mut closed, mut closes) = (naive[naive.len() - 1].0.clone(), false);
                 match *step {
                     Step::Close(topic) if topic < count => {
-                        topics[topic].close(at, 0);
+                        topics[topic].close(at);
                         (closed[topic], closes) = (true, true);
                     }
                     Step::Open(topic) if topic < count => {
@@ -188,24 +175,12 @@ mod tests {
     fn what_is_known_is_bounded() {
         let mut closings = Closings::default();
         for at in 1..1000 {
-            closings.close(at, 0);
+            closings.close(at);
         }
         assert_eq!((closings.spans.len(), closings.times(), closings.last()), (MAX_SPANS, 999, 999));
-        assert!(closings.is_within(0, 1), "the first end stays the first");
         closings.open(1000);
         assert!(!closings.is_closed());
-    }
-
-    /// Each is opened by an event, of which the log has this one and those behind it.
-    #[test]
-    fn spans_whose_events_are_kept_are_all_known() {
-        let mut closings = Closings::default();
-        for at in 1..1000 {
-            closings.close(2 * at, 0);
-            closings.open(2 * at + 1);
-        }
-        assert_eq!((closings.spans.len(), closings.is_within(0, 2)), (999, true));
-        closings.close(3000, 1999);
-        assert_eq!((closings.spans.len(), closings.last()), (MAX_SPANS, 3000));
+        closings.evicted(1000);
+        assert_eq!((closings.spans.len(), closings.last()), (0, 0));
     }
 }

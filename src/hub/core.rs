@@ -276,8 +276,7 @@ impl Core {
         }
         let closes = then == Then::Close;
         if closes {
-            let gone_through = state.log.evicted_through();
-            state.closings.close(ordered.last, gone_through);
+            state.closings.close(ordered.last);
         }
         // Still under the topic's lock: whoever finds these events there also finds them below the watermark.
         self.watermark.store(ordered.last, Ordering::Release);

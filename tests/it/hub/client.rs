@@ -44,9 +44,9 @@ pub(super) struct Client {
     is_stream: bool,
     /// Ends behind this are its own.
     begins: u64,
-    /// The position at which the hub was when it came.
+    /// Where the hub was when it came.
     head: u64,
-    /// `true` if it has got everything up to an end.
+    /// It has got everything up to an end.
     may_end: bool,
     /// The end of the last gap.
     told_to: u64,
@@ -60,9 +60,9 @@ pub(super) struct Client {
     present_through: u64,
     /// What had gone before it came, and is no business of a new client's.
     before: Vec<u64>,
-    /// The id that the gaps give as the one that it came with.
+    /// What the gaps say that it came with.
     from: Option<String>,
-    /// The position at which it was when the gap was found.
+    /// Where it was when the gap was found.
     found_at: u64,
     /// Everything up to here was given, told to be missing, or had before.
     reached: u64,
@@ -75,7 +75,7 @@ pub(super) struct Client {
     has_read: bool,
     is_first: bool,
     pub(super) ended: Option<Reason>,
-    /// The things that it got over all its connections.
+    /// What it got over all its connections.
     pub(super) lineage: Lineage,
 }
 
@@ -87,7 +87,7 @@ pub(super) struct Wants {
     pub(super) lag: Lag,
     pub(super) start: Start,
     pub(super) has: Has,
-    /// The position before which what was published is not for it.
+    /// What was published before this position is not for it.
     pub(super) not_before: Option<u64>,
 }
 
@@ -155,8 +155,7 @@ impl Client {
     /// One for which there is nothing has been told of the ends that there are, or has nothing to be told of.
     fn begin_behind_ends(&mut self, model: &Model) {
         let is_mine = |event: &&Record| event.sequence > self.base && self.topics.contains(&event.topic);
-        // Also an end that a reader of every event is not told of any more: the topic itself knows it still.
-        let is_known = |event: &Record| event.closes && model.is_known(event.topic, event.sequence, Lag::Latest);
+        let is_known = |event: &Record| event.closes && model.is_known(event.topic, event.sequence);
         let is_closed = model.events.iter().filter(is_mine).any(is_known);
         let is_missing = |event: &Record| self.has != Has::Nothing && self.is_gone(event);
         let has_more = self.due(model).next().is_some() || model.events.iter().filter(is_mine).any(is_missing);
@@ -283,8 +282,7 @@ impl Client {
         self.reached = id.unwrap_or(0).max(self.reached);
     }
 
-    /// Asserts that a gap is from what this connection came with, or, if it came with nothing, from where it was when
-    /// the gap was found.
+    /// What this connection came with, or, if it came with nothing, where it was when the gap was found.
     fn check_from(&self, from: Option<&str>, model: &Model) {
         if self.has != Has::Nothing {
             return assert_eq!(from, self.from.as_deref(), "what this connection came with");
@@ -380,19 +378,14 @@ impl Client {
         self.lineage.lacks_nothing(self.reached, &self.topics, self.lag, model);
     }
 
-    /// Returns the position at which all its topics are closed, unless that is within what is missing.
+    /// Where all its topics are closed, unless that is within what is missing.
     fn end(&self, model: &Model) -> Option<u64> {
-        // Within the present nothing is missing, whatever events have gone.
-        let within = model.first_end(&self.topics, self.begins, self.head, Lag::Latest);
-        if let Some(end) = within.filter(|&end| end <= self.present_through) {
-            return Some(end);
-        }
-        let end = model.first_end(&self.topics, self.begins, self.head, self.lag)?;
+        let end = model.first_end(&self.topics, self.begins, self.head)?;
         if self.lag != Lag::Latest || end <= self.present_through {
             return Some(end);
         }
         let missing = self.all_missing(model).next_back().unwrap_or(0).max(self.told_to);
-        model.first_end(&self.topics, self.begins.max(missing.saturating_sub(1)), self.head, self.lag)
+        model.first_end(&self.topics, self.begins.max(missing.saturating_sub(1)), self.head)
     }
 
     /// The next event that it is to be given, of those that there are.
@@ -400,7 +393,7 @@ impl Client {
         self.due(model).map(Record::number).find(|&sequence| sequence > self.reached)
     }
 
-    /// Returns whether only the present is given still.
+    /// Whether only the present is given still.
     fn is_in_present(&self) -> bool {
         self.reached < self.present_through
     }
@@ -426,7 +419,7 @@ impl Client {
         missing.map(Record::number)
     }
 
-    /// Returns whether an event that the client should have had is not there any more.
+    /// Whether an event that the client should have had is not there any more.
     fn is_gone(&self, event: &Record) -> bool {
         if event.is_bare || !self.topics.contains(&event.topic) {
             return false;

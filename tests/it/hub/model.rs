@@ -1,8 +1,6 @@
 //! A naive hub: every event that was ever published, and whether it is still kept. Nothing is clever here, so that it can be
 //! believed; what a client may be given follows from it by looking at all events.
 
-use tower_sse::hub::Lag;
-
 /// What a publish of the model's looks like on the wire without its id, with its key, and with what its place costs.
 pub(super) fn size_of(data: &str, key: Option<&str>) -> usize {
     "data: \n\n".len() + data.len() + key.map_or(0, str::len) + 64
@@ -25,9 +23,9 @@ pub(super) struct Record {
     pub(super) sequence: u64,
     /// The topic, by its number.
     pub(super) topic: usize,
-    /// `true` if it closes its topic.
+    /// It closes its topic.
     pub(super) closes: bool,
-    /// `true` if it is an end without an event.
+    /// It is an end without an event.
     pub(super) is_bare: bool,
     /// Its topic was closed, and went with all that it had.
     pub(super) is_removed: bool,
@@ -72,34 +70,29 @@ impl Model {
         })
     }
 
-    /// Returns whether a topic is closed at a position.
+    /// Whether a topic is closed at a position.
     fn is_closed(&self, topic: usize, at: u64) -> bool {
         let until = &self.events[..at as usize];
         until.iter().rfind(|event| event.topic == topic).is_some_and(|event| event.closes)
     }
 
-    /// Returns the event that follows a position in a topic.
+    /// What follows a position in a topic.
     fn next(&self, topic: usize, at: u64) -> Option<&Record> {
         self.events[at as usize..].iter().find(|event| event.topic == topic)
     }
 
-    /// Returns whether it is known still that a topic is closed at a position. To a reader of every event it is gone
-    /// with the event that opened the topic; to one of the latest, with the topic.
-    pub(super) fn is_known(&self, topic: usize, at: u64, lag: Lag) -> bool {
+    /// Whether it is known still that a topic is closed at a position. It is forgotten with the event that opened the topic.
+    pub(super) fn is_known(&self, topic: usize, at: u64) -> bool {
         self.next(topic, at).is_none_or(|next| {
-            if lag == Lag::Latest && !next.is_removed {
-                return true;
-            }
             let mut later = self.events[next.sequence as usize - 1..].iter();
             !later.any(|event| event.topic == topic && !event.is_bare && !event.in_log)
         })
     }
 
     /// The first position behind `after` at which all of these topics are closed, unless that was over when the client came.
-    pub(super) fn first_end(&self, topics: &[usize], after: u64, came_at: u64, lag: Lag) -> Option<u64> {
+    pub(super) fn first_end(&self, topics: &[usize], after: u64, came_at: u64) -> Option<u64> {
         let is_on = |at: u64, topic: usize| self.next(topic, at).is_none_or(|next| next.sequence > came_at);
-        let is_end =
-            |at: u64, topic: usize| self.is_closed(topic, at) && self.is_known(topic, at, lag) && is_on(at, topic);
+        let is_end = |at: u64, topic: usize| self.is_closed(topic, at) && self.is_known(topic, at) && is_on(at, topic);
         let ends = self.events.iter().filter(|event| event.closes && event.sequence > after);
         let mut ends = ends.filter(|event| topics.contains(&event.topic)).map(Record::number);
         ends.find(|&at| topics.iter().all(|&topic| is_end(at, topic)))
