@@ -58,15 +58,20 @@ async fn keys_that_change_while_they_are_found_are_as_they_were_last() {
             within(topic.publish_keyed(key, Event::new(key))).await.expect("it is published");
         }
         let far = if round % 10 == 0 { hub(&redis.url()) } else { near.clone() };
-        let reader = tokio::spawn({
-            let (far, name) = (far.clone(), name.clone());
-            async move { present(&far, &name).await }
-        });
+        let reader = tokio::spawn(present_of(far.clone(), name.clone()));
         topic.remove_key("goes");
         within(topic.publish_keyed("stays", Event::new("last"))).await.expect("it is published");
         within(reader).await.expect("it reads");
         // Once the node has come so far, both are as they are.
-        let settled = async { while present(&far, &name).await != "last" {} };
-        within(settled).await;
+        within(settles(&far, &name)).await;
     }
+}
+
+async fn present_of(hub: Hub, name: String) -> String {
+    present(&hub, &name).await
+}
+
+/// Completes once the present is what was published last.
+async fn settles(hub: &Hub, name: &str) {
+    while present(hub, name).await != "last" {}
 }

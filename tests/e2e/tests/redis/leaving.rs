@@ -35,12 +35,7 @@ async fn nodes_that_died_unseen_are_gone() {
         command.env("REDIS_URL", redis.url()).env("NODE_EXPIRES", EXPIRES.as_secs().to_string());
         let mut process = Process::start(command).expect("it starts");
         process.line("listening on ").await.expect("it listens");
-        let is_there = async {
-            while redis.cli(&["HLEN", "{sse}:nodes"]).expect("it says") == "0" {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        within(is_there).await;
+        within(is_there(&redis)).await;
         // By SIGKILL, with no other node that has seen it.
         drop(process);
         if number == 3 {
@@ -58,23 +53,14 @@ async fn nodes_that_died_unseen_are_gone() {
 async fn nothing_is_left_of_the_last_node() {
     let redis = Redis::start(&[]).expect("it starts");
     redis.cli(&["HSET", "{sse}:nodes", "old", "1 1"]).expect("it does");
-    let runtime = std::thread::spawn({
-        let url = redis.url();
-        move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is made");
-            runtime.block_on(async {
-                let hub = Hub::builder().build_on(backplane(&url).node_expires(EXPIRES));
-                let mut reader = hub.subscribe(Subscribe::to("topic").member("ann")).expect("there is room");
-                within(reader.next()).await;
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                // The runtime ends with it: it cannot say that it leaves.
-                std::mem::forget((hub, reader));
-            });
-        }
+    let url = redis.url();
+    let runtime = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is made");
+        runtime.block_on(begin_and_forget(&url));
     });
     runtime.join().expect("it runs");
     let is_gone = async {
-        while redis.cli(&["KEYS", "{sse}:node*"]).expect("it says") != "" {
+        while !redis.cli(&["KEYS", "{sse}:node*"]).expect("it says").is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -95,4 +81,20 @@ async fn a_node_that_ends_leaves_at_once() {
     within(there.leave()).await;
     assert_eq!(redis.cli(&["HLEN", "{sse}:nodes"]).expect("it says"), "0");
     assert_eq!(redis.cli(&["KEYS", "{sse}:node*"]).expect("it says"), "");
+}
+
+/// Completes once a node is in the table of nodes.
+async fn is_there(redis: &Redis) {
+    while redis.cli(&["HLEN", "{sse}:nodes"]).expect("it says") == "0" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Begins a node whose runtime ends without it being dropped: it does not leave.
+async fn begin_and_forget(url: &str) {
+    let hub = Hub::builder().build_on(backplane(url).node_expires(EXPIRES));
+    let mut reader = hub.subscribe(Subscribe::to("topic").member("ann")).expect("there is room");
+    within(reader.next()).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    std::mem::forget((hub, reader));
 }

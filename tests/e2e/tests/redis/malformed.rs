@@ -146,12 +146,7 @@ async fn nodes_that_are_none_are_skipped_and_the_others_seen() {
         let presence = hub.topic("topic").expect("there is room").presence();
         async move {
             let names: Vec<Arc<str>> = names.iter().map(|&name| name.into()).collect();
-            within(async {
-                while presence.members() != names {
-                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-                }
-            })
-            .await;
+            within(has_members(&presence, &names)).await;
         }
     };
     sees(&there, &["ann"]).await;
@@ -195,4 +190,11 @@ async fn a_stream_that_is_none_is_a_link_that_is_down_until_it_is_gone() {
     gap(&mut reader).await;
     publish(&hub, "after").await;
     assert_eq!(data(&mut reader).await, "after");
+}
+
+/// Completes once these are the members of a topic.
+async fn has_members(presence: &tower_sse::hub::Presence, names: &[Arc<str>]) {
+    while presence.members() != names {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }

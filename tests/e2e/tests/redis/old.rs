@@ -14,9 +14,11 @@ async fn what_is_loaded_is_as_old_as_it_was_published() {
     let ago = |minutes: u64| {
         let at = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later") - Duration::from_secs(60 * minutes);
         let (id, minutes) = (format!("{}-0", at.as_millis()), minutes.to_string());
-        redis.cli(&["XADD", "{sse}:stream", &id, "topic", "topic", "data", &minutes]).expect("it does")
+        redis.cli(&["XADD", "{sse}:stream", &id, "topic", "topic", "data", &minutes]).expect("it does");
     };
-    (ago(50), ago(30), ago(10));
+    for minutes in [50, 30, 10] {
+        ago(minutes);
+    }
     let node = |age| Hub::builder().bounds(Bounds::new().age(age)).build_on(backplane(&redis.url()).age(None));
     let all = node(None);
     publish(&all, "new").await;

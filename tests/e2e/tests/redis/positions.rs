@@ -98,12 +98,7 @@ async fn keys_from_before_are_still_the_present() {
     for hub in [&near, &hub(&redis.url())] {
         let present = Subscribe::to("topic").start(Start::Latest);
         let mut reader = hub.subscribe(present).expect("there is room");
-        let mut seen = Vec::new();
-        while seen.last().map(String::as_str) != Some("c1") {
-            if let Some(Update::Event { event, .. }) = within(reader.next()).await {
-                seen.push(event.data().into_owned());
-            }
-        }
+        let mut seen = read_through(&mut reader, "c1").await;
         seen.retain(|data| data != "far");
         assert_eq!(seen, ["b1", "a2", "c1"]);
     }
@@ -143,4 +138,14 @@ async fn a_million_events_of_others_in_one_millisecond_are_not_the_end() {
     assert_eq!(data(&mut reader).await, "after");
     assert_eq!(counts.skipped.load(Ordering::Relaxed), 1);
     assert_eq!(counts.renewed.load(Ordering::Relaxed), 0);
+}
+
+/// Reads events until this one has come. Returns what each of them held.
+async fn read_through(reader: &mut Subscription, last: &str) -> Vec<String> {
+    let mut seen = Vec::<String>::new();
+    while seen.last().map(String::as_str) != Some(last) {
+        let Some(Update::Event { event, .. }) = within(reader.next()).await else { continue };
+        seen.push(event.data().into_owned());
+    }
+    seen
 }

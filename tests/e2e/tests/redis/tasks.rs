@@ -13,7 +13,6 @@ use crate::nodes::{backplane, data, gap, hub, publish, reader, until};
 /// Panics whenever it is told something.
 struct Panics;
 
-#[expect(clippy::panic, reason = "that is what it is for")]
 impl LinkObserver for Panics {
     fn link(&self, _: Link) {
         panic!("link");

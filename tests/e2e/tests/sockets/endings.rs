@@ -61,16 +61,13 @@ async fn the_other_streams_of_an_http_2_connection_go_on() {
 #[tokio::test]
 async fn a_post_gets_all_events_and_the_last_one_before_it_is_aborted() {
     let server = aborting_server().await;
-    for (version, path) in
-        VERSIONS.into_iter().flat_map(|version| ["/error", "/panic", "/lifetime"].map(|path| (version, path)))
-    {
+    for (version, path) in each_version(&["/error", "/panic", "/lifetime"]) {
         for method in [Method::POST, Method::GET] {
             let mut client = Client::connect(server.address(), version).await.expect("a connection");
             let response = within(client.ask(method.clone(), path)).await.expect("an answer");
             assert_eq!(response.status(), StatusCode::OK);
             let (body, error) = within(all(response.into_body(), |_| std::future::ready(()))).await;
-            let last = if path == "/lifetime" { "retry: " } else { FAILED };
-            let begins = format!("{THREE}{last}");
+            let begins = format!("{THREE}{}", last_of(path));
             assert!(
                 body.starts_with(begins.as_bytes()),
                 "{path} over {version:?}: {:?}",
@@ -85,16 +82,14 @@ async fn a_post_gets_all_events_and_the_last_one_before_it_is_aborted() {
 #[tokio::test]
 async fn a_slow_reader_gets_all_that_hyper_holds_before_an_abort() {
     let server = aborting_server().await;
-    for (version, path) in
-        VERSIONS.into_iter().flat_map(|version| ["/much", "/much-and-silent"].map(|path| (version, path)))
-    {
+    for (version, path) in each_version(&["/much", "/much-and-silent"]) {
         let mut client = Client::connect(server.address(), version).await.expect("a connection");
         let response = within(client.ask(Method::POST, path)).await.expect("an answer");
         let mut read = 0;
         let pause = |bytes: usize| {
             read += bytes;
             // Longer than the moment that an abort waits for by itself, where it matters.
-            let millis = if read > MUCH * 9 / 10 { 1 } else { 0 };
+            let millis = u64::from(read > MUCH * 9 / 10);
             tokio::time::sleep(std::time::Duration::from_millis(millis))
         };
         let (body, error) = within(all(response.into_body(), pause)).await;
@@ -103,6 +98,16 @@ async fn a_slow_reader_gets_all_that_hyper_holds_before_an_abort() {
         let expected = MUCH / EVENT + usize::from(path == "/much");
         assert_eq!(events, expected, "{path} over {version:?}: {} bytes", body.len());
     }
+}
+
+/// What a stream that ends early ends with.
+fn last_of(path: &str) -> &'static str {
+    if path == "/lifetime" { "retry: " } else { FAILED }
+}
+
+/// Each of these paths, over each version of HTTP.
+fn each_version(paths: &'static [&'static str]) -> impl Iterator<Item = (Version, &'static str)> {
+    VERSIONS.into_iter().flat_map(|version| paths.iter().map(move |&path| (version, path)))
 }
 
 /// All data of a body, and its error.
