@@ -29,8 +29,10 @@ use crate::{BoxError, Event};
 ///     tokio::spawn(async move {
 ///         for number in 1..=100 {
 ///             match step(number).await {
-///                 Ok(event) if sender.send(event).await.is_err() => return, // the client has left: the work can stop
-///                 Ok(_) => {}
+///                 Ok(event) => match sender.send(event).await {
+///                     Ok(()) => {}
+///                     Err(_) => return, // the client has left: the work can stop
+///                 },
 ///                 // An error that the task returned would go to its `JoinHandle`, and the stream would end like a complete one.
 ///                 Err(error) => return sender.fail(error),
 ///             }
