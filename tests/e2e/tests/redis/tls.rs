@@ -70,7 +70,7 @@ async fn assert_works(near: Backplane, far: Backplane) {
 async fn a_name_and_a_password_are_in_the_url_and_no_more_is_allowed_than_is_documented() {
     let secure = Secure::start("no");
     // As docs/nodes.md has it.
-    let rights = ["~{sse}:*", "+@read", "+@write", "+@scripting", "+@connection", "+role", "+info"];
+    let rights = ["~{sse}:*", "+@read", "+@write", "+@scripting", "+@connection", "+role", "+info", "+time"];
     let ann = [&["ACL", "SETUSER", "ann", "on", ">p@ss/word"], &rights[..]].concat();
     assert_eq!(secure.redis.cli(&ann).expect("it does"), "OK");
     secure.redis.cli(&["ACL", "SETUSER", "default", "off"]).expect("it does");
