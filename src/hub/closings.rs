@@ -1,4 +1,4 @@
-//! Where in the order of events a topic was closed and opened again.
+//! The positions at which a topic was closed and opened again.
 //!
 //! Pure. A topic is opened by an event, so the log bounds how many spans there are: a span goes with the event that ended it.
 
@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 #[derive(Debug, Default)]
 pub(crate) struct Closings {
     spans: VecDeque<Span>,
-    /// How often the topic was closed.
+    /// The number of times that the topic was closed.
     times: u64,
 }
 

@@ -86,7 +86,7 @@ async fn refusals(protocol: Protocol, certificate: &Certificate) -> usize {
 
 const ROUNDS: usize = 3;
 
-/// What a busy machine may cost in each round. Without the wait it was 13.
+/// The refusals that a busy machine may cost in each round. Without the wait it was 13.
 const BUSY: usize = 3;
 
 /// Each stream is closed a moment after its event. Over HTTP/1.1 a stream that is closed while its event is being handed on

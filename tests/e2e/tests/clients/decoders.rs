@@ -44,7 +44,7 @@ async fn eventsource_reads_just_the_events_and_reconnects_by_itself() {
     assert_eq!(heard.connections, score.connections());
 }
 
-/// It sends its id in the address only, as `docs/browser.md` says.
+/// The polyfill sends its id in the address only, as `docs/browser.md` says.
 #[tokio::test]
 #[ignore = "needs event-source-polyfill of npm; run by ./tests/run"]
 async fn event_source_polyfill_reads_just_the_events_and_resumes_by_the_query() {

@@ -51,7 +51,7 @@ async fn google_raises_when_a_stream_without_comments_is_aborted() {
     assert_answers(app, "1 2 3 ", true).await;
 }
 
-/// What the tests above would see, were there comments.
+/// The results of the tests above if comments are sent.
 #[tokio::test]
 #[ignore = "needs google-genai of PyPI and @google/genai of npm; run by ./tests/run"]
 async fn a_comment_costs_google_an_event_or_the_stream() {

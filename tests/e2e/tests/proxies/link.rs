@@ -187,7 +187,7 @@ pub(crate) async fn assert_prompt(through: &str, link: &mut Link) {
 /// As often as a machine that is busy may need for three events in a row.
 const ROUNDS: usize = 50;
 
-/// How long nothing has happened when nothing more will happen.
+/// The silence after which nothing more is expected.
 const SETTLED: Duration = Duration::from_secs(1);
 
 const EVENTS: usize = 21;

@@ -16,7 +16,7 @@ const EVENTS: u32 = 200;
 struct Cost {
     /// How often each of these was called.
     calls: [u32; 6],
-    /// How long it took.
+    /// The time that it took.
     took: Duration,
     /// Its time on the processor for one event, in microseconds.
     micros: f64,

@@ -89,5 +89,5 @@ async fn a_client_that_opens_its_only_stream_anew_is_not_refused() {
 
 const ROUNDS: usize = 10;
 
-/// What a busy machine may cost in each round. Without the wait it was 13 at least.
+/// The refusals that a busy machine may cost in each round. Without the wait it was 13 at least.
 const BUSY: usize = 3;
