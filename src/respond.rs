@@ -396,10 +396,6 @@ impl Lookout {
         }
     }
 
-    fn head(&self) -> Option<&Arc<OwnedHead>> {
-        self.noted.as_ref()?.head.as_ref()
-    }
-
     fn splice(&self) -> Splice {
         let stream = &self.settings.stream;
         Splice {
@@ -440,11 +436,13 @@ impl Lookout {
         said.answer(response, self.client, &self.settings.stream, keep, replace)
     }
 
-    /// Reports the refusal of a response to the layer's observers.
+    /// Reports the refusal of a response to the layer's observers, but for those of a late layer outside: they know of a stream,
+    /// and get its end with the source of the refusal.
     fn report(&self, said: &Said) {
-        if let Some(head) = self.head() {
-            said.report(head, &self.settings.observers);
-        }
+        let Some(noted) = &self.noted else { return };
+        let Some(head) = &noted.head else { return };
+        let is_late = |observer: &Arc<_>| noted.outer.as_ref().is_some_and(|outer| outer.has_observer(observer));
+        said.report(head, self.settings.observers.iter().filter(|observer| !is_late(observer)));
     }
 }
 

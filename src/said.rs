@@ -44,11 +44,11 @@ impl Said {
     }
 
     /// Reports the refusal to these observers, but for those to which another layer has done so.
-    pub(crate) fn report(&self, head: &OwnedHead, observers: &[Arc<dyn Observer>]) {
+    pub(crate) fn report<'a>(&self, head: &OwnedHead, observers: impl Iterator<Item = &'a Arc<dyn Observer>>) {
         // An observer is asked who it is, which is not done under a lock. Layers meet a response one after the other.
         let before = self.reported().clone();
         let is_new = |observer: &&Arc<_>| !before.iter().any(|other| observe::is_same(other, observer));
-        let new: Vec<_> = observers.iter().filter(is_new).map(Arc::clone).collect();
+        let new: Vec<_> = observers.filter(is_new).map(Arc::clone).collect();
         head.refused(new.iter(), &self.0.refusal);
         self.reported().extend(new);
     }

@@ -204,6 +204,26 @@ async fn a_handler_that_refuses_late_is_heard_with_its_source() {
     }
 }
 
+/// The observer knows of the late stream already, and gets its end with the source of the refusal.
+#[tokio::test(start_paused = true)]
+async fn an_observer_of_a_late_layer_hears_a_refusal_inside_once() {
+    for no in ALL {
+        let (told, inner) = (Told::default(), Told::default());
+        let shared = Arc::new(told.clone());
+        let app = Router::new().route("/", any(move || refuses_late(no)));
+        let app = app.layer(SseLayer::decorate().observer(Arc::clone(&shared)).observer(inner.clone()));
+        let layer = SseLayer::new(app).observer(shared).commit_after(Duration::from_secs(1));
+        ask(layer.layer(page()), &Method::GET).await;
+        let lines = told.lines();
+        let refused = lines.iter().filter(|line| line.starts_with("refused ")).count();
+        assert_eq!((refused, told.closed().len()), (0, 1), "{no:?}: {lines:?}");
+        assert!(told.closed()[0].starts_with("refused after 9000 ms"), "{no:?}: {lines:?}");
+        let source = no.refusal().source().map_or(String::new(), |source| format!(", {source}"));
+        assert!(told.closed()[0].ends_with(&format!("heartbeats{source}")), "{no:?}: {lines:?}");
+        assert_eq!(inner.lines().len(), 1, "{no:?}: one that is not shared gets it all the same");
+    }
+}
+
 #[tokio::test]
 async fn a_refusal_takes_no_place_among_streams() {
     let streams = Streams::builder().total(1).build();
