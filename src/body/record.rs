@@ -22,7 +22,7 @@ use crate::{
     access::Withdrawn,
     body::{outside::Outside, slot::Attached, why::Why},
     observe::Observed,
-    streams::Permit,
+    streams::{self, Permit},
 };
 
 /// Shared by a body and those who watch over it. One writer, the body; any number of readers.
@@ -176,7 +176,7 @@ impl Record {
     /// Whether a drain waits for its end: somebody reads it, or it has work that may still be read.
     pub(crate) fn is_waited_for(&self) -> bool {
         let finishes = self.finishes.load(Ordering::Relaxed);
-        self.is_read_within(if finishes { STALLED_AFTER } else { STALLED_FOR_A_DRAIN })
+        self.is_read_within(if finishes { READ_AFTER } else { STALLED_FOR_A_DRAIN })
     }
 
     /// Asks the stream to leave, unless it is to finish.
@@ -263,6 +263,9 @@ const ATTACHED: u8 = 1;
 
 /// Longer than a proxy or a phone takes to go on reading.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
+
+/// Longer than a slow reader takes for a full send buffer, while which no more of its stream is asked for.
+const READ_AFTER: Duration = streams::STALLED_AFTER;
 
 /// A client that is to leave, and has not read for so long, is not waited for.
 const STALLED_FOR_A_DRAIN: Duration = Duration::from_secs(1);

@@ -108,4 +108,4 @@ impl StreamsBuilder {
 }
 
 /// Longer than a client that reads 16 KB/s takes for what a kernel holds for it by default, which is 4 MB.
-const STALLED_AFTER: Duration = Duration::from_secs(300);
+pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(300);

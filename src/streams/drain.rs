@@ -52,8 +52,8 @@ impl Streams {
     /// A handler under such a layer that awaits the drain waits for its own request, until shortly before the deadline: it
     /// calls [`start_drain`](Self::start_drain), or has another task await the drain.
     ///
-    /// Streams whose clients have not read for a second are not waited for, or for 30 s where they are to
-    /// [finish](OnDrain::Finish): they would never end.
+    /// Streams whose clients have not read for a second are not waited for: they would never end. Streams that are to
+    /// [finish](OnDrain::Finish) are waited for as long as a slow reader may take for a full send buffer, 5 min.
     ///
     /// # Cancel safety
     ///

@@ -59,10 +59,10 @@ mod registry;
 mod waiter;
 mod watchdog;
 
+pub(crate) use self::{builder::STALLED_AFTER, outer::OuterPlace, permit::Permit, registry::Registry, waiter::Waiter};
 pub use self::{
     builder::StreamsBuilder,
     drain::{Drained, OnDrain},
     permit::NotAdmitted,
     registry::Streams,
 };
-pub(crate) use self::{outer::OuterPlace, permit::Permit, registry::Registry, waiter::Waiter};

@@ -197,6 +197,25 @@ async fn work_whose_reader_is_slow_is_waited_for() {
     assert_eq!((frames, drained.ended, drained.cut, took), (6, 1, 0, 30 * SECOND));
 }
 
+/// With the buffers that a kernel begins with, a body is polled this seldom while its client reads 40 KB each second.
+#[tokio::test(start_paused = true)]
+async fn work_that_is_read_from_full_buffers_is_waited_for() {
+    let large = || Events::new(futures_util::stream::iter((0..3).map(|_| Event::new("x".repeat(9_000)))));
+    let streams = Streams::new();
+    let layer = SseLayer::new(answers_again(large)).on_drain(OnDrain::Finish).streams(&streams);
+    let mut body = read(&serve(&layer)).await;
+    let reads = async {
+        while body.next().await.is_some() {
+            sleep(100 * SECOND).await;
+        }
+    };
+    let ((), drained) = tokio::join!(reads, async {
+        sleep(SECOND).await;
+        streams.drain(1_000 * SECOND).await
+    });
+    assert_eq!((drained.ended, drained.cut), (1, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn readers_that_the_watchdog_finds_meanwhile_are_reported_as_cut() {
     let streams = Streams::builder().stalled_after(5 * SECOND).build();
