@@ -2,7 +2,8 @@
 //!
 //! An error overtakes what a server still holds: hyper's HTTP/1 drops the connection before it writes its buffer, and h2 clears
 //! the queue of the stream that it resets. So the last bytes report when the server has let go of them, and only then, after a
-//! moment for what stands between, comes the error.
+//! moment for what stands between, comes the error. Where nothing may be added to the bytes of the source, each frame reports it,
+//! since it may be the last.
 
 use std::{
     error::Error,
@@ -34,9 +35,9 @@ pub(crate) struct Abort {
     error: BoxError,
 }
 
-/// A flag that tells whether the last bytes are released, and the task that waits for that.
+/// A flag that tells whether bytes are released, and the task that waits for that.
 #[derive(Debug, Default)]
-struct Held {
+pub(crate) struct Held {
     is_released: AtomicBool,
     waker: AtomicWaker,
 }
@@ -48,12 +49,14 @@ struct Tracked {
 }
 
 impl Abort {
-    pub(crate) fn new(last: Bytes, error: BoxError) -> Self {
-        let held = Arc::<Held>::default();
-        let tracked = Tracked { bytes: last, held: Arc::clone(&held) };
-        // Without last bytes there is nothing to wait for: what is tracked goes at once.
-        let last = Some(tracked).filter(|tracked| !tracked.bytes.is_empty()).map(Bytes::from_owner);
-        Self { last, held: Some(held), error }
+    /// An abort after these last bytes or, if there are none, after those before.
+    pub(crate) fn new(last: Bytes, before: Option<Arc<Held>>, error: BoxError) -> Self {
+        if last.is_empty() {
+            // If those before are not tracked either, there is nothing to wait for.
+            return Self { last: None, held: Some(before.unwrap_or_else(Held::released)), error };
+        }
+        let (last, held) = Held::track(last);
+        Self { last: Some(last), held: Some(held), error }
     }
 
     /// Returns the last bytes, once.
@@ -84,6 +87,18 @@ impl Abort {
 
     pub(crate) fn into_error(self) -> BoxError {
         self.error
+    }
+}
+
+impl Held {
+    /// Returns the same bytes, and what tells when they are released.
+    pub(crate) fn track(bytes: Bytes) -> (Bytes, Arc<Self>) {
+        let held = Arc::<Self>::default();
+        (Bytes::from_owner(Tracked { bytes, held: Arc::clone(&held) }), held)
+    }
+
+    fn released() -> Arc<Self> {
+        Arc::new(Self { is_released: AtomicBool::new(true), ..Self::default() })
     }
 }
 

@@ -50,9 +50,8 @@ impl Heartbeat {
         Self(None)
     }
 
-    /// Returns the same without comments.
-    pub(crate) fn without_comments(&self) -> Self {
-        Self(self.0.clone().filter(|beat| beat.bytes != COMMENT))
+    pub(crate) fn is_comment(&self) -> bool {
+        self.0.as_ref().is_some_and(|beat| beat.bytes == COMMENT)
     }
 
     fn new(interval: Duration, bytes: Bytes) -> Self {

@@ -256,7 +256,7 @@ impl State {
             self.given = given.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         }
         self.sent(&bytes, events, heartbeats);
-        give(bytes)
+        give(self.tracked(bytes))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     BoxError, EarlyEnd, Heartbeat, Reason, StreamSettings,
     access::Checks,
     body::{
-        abort::{Abort, EarlyEndError},
+        abort::{Abort, EarlyEndError, Held},
         heartbeat::{self, COMMENT},
         over::End,
         place::Place,
@@ -64,6 +64,10 @@ pub(crate) struct State {
     client: Client,
     /// No bytes may be added to those of the source.
     is_sealed: bool,
+    /// An early end may have no bytes of its own, and has to wait for those before.
+    tracks_frames: bool,
+    /// The last frame of a stream that tracks its frames.
+    last_frame: Option<Arc<Held>>,
     /// Neither the stream nor a layer has set a heartbeat.
     has_default_heartbeat: bool,
     /// Those outside know what the source is to others.
@@ -86,6 +90,8 @@ impl State {
             tighter: None,
             client,
             is_sealed: false,
+            tracks_frames: false,
+            last_frame: None,
             has_default_heartbeat: false,
             holds: false,
             task: None,
@@ -147,11 +153,9 @@ impl State {
             }
             has_begun = attached.has_begun;
         }
-        if self.is_sealed {
-            self.set_heartbeat(Heartbeat::off());
-        } else if self.settings.heartbeat.is_none() {
+        if self.settings.heartbeat.is_none() {
             self.has_default_heartbeat = true;
-            self.set_heartbeat(Heartbeat::default());
+            Arc::make_mut(&mut self.settings).heartbeat = Some(Heartbeat::default());
         }
         self.take_settings();
         has_begun
@@ -201,14 +205,12 @@ impl State {
         let settings = StreamSettings::new().heartbeat(Heartbeat::off()).comments(comments);
         // A drain that has begun is asked of the other stream, too.
         self.settings = Arc::new(settings.early_end(EarlyEnd::Abort).on_drain(OnDrain::Finish));
+        self.tracks_frames = self.may_abort_without_bytes();
     }
 
     /// Takes from the settings what is looked at often, or from outside.
     fn take_settings(&mut self) {
-        if self.settings.omits_comments() {
-            let heartbeat = self.settings.heartbeat.as_ref().map(Heartbeat::without_comments);
-            self.set_heartbeat(heartbeat.unwrap_or_else(Heartbeat::off));
-        }
+        self.tracks_frames = self.may_abort_without_bytes();
         let tighter = self.tighter.as_deref();
         let opened = tighter.and_then(|tighter| tighter.opened).unwrap_or(self.record.opened());
         let lifetime = self.settings.lifetime.map(jitter::at_most);
@@ -225,21 +227,22 @@ impl State {
         self.settings.on_drain == Some(OnDrain::Finish) && !self.tighter.as_ref().is_some_and(|tighter| tighter.leaves)
     }
 
-    fn set_heartbeat(&mut self, heartbeat: Heartbeat) {
-        let settings = (*self.settings).clone();
-        self.settings = Arc::new(settings.heartbeat(heartbeat));
+    /// Returns the heartbeat, if there may be one: not where nothing can be added, and no comment where there are none.
+    fn heartbeat(&self) -> Option<&Heartbeat> {
+        let heartbeat = self.settings.heartbeat.as_ref().filter(|_| !self.is_sealed)?;
+        (!self.settings.omits_comments() || !heartbeat.is_comment()).then_some(heartbeat)
     }
 
     /// When the timer has to look again.
     pub(crate) fn next_look(&self, last_frame: Instant) -> Option<Instant> {
-        let beat = self.settings.heartbeat.as_ref().and_then(|beat| beat.next(last_frame));
+        let beat = self.heartbeat().and_then(|beat| beat.next(last_frame));
         [beat, self.next_time()].into_iter().flatten().min()
     }
 
     /// The heartbeat, if it is time.
     pub(crate) fn heartbeat_due(&self, now: Instant) -> Option<Beat> {
         let last = self.record.last_frame();
-        let bytes = self.settings.heartbeat.as_ref()?.due(last, now)?.clone();
+        let bytes = self.heartbeat()?.due(last, now)?.clone();
         let comment = if self.client.counts_frames { heartbeat::LONG_COMMENT } else { COMMENT };
         let bytes = if bytes == COMMENT { comment.clone() } else { bytes };
         Some(Beat { bytes, comment: Some(comment).filter(|_| !self.settings.omits_comments()) })
@@ -251,6 +254,16 @@ impl State {
         if let Some(outside) = self.record.outside() {
             outside.sent(Sent { events, bytes: bytes.len() as u64, heartbeats, gaps: 0 });
         }
+    }
+
+    /// Returns the bytes of a frame, tracked if an early end may have to wait for them.
+    pub(crate) fn tracked(&mut self, bytes: Bytes) -> Bytes {
+        if !self.tracks_frames {
+            return bytes;
+        }
+        let (bytes, held) = Held::track(bytes);
+        self.last_frame = Some(held);
+        bytes
     }
 
     /// A source that gives something may be somebody to others. Who stops reading has been given a frame, so that is when
@@ -296,6 +309,11 @@ impl State {
         }
     }
 
+    /// Returns whether an early end aborts the stream and may have no bytes of its own.
+    fn may_abort_without_bytes(&self) -> bool {
+        (self.is_sealed || self.settings.omits_comments()) && self.aborts()
+    }
+
     /// The stream is over before its source, but for these bytes, and perhaps an error.
     pub(crate) fn end_early(&mut self, reason: Reason, error: Option<BoxError>, last: Chunk, place: Place) {
         if !self.aborts() {
@@ -314,7 +332,7 @@ impl State {
             _ => Bytes::new(),
         };
         let error = error.unwrap_or_else(|| EarlyEndError::new(reason).into());
-        self.phase = Phase::Aborting(Box::new(Abort::new(last, error)));
+        self.phase = Phase::Aborting(Box::new(Abort::new(last, self.last_frame.take(), error)));
     }
 
     /// The stream is over, but for these bytes.

@@ -93,6 +93,18 @@ async fn a_streams_own_comments_stand_above_its_layers() {
     assert_eq!(Reading::new(response.into_body()).rest().await, ["data: a\n\n"], "without a layer");
 }
 
+/// The comments of an answer are those that the same answer has in time.
+#[tokio::test(start_paused = true)]
+async fn a_late_answers_own_comments_have_heartbeats() {
+    for late in [0, 20_000] {
+        let sends = answers_after(late, Ok::<_, Refusal>(quiet().comments(Comments::Send)));
+        let layer = SseLayer::new(sends).heartbeat(5 * SECOND).comments(Comments::Omit);
+        let frames = Reading::new(respond(layer.commit_after(SECOND), get()).await.into_body()).rest().await;
+        let beats = frames.iter().filter(|frame| *frame == ":\n").count();
+        assert!(beats > 20, "late by {late} ms: {frames:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_comments_heartbeats_are_named_events_between_events() {
     let ping = || Heartbeat::event(10 * SECOND, &event_name!("ping"));

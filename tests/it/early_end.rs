@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use tokio::time::sleep;
 use tower::{Layer, ServiceExt};
 use tower_sse::{
-    BoxError, EarlyEnd, EarlyEndError, Event, Events, Refusal, RequestHead, Source, SseLayer, StreamSettings,
+    BoxError, Comments, EarlyEnd, EarlyEndError, Event, Events, Refusal, RequestHead, Source, SseLayer, StreamSettings,
     access::{Access, Verdict},
     hub::{Bounds, Hub},
     streams::{OnDrain, Streams},
@@ -323,6 +323,69 @@ async fn an_abort_does_not_wait_for_ever() {
     assert!(body.frame().await.unwrap().is_err());
     assert!(begin.elapsed() <= 6 * SECOND, "{:?}", begin.elapsed());
     drop(held);
+}
+
+/// Asserts that the error comes when the last frame is let go of, and not before.
+async fn assert_waits_for_frames(body: impl Body<Data = Bytes, Error: Into<BoxError>>, expected: &[&str]) {
+    let mut body = pin!(body);
+    let mut frames = Vec::new();
+    for expected in expected {
+        let Ok(frame) = body.frame().await.unwrap() else { panic!("an error before {expected:?}") };
+        frames.push(frame.into_data().unwrap());
+        assert_eq!(frames.last().unwrap(), expected);
+    }
+    tokio::select! {
+        _ = body.frame() => panic!("frames are still held: {expected:?}"),
+        () = sleep(4 * SECOND) => {}
+    }
+    drop(frames);
+    let begin = tokio::time::Instant::now();
+    assert!(body.frame().await.unwrap().is_err());
+    assert!(begin.elapsed() < SECOND, "{:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_without_last_bytes_waits_for_those_before() {
+    let request = || ask(Method::POST);
+    let page = || answers(Response::new(String::new()));
+    let failing = || Events::new(Script::new([event("a"), error("broken")]));
+    let upstream = || stream([bytes("data: a\n\n"), error("broken")]);
+
+    // A stream of which each byte is an event's has no comment to end with.
+    let layer = || SseLayer::new(answers(failing())).methods([Method::POST]);
+    let response = layer().comments(Comments::Omit).layer(page()).oneshot(request()).await.unwrap();
+    assert_waits_for_frames(response.into_body(), &["data: a\n\n"]).await;
+    let response = layer().omit_comments_for(|_| true).layer(page()).oneshot(request()).await.unwrap();
+    assert_waits_for_frames(response.into_body(), &["data: a\n\n"]).await;
+
+    // The settings of a late answer, and of a late answer with a layer of its own.
+    let late = answers_after(2_000, Ok::<_, Refusal>(failing().comments(Comments::Omit)));
+    let late = SseLayer::new(late).methods([Method::POST]).commit_after(SECOND);
+    let response = late.layer(page()).oneshot(request()).await.unwrap();
+    assert_waits_for_frames(response.into_body(), &[":\n", "data: a\n\n"]).await;
+    let response = layer().comments(Comments::Omit).layer(page()).oneshot(request()).await.unwrap();
+    let late = SseLayer::new(answers_after(2_000, Ok::<_, Refusal>(response))).methods([Method::POST]);
+    let late = late.comments(Comments::Omit).commit_after(SECOND);
+    let response = late.layer(page()).oneshot(request()).await.unwrap();
+    assert_waits_for_frames(response.into_body(), &["data: a\n\n"]).await;
+
+    let layer = SseLayer::decorate().comments(Comments::Omit);
+    let response = layer.layer(answers(upstream())).oneshot(request()).await.unwrap();
+    assert_waits_for_frames(response.into_body(), &["data: a\n\n"]).await;
+
+    // Without a layer, and behind one that is met later.
+    let alone = || Response::from(failing().comments(Comments::Omit).early_end(EarlyEnd::Abort));
+    assert_waits_for_frames(alone().into_body(), &["data: a\n\n"]).await;
+    let response = SseLayer::decorate().layer(answers(alone())).oneshot(ask(Method::GET)).await.unwrap();
+    assert_waits_for_frames(response.into_body(), &["data: a\n\n"]).await;
+
+    // Nothing can be added to what is in a coding.
+    for method in [Method::GET, Method::POST] {
+        let mut coded = upstream();
+        coded.headers_mut().insert("content-encoding", http::HeaderValue::from_static("br"));
+        let response = SseLayer::decorate().layer(answers(coded)).oneshot(ask(method)).await.unwrap();
+        assert_waits_for_frames(response.into_body(), &["data: a\n\n"]).await;
+    }
 }
 
 #[test]
