@@ -3,7 +3,7 @@
 //! Each topic's lock is taken for itself. No waker is cloned, woken or dropped under one.
 
 use std::{
-    fmt, slice,
+    fmt, mem, slice,
     sync::Arc,
     task::{Context, Waker},
 };
@@ -135,6 +135,13 @@ impl Seats {
             state.members.join(member);
             drop(state);
             seat.topic.arrivals.notify_waiters();
+        }
+    }
+
+    /// Takes the places of another, which is in the same topics, in the same order.
+    pub(crate) fn take_places(&mut self, other: &mut Self) {
+        for (seat, other) in self.all_mut().iter_mut().zip(other.all_mut()) {
+            (seat.ticket, seat.reader) = (mem::take(&mut other.ticket), other.reader);
         }
     }
 

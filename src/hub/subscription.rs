@@ -61,6 +61,8 @@ pub struct Subscription {
 enum Phase {
     /// It was not polled yet, and is nobody.
     New,
+    /// It was made once more, and is in its topics already.
+    Again,
     Runs {
         /// It was given an event, or all there was: from here on it may be too slow.
         has_read: bool,
@@ -184,7 +186,9 @@ impl Subscription {
         }
         let mut first = match self.phase {
             Phase::Ended(reason) => return Poll::Ready(Given::Ended(reason)),
-            Phase::New => self.begin().filter(|notice| *notice == Notice::Gap || self.core.settings.greets()),
+            Phase::New | Phase::Again => {
+                self.begin().filter(|notice| *notice == Notice::Gap || self.core.settings.greets())
+            }
             Phase::Runs { .. } => None,
         };
         loop {
@@ -210,11 +214,13 @@ impl Subscription {
         }
     }
 
-    /// It comes to its topics. Gives what is to be told first.
+    /// It comes to its topics, unless it is there. Gives what is to be told first.
     fn begin(&mut self) -> Option<Notice> {
-        let member = self.aside.as_ref().and_then(|aside| aside.member.as_ref());
-        self.seats.join(&self.core, &self.era, self.cursor, member);
-        self.core.presence_changed();
+        if !self.has_joined() {
+            let member = self.aside.as_ref().and_then(|aside| aside.member.as_ref());
+            self.seats.join(&self.core, &self.era, self.cursor, member);
+            self.core.presence_changed();
+        }
         self.phase = Phase::Runs { has_read: false };
         self.aside.as_mut().and_then(|aside| aside.first.take())
     }

@@ -10,9 +10,25 @@ impl Subscription {
         Given::Ended(reason)
     }
 
+    /// Returns whether it is in its topics.
+    pub(super) fn has_joined(&self) -> bool {
+        matches!(self.phase, Phase::Runs { .. } | Phase::Again)
+    }
+
+    /// Becomes this one, which was made of the same topics and is not in them yet. To others it stays what it is: a handle
+    /// that gives its places up still does.
+    pub(super) fn become_again(&mut self, mut made: Self) {
+        if self.has_joined() {
+            made.seats.take_places(&mut self.seats);
+            (made.place, made.has_left) = (self.place.take(), self.has_left.take());
+            (made.phase, self.phase) = (Phase::Again, Phase::New);
+        }
+        *self = made;
+    }
+
     /// What it is to others, once it is.
     pub(crate) fn standing(&mut self) -> Option<Standing> {
-        if !matches!(self.phase, Phase::Runs { .. }) {
+        if !self.has_joined() {
             return None;
         }
         let has_left = self.has_left.get_or_insert_default().clone();
@@ -26,9 +42,8 @@ impl Subscription {
             has_left.set();
         }
         self.stop_waiting();
-        let runs = matches!(self.phase, Phase::Runs { .. });
         let member = self.aside.as_ref().and_then(|aside| aside.member.as_ref());
-        self.seats.leave(&self.core, runs, member);
+        self.seats.leave(&self.core, self.has_joined(), member);
         self.core.presence_changed();
     }
 }

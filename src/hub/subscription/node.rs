@@ -96,7 +96,7 @@ impl Subscription {
         let core = Arc::clone(&self.core);
         let Some(For::Begin(subscribe)) = self.stop_waiting() else { return true };
         match Self::new(&core, subscribe) {
-            Ok(subscription) => *self = subscription,
+            Ok(subscription) => self.become_again(subscription),
             // Its topic was closed meanwhile, and there is no room for another.
             Err(_) => drop(self.end(Reason::TopicClosed)),
         }

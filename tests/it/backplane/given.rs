@@ -10,11 +10,11 @@ use tower_sse::{
 
 /// Keeps the feed for the test. Cloning gives another handle to it.
 #[derive(Clone, Default)]
-pub(super) struct Given(Arc<Mutex<Option<Feed>>>);
+pub(crate) struct Given(Arc<Mutex<Option<Feed>>>);
 
 impl Given {
     /// Builds a hub, and waits until it can be fed.
-    pub(super) async fn build(builder: HubBuilder) -> (Hub, Feed) {
+    pub(crate) async fn build(builder: HubBuilder) -> (Hub, Feed) {
         let given = Self::default();
         let hub = builder.build_on(given.clone());
         loop {

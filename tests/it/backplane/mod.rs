@@ -2,7 +2,7 @@
 
 mod ends;
 mod fed;
-mod given;
+pub(crate) mod given;
 mod keys;
 mod many;
 pub(crate) mod memory;

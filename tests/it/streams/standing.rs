@@ -13,7 +13,10 @@ use tower_sse::{
 };
 
 use super::{Inside, SECOND, ask_for};
-use crate::support::{Reading, Told, get};
+use crate::{
+    backplane::given::Given,
+    support::{Reading, Told, get},
+};
 
 /// Who it is: the query.
 fn user(head: &RequestHead<'_>) -> Option<Arc<str>> {
@@ -106,5 +109,41 @@ async fn one_that_is_logged_out_is_not_present_from_then_on_whether_it_reads_or_
         drop(room);
         drop(body);
         assert_eq!(hub.topics(), 0, "what is empty goes with the last that holds it");
+    }
+}
+
+/// With bounds to what it may see it is made once more then, and was given up as the one that it had been.
+#[tokio::test(start_paused = true)]
+async fn one_that_is_stalled_in_another_history_is_not_present() {
+    for bounded in [false, true] {
+        let (hub, feed) = Given::build(Hub::builder()).await;
+        feed.begin(1, 0);
+        feed.caught_up(0);
+        let room = hub.topic("room").unwrap();
+        let streams = Streams::builder().stalled_after(8 * SECOND).build();
+        let subscribe = move |head: &RequestHead<'_>| {
+            let member = member(head);
+            if bounded { member.not_older_than(60 * SECOND) } else { member }
+        };
+        let service = SseLayer::new(hub.service(subscribe)).streams(&streams).stream_key(user).layer(Inside);
+        let mut stalled = Reading::new(ask_for(&service, of("alice")).await.into_body());
+        assert_eq!(stalled.next().await.unwrap(), ":\n");
+        assert!(stalled.next().await.unwrap().contains("subscribed"));
+        assert!(stalled.poll_once().is_pending());
+        let mut changes = Box::pin(room.presence().changes());
+        assert_eq!(changes.next().await.unwrap().count, 1);
+        for epoch in 2..4 {
+            feed.begin(epoch, 0);
+            assert!(!bounded || stalled.poll_once().is_pending(), "it waits for its node");
+            feed.caught_up(0);
+            assert!(stalled.next().await.unwrap().contains("event: gap"));
+            assert_eq!(members(&room), ("alice".into(), 1), "bounded: {bounded}");
+        }
+        assert!(changes.next().now_or_never().is_none(), "she has not left meanwhile");
+
+        sleep(11 * SECOND).await;
+        assert_eq!(members(&room), (String::new(), 0), "bounded: {bounded}");
+        drop(stalled);
+        assert_eq!(members(&room), (String::new(), 0));
     }
 }
