@@ -186,7 +186,7 @@ impl Core {
             }
             let Ok(topic) = ordered.find(&name, now) else {
                 // There is no room for it. Whoever comes for it later has missed this.
-                self.loses_key(event.is_some() && key.is_some());
+                ordered.loses_keys(usize::from(event.is_some() && key.is_some()));
                 ordered.last = sequence;
                 ordered.is_gone(&name, sequence, closes);
                 self.watermark.store(sequence, Ordering::Release);
@@ -230,7 +230,7 @@ impl Core {
     pub(crate) fn feed_latest(&self, incoming: Incoming) {
         let now = self.now();
         let mut ordered = lock(&self.ordered);
-        let Ok(topic) = ordered.find(&incoming.topic, now) else { return self.loses_key(true) };
+        let Ok(topic) = ordered.find(&incoming.topic, now) else { return ordered.loses_keys(1) };
         let mut state = topic.lock();
         self.put_latest(&mut state, incoming);
         state.trim(now);
@@ -261,14 +261,6 @@ impl Core {
         }
     }
 
-    /// Counts a keyed value for which there is no room, unless it is found when it is asked for.
-    fn loses_key(&self, is_keyed: bool) {
-        let finds_keys = self.fed.as_ref().is_some_and(|fed| fed.finds_keys.load(Ordering::Acquire));
-        if is_keyed && !finds_keys {
-            self.tally.evicts_keys(1);
-        }
-    }
-
     fn put_latest(&self, state: &mut TopicState, incoming: Incoming) {
         let Incoming { sequence, key: Some(key), event: Some(event), .. } = incoming else { return };
         let fits = self.fits(state, size_of_event(event.rest(), Some(&key))).is_ok();
@@ -280,6 +272,7 @@ impl Core {
     pub(crate) fn find_keys_when_asked(&self) {
         if let Some(fed) = &self.fed {
             fed.finds_keys.store(true, Ordering::Release);
+            lock(&self.ordered).finds_keys = true;
         }
     }
 

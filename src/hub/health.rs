@@ -22,7 +22,8 @@ pub struct HubHealth {
     pub refused: u64,
     /// The topics that made room for others.
     pub evicted_topics: u64,
-    /// The keyed values that made room for others, with their topic or by a bound. Removed ones do not count.
+    /// The keyed values that made room for others, with their topic or by a bound. Removed ones do not count, nor do those
+    /// that went with their topic where a backplane [finds them again](crate::backplane::Feed::find_keys_when_asked).
     pub evicted_keys: u64,
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Ordered {
     tally: Arc<Tally>,
     bounds: Bounds,
     elsewhere: Option<Arc<Elsewhere>>,
+    /// `true` if the keys of a topic are found when they are asked for.
+    pub(crate) finds_keys: bool,
     max_bytes: usize,
     max_topics: usize,
 }
@@ -78,6 +80,7 @@ impl Ordered {
             tally: Arc::clone(tally),
             bounds: settings.bounds,
             elsewhere,
+            finds_keys: false,
             max_bytes: settings.bytes,
             max_topics: settings.topics,
         }
@@ -217,7 +220,7 @@ impl Ordered {
                 self.place(&topic, &mut state);
                 continue;
             }
-            self.tally.evicts_keys(state.latest.len() as u64);
+            self.loses_keys(state.latest.len());
             drop(state);
             let gone = self.remove(&topic);
             self.gone.extend(gone);
@@ -225,6 +228,13 @@ impl Ordered {
             return true;
         }
         false
+    }
+
+    /// Counts keyed values that made room for others, unless they are found when they are asked for.
+    pub(crate) fn loses_keys(&self, count: usize) {
+        if !self.finds_keys {
+            self.tally.evicts_keys(count as u64);
+        }
     }
 
     /// Notes a topic's oldest event, unless one of the topic's is noted.

@@ -11,7 +11,7 @@ pub(crate) struct Tally {
     pub(crate) held: AtomicUsize,
     /// Topics that made room for others.
     pub(crate) evicted_topics: AtomicU64,
-    /// Keyed values that made room for others.
+    /// Keyed values that made room for others, and are not found again.
     pub(crate) evicted_keys: AtomicU64,
     /// Topics and subscriptions that were refused.
     pub(crate) refused: AtomicU64,
