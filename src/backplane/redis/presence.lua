@@ -17,6 +17,11 @@ else
   is_there = redis.call('PEXPIRE', mine, holds)
 end
 
+-- What is none may be no text, which no node could read.
+local function is_name(text)
+  return #text == #me and not string.find(text, '[^0-9a-f]')
+end
+
 local others, foreign, over = {}, {}, {}
 local all = redis.pcall('HGETALL', nodes)
 if all.err then
@@ -28,7 +33,7 @@ for at = 1, #all, 2 do
   local node, till, of = all[at], string.match(all[at + 1], '^(%d+) (%d+)$')
   if node == me then
     -- Written below.
-  elseif not till or tonumber(till) > now + 2 * longest then
+  elseif not is_name(node) or not till or tonumber(till) > now + 2 * longest then
     table.insert(foreign, node)
     table.insert(over, node)
   elseif tonumber(till) <= now then

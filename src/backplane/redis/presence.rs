@@ -88,11 +88,12 @@ impl Presence {
         if !self.is_written {
             call.arg(&self.here);
         }
-        let (is_there, nodes, foreign): (u8, Vec<String>, Vec<String>) = call.query_async(connection.inner()).await?;
-        // Redis may have lost it, or let it expire.
+        let (is_there, nodes, foreign): (u8, Vec<String>, Vec<Vec<u8>>) = call.query_async(connection.inner()).await?;
+        // Redis may have lost it, or let it expire. It gets another number, for nodes that have found nothing by this one.
         self.is_written = is_there > 0;
+        self.version += u64::from(!self.is_written);
         for name in foreign {
-            self.settings.observer.skipped(&name, "it is no node");
+            self.settings.observer.skipped(&String::from_utf8_lossy(&name), "it is no node");
         }
 
         let mut there = nodes.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect::<Vec<_>>();

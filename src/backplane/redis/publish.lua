@@ -34,10 +34,20 @@ end
 
 -- The epoch: a number, and the first millisecond of its ids, if they are not counted from 0.
 local DIGITS = string.rep('[0-9a-f]', 16)
-local epoch, first = text(epoch_key), nil
-if epoch then
-  first = string.match(epoch, '^' .. DIGITS .. '$') and '0' or string.match(epoch, '^' .. DIGITS .. ':([1-9]%d*)$')
+local function is_64_bits(number)
+  return #number < 20 or (#number == 20 and number <= '18446744073709551615')
 end
+
+local function first_of(epoch)
+  if string.match(epoch, '^' .. DIGITS .. '$') then
+    return '0'
+  end
+  local first = string.match(epoch, '^' .. DIGITS .. ':([1-9]%d*)$')
+  return first and is_64_bits(first) and first or nil
+end
+
+local epoch = text(epoch_key)
+local first = epoch and first_of(epoch)
 
 local function begin(with)
   if epoch and not first then
@@ -47,12 +57,13 @@ local function begin(with)
   redis.call('SET', epoch_key, epoch)
 end
 
-local known = once and first and text(once)
+local known = once and first and redis.pcall('GET', once)
 if known then
-  local of, id = string.match(known, '^(%S+) (%d+%-%d+)$')
-  if of then
-    return { of, id, replaced }
+  local of, ms, number = string.match(type(known) == 'string' and known or '', '^(%S+) (%d+)%-(%d+)$')
+  if of and first_of(of) and is_64_bits(ms) and is_64_bits(number) then
+    return { of, ms .. '-' .. number, replaced }
   end
+  table.insert(replaced, once)
 end
 if not first then
   begin('0')

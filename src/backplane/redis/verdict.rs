@@ -64,10 +64,14 @@ impl Place {
             // Bounds let the oldest go first: it was deleted by name, or was never there.
             return if self.was_deleted(seen) { Verdict::GoesOn } else { Verdict::RolledBack };
         }
-        // It was let go itself. That was all right if everything after it is there.
-        match (seen.added, self.added) {
-            (Some(now), Some(then)) if now.checked_sub(then) == Some(seen.length) => Verdict::GoesOn,
-            _ => Verdict::Missed,
+        let (Some(now), Some(then)) = (seen.added, self.added) else { return Verdict::Missed };
+        match now.checked_sub(then) {
+            // A stream that had fewer, or has lost none, and what was read is not in it: the one that had it is gone.
+            None => Verdict::RolledBack,
+            Some(_) if then > 0 && now == seen.length => Verdict::RolledBack,
+            // It was let go itself. That was all right if everything after it is there.
+            Some(since) if since == seen.length => Verdict::GoesOn,
+            Some(_) => Verdict::Missed,
         }
     }
 
@@ -122,6 +126,20 @@ mod tests {
         assert_eq!(place.judge(&Seen { added: None, ..seen("60-0", "70-0", 2, 7) }), Verdict::Missed);
         // Compared as numbers.
         assert_eq!(at("9-0", 1).judge(&seen("10-0", "10-0", 1, 2)), Verdict::GoesOn);
+    }
+
+    /// The new one was taken for the one before, from which nothing is missing.
+    #[test]
+    fn a_stream_that_takes_the_place_of_another_is_another_history() {
+        let place = at("50-0", 5);
+        for entries in [1, 5, 7] {
+            assert_eq!(place.judge(&seen("60-0", "70-0", entries, entries)), Verdict::RolledBack, "{entries}");
+        }
+        // With fewer, of which some are gone already.
+        assert_eq!(place.judge(&seen("60-0", "70-0", 2, 4)), Verdict::RolledBack);
+        // Not so the first of a stream that had none.
+        assert_eq!(at("0-0", 0).judge(&seen("10-0", "20-0", 2, 2)), Verdict::GoesOn);
+        assert_eq!(at("0-0", 0).judge(&seen("20-0", "20-0", 1, 2)), Verdict::Missed);
     }
 
     /// An entry that was deleted by name was taken for a rollback: all were told a gap and given everything again, each

@@ -5,7 +5,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use tower_sse::{backplane::redis::Redis as Backplane, hub::Hub};
 use tower_sse_e2e::redis::Redis;
 
-use crate::nodes::{Counts, backplane, data, gap, publish, reader};
+use crate::nodes::{Counts, after, backplane, data, gap, hub, publish, reader};
 
 /// Deletes the newest entry, as a worker does that has done it.
 fn delete_newest(redis: &Redis) {
@@ -89,4 +89,34 @@ async fn who_may_not_ask_which_run_it_is_believes_nothing() {
     gap(&mut reader).await;
     assert_eq!([data(&mut reader).await, data(&mut reader).await], ["0", "after"]);
     assert_eq!(counts.renewed.load(Ordering::Relaxed), 1);
+}
+
+/// The new stream has the epoch of the one before, and all that it ever had: it looked like one from which nothing is missing.
+#[tokio::test]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn a_stream_that_is_deleted_and_begun_anew_is_a_gap_for_all() {
+    // As many entries as there were, fewer, and more.
+    for entries in [3, 1, 5] {
+        let redis = Redis::start(&[]).expect("it starts");
+        let nodes = [hub(&redis.url()), hub(&redis.url())];
+        let mut reader = reader(&nodes[0]).await;
+        let had = publish(&nodes[0], "had").await;
+        for number in ["missed", "last"] {
+            publish(&nodes[0], number).await;
+        }
+        for expected in ["had", "missed", "last"] {
+            assert_eq!(data(&mut reader).await, expected);
+        }
+        let anew = "redis.call('DEL', KEYS[1])
+            for number = 1, ARGV[1] do redis.call('XADD', KEYS[1], '*', 'topic', 'topic', 'data', number) end";
+        redis.cli(&["EVAL", anew, "1", "{sse}:stream", &entries.to_string()]).expect("it does");
+        gap(&mut reader).await;
+        // A client that was away meanwhile, at each node, and at one that starts now.
+        for node in [&nodes[0], &nodes[1], &hub(&redis.url())] {
+            publish(node, "settles").await;
+            let mut away = after(node, &had);
+            gap(&mut away).await;
+            assert_eq!(data(&mut away).await, "1");
+        }
+    }
 }

@@ -108,6 +108,16 @@ async fn a_foreign_value_among_keys_that_are_full_fails_no_publish() {
     assert!(length <= 22, "{length}");
 }
 
+/// Values of an idempotency key that are none: without an id, of a history that is none, and with an id that is none.
+const ONCE: [&str; 6] = [
+    "no id",
+    "no id",
+    "garbage 1-1",
+    "0123456789ABCDEF 1-1",
+    "0123456789abcdef:0 1-1",
+    "0123456789abcdef 99999999999999999999999-1",
+];
+
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
 async fn what_a_publish_writes_beside_the_event_fails_it_never() {
@@ -119,15 +129,16 @@ async fn what_a_publish_writes_beside_the_event_fails_it_never() {
     redis.cli(&["EVAL", "redis.call('SET', KEYS[1], 'no set')", "1", "{sse}:keyed"]).expect("it does");
     let topic = hub.topic("topic").expect("there is room");
     topic.remove_key("key");
-    for once in ["LPUSH", "SET"] {
+    for (once, value) in ONCE.iter().enumerate() {
+        let once = &*once.to_string();
         let key = format!("{{sse}}:once:5:topic:{once}");
-        redis.cli(&[once, &key, "no id"]).expect("it does");
+        redis.cli(&[if once == "0" { "LPUSH" } else { "SET" }, &key, value]).expect("it does");
         let ids = [topic.publish_once(once, Event::new(once)), topic.publish_once(once, Event::new(once))];
         let [first, again] = ids;
-        assert_eq!(within(first).await.expect("it is published"), within(again).await.expect("it is known"));
+        assert_eq!(within(first).await.expect("it is published"), within(again).await.expect("it is known"), "{value}");
     }
     within(topic.close(Event::new("last"))).await.expect("it is closed");
-    for expected in ["1", "LPUSH", "SET", "last"] {
+    for expected in ["1", "0", "1", "2", "3", "4", "5", "last"] {
         assert_eq!(data(&mut reader).await, expected);
     }
     assert!(counts.skipped.load(Ordering::Relaxed) >= 2, "what was replaced is told");
@@ -151,10 +162,14 @@ async fn nodes_that_are_none_are_skipped_and_the_others_seen() {
     };
     sees(&there, &["ann"]).await;
     let soon = "99999999999999 1";
-    let far = "return redis.call('HSET', KEYS[1], 'fed', redis.call('TIME')[1] + 60 .. '000 1')";
+    let far = "return redis.call('HSET', KEYS[1], '0000000000000fed', redis.call('TIME')[1] + 60 .. '000 1')";
     redis.cli(&["HSET", "{sse}:nodes", "text", "no number", "old", "7", "for ever", soon]).expect("it does");
     redis.cli(&["EVAL", far, "1", "{sse}:nodes"]).expect("it does");
-    redis.cli(&["SET", "{sse}:node:fed", "5:topic20:184467440737095516152:13:eve"]).expect("it does");
+    redis.cli(&["SET", "{sse}:node:0000000000000fed", "5:topic20:184467440737095516152:13:eve"]).expect("it does");
+    // Neither are those whose names are no text.
+    let no_text = "local till = redis.call('TIME')[1] + 60 .. '000 1'
+        return redis.call('HSET', KEYS[1], '\\255', till, '\\254', 'no number')";
+    redis.cli(&["EVAL", no_text, "1", "{sse}:nodes"]).expect("it does");
     let told = async {
         while counts.skipped.load(Ordering::Relaxed) < 1 {
             tokio::task::yield_now().await

@@ -55,3 +55,20 @@ async fn a_node_that_is_killed_is_gone_from_counts_and_members_of_all_others() {
     // One that starts now has never heard of it.
     until(&self::hub(&redis), &["bob"]).await;
 }
+
+/// A node that found nothing there did not look again, until somebody came to the other or left it.
+#[tokio::test]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn who_is_on_a_node_is_found_again_after_redis_has_lost_it() {
+    let redis = Redis::start(&[]).expect("it starts");
+    let here = hub(&redis);
+    let mut ann = here.subscribe(Subscribe::to("topic").member("ann")).expect("there is room");
+    within(ann.next()).await;
+    until(&hub(&redis), &["ann"]).await;
+    for _ in 0..5 {
+        let lost = "for _, key in ipairs(redis.call('KEYS', '{sse}:node:*')) do redis.call('DEL', key) end";
+        redis.cli(&["EVAL", lost, "0"]).expect("it does");
+        // It begins at once, and mostly before the other has said once more who is there.
+        until(&hub(&redis), &["ann"]).await;
+    }
+}
