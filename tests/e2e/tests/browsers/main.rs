@@ -5,6 +5,7 @@
 
 #![expect(clippy::panic, reason = "a test tells so what is wrong")]
 
+mod gap;
 mod promises;
 mod recipes;
 mod reopen;
