@@ -154,7 +154,8 @@ impl Refusal {
     fn respond(self, settings: &StreamSettings) -> Response<Bytes> {
         let Self { answer, source } = self;
         let (mut response, answer) = answer.respond(settings);
-        response.extensions_mut().insert(Said::new(Self { answer, source }));
+        let said = Said::new(Self { answer, source }, response.status());
+        response.extensions_mut().insert(said);
         response
     }
 

@@ -10,7 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode, header::RETRY_AFTER};
+use http::{
+    Method, Response, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER},
+};
 
 use crate::{
     BoxError, LastRetry, Observer, Refusal, StreamSettings,
@@ -25,7 +28,11 @@ use crate::{
 
 /// A refusal that has become a response.
 #[derive(Clone)]
-pub(crate) struct Said(Arc<Shared>);
+pub(crate) struct Said {
+    shared: Arc<Shared>,
+    /// The status that the refusal was given. A response with another one was changed on the way.
+    status: StatusCode,
+}
 
 struct Shared {
     refusal: Refusal,
@@ -34,8 +41,8 @@ struct Shared {
 }
 
 impl Said {
-    pub(crate) fn new(refusal: Refusal) -> Self {
-        Self(Arc::new(Shared { refusal, observers: Mutex::default() }))
+    pub(crate) fn new(refusal: Refusal, status: StatusCode) -> Self {
+        Self { shared: Arc::new(Shared { refusal, observers: Mutex::default() }), status }
     }
 
     /// Returns the refusal that a response stands for.
@@ -49,12 +56,12 @@ impl Said {
         let before = self.reported().clone();
         let is_new = |observer: &&Arc<_>| !before.iter().any(|other| observe::is_same(other, observer));
         let new: Vec<_> = observers.filter(is_new).map(Arc::clone).collect();
-        head.refused(new.iter(), &self.0.refusal);
+        head.refused(new.iter(), &self.shared.refusal);
         self.reported().extend(new);
     }
 
     fn reported(&self) -> MutexGuard<'_, Vec<Arc<dyn Observer>>> {
-        self.0.observers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.observers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the response one to this client, by the settings of a layer: `keep` takes the body of a response that is right already,
@@ -69,33 +76,47 @@ impl Said {
         keep: impl FnOnce(B) -> N,
         replace: impl FnOnce(Bytes) -> N,
     ) -> Response<N> {
-        let is_right = !client.reads_answers && !settings.omits_comments() && settings.last_retry.is_none();
-        let refusal = &self.0.refusal;
-        let stream = refusal.stream(settings).filter(|_| !is_right && response.status() == StatusCode::OK);
+        let refusal = &self.shared.refusal;
+        let is_stream = self.status == StatusCode::OK;
+        let is_set = settings.omits_comments() || settings.last_retry.is_some();
+        let is_right = is_stream != client.reads_answers && !(is_stream && is_set);
+        let stream = refusal.stream(settings).filter(|_| !is_right && response.status() == self.status);
         let (mut head, body) = response.into_parts();
         let (Some(stream), Some(wait)) = (stream, refusal.retry_after()) else {
             return Response::from_parts(head, keep(body));
         };
-        if !client.reads_answers {
+        let body = if client.reads_answers {
+            headers::drop_stream_head(&mut head.headers);
+            head.headers.insert(RETRY_AFTER, wait.into());
+            head.extensions.remove::<Mark>();
+            head.status = StatusCode::SERVICE_UNAVAILABLE;
+            Bytes::new()
+        } else {
             headers::drop_body_head(&mut head.headers);
-            return Response::from_parts(head, replace(stream));
-        }
-        headers::drop_stream_head(&mut head.headers);
-        head.extensions.remove::<Mark>();
-        head.status = StatusCode::SERVICE_UNAVAILABLE;
-        head.headers.insert(RETRY_AFTER, wait.into());
-        Response::from_parts(head, replace(Bytes::new()))
+            head.headers.remove(RETRY_AFTER);
+            head.headers.remove(CONTENT_TYPE);
+            head.headers = headers::stream_head(head.headers).into_parts().0.headers;
+            head.extensions.insert(Mark::Whole);
+            head.status = StatusCode::OK;
+            stream
+        };
+        head.extensions.insert(Self { shared: Arc::clone(&self.shared), status: head.status });
+        Response::from_parts(head, replace(body))
     }
 
     /// Returns the last bytes of a stream whose head went out before the response came with this status.
     pub(crate) fn last(&self, status: StatusCode, method: &Method, form: LastRetry) -> Chunk {
-        let refusal = &self.0.refusal;
-        if refusal.retry_after().is_some() { refusal.last(method, form) } else { refusal::late_status(status) }
+        let refusal = &self.shared.refusal;
+        if refusal.retry_after().is_some() && status == self.status {
+            refusal.last(method, form)
+        } else {
+            refusal::late_status(status)
+        }
     }
 
     /// Returns the source of the refusal.
     pub(crate) fn into_source(self) -> Option<BoxError> {
-        match Arc::try_unwrap(self.0) {
+        match Arc::try_unwrap(self.shared) {
             Ok(shared) => shared.refusal.into_source(),
             Err(shared) => shared.refusal.source().is_some().then(|| SharedSource(shared).into()),
         }
@@ -126,6 +147,6 @@ impl fmt::Debug for Shared {
 
 impl fmt::Debug for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Said").field(&self.0.refusal).finish()
+        f.debug_tuple("Said").field(&self.shared.refusal).finish()
     }
 }

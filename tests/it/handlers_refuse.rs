@@ -184,6 +184,58 @@ async fn an_answer_that_a_layer_between_has_changed_stands() {
     assert_eq!(told.lines().len(), 1, "it is observed all the same");
 }
 
+/// A handler may say which method it thinks of. An `EventSource` that got a 503 would not come back.
+#[tokio::test]
+async fn a_layer_goes_by_the_method_of_the_request() {
+    let refuses = |of: Method| move || std::future::ready(Err::<Events<Never>, _>(later_for(&of)));
+    for (of, method) in METHODS.into_iter().flat_map(|of| METHODS.map(|method| (of.clone(), method))) {
+        let app = || Router::new().route("/", any(refuses(of.clone())));
+        let decorated = || app().layer(SseLayer::decorate());
+        let expected = by_event_service(No::Later, &method).await.0;
+        assert_eq!(ask(decorated(), &method).await, expected, "{of} {method}");
+        assert_eq!(ask(decorated().layer(SseLayer::decorate()), &method).await, expected, "{of} {method}");
+        let layer = SseLayer::new(app()).methods(METHODS);
+        assert_eq!(ask(layer.layer(page()), &method).await, expected, "{of} {method}");
+        let layer = SseLayer::from_fn(move |_: Request<Body>| refuses(of.clone())()).methods(METHODS);
+        assert_eq!(ask(layer.layer(page()), &method).await, expected, "{method}");
+    }
+}
+
+fn later_for(method: &Method) -> Refusal {
+    Refusal::later(TEN_SECONDS).with_source("it is full").for_method(method)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_that_a_layer_between_has_changed_stands() {
+    let changes = |mut response: axum::response::Response| {
+        *response.status_mut() = StatusCode::IM_A_TEAPOT;
+        response
+    };
+    let app = Router::new().route("/", any(|| refuses_late(No::Later)));
+    let layer = SseLayer::new(app.layer(tower::util::MapResponseLayer::new(changes)));
+    let layer = layer.commit_after(Duration::from_secs(1)).layer(page());
+    let request = Request::get("/").header("accept", "text/event-stream").body(Body::empty()).unwrap();
+    let body = layer.oneshot(request).await.unwrap().into_body().collect().await.unwrap().to_bytes();
+    assert!(body.ends_with(b"event: refused\ndata: {\"status\":418}\n\n"), "{body:?}");
+}
+
+/// What a layer inside has made of a late refusal is no change.
+#[tokio::test(start_paused = true)]
+async fn a_late_refusal_behind_two_layers_is_one_to_come_back() {
+    for method in [Method::GET, Method::POST] {
+        let app = Router::new().route("/", any(|| refuses_late(No::Later))).layer(SseLayer::decorate());
+        let layer = SseLayer::new(app).methods(METHODS).commit_after(Duration::from_secs(1)).layer(page());
+        let request = Request::builder().method(&method).header("accept", "text/event-stream");
+        let response = layer.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let mut body = response.into_body().into_data_stream();
+        let mut text = Vec::new();
+        while let Some(Ok(data)) = futures_util::StreamExt::next(&mut body).await {
+            text.extend_from_slice(&data);
+        }
+        assert!(text.starts_with(b":\nretry: "), "{method}: {:?}", String::from_utf8_lossy(&text));
+    }
+}
+
 async fn refuses_late(no: No) -> Result<Events<Never>, Refusal> {
     tokio::time::sleep(TEN_SECONDS).await;
     Err(no.refusal())
