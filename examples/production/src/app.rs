@@ -54,7 +54,8 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(settings: &Settings, prometheus: PrometheusHandle) -> Result<Self, TopicError> {
-        let hub = Hub::new();
+        // Each of so many streams may be of a user of its own, with a topic of its own.
+        let hub = Hub::builder().topics(settings.streams.saturating_add(TOPICS)).build();
         Ok(Self {
             status: hub.topic(live::STATUS)?,
             notes: hub.topic(live::NOTES)?,
@@ -123,6 +124,9 @@ pub(crate) fn router(app: &Arc<App>, settings: &Settings) -> Router {
 async fn in_time(limit: Duration, request: Request, next: Next) -> Response {
     timeout(limit, next.run(request)).await.unwrap_or_else(|_| StatusCode::REQUEST_TIMEOUT.into_response())
 }
+
+/// The topics beside those of users who are here: of all, and of users who are not here and have notes.
+const TOPICS: usize = 1000;
 
 /// As much as a note needs: what is published is kept.
 const BODY: usize = 4 << 10;

@@ -64,11 +64,16 @@ impl Proxies {
     }
 }
 
-/// Reads an address, with or without brackets and a port.
+/// Reads an address, with or without brackets, a port and a zone, which is the name of an interface.
 fn address(text: &str) -> Option<IpAddr> {
+    let without_zone = |text: &str| text.split('%').next()?.parse().ok();
     let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
-    let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
-    text.parse().ok().or_else(with_port).or_else(in_brackets)
+    let in_brackets = || {
+        let (address, port) = text.strip_prefix('[')?.split_once(']')?;
+        let is_port = port.is_empty() || port.strip_prefix(':')?.parse::<u16>().is_ok();
+        without_zone(address).filter(|_| is_port)
+    };
+    without_zone(text).or_else(in_brackets).or_else(with_port)
 }
 
 /// What a user's streams are counted by, and ended by.

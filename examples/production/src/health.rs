@@ -24,6 +24,7 @@ pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
         .install_recorder()?;
     Collector::default().describe();
     describe_gauge!("app_streams_limit", "Streams that there may be at a time");
+    describe_gauge!("app_topics_limit", "Topics that there may be at a time");
 
     // Without it, what is recorded between two scrapes is kept one by one.
     let upkeep = prometheus.clone();
@@ -52,6 +53,7 @@ async fn ready(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
 async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
     Collector::default().collect();
     gauge!("app_streams_limit").set(app.streams_limit as f64);
+    gauge!("app_topics_limit").set(app.hub.health().max_topics as f64);
     app.metrics.record(&app.hub);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.prometheus.render())
 }

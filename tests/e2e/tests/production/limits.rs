@@ -45,6 +45,17 @@ async fn there_are_so_many_streams_in_all() {
     assert_eq!(server.metric("app_streams_limit").await, Some(2.0));
 }
 
+/// A user has a topic: the last to come were refused by the hub, below the number of streams that was set.
+#[tokio::test]
+async fn each_stream_may_be_of_a_user_of_its_own() {
+    for streams in [10_000, 50_000] {
+        let server = Server::start(&[("STREAMS", &streams.to_string())]).await;
+        // Beside them are the topic of the status and that of notes to all.
+        let topics = server.metric("app_topics_limit").await.expect("a gauge");
+        assert!(topics >= f64::from(streams + 2), "{topics} for {streams}");
+    }
+}
+
 #[tokio::test]
 async fn who_opens_too_often_is_told_to_come_back() {
     let server = Server::start(&[("OPENS_PER_MINUTE", "1")]).await;
@@ -102,6 +113,17 @@ async fn an_address_with_a_port_is_the_address() {
         is_refused(&server, &[&format!("x-forwarded-for: {again}")], "full_for_key").await;
     }
     let _other = server.events(&["x-forwarded-for: [2001:db8:1::1]"]).await;
+}
+
+#[tokio::test]
+async fn an_address_with_a_zone_is_the_address() {
+    let server = Server::start(&behind("1")).await;
+    let _stream = server.events(&["x-forwarded-for: fe80::1"]).await;
+    for again in ["fe80::1%eth0", "[fe80::1%eth0]", "[fe80::1%2]:4711", "[fe80::1%eth0]:4711"] {
+        is_refused(&server, &[&format!("x-forwarded-for: {again}")], "full_for_key").await;
+    }
+    // What is none is the proxy's, and counts by that.
+    let _proxys = server.events(&["x-forwarded-for: [fe80::1%eth0]:x"]).await;
 }
 
 #[tokio::test]
