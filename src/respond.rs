@@ -29,7 +29,7 @@ use crate::{
     layer_settings::LayerSettings,
     observe::OwnedHead,
     said::Said,
-    streams::{NotAdmitted, OnDrain, OuterPlace, Permit, Waiter},
+    streams::{NotAdmitted, OnDrain, OuterPlace, Patience, Permit, Waiter},
 };
 
 /// What is left of a request for events once the event service has it.
@@ -61,6 +61,8 @@ struct Noted {
     place: Result<Option<Permit>, NotAdmitted>,
     is_admitted: bool,
     waiter: Option<Waiter>,
+    /// The time that is left to wait, if a layer outside has counted it before.
+    patience: Option<Patience>,
     /// Layers outside that may be late.
     outer: Option<LateLayer>,
     /// This layer, if it may be late itself.
@@ -263,7 +265,10 @@ impl Lookout {
     fn take_place<B>(&mut self, request: &mut Request<B>) {
         let (Some(noted), Some(streams)) = (&mut self.noted, &self.settings.streams) else { return };
         let key = self.settings.key_of(&RequestHead::new(request));
-        noted.place = key.and_then(|key| OuterPlace::share_or_take(streams, key, request)).map(Some);
+        match key.and_then(|key| OuterPlace::share_or_take(streams, key, request)) {
+            Ok((permit, patience)) => (noted.place, noted.patience) = (Ok(Some(permit)), patience),
+            Err(no) => noted.place = Err(no),
+        }
     }
 
     /// Has layers inside find this one, should its head go out without an answer.
@@ -279,7 +284,7 @@ impl Lookout {
         let Some(noted) = self.noted.as_mut().filter(|noted| !noted.is_admitted) else { return Ok(()) };
         let settled = match &noted.place {
             Ok(None) => Ok(None),
-            Ok(Some(permit)) => permit.settle(),
+            Ok(Some(permit)) => permit.settle(noted.patience.as_ref()),
             Err(no) => Err(*no),
         };
         match settled {
@@ -392,7 +397,7 @@ impl Lookout {
             }
         }
         if let Ok(Some(permit)) = mem::replace(&mut noted.place, Ok(None)) {
-            record.enter(permit, is_late);
+            record.enter(permit);
         }
     }
 
@@ -459,6 +464,7 @@ impl Noted {
             place: Ok(None),
             is_admitted: false,
             waiter: None,
+            patience: None,
             outer: LateLayer::of(request).filter(|_| !settings.observers.is_empty()),
             own: None,
         }))

@@ -86,14 +86,10 @@ impl Outside {
     /// Gives the observers and permits to a stream that goes on in the place of this one.
     pub(crate) fn hand_over(&self) -> (Option<Box<Observed>>, Vec<Permit>) {
         let observed = self.lock_watch().observed.take();
-        (observed, self.take_permits())
-    }
-
-    pub(crate) fn take_permits(&self) -> Vec<Permit> {
         let mut held = self.lock_held();
         let mut permits = mem::take(&mut held.more_permits);
         permits.extend(held.permit.take());
-        permits
+        (observed, permits)
     }
 
     /// Over how long the clients of a drain come back.

@@ -85,10 +85,9 @@ impl Record {
         self.outside()?.take_attached()
     }
 
-    /// Gives the stream a place among others, which is free again when the stream is over. It is late if the head goes out
-    /// without an answer.
-    pub(crate) fn enter(self: &Arc<Self>, mut permit: Permit, is_late: bool) {
-        permit.open(self, is_late);
+    /// Gives the stream a place among others, which is free again when the stream is over.
+    pub(crate) fn enter(self: &Arc<Self>, mut permit: Permit) {
+        permit.open(self);
         self.add(|outside| outside.hold_permit(permit));
     }
 
@@ -99,14 +98,7 @@ impl Record {
             self.observe(observed);
         }
         for permit in permits {
-            self.enter(permit, false);
-        }
-    }
-
-    /// The answer to a request whose head is out is the stream's own.
-    pub(crate) fn answered(self: &Arc<Self>) {
-        for permit in self.outside().map(Outside::take_permits).unwrap_or_default() {
-            self.enter(permit, false);
+            self.enter(permit);
         }
     }
 

@@ -169,8 +169,6 @@ impl State {
         self.take_settings();
         if let Some((marked, record)) = stream.and_then(|marked| Some((marked, marked.record()?))) {
             self.hand_over(&record, marked);
-        } else {
-            self.record.answered();
         }
         retry
     }

@@ -56,10 +56,17 @@ mod places;
 #[cfg(feature = "rate-limit")]
 mod rate;
 mod registry;
+mod shares;
 mod waiter;
 mod watchdog;
 
-pub(crate) use self::{builder::STALLED_AFTER, outer::OuterPlace, permit::Permit, registry::Registry, waiter::Waiter};
+pub(crate) use self::{
+    builder::STALLED_AFTER,
+    outer::OuterPlace,
+    permit::Permit,
+    registry::Registry,
+    waiter::{Patience, Waiter},
+};
 pub use self::{
     builder::StreamsBuilder,
     drain::{Drained, OnDrain},

@@ -2,7 +2,11 @@
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use super::{place::StreamId, registry::Registry, waiter::Waiter};
+use super::{
+    place::{Hold, StreamId},
+    registry::Registry,
+    waiter::{Patience, Waiter},
+};
 use crate::{Refusal, body::record::Record};
 
 /// A part in a place among streams, which is taken until the last such part is dropped.
@@ -10,6 +14,8 @@ use crate::{Refusal, body::record::Record};
 pub(crate) struct Permit {
     registry: Arc<Registry>,
     number: usize,
+    /// The serial of its share, which is that of the place for the layer that has taken it.
+    share: u64,
     /// The stream that holds it. `None` for a request.
     stream: Option<StreamId>,
     was_stalled: bool,
@@ -32,16 +38,12 @@ pub enum NotAdmitted {
 }
 
 impl Permit {
-    pub(crate) fn new(registry: Arc<Registry>, number: usize) -> Self {
-        Self { registry, number, stream: None, was_stalled: false }
+    pub(super) fn new(registry: Arc<Registry>, hold: &Hold) -> Self {
+        Self { registry, number: hold.number, share: hold.id, stream: None, was_stalled: false }
     }
 
     pub(crate) fn registry(&self) -> &Arc<Registry> {
         &self.registry
-    }
-
-    pub(super) fn number(&self) -> usize {
-        self.number
     }
 
     /// Returns whether both are for the same place.
@@ -49,9 +51,14 @@ impl Permit {
         self.number == other.number && Arc::ptr_eq(&self.registry, &other.registry)
     }
 
-    /// Counts the place against the limits. Returns a waiter if there is no room now and may be in a moment.
-    pub(crate) fn settle(&self) -> Result<Option<Waiter>, NotAdmitted> {
-        Ok(self.registry.settle(self.number)?.map(Waiter::new))
+    /// Counts the place against the limits. Returns a waiter if there is no room now and may be in a moment. The patience is that
+    /// of a request that has met a layer with streams before.
+    pub(crate) fn settle(&self, patience: Option<&Patience>) -> Result<Option<Waiter>, NotAdmitted> {
+        let Err(no) = self.registry.settle(self.number) else { return Ok(None) };
+        let patience = patience.cloned().unwrap_or_else(|| Patience::of(&self.registry, self.number, self.share));
+        let Some(left) = patience.left() else { return Err(no) };
+        let turn = self.registry.wait(self.number, no)?;
+        Ok(turn.map(|turn| Waiter::new(turn, &self.registry, self.number, left, patience)))
     }
 
     /// Returns the outcome of waiting. `None`: there is still no room.
@@ -63,11 +70,11 @@ impl Permit {
         self.registry.stop_waiting(self.number)
     }
 
-    /// The request that has this place is answered with a stream, or, if late, its head goes out without an answer. The
-    /// stream is found there from now on, until this permit is dropped.
-    pub(crate) fn open(&mut self, record: &Arc<Record>, is_late: bool) {
+    /// The request that has this place is answered with a stream, or its head goes out without an answer. The stream is found
+    /// there from now on, until this permit is dropped.
+    pub(crate) fn open(&mut self, record: &Arc<Record>) {
         let before = self.stream.replace(StreamId::of(record));
-        self.number = self.registry.enter(self.number, before, record, is_late);
+        self.registry.enter(self.number, before, record);
     }
 
     /// The stream holds another permit of the same place.
@@ -83,7 +90,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.registry.give_back(self.number, self.stream, self.was_stalled);
+        self.registry.give_back(self.number, self.share, self.stream, self.was_stalled);
     }
 }
 

@@ -1,8 +1,8 @@
 //! One place: a request or a stream, its keys, and how far it has come.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use super::waiter::Turn;
+use super::{shares::Shares, waiter::Turn};
 use crate::{access::Withdrawn, body::record::Record};
 
 /// A request that may be answered with a stream, or a stream.
@@ -16,17 +16,34 @@ pub(super) struct Place {
     /// The keys that further layers have given it.
     pub(super) more_keys: Vec<Key>,
     pub(super) is_counted: bool,
-    /// Streams whose heads went out without an answer, outermost first.
-    pub(super) late: Vec<Arc<Record>>,
+    /// The parts that layers inside have in it.
+    pub(super) shares: Shares,
     /// The stream that the request was answered with, until it is over.
-    pub(super) stream: Option<Arc<Record>>,
+    stream: Option<Arc<Record>>,
+    /// Further streams of the request: of a layer whose head went out without an answer, and of one that reads the stream of
+    /// a layer inside.
+    more_streams: Vec<Arc<Record>>,
     /// The reason for which its key was ended. A stream that opens afterwards is too late.
     pub(super) ended: Option<Withdrawn>,
     /// The means to wake the request while it waits for room.
     pub(super) turn: Option<Arc<Turn>>,
+    /// The time that the request has waited for room, here and in the places that layers inside have taken for it.
+    pub(super) waited: Duration,
 }
 
+/// A share in a place, by which it is found.
 #[derive(Debug, Clone)]
+pub(super) struct Hold {
+    pub(super) number: usize,
+    /// The serial of the place.
+    pub(super) serial: u64,
+    /// The serial of the share.
+    pub(super) id: u64,
+    /// The number of keys that the place had then. Those that are added later are of other requests.
+    pub(super) keys: usize,
+}
+
+#[derive(Debug)]
 pub(super) struct Key {
     pub(super) name: Arc<str>,
     pub(super) is_counted: bool,
@@ -35,10 +52,21 @@ pub(super) struct Key {
 }
 
 impl Place {
-    /// A tentative place.
-    pub(super) fn new(serial: u64, key: Option<Key>, more_keys: Vec<Key>) -> Self {
-        let (is_counted, late, stream, ended, turn) = (false, Vec::new(), None, None, None);
-        Self { serial, permits: 1, key, more_keys, is_counted, late, stream, ended, turn }
+    /// A tentative place, which has no serial yet.
+    pub(super) fn new(mut keys: impl Iterator<Item = Arc<str>>) -> Self {
+        Self {
+            serial: 0,
+            permits: 1,
+            key: keys.next().map(Key::new),
+            more_keys: keys.map(Key::new).collect(),
+            is_counted: false,
+            shares: Shares::default(),
+            stream: None,
+            more_streams: Vec::new(),
+            ended: None,
+            turn: None,
+            waited: Duration::ZERO,
+        }
     }
 
     pub(super) fn add_key(&mut self, key: &Arc<str>) {
@@ -52,16 +80,27 @@ impl Place {
         }
     }
 
-    /// Returns the streams of the request. There are two if its answer was late and is not handed over yet.
+    /// Returns the streams of the request.
     pub(super) fn records(&self) -> impl Iterator<Item = &Arc<Record>> {
-        self.late.iter().chain(&self.stream)
+        self.stream.iter().chain(&self.more_streams)
+    }
+
+    /// Adds a stream, unless it is there already.
+    pub(super) fn add(&mut self, record: &Arc<Record>) {
+        if self.records().any(|other| Arc::ptr_eq(other, record)) {
+            return;
+        }
+        match self.stream {
+            None => self.stream = Some(Arc::clone(record)),
+            Some(_) => self.more_streams.push(Arc::clone(record)),
+        }
     }
 
     /// Removes the stream with this identity.
     pub(super) fn remove(&mut self, stream: StreamId) -> Option<Arc<Record>> {
         let is_it = |record: &Arc<Record>| StreamId::of(record) == stream;
-        let late = self.late.iter().position(is_it).map(|at| self.late.remove(at));
-        late.or_else(|| self.stream.take_if(|record| is_it(record)))
+        let more = self.more_streams.iter().position(is_it).map(|at| self.more_streams.swap_remove(at));
+        more.or_else(|| self.stream.take_if(|record| is_it(record)))
     }
 
     pub(super) fn has_key(&self, key: &str) -> bool {

@@ -14,7 +14,7 @@ use slab::Slab;
 use super::{
     builder::Settings,
     permit::NotAdmitted,
-    place::{Key, Place, StreamId},
+    place::{Hold, Place, StreamId},
     waiter::Turn,
 };
 use crate::{access::Withdrawn, body::record::Record};
@@ -54,7 +54,6 @@ pub(super) struct Gone {
 /// What a stream that opens has to be told.
 #[derive(Debug)]
 pub(super) struct Opened {
-    pub(super) number: usize,
     pub(super) door: Door,
     pub(super) ended: Option<Withdrawn>,
     /// The stream that this one follows: to be dropped without the lock.
@@ -71,41 +70,41 @@ pub(super) struct Left {
 }
 
 impl Places {
-    /// Takes a tentative place. Returns its number and serial.
-    pub(super) fn ask(&mut self, key: Option<Arc<str>>) -> Result<(usize, u64), NotAdmitted> {
+    /// Takes a tentative place.
+    pub(super) fn ask(&mut self, key: Option<Arc<str>>) -> Result<Hold, NotAdmitted> {
         if self.door != Door::Open {
             return Err(NotAdmitted::Draining);
         }
-        Ok(self.insert(key.map(Key::new), Vec::new()))
+        Ok(self.insert(Place::new(key.into_iter())))
     }
 
-    /// Shares the place of a request, and adds a key to it. Returns its number: that of a new tentative place with the same
-    /// keys while another stream that the request was answered with is open.
-    pub(super) fn join(&mut self, number: usize, serial: u64, key: Option<&Arc<str>>) -> Option<usize> {
-        let mut number = number;
-        let place = self.places.get_mut(number).filter(|place| place.serial == serial)?;
-        let mut place = place;
-        if place.stream.is_some() {
-            let anew = |key: &Key| Key::new(Arc::clone(&key.name));
-            let (first, more) = (place.key.as_ref().map(anew), place.more_keys.iter().map(anew).collect());
-            let ended = place.ended.clone();
-            (number, _) = self.insert(first, more);
-            place = self.places.get_mut(number)?;
-            place.ended = ended;
-        } else {
-            place.permits += 1;
+    /// Shares the place of a request, and adds a key to it. If the share is passed on already this is another request beside
+    /// the one that has it, which takes a tentative place with the same keys, also in a drain. Returns `None` if the place is
+    /// another request's by now.
+    pub(super) fn join(&mut self, hold: &Hold, key: Option<&Arc<str>>) -> Option<Hold> {
+        let place = self.places.get_mut(hold.number).filter(|place| place.serial == hold.serial)?;
+        if place.shares.is_passed_on(hold.id) {
+            let mut beside = Place::new(place.keys().take(hold.keys).map(|key| Arc::clone(&key.name)));
+            beside.ended.clone_from(&place.ended);
+            if let Some(key) = key {
+                beside.add_key(key);
+            }
+            return Some(self.insert(beside));
         }
+        self.last_serial += 1;
+        place.shares.pass_on(hold.id, self.last_serial);
+        place.permits += 1;
         if let Some(key) = key {
             place.add_key(key);
         }
-        Some(number)
+        Some(Hold { id: self.last_serial, keys: place.keys().count(), ..*hold })
     }
 
-    fn insert(&mut self, key: Option<Key>, more_keys: Vec<Key>) -> (usize, u64) {
+    fn insert(&mut self, mut place: Place) -> Hold {
         self.last_serial += 1;
-        let serial = self.last_serial;
-        let number = self.places.insert(Place::new(serial, key, more_keys));
-        (number, serial)
+        place.serial = self.last_serial;
+        let (serial, keys) = (place.serial, place.keys().count());
+        Hold { number: self.places.insert(place), serial, id: serial, keys }
     }
 
     /// Counts a place and its keys, unless they are counted already.
@@ -161,7 +160,6 @@ impl Places {
             (true, _) => Some(Ok(())),
             // A drain takes the turn from a place that is not settled.
             (false, None) if self.door != Door::Open => Some(Err(NotAdmitted::Draining)),
-            // Another request that has this place may have come to the end of its own wait.
             (false, _) => None,
         }
     }
@@ -176,46 +174,26 @@ impl Places {
         self.settle(number, settings)
     }
 
-    /// The request that has this place is answered with a stream, or its head goes out without an answer. The permit may have
-    /// been held by another stream before, which this one follows.
-    pub(super) fn open(
-        &mut self,
-        number: usize,
-        before: Option<StreamId>,
-        record: &Arc<Record>,
-        is_late: bool,
-    ) -> Option<Opened> {
-        let place = self.places.get_mut(number)?;
-        let before = before.and_then(|before| place.remove(before));
-        let mut opened = Opened { number, door: self.door, ended: place.ended.clone(), _before: before };
-        if place.records().any(|other| Arc::ptr_eq(other, record)) {
-            return Some(opened);
+    /// Ends the wait that this turn is for, if it still goes on.
+    pub(super) fn end_wait(&mut self, number: usize, turn: &Arc<Turn>) {
+        let waits = self.places.get_mut(number);
+        if waits.is_some_and(|place| place.turn.take_if(|own| Arc::ptr_eq(own, turn)).is_some()) {
+            self.queue.retain(|&waiting| waiting != number);
         }
-        if is_late {
-            place.late.push(Arc::clone(record));
-        } else if place.stream.is_none() {
-            place.stream = Some(Arc::clone(record));
-        } else {
-            // The request was answered from several.
-            opened.number = self.fork(number, record)?;
-        }
-        Some(opened)
     }
 
-    /// Moves a permit from a place whose stream has another to a new place with the same keys, whatever the limits are.
-    fn fork(&mut self, number: usize, record: &Arc<Record>) -> Option<usize> {
+    /// Returns the place of this number, if it has this serial.
+    pub(super) fn with_serial(&mut self, number: usize, serial: u64) -> Option<&mut Place> {
+        self.places.get_mut(number).filter(|place| place.serial == serial)
+    }
+
+    /// The request that has this place is answered with a stream, or its head goes out without an answer. The permit may have
+    /// been held by another stream before, which this one follows.
+    pub(super) fn open(&mut self, number: usize, before: Option<StreamId>, record: &Arc<Record>) -> Option<Opened> {
         let place = self.places.get_mut(number)?;
-        place.permits -= 1;
-        let (key, more_keys, ended) = (place.key.clone(), place.more_keys.clone(), place.ended.clone());
-        let (number, _) = self.insert(key, more_keys);
-        let fork = self.places.get_mut(number)?;
-        (fork.stream, fork.ended) = (Some(Arc::clone(record)), ended);
-        fork.is_counted = true;
-        self.counted += 1;
-        for key in fork.keys().filter(|key| key.is_counted) {
-            *self.by_key.entry(Arc::clone(&key.name)).or_default() += 1;
-        }
-        Some(number)
+        let before = before.and_then(|before| place.remove(before));
+        place.add(record);
+        Some(Opened { door: self.door, ended: place.ended.clone(), _before: before })
     }
 
     /// A permit is given back, and with it the stream that holds it is gone: the request may be answered with another. With
@@ -223,12 +201,14 @@ impl Places {
     pub(super) fn leave(
         &mut self,
         number: usize,
+        share: u64,
         stream: Option<StreamId>,
         was_stalled: bool,
         settings: &Settings,
     ) -> Left {
         let Some(place) = self.places.get_mut(number) else { return Left::default() };
         place.permits -= 1;
+        place.shares.give_back(share);
         let is_free = place.permits == 0;
         let mut left = Left { _record: stream.and_then(|stream| place.remove(stream)), ..Left::default() };
         if left._record.is_some() {

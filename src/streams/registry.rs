@@ -13,7 +13,7 @@ use tokio::{runtime::Handle, sync::Notify};
 use super::{
     builder::{Settings, StreamsBuilder},
     permit::{NotAdmitted, Permit},
-    place::{Place, StreamId},
+    place::{Hold, Place, StreamId},
     places::{Door, Gone, Opened, Places},
     waiter::Turn,
     watchdog,
@@ -55,7 +55,8 @@ impl Streams {
 
     /// Returns the number of open streams, and of requests that will be answered with one: those that an event service
     /// answers, and those that [`decorate`](crate::SseLayer::decorate) [expects](crate::SseLayer::expect_stream) to be.
-    /// Streams that a [watchdog](StreamsBuilder::stalled_after) found are not among them.
+    /// Streams that a [watchdog](StreamsBuilder::stalled_after) found are not among them. A stream and the one of a layer inside
+    /// that it is made of count once.
     #[must_use]
     pub fn open(&self) -> usize {
         self.0.state().places.counted()
@@ -111,30 +112,51 @@ impl fmt::Debug for Streams {
 }
 
 impl Registry {
-    /// Takes a tentative place. Returns its serial, too.
-    pub(super) fn ask(self: &Arc<Self>, key: Option<Arc<str>>) -> Result<(Permit, u64), NotAdmitted> {
-        let (number, serial) = self.state().places.ask(key)?;
-        Ok((Permit::new(Arc::clone(self), number), serial))
+    /// Takes a tentative place.
+    pub(super) fn ask(self: &Arc<Self>, key: Option<Arc<str>>) -> Result<(Permit, Hold), NotAdmitted> {
+        let hold = self.state().places.ask(key)?;
+        Ok((Permit::new(Arc::clone(self), &hold), hold))
     }
 
-    /// Shares the place of a request. `None`: it is another one's by now.
-    pub(super) fn join(self: &Arc<Self>, number: usize, serial: u64, key: Option<&Arc<str>>) -> Option<Permit> {
-        let number = self.state().places.join(number, serial, key)?;
-        Some(Permit::new(Arc::clone(self), number))
+    /// Shares the place of a request, or takes one beside it. Returns `None` if the place is another request's by now.
+    pub(super) fn join(self: &Arc<Self>, hold: &Hold, key: Option<&Arc<str>>) -> Option<(Permit, Hold)> {
+        let hold = self.state().places.join(hold, key)?;
+        Some((Permit::new(Arc::clone(self), &hold), hold))
     }
 
-    /// Counts a place. If there is no room now, has it wait where it may.
-    pub(super) fn settle(&self, number: usize) -> Result<Option<Arc<Turn>>, NotAdmitted> {
-        let mut state = self.state();
-        let no = match state.places.settle(number, &self.settings) {
-            Ok(()) => return Ok(None),
-            Err(no) => no,
-        };
+    /// Counts a place.
+    pub(super) fn settle(&self, number: usize) -> Result<(), NotAdmitted> {
+        self.state().places.settle(number, &self.settings)
+    }
+
+    /// Has a place wait that there was no room for. Returns `None` if there is room by now.
+    pub(super) fn wait(&self, number: usize, no: NotAdmitted) -> Result<Option<Arc<Turn>>, NotAdmitted> {
         // Without a runtime there is no timer that would end the wait.
         if no == NotAdmitted::TooOften || Handle::try_current().is_err() {
             return Err(no);
         }
-        state.places.wait(number, no, &self.settings).map(Some)
+        let mut state = self.state();
+        match state.places.settle(number, &self.settings) {
+            Ok(()) => Ok(None),
+            Err(no) => state.places.wait(number, no, &self.settings).map(Some),
+        }
+    }
+
+    /// Ends the wait that this turn is for, if it still goes on.
+    pub(super) fn end_wait(&self, number: usize, turn: &Arc<Turn>) {
+        self.state().places.end_wait(number, turn);
+    }
+
+    /// Returns the time that the request of this place has waited for room.
+    pub(super) fn waited(&self, number: usize, serial: u64) -> Duration {
+        self.state().places.with_serial(number, serial).map(|place| place.waited).unwrap_or_default()
+    }
+
+    /// Adds to that time.
+    pub(super) fn add_waited(&self, number: usize, serial: u64, time: Duration) {
+        if let Some(place) = self.state().places.with_serial(number, serial) {
+            place.waited = place.waited.saturating_add(time);
+        }
     }
 
     pub(super) fn outcome(&self, number: usize) -> Option<Result<(), NotAdmitted>> {
@@ -146,9 +168,9 @@ impl Registry {
     }
 
     /// A permit for the place of this number is given back.
-    pub(super) fn give_back(&self, number: usize, stream: Option<StreamId>, was_stalled: bool) {
+    pub(super) fn give_back(&self, number: usize, share: u64, stream: Option<StreamId>, was_stalled: bool) {
         let mut state = self.state();
-        let left = state.places.leave(number, stream, was_stalled, &self.settings);
+        let left = state.places.leave(number, share, stream, was_stalled, &self.settings);
         let is_last = state.places.is_empty();
         drop(state);
         wake(&left.served);
@@ -157,18 +179,11 @@ impl Registry {
         }
     }
 
-    /// The request that has this place is answered with a stream, or its head goes out without an answer. Returns the number
-    /// of the stream's place.
-    pub(super) fn enter(
-        self: &Arc<Self>,
-        number: usize,
-        before: Option<StreamId>,
-        record: &Arc<Record>,
-        is_late: bool,
-    ) -> usize {
+    /// The request that has this place is answered with a stream, or its head goes out without an answer.
+    pub(super) fn enter(self: &Arc<Self>, number: usize, before: Option<StreamId>, record: &Arc<Record>) {
         let mut state = self.state();
-        let Some(opened) = state.places.open(number, before, record, is_late) else { return number };
-        let Opened { number, door, ended, _before } = opened;
+        let Some(opened) = state.places.open(number, before, record) else { return };
+        let Opened { door, ended, _before } = opened;
         let is_watched = state.is_watched;
         drop(state);
         if !is_watched {
@@ -182,7 +197,6 @@ impl Registry {
         if let Some(why) = ended {
             record.withdraw(&why);
         }
-        number
     }
 
     /// When those who are refused shall come back.

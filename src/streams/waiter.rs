@@ -9,9 +9,13 @@ use std::{
 };
 
 use futures_util::task::AtomicWaker;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
-use super::permit::{NotAdmitted, Permit};
+use super::{
+    permit::{NotAdmitted, Permit},
+    place::Hold,
+    registry::Registry,
+};
 
 /// The means to wake a request that waits.
 #[derive(Debug, Default)]
@@ -24,16 +28,36 @@ impl Turn {
     }
 }
 
-/// A request that waits for room. The wait ends when its permit is dropped.
+/// A request that waits for room, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Waiter {
     turn: Arc<Turn>,
+    registry: Arc<Registry>,
+    number: usize,
+    since: Instant,
     limit: Pin<Box<Sleep>>,
+    patience: Patience,
+}
+
+/// The time that a request may wait for room, in all layers that it meets. It is kept with the place that the first of them has
+/// taken.
+#[derive(Debug, Clone)]
+pub(crate) struct Patience {
+    registry: Arc<Registry>,
+    number: usize,
+    serial: u64,
 }
 
 impl Waiter {
-    pub(super) fn new(turn: Arc<Turn>) -> Self {
-        Self { turn, limit: Box::pin(sleep(LIMIT)) }
+    pub(super) fn new(
+        turn: Arc<Turn>,
+        registry: &Arc<Registry>,
+        number: usize,
+        left: Duration,
+        patience: Patience,
+    ) -> Self {
+        let since = Instant::now();
+        Self { turn, registry: Arc::clone(registry), number, since, limit: Box::pin(sleep(left)), patience }
     }
 
     /// Completes when the permit is counted, or will not be.
@@ -44,6 +68,35 @@ impl Waiter {
             return Poll::Ready(outcome);
         }
         self.limit.as_mut().poll(cx).map(|()| permit.stop_waiting())
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        // A layer outside may hold the place on.
+        self.registry.end_wait(self.number, &self.turn);
+        self.patience.spend(self.since.elapsed());
+    }
+}
+
+impl Patience {
+    pub(super) fn new(registry: &Arc<Registry>, hold: &Hold) -> Self {
+        Self::of(registry, hold.number, hold.serial)
+    }
+
+    /// Returns the patience of the request that has taken this place first of all.
+    pub(super) fn of(registry: &Arc<Registry>, number: usize, serial: u64) -> Self {
+        Self { registry: Arc::clone(registry), number, serial }
+    }
+
+    /// Returns the time that is left, if any is.
+    pub(super) fn left(&self) -> Option<Duration> {
+        let left = LIMIT.saturating_sub(self.registry.waited(self.number, self.serial));
+        Some(left).filter(|left| !left.is_zero())
+    }
+
+    fn spend(&self, time: Duration) {
+        self.registry.add_waited(self.number, self.serial, time);
     }
 }
 

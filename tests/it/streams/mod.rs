@@ -1,6 +1,7 @@
 //! Streams from outside: counted, limited, ended together, looked at.
 
 mod access;
+mod beside;
 mod drain;
 mod drain_beside;
 #[cfg(feature = "axum")]

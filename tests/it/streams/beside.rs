@@ -1,0 +1,208 @@
+//! Requests that a service makes inside of one: the first shares its place, each other one is admitted by itself.
+
+use std::{
+    future::ready,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::{Request, Response};
+use http_body::Body;
+use tokio::time::{sleep, timeout};
+use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneSyncService};
+use tower_sse::{BodyError, Events, Refusal, RequestHead, SseLayer, streams::Streams};
+
+use super::{
+    Inside, OpenEnd, SECOND, ask_for, open_end,
+    under_way::{WAYS, again, of_me},
+};
+use crate::support::{Reading, Told, answers_again};
+
+type AnyBody = std::pin::Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send + Sync>>;
+type AnyService = BoxCloneSyncService<Request<String>, Response<AnyBody>, Refusal>;
+
+fn boxed<S, B>(service: S) -> AnyService
+where
+    S: Service<Request<String>, Response = Response<B>, Error = Refusal, Future: Send> + Clone + Send + Sync + 'static,
+    B: Body<Data = Bytes, Error = BodyError> + Send + Sync + 'static,
+{
+    BoxCloneSyncService::new(service.map_response(|response| response.map(|body| Box::pin(body) as AnyBody)))
+}
+
+/// Answers a stream a second later, so that all requests have come by then.
+async fn slow(_: Request<String>) -> Result<Events<OpenEnd>, Refusal> {
+    sleep(SECOND).await;
+    Ok(open_end())
+}
+
+fn user(head: &RequestHead<'_>) -> Option<Arc<str>> {
+    Some(head.headers().get("x-user")?.to_str().ok()?.into())
+}
+
+/// The services that a request inside may be for, each with these streams.
+fn inner_services(streams: &Streams, told: &Told) -> Vec<(&'static str, AnyService)> {
+    let new = || SseLayer::new(service_fn(slow)).streams(streams).observer(told.clone()).stream_key(user);
+    let decorate = || SseLayer::decorate().streams(streams).observer(told.clone()).stream_key(user);
+    let handler = || service_fn(|request| async { slow(request).await.map(Response::from) });
+    vec![
+        ("an event service", boxed(new().layer(Inside))),
+        ("an event service that is late", boxed(new().commit_after(SECOND / 2).layer(Inside))),
+        ("a handler under a layer", boxed(decorate().layer(handler()))),
+        ("layers around layers", boxed(decorate().layer(decorate().layer(new().layer(Inside))))),
+    ]
+}
+
+fn is_stream<B: Body>(response: &Response<B>) -> bool {
+    response.body().size_hint().upper().is_none() && response.status() == 200
+}
+
+/// What becomes of so many requests that a service makes at once inside of this one, for these users.
+async fn made_at_once(
+    streams: &Streams,
+    inner: &AnyService,
+    request: Request<String>,
+    users: &'static [&'static str],
+) -> (usize, Vec<Response<AnyBody>>) {
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let (keeps, inner) = (Arc::clone(&kept), inner.clone());
+    let service = service_fn(move |request: Request<String>| {
+        let (keeps, inner) = (Arc::clone(&keeps), inner.clone());
+        async move {
+            let requests = users.iter().map(|&user| {
+                let mut again = again(&request);
+                again.headers_mut().insert("x-user", http::HeaderValue::from_static(user));
+                ask_for(&inner, again)
+            });
+            let answers = join_all(requests).await;
+            keeps.lock().unwrap().extend(answers);
+            Ok::<_, Refusal>(Response::new(String::from("done")))
+        }
+    });
+    ask_for(&SseLayer::decorate().streams(streams).layer(service), request).await;
+    let answers = std::mem::take(&mut *kept.lock().unwrap());
+    (streams.open(), answers.into_iter().filter(is_stream).collect())
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_made_at_once_inside_one_are_each_admitted() {
+    let builders = || {
+        vec![
+            (Streams::builder().total(2), 2, "as many streams as there may be"),
+            (Streams::builder().per_key(2), 2, "of this key as there may be"),
+            #[cfg(feature = "rate-limit")]
+            (
+                Streams::builder().opens_per_key(std::num::NonZeroU32::new(2).unwrap(), 10_000 * SECOND),
+                2,
+                "opened too often",
+            ),
+        ]
+    };
+    for request in WAYS {
+        for way in 0..4 {
+            for (builder, room, full) in builders() {
+                let (streams, told) = (builder.build(), Told::default());
+                let (name, inner) = inner_services(&streams, &told).remove(way);
+                let (open, answers) = made_at_once(&streams, &inner, request(), &["ann"; 5]).await;
+                assert_eq!((open, answers.len(), streams.open_of("ann")), (room, room, room), "{name}");
+                let refused: Vec<_> = told.lines().into_iter().filter(|line| line.starts_with("refused")).collect();
+                assert_eq!(refused.len(), 5 - room, "{name}: {refused:?}");
+                assert!(refused.iter().all(|line| line.ends_with(full)), "{name}: {refused:?}");
+                drop(answers);
+                assert_eq!((streams.open(), streams.open_of("ann")), (0, 0), "{name}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_made_at_once_inside_one_have_each_their_own_key() {
+    for request in WAYS {
+        for way in 0..4 {
+            let (streams, told) = (Streams::builder().per_key(1).build(), Told::default());
+            let (name, inner) = inner_services(&streams, &told).remove(way);
+            let (open, answers) = made_at_once(&streams, &inner, request(), &["ann", "bob", "cid"]).await;
+            let of = |key| streams.open_of(key);
+            assert_eq!((open, answers.len(), of("ann"), of("bob"), of("cid")), (3, 3, 1, 1, 1), "{name}");
+            drop(answers);
+            assert_eq!((streams.open(), of("ann"), of("bob")), (0, 0, 0), "{name}");
+        }
+    }
+}
+
+/// The first is still open.
+#[tokio::test(start_paused = true)]
+async fn a_stream_beside_one_that_shares_the_place_of_its_request_is_admitted() {
+    for request in WAYS {
+        for way in 0..4 {
+            let (streams, told) = (Streams::builder().total(1).build(), Told::default());
+            let (name, inner) = inner_services(&streams, &told).remove(way);
+            let service = service_fn(move |request: Request<String>| {
+                let inner = inner.clone();
+                async move {
+                    let first = ask_for(&inner, again(&request)).await;
+                    let second = ask_for(&inner, again(&request)).await;
+                    assert!(is_stream(&first) && !is_stream(&second));
+                    drop(first);
+                    assert!(is_stream(&ask_for(&inner, again(&request)).await), "the place is its own again");
+                    Ok::<_, Refusal>(Response::new(String::from("done")))
+                }
+            });
+            ask_for(&SseLayer::decorate().streams(&streams).layer(service), request()).await;
+            assert_eq!(streams.open(), 0, "{name}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_made_of_one_inside_has_its_place() {
+    for request in WAYS {
+        let streams = Streams::builder().total(1).per_key(1).build();
+        let inner = SseLayer::from_fn(|_: Request<String>| ready(open_end())).streams(&streams).layer(Inside);
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let keeps = Arc::clone(&kept);
+        let service = service_fn(move |request: Request<String>| {
+            let (inner, keeps) = (inner.clone(), Arc::clone(&keeps));
+            async move {
+                let source = Reading::new(inner.oneshot(again(&request)).await?.into_body());
+                keeps.lock().unwrap().push(source);
+                Ok::<_, Refusal>(Response::from(open_end()))
+            }
+        });
+        let mut body = Reading::new(ask_for(&of_me(&streams).layer(service), request()).await.into_body());
+        assert_eq!(body.frames_within(SECOND).await.len(), 2);
+        let mut source = kept.lock().unwrap().pop().unwrap();
+        assert_eq!((streams.open(), streams.open_of("me"), source.frames_within(SECOND).await.len()), (1, 1, 2));
+        let (_, _, ended) = tokio::join!(body.rest(), source.rest(), async { streams.end("me", "over") });
+        assert_eq!((ended, streams.open(), streams.open_of("me")), (1, 0, 0));
+    }
+}
+
+/// It stayed in the queue for as long as the request outside, and was given a place that it had no use for.
+#[tokio::test(start_paused = true)]
+async fn a_wait_inside_that_is_given_up_takes_no_place() {
+    let streams = Streams::builder().total(1).build();
+    let inner = SseLayer::from_fn(|_: Request<String>| ready(open_end())).streams(&streams).layer(Inside);
+    let held = ask_for(&inner, crate::support::get()).await;
+    let gives_up = inner.clone();
+    let service = service_fn(move |request: Request<String>| {
+        let inner = gives_up.clone();
+        async move {
+            let given_up = timeout(Duration::from_millis(10), ask_for(&inner, again(&request))).await;
+            assert!(given_up.is_err());
+            sleep(10 * SECOND).await;
+            Ok::<_, Refusal>(Response::new(String::from("done")))
+        }
+    });
+    let outer = SseLayer::decorate().streams(&streams).layer(service);
+    tokio::join!(ask_for(&outer, WAYS[1]()), async {
+        sleep(SECOND).await;
+        drop(held);
+        assert_eq!(streams.open(), 0);
+        assert!(is_stream(&ask_for(&inner, crate::support::get()).await));
+    });
+    let page = SseLayer::decorate().streams(&streams).layer(answers_again(|| Response::new(String::new())));
+    ask_for(&page, WAYS[1]()).await;
+    assert_eq!(streams.open(), 0);
+}
