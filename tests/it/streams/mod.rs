@@ -1,12 +1,13 @@
 //! Streams from outside: counted, limited, ended together, looked at.
 
 mod access;
-mod beside;
+mod admitted;
 mod drain;
 mod drain_beside;
 #[cfg(feature = "axum")]
 mod drain_of_others;
 mod end;
+mod ended;
 #[cfg(feature = "test-util")]
 mod kit;
 mod lifetime;
@@ -15,6 +16,7 @@ mod met_late;
 mod observers;
 mod panics;
 mod reasons;
+mod shared;
 mod spread;
 mod standing;
 mod under_way;

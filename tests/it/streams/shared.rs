@@ -1,4 +1,5 @@
-//! Requests that a service makes inside of one: the first shares its place, each other one is admitted by itself.
+//! Places that layers share, and requests that a service makes inside of one: the first shares its place, each other one is
+//! admitted by itself.
 
 use std::{
     future::ready,
@@ -6,29 +7,105 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use futures_util::future::join_all;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use tokio::time::{sleep, timeout};
-use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneSyncService};
-use tower_sse::{BodyError, Events, Refusal, RequestHead, SseLayer, streams::Streams};
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_sse::{Event, Events, Refusal, RequestHead, SseLayer, streams::Streams};
 
 use super::{
     Inside, OpenEnd, SECOND, ask_for, open_end,
     under_way::{WAYS, again, of_me},
+    ways::{AnyBody, AnyService, boxed},
 };
-use crate::support::{Reading, Told, answers_again};
+use crate::support::{Reading, Told, answers_again, ask, get};
 
-type AnyBody = std::pin::Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send + Sync>>;
-type AnyService = BoxCloneSyncService<Request<String>, Response<AnyBody>, Refusal>;
+#[tokio::test(start_paused = true)]
+async fn layers_with_the_same_streams_share_one_place() {
+    for request in [get, || ask(Method::POST)] {
+        let streams = Streams::builder().total(1).per_key(1).build();
+        let layer = |key: &'static str| SseLayer::decorate().streams(&streams).stream_key(move |_| Some(key.into()));
+        let handler = service_fn(|_: Request<String>| async {
+            sleep(5 * SECOND).await;
+            Ok::<_, Refusal>(Response::from(open_end()))
+        });
+        let service = layer("tenant").layer(layer("user").layer(layer("user").layer(handler)));
+        let (response, ()) = tokio::join!(ask_for(&service, request()), async {
+            sleep(SECOND).await;
+            let is_known = usize::from(request().method() == Method::GET);
+            assert_eq!(streams.open(), is_known);
+        });
+        let counts = || (streams.open(), streams.open_of("tenant"), streams.open_of("user"));
+        assert_eq!(counts(), (1, 1, 1), "it did not refuse its own request");
+        let mut body = Reading::new(response.into_body());
+        assert_eq!(body.frames_within(SECOND).await.len(), 2);
+        let (rest, ended) = tokio::join!(body.rest(), async { streams.end("tenant", "over") });
+        // That of a POST is aborted, behind a comment.
+        assert_eq!(rest.is_empty(), request().method() == Method::GET, "{rest:?}");
+        assert!(!rest.concat().contains("data"), "{rest:?}");
+        assert_eq!((ended, counts()), (1, (0, 0, 0)));
+    }
+}
 
-fn boxed<S, B>(service: S) -> AnyService
-where
-    S: Service<Request<String>, Response = Response<B>, Error = Refusal, Future: Send> + Clone + Send + Sync + 'static,
-    B: Body<Data = Bytes, Error = BodyError> + Send + Sync + 'static,
-{
-    BoxCloneSyncService::new(service.map_response(|response| response.map(|body| Box::pin(body) as AnyBody)))
+#[tokio::test(start_paused = true)]
+async fn a_late_event_service_shares_the_place_of_the_layer_inside_it() {
+    let streams = Streams::builder().total(1).build();
+    let late = service_fn(|_: Request<String>| async {
+        sleep(5 * SECOND).await;
+        Ok::<_, Refusal>(open_end())
+    });
+    let told = Told::default();
+    let inner = SseLayer::new(late).commit_after(None).streams(&streams).observer(told.clone()).layer(Inside);
+    async fn delayed<S: Service<R>, R>(inner: S, after: Duration, request: R) -> Result<S::Response, S::Error> {
+        sleep(after).await;
+        inner.oneshot(request).await
+    }
+
+    // The layer inside is asked before the head goes out, or after it.
+    for asked_after in [Duration::ZERO, 3 * SECOND] {
+        let inner = inner.clone();
+        let delayed = service_fn(move |request| delayed(inner.clone(), asked_after, request));
+        let outer = SseLayer::new(delayed).commit_after(SECOND).streams(&streams).stream_key(|_| Some("me".into()));
+        let mut body = Reading::new(ask_for(&outer.layer(Inside), get()).await.into_body());
+        let frames = body.frames_within(20 * SECOND).await;
+        assert!(
+            frames.iter().any(|(_, text)| text.contains("data: a")),
+            "{asked_after:?}: {frames:?} {:?}",
+            told.lines()
+        );
+        assert_eq!((streams.open(), streams.open_of("me")), (1, 1));
+        let (rest, ended) = tokio::join!(body.rest(), async { streams.end("me", "over") });
+        assert_eq!((rest.len(), ended, streams.open()), (0, 1, 0));
+        assert!(told.closed().pop().unwrap().ends_with(", over"), "{:?}", told.closed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_service_that_merges_streams_of_its_own_leaves_none_of_them_out() {
+    let streams = Streams::new();
+    let inner = SseLayer::from_fn(|_: Request<String>| ready(open_end())).streams(&streams).layer(Inside);
+    let held: Arc<std::sync::Mutex<Vec<_>>> = Arc::default();
+    let keeps = Arc::clone(&held);
+    let merges = service_fn(move |request: Request<String>| {
+        let (inner, keeps) = (inner.clone(), Arc::clone(&keeps));
+        async move {
+            let mut again = get();
+            again.extensions_mut().clone_from(request.extensions());
+            let both = [inner.clone().oneshot(request).await?, inner.oneshot(again).await?];
+            keeps.lock().unwrap().extend(both.map(|response| Reading::new(response.into_body())));
+            Ok::<_, Refusal>(Response::from(Events::new(futures_util::stream::pending::<Event>())))
+        }
+    });
+    let layer = SseLayer::decorate().streams(&streams).stream_key(|_| Some("me".into()));
+    let mut body = Reading::new(ask_for(&layer.layer(merges), get()).await.into_body());
+    // The first shares the place of the request with the stream that is answered.
+    assert_eq!((streams.open(), streams.end("me", "over"), body.rest().await.len()), (2, 2, 1));
+    let held = std::mem::take(&mut *held.lock().unwrap());
+    for mut body in held {
+        assert!(!body.rest().await.concat().contains("data"));
+    }
+    assert_eq!(streams.open(), 0);
 }
 
 /// Answers a stream a second later, so that all requests have come by then.
@@ -184,7 +261,7 @@ async fn a_stream_that_is_made_of_one_inside_has_its_place() {
 async fn a_wait_inside_that_is_given_up_takes_no_place() {
     let streams = Streams::builder().total(1).build();
     let inner = SseLayer::from_fn(|_: Request<String>| ready(open_end())).streams(&streams).layer(Inside);
-    let held = ask_for(&inner, crate::support::get()).await;
+    let held = ask_for(&inner, get()).await;
     let gives_up = inner.clone();
     let service = service_fn(move |request: Request<String>| {
         let inner = gives_up.clone();
@@ -200,7 +277,7 @@ async fn a_wait_inside_that_is_given_up_takes_no_place() {
         sleep(SECOND).await;
         drop(held);
         assert_eq!(streams.open(), 0);
-        assert!(is_stream(&ask_for(&inner, crate::support::get()).await));
+        assert!(is_stream(&ask_for(&inner, get()).await));
     });
     let page = SseLayer::decorate().streams(&streams).layer(answers_again(|| Response::new(String::new())));
     ask_for(&page, WAYS[1]()).await;
