@@ -188,7 +188,10 @@ impl<F: EventFuture> FromService<F> {
                 self.set(Self::Response { source });
                 Pulled::Answered(Box::new(settings), stream)
             }
-            Ok(Reply::Response(response)) => Pulled::Refused(refusal::late_status(response.status()), None),
+            Ok(Reply::Response(response)) => {
+                let why = headers::is_event_stream(response.status(), response.headers()).then_some(LATE_CODING);
+                Pulled::Refused(refusal::late_status(response.status()), why.map(BoxError::from))
+            }
             Err(refusal) => Pulled::Refused(refusal.last(method, splice.last_retry), refusal.into_source()),
         }
     }
@@ -210,6 +213,9 @@ fn is_stream<B>(response: &Response<B>) -> bool {
     let (status, headers) = (response.status(), response.headers());
     headers::is_event_stream(status, headers) && headers::takes_bytes(status, headers)
 }
+
+/// Why an event stream cannot follow a head that is out.
+const LATE_CODING: &str = "the event stream is in a coding, or a part of one, and its head went out before";
 
 pub(crate) mod sealed {
     #[expect(unnameable_types, reason = "sealed")]

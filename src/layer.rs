@@ -131,6 +131,10 @@ impl<E> SseLayer<E> {
     ///
     /// A later answer of events runs as usual. A later refusal, or a response that is no event stream, is told by a last
     /// event named `refused` whose data is `{"status":…}`. Headers of a late answer are lost.
+    ///
+    /// A later event stream in a coding (a `Content-Encoding` such as `gzip`) or a part of one (a `Content-Range`) is lost, since
+    /// the head said nothing of it: the client gets the same last event, and an observer the reason. An event service that may
+    /// be late answers without a coding, and a layer outside compresses.
     pub fn commit_after(self, deadline: impl Into<Option<Duration>>) -> Self {
         let commit = deadline.into().map_or(Commit::Never, Commit::After);
         self.set(|settings| settings.commit = commit)

@@ -11,7 +11,9 @@ use std::{
 use http::{Method, Request, Response, StatusCode};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_sse::{BoxError, Event, Events, Heartbeat, IntoReply, Negotiate, Refusal, SseLayer, StreamSettings};
+use tower_sse::{
+    BoxError, Event, Events, Heartbeat, IntoReply, Negotiate, Refusal, SseLayer, StreamSettings, streams::Streams,
+};
 
 use crate::support::{
     Hang, Reading, Script, Told, Wait, answers_after, ask, bytes, error, event, events, get, open, respond, stream,
@@ -172,7 +174,9 @@ async fn a_late_later_is_a_retry_and_a_clean_end() {
 /// `identity`, `none` and an empty value are no coding.
 #[tokio::test(start_paused = true)]
 async fn a_late_event_stream_is_one_whatever_its_status_and_without_a_coding() {
-    for (status, coding) in [(200, "identity"), (200, "none"), (200, ""), (201, "identity"), (203, "")] {
+    for (status, coding) in
+        [(200, "identity"), (200, "none"), (200, ""), (201, "identity"), (202, ""), (203, ""), (226, "")]
+    {
         let told = Told::default();
         let response = Response::builder().status(status).header("content-type", "text/event-stream");
         let response = response.header("content-encoding", coding).body(String::from("data: a\n\n")).unwrap();
@@ -194,6 +198,32 @@ async fn a_late_answer_that_is_no_plain_event_stream_is_told_by_the_last_event()
     for (response, status) in [(html, 200), (missing, 404), (coded, 200)] {
         let frames = open(late(Ok(response))).await.rest().await;
         assert_eq!(frames, [":\n", &format!("event: refused\ndata: {{\"status\":{status}}}\n\n")]);
+    }
+}
+
+/// The head went out without a coding, and another one cannot follow.
+#[tokio::test(start_paused = true)]
+async fn a_late_event_stream_in_a_coding_ends_with_its_reason_and_gives_its_place_back() {
+    let why = "the event stream is in a coding, or a part of one, and its head went out before";
+    let heads =
+        [("content-encoding", "gzip", 200), ("content-encoding", "br", 201), ("content-range", "bytes 0-9/20", 206)];
+    for ((name, value, status), method) in
+        heads.into_iter().flat_map(|head| [(head, Method::GET), (head, Method::POST)])
+    {
+        let (streams, told) = (Streams::builder().total(1).build(), Told::default());
+        let response = Response::builder().status(status).header("content-type", "text/event-stream");
+        let response = response.header(name, value).body(String::from("\x1f")).unwrap();
+        let layer = late(Ok(response)).streams(&streams).observer(told.clone());
+        let request = ask(method.clone());
+        let mut body = Reading::new(respond(layer.methods([Method::GET, Method::POST]), request).await.into_body());
+        let frames = body.rest().await;
+        let refused = format!("event: refused\ndata: {{\"status\":{status}}}\n\n");
+        let error = format!("error {why}");
+        let expected = [":\n", &refused, &error];
+        assert_eq!(frames, expected[..if method == Method::POST { 3 } else { 2 }], "{name}");
+        assert!(told.closed()[0].starts_with("refused after 500 ms: 1 events"), "{:?}", told.closed());
+        assert!(told.closed()[0].ends_with(why), "{:?}", told.closed());
+        assert_eq!((told.closed().len(), streams.open()), (1, 0), "and the body is still there");
     }
 }
 
