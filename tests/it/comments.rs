@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use http::{Method, Request, Response, Version};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt};
 use tower_sse::{
-    Comments, EarlyEnd, Events, Heartbeat, LastRetry, Never, Refusal, RequestHead, Source, SseLayer, StreamSettings,
-    event_name, streams::Streams,
+    BoxError, Comments, EarlyEnd, Events, Heartbeat, LastRetry, Never, Refusal, RequestHead, Source, SseLayer,
+    StreamSettings, event_name, streams::Streams,
 };
 
 use crate::support::{
@@ -135,6 +135,91 @@ async fn without_comments_a_refusal_has_none() {
     ] {
         let body = respond(layer, get()).await.into_body().collect().await.unwrap().to_bytes();
         assert!(body.starts_with(begins.as_bytes()), "{body:?}");
+    }
+}
+
+/// The answers of a handler that refuses, at once or after 20 s, on each way in, by GET and by POST.
+async fn refused_without_comments(refuse: fn() -> Refusal) -> Vec<(Method, Response<String>)> {
+    let mut answers = Vec::new();
+    macro_rules! read {
+        ($layer:expr, $inner:expr) => {{
+            for (by_predicate, method) in
+                [(false, Method::GET), (false, Method::POST), (true, Method::GET), (true, Method::POST)]
+            {
+                let layer = $layer.methods([Method::GET, Method::POST]).commit_after(SECOND).heartbeat(5 * SECOND);
+                let layer = match by_predicate {
+                    true => layer.omit_comments_for(wants_none),
+                    false => layer.comments(Comments::Omit),
+                };
+                let mut request = with_none();
+                *request.method_mut() = method.clone();
+                let (head, body) = layer.layer($inner).oneshot(request).await.unwrap().into_parts();
+                let mut text = String::new();
+                let mut body = std::pin::pin!(body);
+                while let Some(Ok(frame)) = body.frame().await {
+                    text.push_str(std::str::from_utf8(&frame.into_data().unwrap()).unwrap());
+                }
+                answers.push((method, Response::from_parts(head, text)));
+            }
+        }};
+    }
+    let page = || crate::support::answers(Response::new(String::new()));
+    let refusal = move |after| answers_after(after, Err::<Events<Never>, _>(refuse()));
+    let handler = move |after| answers_after(after, Ok::<_, Refusal>(Response::from(refuse()).map(Full::new)));
+    for after in [0, 20_000] {
+        read!(SseLayer::new(refusal(after)), page());
+        read!(SseLayer::new(handler(after)), page());
+        read!(SseLayer::new(SseLayer::decorate().layer(handler(after))), page());
+        read!(SseLayer::decorate(), handler(after));
+        read!(SseLayer::decorate(), SseLayer::decorate().layer(handler(after)));
+        #[cfg(feature = "axum")]
+        read!(
+            SseLayer::decorate(),
+            answers_after(after, Ok::<_, Refusal>(axum::response::IntoResponse::into_response(refuse())))
+        );
+    }
+    answers
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_comments_a_refusal_of_a_handler_or_a_late_one_has_none() {
+    let refusals: [(fn() -> Refusal, _); 3] = [
+        (|| Refusal::later(SECOND), None),
+        (|| Refusal::status(http::StatusCode::FORBIDDEN), Some(403)),
+        (|| BoxError::from("broken").into(), Some(500)),
+    ];
+    for (refuse, status) in refusals {
+        let answers = refused_without_comments(refuse).await;
+        assert!(answers.len() >= 40);
+        for (method, response) in answers {
+            let (code, text) = (response.status().as_u16(), response.body().as_str());
+            match status {
+                // Of one that is late the status is in the last event.
+                Some(status) if code == 200 => {
+                    assert_eq!(text, format!("event: refused\ndata: {{\"status\":{status}}}\n\n"))
+                }
+                Some(status) => assert_eq!((code, text), (status, "")),
+                None if code == 503 => assert_eq!((method, text), (Method::POST, "")),
+                None => {
+                    let retry = text.strip_prefix("retry: ").and_then(|text| text.strip_suffix('\n'));
+                    let retry: u64 = retry.unwrap_or_else(|| panic!("{method}: {text:?}")).parse().unwrap();
+                    assert!((1_000..=1_500).contains(&retry), "{method}: {text:?}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_comments_a_layer_that_has_no_room_sends_none() {
+    let full = || Streams::builder().total(0).build();
+    let layers = || SseLayer::decorate().streams(&full()).comments(Comments::Omit);
+    for method in [Method::GET, Method::POST] {
+        let handler = answers(Response::from(events([event("a"), Hang])));
+        let response = layers().layer(handler).oneshot(ask(method.clone())).await.unwrap();
+        let text = response.into_body().collect().await.unwrap().to_bytes();
+        let is_get = method == Method::GET;
+        assert!(text.starts_with(b"retry: ") == is_get && text.is_empty() != is_get, "{text:?}");
     }
 }
 
