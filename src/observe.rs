@@ -186,12 +186,13 @@ pub enum Reason {
     Lagged,
     /// All its topics are closed.
     TopicClosed,
-    /// The event service was late and then refused, or answered something that is no event stream.
+    /// The event service was late and then refused, or answered something that is no event stream, or one in a coding.
     Refused,
     /// The connection was gone while the stream waited for events.
     ClientGone,
-    /// The client had not read for 30 s or longer: found by a [watchdog](crate::streams::StreamsBuilder::stalled_after), or
-    /// when the connection was gone. In a drain a second is enough.
+    /// The client had not read for as long as [`stalled_after`](crate::streams::StreamsBuilder::stalled_after) says, 5 min by
+    /// default: found by a watchdog, or when the connection was gone. In a drain a second is enough for a stream that is to
+    /// leave.
     Stalled,
 }
 

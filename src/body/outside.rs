@@ -97,6 +97,11 @@ impl Outside {
         self.lock_held().permits().map(|permit| permit.registry().spread()).max().unwrap_or_default()
     }
 
+    /// Returns when a client that does not read is taken for stalled, where a layer has said so.
+    pub(crate) fn stalled_after(&self) -> Option<Duration> {
+        self.lock_held().permits().filter_map(|permit| permit.registry().stalled_after()).min()
+    }
+
     pub(crate) fn withdraw(&self, why: Withdrawn) {
         let _ = self.why.set(why);
     }

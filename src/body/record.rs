@@ -22,7 +22,7 @@ use crate::{
     access::Withdrawn,
     body::{outside::Outside, slot::Attached, why::Why},
     observe::Observed,
-    streams::{self, Permit},
+    streams::{Permit, STALLED_AFTER},
 };
 
 /// Shared by a body and those who watch over it. One writer, the body; any number of readers.
@@ -165,10 +165,14 @@ impl Record {
         self.finishes.store(finishes, Ordering::Relaxed);
     }
 
-    /// Whether a drain waits for its end: somebody reads it, or it has work that may still be read.
-    pub(crate) fn is_waited_for(&self) -> bool {
-        let finishes = self.finishes.load(Ordering::Relaxed);
-        self.is_read_within(if finishes { READ_AFTER } else { STALLED_FOR_A_DRAIN })
+    /// Returns whether a drain waits for its end. A slow client cannot be told from one that does not read, so work that is to
+    /// finish is waited for until the client is taken for stalled.
+    pub(crate) fn is_waited_for(&self, stalled_after: Option<Duration>) -> bool {
+        match stalled_after {
+            _ if !self.finishes.load(Ordering::Relaxed) => self.is_read_within(STALLED_FOR_A_DRAIN),
+            Some(time) => self.is_read_within(time),
+            None => true,
+        }
     }
 
     /// Asks the stream to leave, unless it is to finish.
@@ -237,7 +241,9 @@ impl Record {
     /// for.
     pub(crate) fn why_dropped(&self) -> Reason {
         let is_asked = self.level(Ordering::Relaxed) != NOT_ASKED;
-        let is_read = if is_asked { self.is_waited_for() } else { self.is_read_within(STALLED_AFTER) };
+        let stalled_after = self.outside().and_then(Outside::stalled_after).unwrap_or(STALLED_AFTER);
+        let is_read =
+            if is_asked { self.is_waited_for(Some(stalled_after)) } else { self.is_read_within(stalled_after) };
         if is_read { Reason::ClientGone } else { Reason::Stalled }
     }
 }
@@ -253,13 +259,8 @@ const OVER: u8 = 10;
 /// Beside any of these.
 const ATTACHED: u8 = 1;
 
-/// Longer than a proxy or a phone takes to go on reading.
-const STALLED_AFTER: Duration = Duration::from_secs(30);
-
-/// Longer than a slow reader takes for a full send buffer, while which no more of its stream is asked for.
-const READ_AFTER: Duration = streams::STALLED_AFTER;
-
-/// A client that is to leave, and has not read for so long, is not waited for.
+/// A client that is to leave, and has not read for so long, is not waited for. It loses nothing: it comes back after the cut of its
+/// connection as after the end of its stream.
 const STALLED_FOR_A_DRAIN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

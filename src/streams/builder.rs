@@ -88,7 +88,7 @@ impl StreamsBuilder {
     /// When a stream whose client does not read is ended: its permit is free, observers are told, nothing more is sent, and a
     /// [topic](crate::hub)'s publishers do not wait for it, nor is it present there.
     /// Defaults to 5 min; a stalled client is found within a quarter of the time more. `None` means never. Needs a tokio runtime, in
-    /// which one task looks.
+    /// which one task looks. A [drain](Streams::drain) waits for as long for a stream that is to finish.
     ///
     /// A body is polled when the server can take more, so a client that reads slowly looks like one that does not read for as long as
     /// it takes to empty the socket's send buffer: at 16 KB/s, 4 MB take more than four minutes. With `TCP_NOTSENT_LOWAT` on the socket,

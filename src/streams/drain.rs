@@ -52,8 +52,9 @@ impl Streams {
     /// A handler under such a layer that awaits the drain waits for its own request, until shortly before the deadline: it
     /// calls [`start_drain`](Self::start_drain), or has another task await the drain.
     ///
-    /// Streams whose clients have not read for a second are not waited for: they would never end. Streams that are to
-    /// [finish](OnDrain::Finish) are waited for as long as a slow reader may take for a full send buffer, 5 min.
+    /// Streams whose clients have not read for a second are not waited for: they would never end, and their clients come back
+    /// after a cut connection, too. Those that are to [finish](OnDrain::Finish) are waited for until their client counts as
+    /// [stalled](super::StreamsBuilder::stalled_after).
     ///
     /// # Cancel safety
     ///
@@ -100,7 +101,7 @@ impl Registry {
             let left = self.left.notified();
             let mut left = std::pin::pin!(left);
             left.as_mut().enable();
-            if self.all(|record| !record.is_waited_for()) {
+            if self.all(|record| !record.is_waited_for(self.stalled_after())) {
                 return true;
             }
             let now = Instant::now();

@@ -204,6 +204,11 @@ impl Registry {
         self.settings.come_back_after
     }
 
+    /// Returns when a client that does not read is taken for stalled.
+    pub(crate) fn stalled_after(&self) -> Option<Duration> {
+        self.settings.stalled_after
+    }
+
     /// Over how long the clients of a drain come back.
     pub(crate) fn spread(&self) -> Duration {
         self.settings.spread

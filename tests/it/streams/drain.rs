@@ -216,6 +216,49 @@ async fn work_that_is_read_from_full_buffers_is_waited_for() {
     assert_eq!((drained.ended, drained.cut), (1, 0));
 }
 
+/// How a drain goes while a stream that finishes is read once each so many seconds, and how long it takes.
+async fn drained_beside_a_slow_reader(streams: Streams, pause: Duration, frames: usize) -> (Drained, Duration) {
+    let large = || Events::new(futures_util::stream::iter((0..5).map(|_| Event::new("x".repeat(9_000)))));
+    let layer = SseLayer::new(answers_again(large)).on_drain(OnDrain::Finish).streams(&streams);
+    let mut body = read(&serve(&layer)).await;
+    let reads = async {
+        for _ in 0..frames {
+            if body.next().await.is_none() {
+                return body;
+            }
+            sleep(pause).await;
+        }
+        body
+    };
+    let begin = Instant::now();
+    let drains = async {
+        sleep(SECOND).await;
+        (streams.drain(3_000 * SECOND).await, begin.elapsed())
+    };
+    tokio::join!(reads, drains).1
+}
+
+/// A body is polled when there is room in the send buffer, which a steady reader of 40 KB/s makes each 90 s.
+#[tokio::test(start_paused = true)]
+async fn work_whose_reader_takes_a_while_for_each_buffer_is_waited_for() {
+    for stalled_after in [Some(100 * SECOND), Some(300 * SECOND), None] {
+        let streams = Streams::builder().stalled_after(stalled_after).build();
+        let (drained, took) = drained_beside_a_slow_reader(streams, 90 * SECOND, 100).await;
+        assert_eq!((drained.ended, drained.cut, took), (1, 0, 540 * SECOND), "{stalled_after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_whose_reader_has_stopped_is_waited_for_until_it_counts_as_stalled() {
+    for (stalled_after, at_most) in [(Some(20 * SECOND), 26), (Some(300 * SECOND), 376), (None, 3_001)] {
+        let streams = Streams::builder().stalled_after(stalled_after).build();
+        let (drained, took) = drained_beside_a_slow_reader(streams, 10_000 * SECOND, 2).await;
+        assert_eq!((drained.ended, drained.cut), (0, 1), "{stalled_after:?}");
+        let at_least = stalled_after.unwrap_or(3_000 * SECOND);
+        assert!((at_least..=at_most * SECOND).contains(&took), "{stalled_after:?}: {took:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn readers_that_the_watchdog_finds_meanwhile_are_reported_as_cut() {
     let streams = Streams::builder().stalled_after(5 * SECOND).build();

@@ -198,3 +198,24 @@ async fn a_client_that_slowly_reads_a_full_send_buffer_is_not_stalled_by_default
     assert_eq!(streams.open(), 0);
     assert!(told.closed()[0].starts_with("stalled after "), "{:?}", told.closed());
 }
+
+/// A body that is dropped before the watchdog has looked.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_dropped_was_stalled_once_the_watchdog_would_say_so() {
+    for (stalled_after, waits, reason) in [
+        (Some(100), 99, "client gone"),
+        (Some(100), 101, "stalled"),
+        (Some(8), 7, "client gone"),
+        (Some(8), 9, "stalled"),
+        (None, 299, "client gone"),
+        (None, 300, "stalled"),
+    ] {
+        let stalled_after = stalled_after.map(Duration::from_secs);
+        let (streams, told) = (Streams::builder().stalled_after(stalled_after).build(), Told::default());
+        let mut body = read(&serve(&endless(&streams, &told))).await;
+        assert!(body.poll_once().is_ready());
+        sleep(Duration::from_secs(waits)).await;
+        drop(body);
+        assert!(told.closed()[0].starts_with(reason), "{stalled_after:?}, {waits}: {:?}", told.closed());
+    }
+}
