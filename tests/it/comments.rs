@@ -181,6 +181,21 @@ async fn refused_without_comments(refuse: fn() -> Refusal) -> Vec<(Method, Respo
     answers
 }
 
+/// Asserts that an answer is this status, or its last event where it is late, or else that it tells the client to come back.
+fn assert_is_refusal(status: Option<u16>, method: &Method, response: &Response<String>) {
+    let (code, text) = (response.status().as_u16(), response.body().as_str());
+    if let Some(status) = status {
+        let late = format!("event: refused\ndata: {{\"status\":{status}}}\n\n");
+        assert_eq!((code, text), if code == 200 { (200, late.as_str()) } else { (status, "") });
+    } else if code == 503 {
+        assert_eq!((method, text), (&Method::POST, ""));
+    } else {
+        let retry = text.strip_prefix("retry: ").and_then(|text| text.strip_suffix('\n'));
+        let retry: u64 = retry.unwrap_or_else(|| panic!("{method}: {text:?}")).parse().unwrap();
+        assert!((1_000..=1_500).contains(&retry), "{method}: {text:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_comments_a_refusal_of_a_handler_or_a_late_one_has_none() {
     let refusals: [(fn() -> Refusal, _); 3] = [
@@ -192,20 +207,7 @@ async fn without_comments_a_refusal_of_a_handler_or_a_late_one_has_none() {
         let answers = refused_without_comments(refuse).await;
         assert!(answers.len() >= 40);
         for (method, response) in answers {
-            let (code, text) = (response.status().as_u16(), response.body().as_str());
-            match status {
-                // Of one that is late the status is in the last event.
-                Some(status) if code == 200 => {
-                    assert_eq!(text, format!("event: refused\ndata: {{\"status\":{status}}}\n\n"))
-                }
-                Some(status) => assert_eq!((code, text), (status, "")),
-                None if code == 503 => assert_eq!((method, text), (Method::POST, "")),
-                None => {
-                    let retry = text.strip_prefix("retry: ").and_then(|text| text.strip_suffix('\n'));
-                    let retry: u64 = retry.unwrap_or_else(|| panic!("{method}: {text:?}")).parse().unwrap();
-                    assert!((1_000..=1_500).contains(&retry), "{method}: {text:?}");
-                }
-            }
+            assert_is_refusal(status, &method, &response);
         }
     }
 }

@@ -21,6 +21,7 @@ mod spread;
 mod standing;
 mod under_way;
 mod waiting;
+mod waiting_in_layers;
 mod watchdog;
 mod ways;
 

@@ -7,12 +7,13 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Method, Request, Response};
 use http_body::Body;
 use tokio::time::{sleep, timeout};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_sse::{Event, Events, Refusal, RequestHead, SseLayer, streams::Streams};
+use tower_sse::{BodyError, Event, Events, Refusal, RequestHead, SseLayer, streams::Streams};
 
 use super::{
     Inside, OpenEnd, SECOND, ask_for, open_end,
@@ -162,74 +163,89 @@ async fn made_at_once(
     (streams.open(), answers.into_iter().filter(is_stream).collect())
 }
 
+/// Both requests outside, each with the number of each service inside.
+fn each_way() -> impl Iterator<Item = (fn() -> Request<String>, usize)> {
+    WAYS.into_iter().flat_map(|request| (0..4).map(move |number| (request, number)))
+}
+
+/// Makes five requests at once, of which two have room.
+async fn two_of_five_have_room(streams: Streams, request: Request<String>, number: usize, full: &str) {
+    let told = Told::default();
+    let (name, inner) = inner_services(&streams, &told).remove(number);
+    let (open, answers) = made_at_once(&streams, &inner, request, &["ann"; 5]).await;
+    assert_eq!((open, answers.len(), streams.open_of("ann")), (2, 2, 2), "{name}");
+    let refused: Vec<_> = told.lines().into_iter().filter(|line| line.starts_with("refused")).collect();
+    assert_eq!(refused.len(), 3, "{name}: {refused:?}");
+    assert!(refused.iter().all(|line| line.ends_with(full)), "{name}: {refused:?}");
+    drop(answers);
+    assert_eq!((streams.open(), streams.open_of("ann")), (0, 0), "{name}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn requests_made_at_once_inside_one_are_each_admitted() {
-    let builders = || {
-        vec![
-            (Streams::builder().total(2), 2, "as many streams as there may be"),
-            (Streams::builder().per_key(2), 2, "of this key as there may be"),
-            #[cfg(feature = "rate-limit")]
-            (
-                Streams::builder().opens_per_key(std::num::NonZeroU32::new(2).unwrap(), 10_000 * SECOND),
-                2,
-                "opened too often",
-            ),
-        ]
-    };
-    for request in WAYS {
-        for way in 0..4 {
-            for (builder, room, full) in builders() {
-                let (streams, told) = (builder.build(), Told::default());
-                let (name, inner) = inner_services(&streams, &told).remove(way);
-                let (open, answers) = made_at_once(&streams, &inner, request(), &["ann"; 5]).await;
-                assert_eq!((open, answers.len(), streams.open_of("ann")), (room, room, room), "{name}");
-                let refused: Vec<_> = told.lines().into_iter().filter(|line| line.starts_with("refused")).collect();
-                assert_eq!(refused.len(), 5 - room, "{name}: {refused:?}");
-                assert!(refused.iter().all(|line| line.ends_with(full)), "{name}: {refused:?}");
-                drop(answers);
-                assert_eq!((streams.open(), streams.open_of("ann")), (0, 0), "{name}");
-            }
-        }
+    for (request, number) in each_way() {
+        let total = Streams::builder().total(2).build();
+        two_of_five_have_room(total, request(), number, "as many streams as there may be").await;
+        let per_key = Streams::builder().per_key(2).build();
+        two_of_five_have_room(per_key, request(), number, "of this key as there may be").await;
+    }
+}
+
+#[cfg(feature = "rate-limit")]
+#[tokio::test(start_paused = true)]
+async fn requests_made_at_once_inside_one_each_count_for_the_rate() {
+    for (request, number) in each_way() {
+        let rate = std::num::NonZeroU32::new(2).unwrap();
+        let streams = Streams::builder().opens_per_key(rate, 10_000 * SECOND).build();
+        two_of_five_have_room(streams, request(), number, "opened too often").await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn requests_made_at_once_inside_one_have_each_their_own_key() {
-    for request in WAYS {
-        for way in 0..4 {
-            let (streams, told) = (Streams::builder().per_key(1).build(), Told::default());
-            let (name, inner) = inner_services(&streams, &told).remove(way);
-            let (open, answers) = made_at_once(&streams, &inner, request(), &["ann", "bob", "cid"]).await;
-            let of = |key| streams.open_of(key);
-            assert_eq!((open, answers.len(), of("ann"), of("bob"), of("cid")), (3, 3, 1, 1, 1), "{name}");
-            drop(answers);
-            assert_eq!((streams.open(), of("ann"), of("bob")), (0, 0, 0), "{name}");
-        }
+    for (request, number) in each_way() {
+        let (streams, told) = (Streams::builder().per_key(1).build(), Told::default());
+        let (name, inner) = inner_services(&streams, &told).remove(number);
+        let (open, answers) = made_at_once(&streams, &inner, request(), &["ann", "bob", "cid"]).await;
+        let of = |key| streams.open_of(key);
+        assert_eq!((open, answers.len(), of("ann"), of("bob"), of("cid")), (3, 3, 1, 1, 1), "{name}");
+        drop(answers);
+        assert_eq!((streams.open(), of("ann"), of("bob")), (0, 0, 0), "{name}");
     }
 }
 
-/// The first is still open.
+/// Opens a stream while the first is open, and one when it is gone.
+async fn opens_one_after_another(inner: AnyService, request: Request<String>) -> Result<Response<String>, Refusal> {
+    let first = ask_for(&inner, again(&request)).await;
+    let second = ask_for(&inner, again(&request)).await;
+    assert!(is_stream(&first) && !is_stream(&second));
+    drop(first);
+    assert!(is_stream(&ask_for(&inner, again(&request)).await), "the place is its own again");
+    Ok(Response::new(String::from("done")))
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stream_beside_one_that_shares_the_place_of_its_request_is_admitted() {
-    for request in WAYS {
-        for way in 0..4 {
-            let (streams, told) = (Streams::builder().total(1).build(), Told::default());
-            let (name, inner) = inner_services(&streams, &told).remove(way);
-            let service = service_fn(move |request: Request<String>| {
-                let inner = inner.clone();
-                async move {
-                    let first = ask_for(&inner, again(&request)).await;
-                    let second = ask_for(&inner, again(&request)).await;
-                    assert!(is_stream(&first) && !is_stream(&second));
-                    drop(first);
-                    assert!(is_stream(&ask_for(&inner, again(&request)).await), "the place is its own again");
-                    Ok::<_, Refusal>(Response::new(String::from("done")))
-                }
-            });
-            ask_for(&SseLayer::decorate().streams(&streams).layer(service), request()).await;
-            assert_eq!(streams.open(), 0, "{name}");
-        }
+    for (request, number) in each_way() {
+        let (streams, told) = (Streams::builder().total(1).build(), Told::default());
+        let (name, inner) = inner_services(&streams, &told).remove(number);
+        let service = service_fn(move |request| opens_one_after_another(inner.clone(), request));
+        ask_for(&SseLayer::decorate().streams(&streams).layer(service), request()).await;
+        assert_eq!(streams.open(), 0, "{name}");
     }
+}
+
+type Kept = Arc<Mutex<Vec<Reading<AnyBody>>>>;
+
+/// Opens a stream inside, which is kept, and answers one of its own.
+async fn answers_one_of_its_own(
+    inner: AnyService,
+    request: Request<String>,
+    kept: Kept,
+) -> Result<Response<impl Body<Data = Bytes, Error = BodyError>>, Refusal> {
+    let source = Reading::new(inner.oneshot(again(&request)).await?.into_body());
+    kept.lock().unwrap().push(source);
+    Ok(Response::from(open_end()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,16 +253,9 @@ async fn a_stream_that_is_made_of_one_inside_has_its_place() {
     for request in WAYS {
         let streams = Streams::builder().total(1).per_key(1).build();
         let inner = SseLayer::from_fn(|_: Request<String>| ready(open_end())).streams(&streams).layer(Inside);
-        let kept = Arc::new(Mutex::new(Vec::new()));
+        let (inner, kept) = (boxed(inner), Kept::default());
         let keeps = Arc::clone(&kept);
-        let service = service_fn(move |request: Request<String>| {
-            let (inner, keeps) = (inner.clone(), Arc::clone(&keeps));
-            async move {
-                let source = Reading::new(inner.oneshot(again(&request)).await?.into_body());
-                keeps.lock().unwrap().push(source);
-                Ok::<_, Refusal>(Response::from(open_end()))
-            }
-        });
+        let service = service_fn(move |request| answers_one_of_its_own(inner.clone(), request, Arc::clone(&keeps)));
         let mut body = Reading::new(ask_for(&of_me(&streams).layer(service), request()).await.into_body());
         assert_eq!(body.frames_within(SECOND).await.len(), 2);
         let mut source = kept.lock().unwrap().pop().unwrap();

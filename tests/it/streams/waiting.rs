@@ -10,38 +10,38 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{FutureExt, future::join_all};
+use futures_util::FutureExt;
 use http::{Method, Request, Response};
 use http_body::Body;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, limit::ConcurrencyLimit, service_fn};
 use tower_sse::{Refusal, RequestHead, Sse, SseLayer, streams::Streams};
 
-use super::{Endless, Inside, SECOND, ask_for, endless, open_end, serve, under_way::again};
+use super::{Endless, Inside, SECOND, ask_for, endless, open_end, serve};
 use crate::support::{Reading, Told, answers_again, ask, get};
 
-const MS: Duration = Duration::from_millis(1);
+pub(super) const MS: Duration = Duration::from_millis(1);
 
 /// Returns the user of a request: the query.
-fn user(head: &RequestHead<'_>) -> Option<Arc<str>> {
+pub(super) fn user(head: &RequestHead<'_>) -> Option<Arc<str>> {
     head.uri().query().map(Arc::from)
 }
 
-fn of(user: &str) -> Request<String> {
+pub(super) fn of(user: &str) -> Request<String> {
     let mut request = get();
     *request.uri_mut() = format!("/?{user}").parse().unwrap();
     request
 }
 
-fn house(streams: &Streams, told: &Told) -> Sse<Inside, Endless> {
+pub(super) fn house(streams: &Streams, told: &Told) -> Sse<Inside, Endless> {
     serve(&endless(streams, told).stream_key(user))
 }
 
-fn is_stream<B: Body>(response: &Response<B>) -> bool {
+pub(super) fn is_stream<B: Body>(response: &Response<B>) -> bool {
     response.body().size_hint().upper().is_none() && response.status() == 200
 }
 
-fn refused(told: &Told) -> usize {
+pub(super) fn refused(told: &Told) -> usize {
     told.lines().iter().filter(|line| line.starts_with("refused")).count()
 }
 
@@ -297,140 +297,4 @@ async fn a_wait_that_fails_and_a_page_spend_nothing_of_the_rate() {
     assert!(is_stream(&held));
     assert!(!is_stream(&ask_for(&service, of("a")).now_or_never().expect("at once")));
     assert!(told.lines().pop().unwrap().ends_with("opened too often"), "{:?}", told.lines());
-}
-
-/// Asks for two streams within this request, for the second 30 ms later. Returns how many are opened.
-async fn asks_twice(inner: &Sse<Inside, Endless>, request: Request<String>) -> usize {
-    let second = async {
-        sleep(30 * MS).await;
-        ask_for(inner, again(&request)).await
-    };
-    let (first, second) = tokio::join!(ask_for(inner, again(&request)), second);
-    usize::from(is_stream(&first)) + usize::from(is_stream(&second))
-}
-
-#[tokio::test(start_paused = true)]
-async fn requests_made_inside_one_wait_each_for_its_own_time() {
-    for (is_freed, total) in [(false, 1), (true, 1), (true, 2)] {
-        let (streams, told) = (Streams::builder().total(total).build(), Told::default());
-        let inner = house(&streams, &told);
-        let held = join_all((0..total).map(|_| ask_for(&inner, get()))).await;
-        let opened = Arc::new(AtomicUsize::new(0));
-        let counts = Arc::clone(&opened);
-        let asks_twice = service_fn(move |request| {
-            let (inner, counts) = (inner.clone(), Arc::clone(&counts));
-            async move {
-                counts.fetch_add(asks_twice(&inner, request).await, SeqCst);
-                Ok::<_, Refusal>(Response::new(String::from("done")))
-            }
-        });
-        let service = SseLayer::decorate().streams(&streams).layer(asks_twice);
-        let begin = Instant::now();
-        let asked = async {
-            ask_for(&service, ask(Method::POST)).await;
-            begin.elapsed()
-        };
-        let (took, ()) = tokio::join!(asked, async {
-            sleep(if is_freed { 50 * MS } else { SECOND }).await;
-            drop(held);
-        });
-        let expected = if is_freed { total } else { 0 };
-        assert_eq!((opened.load(SeqCst), refused(&told), streams.open()), (expected, 2 - expected, 0));
-        assert!(took < 130 * MS && (expected == 2 || took >= 110 * MS), "{took:?}");
-        let full = |line: &&String| line.ends_with("as many streams as there may be");
-        assert_eq!(told.lines().iter().filter(full).count(), 2 - expected, "{:?}", told.lines());
-    }
-}
-
-/// A stream that takes a place.
-async fn takes_a_place(streams: &Streams) -> Response<impl Body> {
-    let layer = SseLayer::from_fn(|_: Request<String>| ready(open_end())).streams(streams);
-    ask_for(&serve(&layer), get()).await
-}
-
-/// Asks a layer around a layer. The streams of both are full, and have room one after the other, each after so long, but for
-/// those that stay full. Returns whether a stream is opened, and how long that takes.
-async fn waits_in_two_layers(
-    stays: Option<usize>,
-    freed_after: Duration,
-    request: Request<String>,
-) -> (bool, Duration) {
-    let streams = [Streams::builder().total(1).build(), Streams::builder().total(1).build()];
-    let mut held = vec![takes_a_place(&streams[0]).await, takes_a_place(&streams[1]).await];
-    let _stays = stays.map(|full| held.remove(full));
-    let [outer, inner] = &streams;
-    let handler = answers_again(|| Response::from(open_end()));
-    let service = SseLayer::decorate().streams(outer).layer(SseLayer::decorate().streams(inner).layer(handler));
-    let begin = Instant::now();
-    let asked = async {
-        let response = ask_for(&service, request).await;
-        (is_stream(&response), begin.elapsed())
-    };
-    let frees = async {
-        for held in held {
-            sleep(freed_after).await;
-            drop(held);
-        }
-    };
-    let (answered, ()) = tokio::join!(asked, frees);
-    let full = |number| usize::from(stays == Some(number));
-    assert_eq!((outer.open(), inner.open()), (full(0), full(1)), "nothing is left of it");
-    answered
-}
-
-#[tokio::test(start_paused = true)]
-async fn layers_with_different_streams_share_the_time_that_a_request_waits() {
-    for request in [get as fn() -> _, || ask(Method::POST)] {
-        for full in [0, 1] {
-            let (is_stream, took) = waits_in_two_layers(Some(full), 50 * MS, request()).await;
-            assert!(!is_stream && took < 100 * MS, "{full}: {took:?}");
-        }
-        let (is_stream, took) = waits_in_two_layers(None, 30 * MS, request()).await;
-        assert!(is_stream && took < 70 * MS, "{took:?}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_wait_for_room_in_all_and_one_for_room_of_a_key_share_their_time() {
-    for is_freed in [false, true] {
-        let (streams, told) = (Streams::builder().total(2).per_key(1).build(), Told::default());
-        let house = house(&streams, &told);
-        let (of_key, other) = (ask_for(&house, of("a")).await, ask_for(&house, of("b")).await);
-        let inner = SseLayer::decorate().streams(&streams).stream_key(user);
-        let handler = answers_again(|| Response::from(open_end()));
-        let service = SseLayer::decorate().streams(&streams).layer(inner.layer(handler));
-        let begin = Instant::now();
-        let asked = async {
-            let response = ask_for(&service, of("a")).await;
-            (is_stream(&response), begin.elapsed())
-        };
-        let ((is_stream, took), ()) = tokio::join!(asked, async {
-            sleep(50 * MS).await;
-            drop(other);
-            sleep(if is_freed { 20 * MS } else { SECOND }).await;
-            drop(of_key);
-        });
-        assert!(is_stream == is_freed && took < 100 * MS, "{took:?}");
-        assert_eq!(streams.open(), 0);
-    }
-}
-
-/// The first wait was in a layer that has let it in, and the answer takes longer than any wait.
-#[tokio::test(start_paused = true)]
-async fn only_time_that_is_waited_for_room_counts_as_waiting() {
-    let (ours, theirs) = (Streams::builder().total(1).build(), Streams::builder().total(1).build());
-    let (held, held_too) = (takes_a_place(&ours).await, takes_a_place(&theirs).await);
-    let handler = service_fn(|_: Request<String>| async {
-        sleep(SECOND).await;
-        Ok::<_, Refusal>(Response::from(open_end()))
-    });
-    let inner = SseLayer::decorate().streams(&theirs).layer(handler);
-    let service = SseLayer::decorate().streams(&ours).expect_stream(|_| true).layer(inner);
-    let (response, ()) = tokio::join!(ask_for(&service, ask(Method::POST)), async {
-        sleep(30 * MS).await;
-        drop(held);
-        sleep(SECOND + 20 * MS).await;
-        drop(held_too);
-    });
-    assert!(is_stream(&response));
 }
