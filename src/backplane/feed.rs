@@ -5,6 +5,11 @@ use std::{
     sync::{Arc, Weak},
     time::Duration,
 };
+#[cfg(feature = "redis")]
+use std::{future::Future, pin::pin};
+
+#[cfg(feature = "redis")]
+use futures_util::future::{Either, select};
 
 use crate::{
     Event, EventId,
@@ -107,6 +112,15 @@ impl Feed {
     /// Nothing is lost when the future is dropped.
     pub async fn closed(&self) {
         self.asked.closed(|| self.is_closed()).await;
+    }
+
+    /// Runs this until the hub is fed no more. Returns `None` if that comes first.
+    #[cfg(feature = "redis")]
+    pub(crate) async fn while_open<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        match select(pin!(future), pin!(self.closed())).await {
+            Either::Left((output, _)) => Some(output),
+            Either::Right(_) => None,
+        }
     }
 
     /// Returns how many bytes an event may have that the hub keeps, whatever the bounds of its topic are.

@@ -110,6 +110,8 @@ impl Hub {
     /// gone from the [presence](super::Topic::presence) on other nodes at once, and not only when they have not heard of this
     /// node for a while. Dropping the hub does the same a moment later, if its runtime still runs then.
     ///
+    /// If Redis does not answer, it waits for 5 s: this node's place then expires.
+    ///
     /// From then on the hub is fed no more, and its [link](Self::link) is down. A hub that stands by itself has nothing to leave.
     /// Events that were published before may still be on their way: wait for their [`Published`](super::Published)
     /// first.

@@ -46,12 +46,14 @@ impl Follower {
     /// Follows until the hub is gone.
     pub(super) async fn run(mut self) {
         let mut pause = FIRST_PAUSE;
-        while !self.feed.is_closed() {
+        let feed = self.feed.clone();
+        while !feed.is_closed() {
             let since = Instant::now();
-            let error = match caught::run(self.follow()).await {
-                Ok(Ok(())) => return,
-                Ok(Err(error)) => error,
-                Err(panicked) => {
+            // Also while it connects, or waits for an answer that does not come.
+            let error = match feed.while_open(caught::run(self.follow())).await {
+                None | Some(Ok(Ok(()))) => return,
+                Some(Ok(Err(error))) => error,
+                Some(Err(panicked)) => {
                     // What the hub has of what was read last is not known.
                     self.anew("the task that reads has panicked");
                     panicked.into()
@@ -63,7 +65,7 @@ impl Follower {
             self.commands.broken(Some(&error)).await;
             // One that held for a while was a good one.
             pause = if since.elapsed() > LONGEST_PAUSE + BLOCK { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
-            sleep(jitter::at_least(pause)).await;
+            let _ = feed.while_open(sleep(jitter::at_least(pause))).await;
         }
     }
 
@@ -101,12 +103,7 @@ impl Follower {
         let mut reader = connection.clone();
         let mut look = pin!(reading::wait(&mut reader, &self.settings, &place.last));
         loop {
-            let asked = pin!(async {
-                match select(pin!(self.feed.wanted()), pin!(self.feed.closed())).await {
-                    Either::Left((topics, _)) => Some(topics),
-                    Either::Right(_) => None,
-                }
-            });
+            let asked = pin!(self.feed.while_open(self.feed.wanted()));
             match select(look.as_mut(), asked).await {
                 Either::Left((look, _)) => return look.map(Some),
                 Either::Right((None, _)) => return Ok(None),

@@ -1,10 +1,9 @@
 //! Who is on which node: each writes its own under a key that expires, and reads the others'.
 
-use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use ::redis::{RedisResult, pipe};
-use futures_util::future::select;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{
     error::RedisError,
@@ -60,15 +59,16 @@ impl Presence {
                 self.version += 1;
                 self.is_written = false;
             }
-            let round = caught::run(self.round()).await.unwrap_or_else(|panicked| Err(panicked.into()));
-            match round {
+            let feed = self.feed.clone();
+            let Some(round) = feed.while_open(caught::run(self.round())).await else { break };
+            match round.unwrap_or_else(|panicked| Err(panicked.into())) {
                 Ok(()) => self.has_told = false,
                 Err(error) => self.failed(&error).await,
             }
-            select(pin!(sleep(jitter::at_most(EACH))), pin!(self.feed.closed())).await;
+            let _ = feed.while_open(sleep(jitter::at_most(EACH))).await;
         }
-        // Where this fails, what is written expires.
-        let _ = self.leave().await;
+        // Where this fails, or takes too long, what is written expires.
+        let _ = timeout(ANSWER, self.leave()).await;
     }
 
     /// Tells what goes wrong, once. That Redis cannot be reached is seen by the follower, and told there.

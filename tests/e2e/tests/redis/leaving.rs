@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::process::Command;
-use tower_sse::hub::{Hub, Subscribe};
+use tower_sse::{
+    Event,
+    hub::{Hub, Subscribe},
+};
 use tower_sse_e2e::{process::Process, redis::Redis};
 
 use crate::nodes::{backplane, within};
@@ -81,6 +84,30 @@ async fn a_node_that_ends_leaves_at_once() {
     within(there.leave()).await;
     assert_eq!(redis.cli(&["HLEN", "{sse}:nodes"]).expect("it says"), "0");
     assert_eq!(redis.cli(&["KEYS", "{sse}:node*"]).expect("it says"), "");
+}
+
+/// It waited for as long as a publish may.
+#[tokio::test]
+#[ignore = "needs redis-server; run by ./tests/run"]
+async fn a_node_leaves_also_if_redis_does_not_answer() {
+    let redis = Redis::start(&[]).expect("it starts");
+    let hub = Hub::builder().build_on(backplane(&redis.url()).publish_within(Duration::from_secs(3600)));
+    until(&redis, "1").await;
+    // The publisher is the first to connect again, and has that much patience.
+    redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]).expect("it does");
+    let topic = hub.topic("topic").expect("there is room");
+    for _ in 0..3 {
+        let _ = within(topic.publish(Event::new("1"))).await;
+    }
+    let process = redis.info("process_id").expect("it says");
+    redis.signal(&process, "STOP").expect("it runs");
+    // Both tasks have begun to wait for an answer.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    within(hub.leave()).await;
+    // And one that has never reached it.
+    let hub = Hub::builder().build_on(backplane(&redis.url()));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    within(hub.leave()).await;
 }
 
 /// Completes once a node is in the table of nodes.
