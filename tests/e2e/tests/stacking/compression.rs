@@ -7,7 +7,7 @@ use tower_http::{
     decompression::DecompressionLayer,
 };
 
-use tower_sse::streams::Streams;
+use tower_sse::{EarlyEnd, streams::Streams};
 use tower_sse_e2e::client::within;
 
 use super::*;
@@ -107,6 +107,33 @@ async fn told_to_compress_all_it_holds_no_event_back() {
             // tokio lets a task take only so much in one go.
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// The coding is not complete then, which is what tells the client that the answer is not.
+#[tokio::test]
+async fn told_to_compress_all_it_passes_what_comes_before_an_abort() {
+    let failing = || {
+        let items = [Ok(Event::new("1")), Err("the model is gone")];
+        Events::new(stream::iter(items)).early_end(EarlyEnd::Abort).on_failure(Event::new("sorry"))
+    };
+    let outside = site().layer(SseLayer::from_fn(move |_: Request<Body>| std::future::ready(failing())));
+    let outside = outside.layer(compress_all());
+    let handler = move || std::future::ready(Response::from(failing()).map(Body::new));
+    let inside = site().route("/handler", get(handler)).layer(compress_all()).layer(SseLayer::decorate());
+    for (app, path) in [(outside, "/"), (inside, "/handler")] {
+        let response = DecompressionLayer::new().layer(app).oneshot(request(path, "text/event-stream")).await;
+        let mut body = Body::new(response.expect("it cannot fail").into_body());
+        let mut text = Vec::new();
+        let error = loop {
+            match within(body.frame()).await {
+                Some(Ok(frame)) => text.extend_from_slice(&frame.into_data().expect("data")),
+                Some(Err(error)) => break Some(error),
+                None => break None,
+            }
+        };
+        assert_eq!(String::from_utf8_lossy(&text), ":\ndata: 1\n\ndata: sorry\n\n", "{path}");
+        assert!(error.is_some(), "{path}");
     }
 }
 
