@@ -62,6 +62,7 @@ pub struct TestStream<B> {
     reader: Pin<Box<EventReader<B>>>,
     /// Nothing was read yet: a comment that comes first is the prelude.
     is_new: bool,
+    error: Option<ReadError>,
 }
 
 /// What a service answered instead of an event stream.
@@ -108,7 +109,7 @@ impl<B: Body<Error: Into<BoxError>>> TestStream<B> {
             return Err(NoStream::Response(response));
         }
         let (head, body) = response.into_parts();
-        Ok(Self { head, reader: Box::pin(EventReader::new(body)), is_new: true })
+        Ok(Self { head, reader: Box::pin(EventReader::new(body)), is_new: true, error: None })
     }
 
     /// Status and headers.
@@ -138,9 +139,27 @@ impl<B: Body<Error: Into<BoxError>>> TestStream<B> {
         next
     }
 
-    /// The next event, whatever else comes before it. `None`: the end, or an error.
+    /// Returns the error at which [`message`](Self::message), [`heartbeat`](Self::heartbeat) or [`rest`](Self::rest) has come to the end:
+    /// that of a stream that is [aborted](crate::EarlyEnd), for one. Returns `None` if the stream is open, or its end is clean.
+    #[must_use]
+    pub fn error(&self) -> Option<&ReadError> {
+        self.error.as_ref()
+    }
+
+    /// Reads on, and keeps an error.
+    async fn item(&mut self) -> Option<Item> {
+        match self.next().await {
+            Ok(item) => item,
+            Err(error) => {
+                self.error = Some(error);
+                None
+            }
+        }
+    }
+
+    /// The next event, whatever else comes before it. `None`: the end, clean or by an [`error`](Self::error).
     pub async fn message(&mut self) -> Option<Message> {
-        while let Ok(Some(item)) = self.next().await {
+        while let Some(item) = self.item().await {
             if let Item::Event(message) = item {
                 return Some(message);
             }
@@ -149,20 +168,20 @@ impl<B: Body<Error: Into<BoxError>>> TestStream<B> {
     }
 
     /// The next comment that is not the one that a stream begins with, and how long it took. `None`: an event came before
-    /// it, which is passed over, or the end.
+    /// it, which is passed over, or the end, clean or by an [`error`](Self::error).
     pub async fn heartbeat(&mut self) -> Option<Duration> {
         let begin = Instant::now();
         loop {
             let may_be_prelude = self.is_new;
-            match self.next().await {
-                Ok(Some(Item::Comment(_))) if !may_be_prelude => return Some(begin.elapsed()),
-                Ok(Some(Item::Comment(_) | Item::Retry(_))) => {}
+            match self.item().await {
+                Some(Item::Comment(_)) if !may_be_prelude => return Some(begin.elapsed()),
+                Some(Item::Comment(_) | Item::Retry(_)) => {}
                 _ => return None,
             }
         }
     }
 
-    /// All events up to the end.
+    /// All events up to the end, clean or by an [`error`](Self::error).
     pub async fn rest(&mut self) -> Vec<Message> {
         let mut rest = Vec::new();
         while let Some(message) = self.message().await {

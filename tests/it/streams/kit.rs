@@ -1,6 +1,6 @@
 //! The kit for tests of one's own service: it reads what a client reads, and says what went wrong.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, future::ready, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -9,7 +9,7 @@ use http_body::Body;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, service_fn};
 use tower_sse::{
-    Event, Events, Heartbeat, Reason, SseLayer,
+    EarlyEnd, Event, Events, Heartbeat, Reason, Source, SseLayer,
     decode::Item,
     event_name,
     hub::{Bounds, Hub, Lag, Subscribe, Topic},
@@ -45,6 +45,31 @@ async fn a_stream_is_read_as_a_client_reads_it() {
     assert_eq!((closed.path.as_str(), closed.reason, closed.error.as_deref()), ("/prices", Reason::Lifetime, None));
     assert_eq!(closed.totals.events, rest.len() as u64 + 1);
     assert!((28 * SECOND..=35 * SECOND).contains(&closed.duration));
+}
+
+/// A stream of one event, which is aborted then, or complete.
+fn one_and(aborts: bool) -> Events<impl Source> {
+    let end = aborts.then(|| Err("the model is gone"));
+    Events::new(stream::iter([Ok(Event::new("1"))].into_iter().chain(end))).early_end(EarlyEnd::Abort)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_is_told_from_an_end_however_it_is_read() {
+    for aborts in [false, true] {
+        let service = serve(&SseLayer::from_fn(move |_: Request<String>| ready(one_and(aborts))));
+        let open = || TestStream::get(service.clone(), "/", String::new());
+        let mut stream = open().await.unwrap();
+        assert_eq!(stream.message().await.unwrap().data(), "1");
+        assert!(stream.error().is_none(), "it is open");
+        assert_eq!(stream.message().await, None);
+        assert_eq!(stream.error().is_some(), aborts);
+
+        let mut stream = open().await.unwrap();
+        assert_eq!((stream.rest().await.len(), stream.error().is_some()), (1, aborts));
+        let mut stream = open().await.unwrap();
+        assert_eq!(stream.heartbeat().await, None, "an event is none");
+        assert_eq!((stream.rest().await.len(), stream.error().is_some()), (0, aborts));
+    }
 }
 
 #[tokio::test(start_paused = true)]
