@@ -9,12 +9,12 @@ use std::{
 };
 
 use super::{
-    closings,
+    closings::{self, End},
     core::Core,
     era::Era,
     hold::Hold,
     joined::Slice,
-    pick::Wish,
+    pick::{Take, Wish},
     picked::{Budget, Picked},
     pump::TopicLane,
     topic_state::{TopicShared, TopicState},
@@ -55,8 +55,8 @@ pub(crate) struct Look {
     pub(crate) told: Option<u64>,
     /// Events are missing, the last of them here.
     pub(crate) missed: Option<u64>,
-    /// Here all topics are closed, and the events are those up to it.
-    pub(crate) end: Option<u64>,
+    /// The end: the events are those up to it.
+    pub(crate) end: Option<End>,
 }
 
 /// What came of waiting.
@@ -69,11 +69,11 @@ pub(crate) enum Waits {
 
 impl Look {
     /// Leaves out what is behind an end.
-    fn end_at(&mut self, end: Option<u64>) {
+    fn end_at(&mut self, end: Option<End>) {
         self.end = end;
-        if let Some(end) = end {
-            self.events.retain(|event| event.sequence <= end);
-            self.told = self.told.filter(|&told| told < end);
+        if let Some(at) = end.map(End::at) {
+            self.events.retain(|event| event.sequence <= at);
+            self.told = self.told.filter(|&told| told < at);
         }
     }
 }
@@ -91,15 +91,9 @@ impl Seats {
         })
     }
 
-    /// Returns `None` if no topic was closed within what a new reader wishes for; else the cursor for it to begin with. A
-    /// client without an event to come has been told of the end already, so it begins behind that.
-    pub(crate) fn behind_closings(&self, wish: Wish, is_new: bool) -> Option<u64> {
-        let is_within = |seat: &Seat| seat.topic.lock().closings.is_within(wish.after, wish.through);
-        if !self.all().iter().any(is_within) {
-            return None;
-        }
-        let has_more = |seat: &Seat| seat.topic.lock().has_any(wish, is_new);
-        Some(if self.all().iter().any(has_more) { wish.after } else { wish.through })
+    /// Returns whether there is an event that a new reader wishes for, or one that is missing to one that is not new.
+    pub(crate) fn has_any(&self, wish: Wish, is_new: bool) -> bool {
+        self.all().iter().any(|seat| seat.topic.lock().has_any(wish, is_new))
     }
 
     fn all(&self) -> &[Seat] {
@@ -193,7 +187,7 @@ impl Seats {
             let told = state.pick(Wish { seat: number, ..wish }, budget, era.prefix(), &mut look.events);
             // Most were never closed, and one that is open has no end.
             if closed.len() == number as usize && state.closings.last() > 0 {
-                closed.push(state.closings.beyond(wish.after).collect());
+                closed.push(state.closings.beyond(wish.after));
             }
             drop(state);
             producers.into_iter().for_each(Waker::wake);
@@ -202,7 +196,10 @@ impl Seats {
         if closed.len() == self.all().len() {
             // An end within what is missing is gone, too.
             let after = wish.after.max(look.missed.unwrap_or(0).saturating_sub(1));
-            look.end_at(closings::first_end(&closed, after, wish.through, came));
+            let end = closings::first_end(&closed, after, wish.through, came);
+            // Within the present, all topics stay closed up to where it ends, if they are, and all of it is given.
+            let is_present = wish.take == Take::Present;
+            look.end_at(end.map(|end| if is_present { end.moved_to(wish.through) } else { end }));
         }
         look
     }

@@ -123,12 +123,14 @@ impl Subscription {
         let seats = Seats::new(topics, begin.is_new.then(|| Wish::of_new(lag.take(), floor)));
         let take = if begin.present_through > 0 { Take::Present } else { lag.take() };
         let wish = Wish { take, after: begin.cursor, through: head, floor, came_at: begin.came_at, seat: 0 };
-        let behind_closings = seats.behind_closings(wish, begin.is_new);
+        // A client without an event to come has been told of the ends that there are: it begins behind them.
+        let has_any = begin.cursor < head && seats.has_any(wish, begin.is_new);
+        let cursor = if has_any { begin.cursor } else { begin.cursor.max(head) };
         Ok(Self {
             core: Arc::clone(core),
             era,
             seats,
-            cursor: behind_closings.unwrap_or(begin.cursor),
+            cursor,
             place: None,
             has_left: None,
             aside: Some(Box::new(Aside {
@@ -139,7 +141,7 @@ impl Subscription {
                 floor: is_bounded.then(|| (floor, floor.sequence.max(head))),
                 asked: (is_bounded && is_fed).then(|| Box::new(subscribe.clone())),
                 came_at: begin.came_at,
-                over_at: behind_closings.map_or(0, |_| head),
+                over_at: if has_any { head } else { 0 },
                 waiting,
                 member: subscribe.member,
                 ..Aside::default()
@@ -231,8 +233,9 @@ impl Subscription {
             return self.give(vec![held], Ids::Own, sequence);
         }
         let tells = first.is_some() || self.owed().is_some();
-        if !tells && self.ends() {
-            return Some(self.end(Reason::TopicClosed));
+        let at_end = if tells { None } else { self.at_end() };
+        if at_end.is_some() {
+            return at_end;
         }
         if !tells && self.cursor >= self.core.watermark() {
             // What could be new is above it: no log has to be asked. Most polls are this one, after an event.
@@ -303,6 +306,9 @@ impl Subscription {
         if self.lag == Lag::Disconnect && self.core.fed.is_none() {
             // From here on it is ended instead of being told a gap.
             aside.came_with = None;
+        }
+        if aside.over_at <= self.cursor {
+            aside.over_at = 0;
         }
         // One that takes every event needs not know when it came.
         if self.lag != Lag::Latest && aside.is_of_no_use() {

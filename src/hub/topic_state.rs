@@ -210,7 +210,6 @@ impl TopicState {
     pub(crate) fn evict(&mut self) {
         if self.log.evict().is_some() {
             self.joined.evicted(self.log.evicted_through());
-            self.closings.evicted(self.log.evicted_through());
         }
     }
 

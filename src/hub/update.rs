@@ -40,7 +40,7 @@ pub enum Update {
     Gap(Gap),
 }
 
-/// Events that a subscriber should have had are gone.
+/// Events that a subscriber should have had are gone, or it is not known any more whether its topics were closed meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {
@@ -49,7 +49,7 @@ pub struct Gap {
     /// something that no hub gives.
     pub from: Option<EventId>,
     /// Up to here something may be missing. What is kept up to here was given before; everything after it follows. On the
-    /// wire it is the id of the gap.
+    /// wire it is the id of the gap. If no event is missing, but an end may be, it may be the same as `from`.
     pub to: EventId,
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::hub::{
-    begin::Notice, pick::Floor, picked::Picked, position::Position, subscribe::Subscribe, waiting::Waiting,
+    begin::Notice, closings::End, pick::Floor, picked::Picked, position::Position, subscribe::Subscribe,
+    waiting::Waiting,
 };
 
 /// What there may be to a subscription beside its cursor.
@@ -25,10 +26,11 @@ pub(super) struct Aside {
     pub(super) asked: Option<Box<Subscribe>>,
     /// Where the hub was when it came as a new client. 0: it is not new.
     pub(super) came_at: u64,
-    /// Ends that were over here, where the hub was when it came, are none to it.
+    /// Ends that were over here are none to it: the position at which the hub was when it came, or one behind an end that is
+    /// not known any more.
     pub(super) over_at: u64,
-    /// `true` if the subscription has come to the position at which all its topics are closed.
-    pub(super) ends: bool,
+    /// The end that the subscription has come to.
+    pub(super) end: Option<End>,
     /// What it waits for its node for.
     pub(super) waiting: Option<Box<Waiting>>,
     /// The event that follows the gap that was told last, where things are given one at a time.
@@ -54,7 +56,7 @@ impl Aside {
             && self.floor.is_none()
             && self.asked.is_none()
             && self.over_at == 0
-            && !self.ends
+            && self.end.is_none()
             && self.waiting.is_none()
             && self.held.is_none()
             && self.member.is_none()

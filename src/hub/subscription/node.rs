@@ -37,7 +37,7 @@ impl Subscription {
         let aside = self.aside.get_or_insert_default();
         (aside.held, aside.owed, aside.foreign) = (None, None, Some(had));
         (aside.present_through, aside.came_at) = (0, 0);
-        (aside.over_at, aside.ends) = (0, false);
+        (aside.over_at, aside.end) = (0, None);
         self.seats.renew();
         self.phase = Phase::Runs { has_read: false };
         false

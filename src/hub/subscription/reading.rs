@@ -5,13 +5,15 @@
 //! given first, and then the gap is told, with that position as its id: so one that is cut at any place comes back with an id
 //! below which nothing is still to be told. What goes missing meanwhile, and is not within it, is a further gap.
 //!
-//! The end is the first position at which all topics are closed. What is behind it is not looked at.
+//! The end is the first position at which all topics are closed. What is behind it is not looked at. Where that is not known
+//! any more, a gap is told in the place of the end.
 
 use super::{Given, Phase, Subscription, Told, aside::Owed};
 use crate::{
     Reason,
     hub::{
         begin::Notice,
+        closings::End,
         pick::{Floor, Wish},
         picked::{self, Budget, Ids, Picked},
         subscribe::Lag,
@@ -26,8 +28,8 @@ struct Look {
     reached: u64,
     /// Something is gone, the last of it here.
     missed: Option<u64>,
-    /// All topics are closed here.
-    end: Option<u64>,
+    /// The end, behind which nothing is among the events.
+    end: Option<End>,
 }
 
 impl Subscription {
@@ -45,30 +47,47 @@ impl Subscription {
             (None, Some(owed)) => self.read_up_to_gap(owed, look, budget),
             (None, None) => self.give(look.events, look.ids, look.reached),
         };
-        self.comes_to(end);
-        if given.is_none() && self.ends() && self.owed().is_none() {
-            return Some(self.end(Reason::TopicClosed));
+        let gap = given.as_ref().and_then(Given::gap);
+        self.comes_to(end, gap);
+        if given.is_none() && self.owed().is_none() {
+            return self.at_end();
         }
         given
     }
 
-    /// Notes the end once everything up to there was given, or is held.
-    fn comes_to(&mut self, end: Option<u64>) {
-        let Some(end) = end else { return };
+    /// Notes the end once everything up to there was given, or is held. A gap up to an end that is not known is told once.
+    fn comes_to(&mut self, end: Option<End>, gap: Option<u64>) {
         let held = self.aside.as_ref().and_then(|aside| aside.held.as_ref());
-        if held.map_or(self.cursor, |held| held.sequence) == end {
-            self.aside.get_or_insert_default().ends = true;
+        let at = held.map_or(self.cursor, |held| held.sequence);
+        if let Some(end) = end.filter(|end| end.at() == at) {
+            self.aside.get_or_insert_default().end = Some(end);
+        }
+        let Some(aside) = self.aside.as_mut().filter(|_| gap.is_some()) else { return };
+        if let Some(End::Forgotten { through, .. }) = aside.end.filter(|end| Some(end.at()) == gap) {
+            (aside.end, aside.over_at) = (None, through + 1);
         }
     }
 
-    /// Returns whether everything up to the end was given, or is held.
-    pub(super) fn ends(&self) -> bool {
-        self.aside.as_ref().is_some_and(|aside| aside.ends)
+    /// Returns whether everything up to an end was given, or is held.
+    fn is_at_end(&self) -> bool {
+        self.aside.as_ref().is_some_and(|aside| aside.end.is_some())
+    }
+
+    /// Ends, if it is at its end. Tells a gap where that is not known any more, and goes on behind it.
+    pub(super) fn at_end(&mut self) -> Option<Given> {
+        let aside = self.aside.as_mut()?;
+        let End::Forgotten { through, .. } = aside.end? else { return Some(self.end(Reason::TopicClosed)) };
+        (aside.end, aside.over_at) = (None, through + 1);
+        if self.is_too_slow() {
+            return Some(self.end(Reason::Lagged));
+        }
+        let told = Told { notice: Notice::Gap, at: Some(self.cursor), from: self.had(self.cursor), before: 0 };
+        Some(Given::Events { told: Some(told), events: Vec::new(), ids: Ids::Own })
     }
 
     fn look(&mut self, budget: Budget) -> Look {
         let through = match () {
-            () if self.ends() => self.cursor,
+            () if self.is_at_end() => self.cursor,
             () if self.is_in_present() => self.present_through(),
             () => self.core.watermark(),
         };
@@ -76,10 +95,9 @@ impl Subscription {
         let floor = self.floor().unwrap_or_default();
         let wish = Wish { take: self.take(), after: self.cursor, through, floor, came_at, seat: 0 };
         let mut look = self.seats.look(&self.core, &self.era, wish, budget, over_at);
-        // One of another history says nothing of this. Within the present, all topics stay closed up to where it ends.
+        // One of another history says nothing of this.
         let end = look.end.filter(|_| self.core.is_now(&self.era));
-        let end = end.map(|end| if self.is_in_present() { through } else { end });
-        let through = end.unwrap_or(through);
+        let through = end.map_or(through, End::at);
         let cut = picked::merge(&mut look.events, look.told, budget, self.era.prefix());
         let ids = match self.is_in_present() {
             true => Ids::Present { last: cut.is_none().then_some(through) },
@@ -165,6 +183,16 @@ impl Subscription {
     /// Only one that has read something since it came can be too slow: so each connection comes ahead.
     fn is_too_slow(&self) -> bool {
         self.lag == Lag::Disconnect && matches!(self.phase, Phase::Runs { has_read: true })
+    }
+}
+
+impl Given {
+    /// Returns the end of the gap that is told.
+    fn gap(&self) -> Option<u64> {
+        match self {
+            Self::Events { told: Some(Told { notice: Notice::Gap, at, .. }), .. } => *at,
+            _ => None,
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! A client that believes nothing: each thing that it is given is held against the model's list of all events.
 
+mod due;
+
 use tower_sse::{
     Reason,
     hub::{Hub, Lag, Start, Subscribe},
@@ -66,6 +68,12 @@ pub(super) struct Client {
     found_at: u64,
     /// Everything up to here was given, told to be missing, or had before.
     reached: u64,
+    /// Everything up to here may have been looked at.
+    seen: u64,
+    /// Ends that are not known any more, and were over by here, it was told. If not all of them, up to the second.
+    told_behind: (u64, u64),
+    /// How far ends were not known any more after the last read.
+    was_forgotten: Option<u64>,
     /// The last id that it got.
     pub(super) position: Option<u64>,
     /// A gap was found up to here, and is not told yet.
@@ -135,6 +143,9 @@ impl Client {
             from,
             found_at: base,
             reached: base,
+            seen: base,
+            told_behind: (0, 0),
+            was_forgotten: None,
             position: None,
             owed: None,
             promised: None,
@@ -146,21 +157,22 @@ impl Client {
         if has == Has::Nothing {
             client.before = model.events.iter().filter(|event| client.is_gone(event)).map(Record::number).collect();
         }
-        client.begin_behind_ends(model);
+        client.begin_behind_nothing(model);
         let no_loss = client.before.iter().copied().chain(1..=present_through);
         client.lineage = lineage.unwrap_or_else(|| Lineage::new(base, client.came_at, no_loss.collect()));
         client
     }
 
-    /// One for which there is nothing has been told of the ends that there are, or has nothing to be told of.
-    fn begin_behind_ends(&mut self, model: &Model) {
+    /// One for which there is nothing begins at the head. It has been told of the ends that there are, or has nothing to be
+    /// told of.
+    fn begin_behind_nothing(&mut self, model: &Model) {
         let is_mine = |event: &&Record| event.sequence > self.base && self.topics.contains(&event.topic);
-        let is_known = |event: &Record| event.closes && model.is_known(event.topic, event.sequence);
-        let is_closed = model.events.iter().filter(is_mine).any(is_known);
         let is_missing = |event: &Record| self.has != Has::Nothing && self.is_gone(event);
-        let has_more = self.due(model).next().is_some() || model.events.iter().filter(is_mine).any(is_missing);
-        if is_closed && !has_more {
-            (self.begins, self.reached) = (self.head, self.head);
+        if self.due(model).next().is_none() && !model.events.iter().filter(is_mine).any(is_missing) {
+            self.begins = self.head;
+            if !model.is_careful {
+                (self.reached, self.seen) = (self.head, self.head);
+            }
         }
     }
 
@@ -199,15 +211,35 @@ impl Client {
             self.waits(model);
         }
         let any = !given.is_empty();
+        let is_in_present = self.is_in_present();
         for (arrived, given) in given.into_iter().enumerate() {
             if is_cut(self, arrived) {
                 break;
             }
             self.check(given, model);
         }
-        let is_more = |event: &&Record| event.sequence > self.reached && self.promised != Some(event.sequence);
-        self.may_end |= self.end(model).is_some() && self.due(model).find(is_more).is_none();
+        self.has_seen(is_in_present, model);
         any
+    }
+
+    /// With the last thing that there is for it, it may have seen everything up to an end that it has to be told.
+    fn has_seen(&mut self, was_in_present: bool, model: &Model) {
+        let is_more = |event: &&Record| event.sequence > self.reached && self.promised != Some(event.sequence);
+        let next = self.due(model).find(is_more).map(Record::number);
+        let end = self.end(model);
+        let must = self.must_tell(model);
+        self.may_end |= end.is_some() && next.is_none() && must.is_none();
+        let through = match (self.owed, was_in_present) {
+            (Some(owed), _) => owed,
+            (_, true) => self.present_through,
+            _ => model.head().min(end.unwrap_or(u64::MAX)),
+        };
+        let last = must.map_or(u64::MAX, |(at, _)| at - 1);
+        if next.is_none_or(|next| next > through) {
+            self.seen = self.seen.max(through.min(last));
+        }
+        self.seen = self.seen.max(self.reached.min(last));
+        self.was_forgotten = self.may_tell(model);
     }
 
     pub(super) fn read_all(&mut self, model: &Model) {
@@ -236,6 +268,10 @@ impl Client {
             }
             Given::Gap { from, to, at } => {
                 assert_eq!(to, at, "one that is cut right after a gap is not told it again");
+                if self.is_in_place_of_end(to, model) {
+                    // What is missing is found after that.
+                    (self.owed, self.found_at) = (None, self.reached);
+                }
                 self.check_from(from.as_deref(), model);
                 if is_first && matches!(self.has, Has::Foreign | Has::Garbage) {
                     self.check_foreign(to, model);
@@ -289,17 +325,20 @@ impl Client {
         }
         let from = from.and_then(sequence_of).expect("it has been somewhere");
         let is_between = |event: &&Record| self.found_at < event.sequence && event.sequence <= from;
-        let is_mine = |event: &&Record| self.topics.contains(&event.topic) && !self.before.contains(&event.sequence);
+        let is_mine =
+            |event: &&Record| self.topics.contains(&event.topic) && self.before.binary_search(&event.sequence).is_err();
         let between = model.events.iter().filter(is_between).filter(is_mine);
         let passed = between.filter(|event| self.is_gone(event) || self.is_due(event, model));
         assert!(self.found_at <= from && passed.count() == 0, "from {from}, where it was at {}", self.found_at);
     }
 
     fn check_foreign(&mut self, at: u64, model: &Model) {
-        match self.next(model) {
-            Some(next) => assert_eq!(at, next - 1, "the position before the oldest that is kept"),
-            None => assert_eq!(at, self.end(model).unwrap_or(model.head()), "nothing is kept"),
+        match (self.may_tell(model), self.next(model)) {
+            (Some(_), next) => assert!(next.is_none_or(|next| at < next), "{next:?} would be lost after {at}"),
+            (None, Some(next)) => assert_eq!(at, next - 1, "the position before the oldest that is kept"),
+            (None, None) => assert_eq!(at, self.end(model).unwrap_or(model.head()), "nothing is kept"),
         }
+        self.goes_behind_end(at, false, model);
         self.is_at(Some(at));
         self.told_to = at;
         self.owed = self.missing(model);
@@ -307,17 +346,38 @@ impl Client {
 
     fn check_gap(&mut self, to: u64, model: &Model) {
         assert!(self.lag != Lag::Disconnect || !self.has_read || self.owed.is_some(), "one that lags is disconnected");
-        match self.owed.take() {
-            Some(owed) => assert!(to == owed || (model.is_careful && to > owed), "a gap up to {owed}, not {to}"),
-            None => assert!(model.is_careful, "a gap where nothing is missing, up to {to}"),
+        let is_in_place_of_end = self.is_in_place_of_end(to, model);
+        let (owed, may_tell) = (self.owed.take(), self.may_tell(model));
+        match (owed, may_tell) {
+            (Some(owed), _) => assert!(to == owed || (model.is_careful && to > owed), "a gap up to {owed}, not {to}"),
+            (None, Some(through)) => assert!(to <= through, "in the place of an end up to {through}, not {to}"),
+            (None, None) => assert!(model.is_careful, "a gap where nothing is missing, up to {to}"),
         }
-        assert!(to > self.reached, "{to} is not after {}", self.reached);
+        assert!(to > self.reached || (to == self.reached && is_in_place_of_end), "{to} is not after {}", self.reached);
         let left_out = self.due(model).find(|event| event.sequence > self.reached && event.sequence <= to);
         assert!(left_out.is_none(), "{left_out:?} is kept, and given before the gap up to {to}");
+        self.goes_behind_end(to, is_in_place_of_end, model);
         self.is_at(Some(to));
         self.told_to = to;
-        if self.is_stream && self.missing(model).is_none() {
+        if self.is_stream && !is_in_place_of_end && self.missing(model).is_none() {
             self.promised = self.next(model);
+        }
+    }
+
+    /// Returns whether a gap is told for an end that is not known any more, and for nothing that is missing.
+    fn is_in_place_of_end(&self, to: u64, model: &Model) -> bool {
+        self.owed != Some(to) && self.may_tell(model).is_some_and(|through| to <= through)
+    }
+
+    /// Takes a gap for an end that is not known any more. One that is told since something is missing may stand for it.
+    fn goes_behind_end(&mut self, to: u64, is_in_place_of_end: bool, model: &Model) {
+        let came_at = self.head.max(self.told_behind.0);
+        let end = self.forgotten(self.reached.min(self.seen), came_at, model);
+        if let Some((_, through)) = end.filter(|&(at, _)| at <= to || is_in_place_of_end) {
+            self.told_behind.0 = self.told_behind.0.max(through + 1);
+        }
+        if let Some(through) = self.may_tell(model).filter(|_| is_in_place_of_end) {
+            self.told_behind.1 = self.told_behind.1.max(self.was_forgotten.unwrap_or(through) + 1);
         }
     }
 
@@ -333,6 +393,11 @@ impl Client {
         if self.promised.take() != Some(sequence) {
             assert!(self.is_due(event, model), "{sequence} is not for this client, or not any more");
             assert!(self.end(model).is_none_or(|end| sequence <= end), "{sequence} is behind the end");
+            let told_first = self.must_tell(model);
+            assert!(
+                told_first.is_none_or(|(_, through)| sequence <= through),
+                "{told_first:?} is told before {sequence}"
+            );
             let owed = self.owed.or_else(|| self.missing(model));
             assert!(owed.is_none_or(|to| sequence < to), "the gap up to {owed:?} is told before {sequence}");
             self.owed = owed;
@@ -349,7 +414,8 @@ impl Client {
             Reason::Lagged => {
                 assert!(self.lag == Lag::Disconnect && self.has_read, "it had not lagged");
                 assert_eq!(self.owed, None, "it is told the gap first");
-                assert!(self.missing(model).is_some() || model.is_careful, "it had not missed anything");
+                let is_behind = self.missing(model).or(self.may_tell(model)).is_some();
+                assert!(is_behind || model.is_careful, "it had not missed anything");
             }
             Reason::TopicClosed => {
                 assert!(self.may_end || self.end(model).is_some(), "its topics were not closed at one time");
@@ -373,90 +439,9 @@ impl Client {
 
     fn has_everything(&self, model: &Model) {
         assert_eq!((self.owed, self.missing(model)), (None, None), "something is missing and was not told");
+        assert_eq!(self.must_tell(model), None, "it may have passed an end, and was not told");
         let left = self.next(model);
         assert!(left.is_none(), "it was not given {left:?}");
         self.lineage.lacks_nothing(self.reached, &self.topics, self.lag, model);
-    }
-
-    /// Where all its topics are closed, unless that is within what is missing.
-    fn end(&self, model: &Model) -> Option<u64> {
-        let end = model.first_end(&self.topics, self.begins, self.head)?;
-        if self.lag != Lag::Latest || end <= self.present_through {
-            return Some(end);
-        }
-        let missing = self.all_missing(model).next_back().unwrap_or(0).max(self.told_to);
-        model.first_end(&self.topics, self.begins.max(missing.saturating_sub(1)), self.head)
-    }
-
-    /// The next event that it is to be given, of those that there are.
-    fn next(&self, model: &Model) -> Option<u64> {
-        self.due(model).map(Record::number).find(|&sequence| sequence > self.reached)
-    }
-
-    /// Whether only the present is given still.
-    fn is_in_present(&self) -> bool {
-        self.reached < self.present_through
-    }
-
-    fn next_of_present(&self, model: &Model) -> Option<u64> {
-        self.next(model).filter(|&next| next <= self.present_through)
-    }
-
-    /// How far something is missing that the client was not told.
-    fn missing(&self, model: &Model) -> Option<u64> {
-        if self.is_in_present() {
-            // A new client has no claim to any of it.
-            return None;
-        }
-        let end = self.end(model).unwrap_or(u64::MAX);
-        self.all_missing(model).rfind(|&sequence| sequence <= end)
-    }
-
-    fn all_missing<'a>(&'a self, model: &'a Model) -> impl DoubleEndedIterator<Item = u64> + 'a {
-        let missing = model.events.iter().filter(|event| {
-            event.sequence > self.reached && !self.before.contains(&event.sequence) && self.is_gone(event)
-        });
-        missing.map(Record::number)
-    }
-
-    /// Whether an event that the client should have had is not there any more.
-    fn is_gone(&self, event: &Record) -> bool {
-        if event.is_bare || !self.topics.contains(&event.topic) {
-            return false;
-        }
-        if event.is_removed {
-            return true;
-        }
-        if event.sequence <= self.floor {
-            let is_past = self.lag == Lag::Latest && event.key.is_some() && !event.is_latest && !event.was_latest;
-            return !is_past;
-        }
-        match (self.lag, event.key) {
-            // To a new client, keys that go are the past.
-            (Lag::Latest, Some(_)) => event.was_latest && event.sequence > self.came_at,
-            _ => !event.in_log,
-        }
-    }
-
-    /// What this client is to be given, of what is kept, in order.
-    fn due<'a>(&'a self, model: &'a Model) -> impl Iterator<Item = &'a Record> {
-        let end = self.end(model).unwrap_or(u64::MAX);
-        let mine = model.events.iter().filter(move |event| self.topics.contains(&event.topic) && event.sequence <= end);
-        mine.filter(|event| self.is_due(event, model))
-    }
-
-    fn is_due(&self, event: &Record, model: &Model) -> bool {
-        if event.sequence <= self.base.max(self.floor) || event.is_bare {
-            return false;
-        }
-        if event.sequence <= self.present_through {
-            let is_newest = |other: &Record| other.topic != event.topic || other.key.is_some() || !other.in_log;
-            let newer = &model.events[event.sequence as usize..];
-            return event.is_latest || (event.key.is_none() && event.in_log && newer.iter().all(is_newest));
-        }
-        match (self.lag, event.key) {
-            (Lag::Latest, Some(_)) => event.is_latest,
-            _ => event.in_log,
-        }
     }
 }

@@ -391,3 +391,67 @@ fn a_reader_behind_many_closings_comes_ahead_through_each_that_is_kept() {
     assert_eq!(read(&mut back), ["998", "999"], "closings that were over do not end it");
     assert_eq!(back.ended(), Some(Reason::TopicClosed));
 }
+
+/// The end was forgotten with the event that opened the topic again, of which a reader of the latest values misses nothing.
+#[test]
+fn a_reader_of_the_latest_ends_at_the_first_end_though_events_went() {
+    let hub = Hub::builder().bounds(Bounds::new().events(1)).build();
+    let [a] = topics(&hub, ["a"]);
+    let publish_keyed = |key: &str| a.publish_keyed(key, Event::new(key)).now().unwrap();
+    let mut reader = subscribe(&hub, Subscribe::to("a").lag(Lag::Latest));
+    let mut other = subscribe(&hub, Subscribe::to("a").lag(Lag::Latest));
+    assert_eq!([read(&mut reader), read(&mut other)], [["+"], ["+"]]);
+    let x = publish_keyed("x");
+    assert_eq!(read(&mut other), ["x"]);
+    close(&a, None);
+    publish_keyed("y");
+    publish_keyed("z");
+    assert_eq!((read(&mut reader), reader.ended()), (vec!["x".to_owned()], Some(Reason::TopicClosed)));
+    assert_eq!((read(&mut other), other.ended()), (vec![], Some(Reason::TopicClosed)));
+    let mut back = subscribe(&hub, Subscribe::to("a").lag(Lag::Latest).after(after(&x)));
+    assert_eq!((read(&mut back), back.ended()), (vec!["y".to_owned(), "z".to_owned()], None));
+}
+
+/// Of more closings than 64 the first were forgotten, and the reader went on to the first that was known.
+#[test]
+fn a_reader_is_told_a_gap_in_the_place_of_an_end_that_is_forgotten() {
+    for rounds in [64, 65, 100] {
+        let hub = Hub::new();
+        let [a] = topics(&hub, ["a"]);
+        let mut reader = subscribe(&hub, Subscribe::to("a").lag(Lag::Skip));
+        let mut new = subscribe(&hub, Subscribe::to("a").lag(Lag::Skip));
+        let mut ends = subscribe(&hub, "a");
+        assert_eq!([read(&mut reader), read(&mut ends)], [["+"], ["+"]]);
+        for round in 0..rounds {
+            publish(&a, &round.to_string());
+            close(&a, None);
+        }
+        let forgotten = rounds - 64;
+        let mut expected: Vec<_> = (0..=forgotten).map(|round| round.to_string()).collect();
+        if forgotten > 0 {
+            expected.insert(1, "gap".to_owned());
+        }
+        assert_eq!((read(&mut reader), reader.ended()), (expected.clone(), Some(Reason::TopicClosed)));
+        expected.insert(0, "+".to_owned());
+        assert_eq!((read(&mut new), new.ended()), (expected, Some(Reason::TopicClosed)));
+        read(&mut ends);
+        assert_eq!(ends.ended(), Some(if forgotten > 0 { Reason::Lagged } else { Reason::TopicClosed }));
+    }
+}
+
+#[test]
+fn closings_of_one_topic_are_no_gap_while_another_is_open() {
+    let hub = Hub::new();
+    let [a, b] = topics(&hub, ["a", "b"]);
+    publish(&b, "open");
+    let mut both = subscribe(&hub, Subscribe::to("a").and("b"));
+    let mut expected = vec!["+".to_owned()];
+    for round in 0..200 {
+        publish(&a, &round.to_string());
+        close(&a, None);
+        expected.push(round.to_string());
+    }
+    assert_eq!((read(&mut both), both.ended()), (expected, None));
+    close(&b, None);
+    assert_eq!((read(&mut both), both.ended()), (vec![], Some(Reason::TopicClosed)));
+}

@@ -10,6 +10,7 @@ use super::model::{Model, Record};
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Lineage {
+    /// The events that it was given, in order.
     given: Vec<u64>,
     /// The ends of its gaps.
     gaps: Vec<u64>,
@@ -22,13 +23,16 @@ pub(super) struct Lineage {
 }
 
 impl Lineage {
-    pub(super) fn new(base: u64, came_at: u64, no_loss: Vec<u64>) -> Self {
+    pub(super) fn new(base: u64, came_at: u64, mut no_loss: Vec<u64>) -> Self {
+        no_loss.sort_unstable();
         Self { base, came_at, no_loss, ..Self::default() }
     }
 
     pub(super) fn given(&mut self, sequence: u64) {
-        assert!(!self.given.contains(&sequence), "{sequence} is delivered again");
-        self.given.push(sequence);
+        match self.given.binary_search(&sequence) {
+            Ok(_) => unreachable!("{sequence} is delivered again"),
+            Err(at) => self.given.insert(at, sequence),
+        }
     }
 
     pub(super) fn told(&mut self, to: u64) {
@@ -43,8 +47,8 @@ impl Lineage {
             topics.contains(&event.topic)
                 && !event.is_bare
                 && (self.base < sequence && sequence <= reached)
-                && !self.given.contains(&sequence)
-                && !self.no_loss.contains(&sequence)
+                && self.given.binary_search(&sequence).is_err()
+                && self.no_loss.binary_search(&sequence).is_err()
                 && !(lag == Lag::Latest && self.is_past(event))
         };
         for event in model.events.iter().filter(is_owed) {

@@ -38,6 +38,29 @@ pub(super) struct Record {
     pub(super) was_latest: bool,
 }
 
+/// The first position at which all topics of a reader are closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    At(u64),
+    /// It is at this position or behind it, up to which it is not known any more.
+    Forgotten {
+        at: u64,
+        through: u64,
+    },
+}
+
+impl End {
+    /// Returns the first position at which it may be.
+    pub(super) fn at(self) -> u64 {
+        match self {
+            Self::At(at) | Self::Forgotten { at, .. } => at,
+        }
+    }
+}
+
+/// The number of closings of a topic that are known.
+pub(super) const KNOWN_CLOSINGS: usize = 64;
+
 impl Record {
     pub(super) fn number(&self) -> u64 {
         self.sequence
@@ -49,13 +72,20 @@ pub(super) struct Model {
     limits: Limits,
     pub(super) events: Vec<Record>,
     pub(super) topics: Vec<&'static str>,
+    /// The positions in each topic, in order, so that long schedules take seconds.
+    positions: Vec<Vec<u64>>,
+    /// Of these, those at which it is closed.
+    closings: Vec<Vec<u64>>,
+    /// The positions of what is kept, so that what is gone is not looked at again.
+    kept: Vec<u64>,
     /// A topic was removed for which there was no room in the table of those.
     pub(super) is_careful: bool,
 }
 
 impl Model {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, events: Vec::new(), topics: Vec::new(), is_careful: false }
+        let (events, topics, positions, closings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { limits, events, topics, positions, closings, kept: Vec::new(), is_careful: false }
     }
 
     pub(super) fn head(&self) -> u64 {
@@ -66,36 +96,58 @@ impl Model {
     pub(super) fn topic(&mut self, name: &'static str) -> usize {
         self.topics.iter().position(|&known| known == name).unwrap_or_else(|| {
             self.topics.push(name);
+            self.positions.push(Vec::new());
+            self.closings.push(Vec::new());
             self.topics.len() - 1
         })
     }
 
-    /// Whether a topic is closed at a position.
+    /// Returns whether a topic is closed at a position.
     fn is_closed(&self, topic: usize, at: u64) -> bool {
-        let until = &self.events[..at as usize];
-        until.iter().rfind(|event| event.topic == topic).is_some_and(|event| event.closes)
+        let positions = &self.positions[topic];
+        let last = positions[..positions.partition_point(|&position| position <= at)].last();
+        last.is_some_and(|&last| self.events[last as usize - 1].closes)
     }
 
-    /// What follows a position in a topic.
-    fn next(&self, topic: usize, at: u64) -> Option<&Record> {
-        self.events[at as usize..].iter().find(|event| event.topic == topic)
+    /// Returns the first position of a topic behind another.
+    fn next(&self, topic: usize, at: u64) -> Option<u64> {
+        let positions = &self.positions[topic];
+        positions.get(positions.partition_point(|&position| position <= at)).copied()
     }
 
-    /// Whether it is known still that a topic is closed at a position. It is forgotten with the event that opened the topic.
-    pub(super) fn is_known(&self, topic: usize, at: u64) -> bool {
-        self.next(topic, at).is_none_or(|next| {
-            let mut later = self.events[next.sequence as usize - 1..].iter();
-            !later.any(|event| event.topic == topic && !event.is_bare && !event.in_log)
+    /// Returns the last closing of a topic that is not known any more, and the position through which the topic was closed.
+    fn forgotten(&self, topic: usize) -> Option<(u64, u64)> {
+        let closings = &self.closings[topic];
+        let last = closings[closings.len().checked_sub(KNOWN_CLOSINGS + 1)?];
+        self.next(topic, last).map(|next| (last, next - 1))
+    }
+
+    /// Returns the first position behind `after` at which all of these topics are closed, unless that was over when the client
+    /// came. A position that the client has not seen counts as one if that is not known any more.
+    pub(super) fn first_end(&self, topics: &[usize], after: u64, seen: u64, came_at: u64) -> Option<End> {
+        if topics.iter().any(|&topic| self.closings[topic].is_empty()) {
+            return None;
+        }
+        let forgotten: Vec<_> = topics.iter().map(|&topic| self.forgotten(topic).unwrap_or((0, 0))).collect();
+        let may_be = seen + 1..=forgotten.iter().map(|&(last, _)| last).max().unwrap_or(0);
+        let known = topics.iter().flat_map(|&topic| self.closings[topic].iter().copied().filter(|&at| at > after));
+        let mut positions: Vec<u64> = may_be.chain(known).collect();
+        positions.sort_unstable();
+        let is_on = |at: u64, topic: usize| self.next(topic, at).is_none_or(|next| next > came_at);
+        positions.into_iter().find_map(|at| {
+            let mut unknown = None;
+            for (&topic, &(_, through)) in topics.iter().zip(&forgotten) {
+                let is_unknown = at <= through;
+                if if is_unknown { through < came_at } else { !self.is_closed(topic, at) || !is_on(at, topic) } {
+                    return None;
+                }
+                unknown = unknown.max(is_unknown.then_some(through));
+            }
+            match unknown {
+                None => Some(End::At(at)),
+                Some(through) => (at > seen).then_some(End::Forgotten { at, through }),
+            }
         })
-    }
-
-    /// The first position behind `after` at which all of these topics are closed, unless that was over when the client came.
-    pub(super) fn first_end(&self, topics: &[usize], after: u64, came_at: u64) -> Option<u64> {
-        let is_on = |at: u64, topic: usize| self.next(topic, at).is_none_or(|next| next.sequence > came_at);
-        let is_end = |at: u64, topic: usize| self.is_closed(topic, at) && self.is_known(topic, at) && is_on(at, topic);
-        let ends = self.events.iter().filter(|event| event.closes && event.sequence > after);
-        let mut ends = ends.filter(|event| topics.contains(&event.topic)).map(Record::number);
-        ends.find(|&at| topics.iter().all(|&topic| is_end(at, topic)))
     }
 
     pub(super) fn publish(&mut self, name: &'static str, key: Option<&'static str>, data: String) {
@@ -119,6 +171,7 @@ impl Model {
         self.push(topic, None, last.unwrap_or_default());
         if let Some(event) = self.events.last_mut() {
             (event.closes, event.is_bare, event.in_log) = (true, is_bare, !is_bare);
+            self.closings[topic].push(event.sequence);
         }
         self.make_room(topic);
     }
@@ -135,14 +188,25 @@ impl Model {
     pub(super) fn let_go(&mut self, held: &[usize]) {
         let goes = |topic: usize| !held.contains(&topic) && self.is_closed(topic, self.head());
         let going: Vec<_> = (0..self.topics.len()).filter(|&topic| goes(topic)).collect();
-        for event in self.events.iter_mut().filter(|event| going.contains(&event.topic)) {
-            (event.in_log, event.is_latest, event.is_removed) = (false, false, true);
+        for topic in going {
+            // Those before one that is removed are, too.
+            for &position in self.positions[topic].iter().rev() {
+                let event = &mut self.events[position as usize - 1];
+                if event.is_removed {
+                    break;
+                }
+                (event.in_log, event.is_latest, event.is_removed) = (false, false, true);
+            }
         }
     }
 
     pub(super) fn bytes(&self) -> usize {
         let size = |event: &Record| size_of(&event.data, event.key);
-        self.events.iter().map(|event| size(event) * (usize::from(event.in_log) + usize::from(event.is_latest))).sum()
+        self.kept().map(|event| size(event) * (usize::from(event.in_log) + usize::from(event.is_latest))).sum()
+    }
+
+    fn kept(&self) -> impl Iterator<Item = &Record> {
+        self.kept.iter().map(|&position| &self.events[position as usize - 1])
     }
 
     fn push(&mut self, topic: usize, key: Option<&'static str>, data: String) {
@@ -152,6 +216,8 @@ impl Model {
             }
         }
         let (sequence, is_latest) = (self.head() + 1, key.is_some());
+        self.positions[topic].push(sequence);
+        self.kept.push(sequence);
         self.events.push(Record {
             sequence,
             topic,
@@ -168,6 +234,8 @@ impl Model {
 
     fn make_room(&mut self, topic: usize) {
         let limits = self.limits;
+        let events = &self.events;
+        self.kept.retain(|&position| events[position as usize - 1].in_log || events[position as usize - 1].is_latest);
         while self.count(|event| event.topic == topic && event.is_latest) > limits.keys {
             self.drop_key(|event| event.topic == topic);
         }
@@ -178,16 +246,18 @@ impl Model {
     }
 
     fn count(&self, which: impl Fn(&Record) -> bool) -> usize {
-        self.events.iter().filter(|event| which(event)).count()
+        self.kept().filter(|event| which(event)).count()
     }
 
     fn drop_oldest(&mut self, which: impl Fn(&Record) -> bool) -> bool {
-        let oldest = self.events.iter_mut().find(|event| event.in_log && which(event));
-        oldest.map(|event| event.in_log = false).is_some()
+        let oldest = self.kept().find(|event| event.in_log && which(event)).map(Record::number);
+        oldest.map(|oldest| self.events[oldest as usize - 1].in_log = false).is_some()
     }
 
     fn drop_key(&mut self, which: impl Fn(&Record) -> bool) {
-        if let Some(event) = self.events.iter_mut().find(|event| event.is_latest && which(event)) {
+        let oldest = self.kept().find(|event| event.is_latest && which(event)).map(Record::number);
+        if let Some(oldest) = oldest {
+            let event = &mut self.events[oldest as usize - 1];
             (event.is_latest, event.was_latest) = (false, true);
         }
     }

@@ -148,6 +148,25 @@ fn in_every_short_schedule_a_key_that_is_removed_is_missed_by_nobody() {
     all(&latest.collect::<Vec<_>>(), &steps, 5);
 }
 
+/// The log of a topic keeps one event, so that the event that opened the topic again goes before its closing is forgotten.
+#[test]
+fn in_every_short_schedule_no_end_is_passed_in_silence() {
+    use Step::{Close, CloseOften, PublishKeyed, Read, ReadAll, Resume};
+    let limits = Limits { events: 1, keys: 2, bytes: MANY };
+    let one = [PublishKeyed("a", "x"), PublishKeyed("a", "y"), Close("a", false), CloseOften("a"), Read(0), ReadAll(0)];
+    all(&kinds(&["a"], limits, true), &one, 4);
+    let two = [
+        PublishKeyed("a", "x"),
+        PublishKeyed("b", "y"),
+        Close("a", true),
+        Close("b", false),
+        CloseOften("a"),
+        Read(0),
+        Resume(0),
+    ];
+    all(&kinds(&["a", "b"], limits, true), &two, 4);
+}
+
 /// Of removed topics two are remembered by name: of the others only that they are gone.
 #[test]
 fn in_every_short_schedule_what_is_forgotten_of_removed_topics_is_too_careful_at_worst() {

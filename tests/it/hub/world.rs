@@ -9,7 +9,7 @@ use tower_sse::{
 use super::{
     client::{Client, Has, Wants},
     lineage::Lineage,
-    model::{Limits, Model},
+    model::{KNOWN_CLOSINGS, Limits, Model},
     source::Through,
 };
 
@@ -22,6 +22,8 @@ pub(super) enum Step {
     PublishAll(&'static str),
     /// With a last event, or without.
     Close(&'static str, bool),
+    /// As often as closings of a topic are known, without a last event.
+    CloseOften(&'static str),
     RemoveKey(&'static str, &'static str),
     /// This client, of those that there are, reads one thing or frame.
     Read(usize),
@@ -102,13 +104,8 @@ impl World {
                 self.topic(name).publish_all(data.iter().map(Event::new)).now().expect("they are small");
                 self.model.publish_all(name, data);
             }
-            Step::Close(name, says) => {
-                let last = says.then(|| self.data(0));
-                self.topic(name).close(last.as_ref().map(Event::new)).now().expect("it is small");
-                self.model.close(name, last);
-                self.closed += 1;
-                self.model.is_careful |= self.closed > self.beginning.topics;
-            }
+            Step::Close(name, says) => self.close(name, says),
+            Step::CloseOften(name) => (0..KNOWN_CLOSINGS).for_each(|_| self.close(name, false)),
             Step::RemoveKey(name, key) => {
                 self.topic(name).remove_key(key);
                 self.model.remove_key(name, key);
@@ -127,6 +124,14 @@ impl World {
         }
         let held: Vec<usize> = self.clients.iter().flatten().flat_map(Client::holds).copied().collect();
         self.model.let_go(&held);
+    }
+
+    fn close(&mut self, name: &'static str, says: bool) {
+        let last = says.then(|| self.data(0));
+        self.topic(name).close(last.as_ref().map(Event::new)).now().expect("it is small");
+        self.model.close(name, last);
+        self.closed += 1;
+        self.model.is_careful |= self.closed > self.beginning.topics;
     }
 
     pub(super) fn keeps_what_it_should(&self) {
@@ -231,7 +236,7 @@ pub(super) async fn run_within(beginning: &Beginning, schedule: &[Step], ending:
     for &step in schedule {
         world.step(step);
         // A topic that is removed is kept by the pump's queue until its turn.
-        let is_turn = matches!(step, Step::Pump | Step::Close(..));
+        let is_turn = matches!(step, Step::Pump | Step::Close(..) | Step::CloseOften(_));
         for _ in 0..if is_turn { 4 } else { 0 } {
             tokio::task::yield_now().await;
         }
