@@ -356,10 +356,14 @@ impl Client {
         assert!(to > self.reached || (to == self.reached && is_in_place_of_end), "{to} is not after {}", self.reached);
         let left_out = self.due(model).find(|event| event.sequence > self.reached && event.sequence <= to);
         assert!(left_out.is_none(), "{left_out:?} is kept, and given before the gap up to {to}");
+        // One that stands for an end too is followed by no event before the next look.
+        let last_seen = self.reached.min(self.seen).max(to.saturating_sub(1));
+        let end = self.forgotten(last_seen, self.head.max(self.told_behind.0), model);
+        let stands_for_end = is_in_place_of_end || end.is_some_and(|(at, _)| at == to);
         self.goes_behind_end(to, is_in_place_of_end, model);
         self.is_at(Some(to));
         self.told_to = to;
-        if self.is_stream && !is_in_place_of_end && self.missing(model).is_none() {
+        if self.is_stream && !stands_for_end && self.missing(model).is_none() {
             self.promised = self.next(model);
         }
     }
