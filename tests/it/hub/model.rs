@@ -134,16 +134,16 @@ impl Model {
         let mut positions: Vec<u64> = may_be.chain(known).collect();
         positions.sort_unstable();
         let is_on = |at: u64, topic: usize| self.next(topic, at).is_none_or(|next| next > came_at);
+        let may_be_closed = |at: u64, topic: usize, through: u64| match at <= through {
+            true => through >= came_at,
+            false => self.is_closed(topic, at) && is_on(at, topic),
+        };
         positions.into_iter().find_map(|at| {
-            let mut unknown = None;
-            for (&topic, &(_, through)) in topics.iter().zip(&forgotten) {
-                let is_unknown = at <= through;
-                if if is_unknown { through < came_at } else { !self.is_closed(topic, at) || !is_on(at, topic) } {
-                    return None;
-                }
-                unknown = unknown.max(is_unknown.then_some(through));
-            }
+            let mut topics = topics.iter().zip(&forgotten);
+            let may_end = topics.all(|(&topic, &(_, through))| may_be_closed(at, topic, through));
+            let unknown = forgotten.iter().map(|&(_, through)| through).filter(|&through| at <= through).max();
             match unknown {
+                _ if !may_end => None,
                 None => Some(End::At(at)),
                 Some(through) => (at > seen).then_some(End::Forgotten { at, through }),
             }
@@ -190,11 +190,10 @@ impl Model {
         let going: Vec<_> = (0..self.topics.len()).filter(|&topic| goes(topic)).collect();
         for topic in going {
             // Those before one that is removed are, too.
-            for &position in self.positions[topic].iter().rev() {
-                let event = &mut self.events[position as usize - 1];
-                if event.is_removed {
-                    break;
-                }
+            let positions = self.positions[topic].iter().rev().map(|&position| position as usize - 1);
+            let kept: Vec<_> = positions.take_while(|&at| !self.events[at].is_removed).collect();
+            for at in kept {
+                let event = &mut self.events[at];
                 (event.in_log, event.is_latest, event.is_removed) = (false, false, true);
             }
         }
