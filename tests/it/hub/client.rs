@@ -111,12 +111,12 @@ impl Client {
     pub(super) fn new(hub: &Hub, epoch: &str, model: &mut Model, wants: &Wants, lineage: Option<Lineage>) -> Self {
         let Wants { names, through, lag, start, has, not_before } = wants.clone();
         let id = has.id(epoch);
-        let bound = not_before.map(|bound| format!("{epoch}-{bound}").try_into().expect("it is an id"));
-        let subscribe = Subscribe::to_all(names.clone()).lag(lag).start(start).not_before(bound);
+        let not_before = not_before.map(|bound| format!("{epoch}-{bound}").try_into().expect("it is an id"));
+        let subscribe = Subscribe::to_all(names.clone()).lag(lag).start(start).not_before(not_before);
         let floor = wants.floor(model.head());
         let topics: Vec<_> = names.iter().map(|&name| model.topic(name)).collect();
-        let is_position = matches!(has, Has::Position(sequence) if sequence <= model.head());
-        let has = if matches!(has, Has::Position(_)) && !is_position { Has::Foreign } else { has };
+        let is_ahead = matches!(has, Has::Position(sequence) if sequence > model.head());
+        let has = if is_ahead { Has::Foreign } else { has };
         let (base, present_through) = match (has, start) {
             (Has::Position(sequence), _) => (sequence, 0),
             (Has::Nothing, Start::Now) => (model.head(), 0),
@@ -124,8 +124,8 @@ impl Client {
             (Has::Nothing, Start::Beginning) => (floor, 0),
             _ => (0, 0),
         };
-        let from = id.clone().filter(|_| has != Has::Garbage);
         let mut client = Self {
+            from: id.clone().filter(|_| has != Has::Garbage),
             source: Source::new(hub, subscribe, id, through),
             topics,
             lag,
@@ -140,7 +140,6 @@ impl Client {
             came_at: if has == Has::Nothing { model.head() } else { 0 },
             present_through,
             before: Vec::new(),
-            from,
             found_at: base,
             reached: base,
             seen: base,
@@ -154,12 +153,11 @@ impl Client {
             ended: None,
             lineage: Lineage::default(),
         };
-        if has == Has::Nothing {
-            client.before = model.events.iter().filter(|event| client.is_gone(event)).map(Record::number).collect();
-        }
+        let is_before = |event: &&Record| has == Has::Nothing && client.is_gone(event);
+        client.before = model.events.iter().filter(is_before).map(Record::number).collect();
         client.begin_behind_nothing(model);
-        let no_loss = client.before.iter().copied().chain(1..=present_through);
-        client.lineage = lineage.unwrap_or_else(|| Lineage::new(base, client.came_at, no_loss.collect()));
+        let no_loss = client.before.iter().copied().chain(1..=present_through).collect();
+        client.lineage = lineage.unwrap_or_else(|| Lineage::new(base, client.came_at, no_loss));
         client
     }
 
