@@ -121,10 +121,7 @@ async fn one_that_is_stalled_in_another_history_is_not_present() {
         feed.caught_up(0);
         let room = hub.topic("room").unwrap();
         let streams = Streams::builder().stalled_after(8 * SECOND).build();
-        let subscribe = move |head: &RequestHead<'_>| {
-            let member = member(head);
-            if bounded { member.not_older_than(60 * SECOND) } else { member }
-        };
+        let subscribe = move |head: &RequestHead<'_>| member(head).not_older_than(bounded.then_some(60 * SECOND));
         let service = SseLayer::new(hub.service(subscribe)).streams(&streams).stream_key(user).layer(Inside);
         let mut stalled = Reading::new(ask_for(&service, of("alice")).await.into_body());
         assert_eq!(stalled.next().await.unwrap(), ":\n");
