@@ -33,7 +33,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{RequestHead, later::later, observe::OwnedHead};
+use crate::{
+    negotiate::request_head::{OwnedHead, RequestHead},
+    time::deadline::later,
+};
 
 /// A check of access, and when it is made.
 #[derive(Clone)]

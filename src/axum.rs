@@ -34,7 +34,11 @@ use axum_core::{
 };
 use http::request::Parts;
 
-use crate::{Events, LastEventId, Refusal, Source};
+use crate::{
+    answer::Events,
+    body::source::Source,
+    negotiate::{last_event_id::LastEventId, refusal::Refusal},
+};
 
 impl<S> IntoResponse for Events<S>
 where

@@ -93,80 +93,75 @@
 
 pub mod access;
 pub mod backplane;
-pub mod decode;
-pub mod event;
-pub mod field;
-pub mod future;
 pub mod hub;
 pub mod observe;
-pub mod refusal;
 pub mod streams;
 #[cfg(feature = "test-util")]
 pub mod testing;
 
-mod accept;
 mod answer;
 #[cfg(feature = "axum")]
 pub mod axum;
 mod body;
-mod bom;
-mod caught;
-mod channel;
-mod encode;
-mod events;
-mod every;
-mod headers;
-mod jitter;
-#[cfg(feature = "json")]
-mod json;
-mod last_event_id;
-mod late_layer;
-mod later;
-mod layer;
-mod layer_settings;
+mod error;
+mod event;
 #[cfg(feature = "metrics")]
 pub mod metrics;
-mod read;
-mod respond;
-mod said;
-#[cfg(feature = "json")]
-mod scratch;
-mod service;
+mod middleware;
+mod negotiate;
+mod panic;
 mod settings;
-#[cfg(feature = "json")]
-mod tagged;
+mod time;
 #[cfg(feature = "tracing")]
 pub mod tracing;
-mod whole;
 
-/// What [`Events`] are made of, for those who have to name it.
-pub mod source {
-    pub use crate::{body::streamed::FromStream, channel::EventReceiver, every::Every};
+/// Reading of event streams: the grammar, without I/O.
+pub mod decode {
+    pub use crate::event::decode::{DecodeError, Decoder, Item, Message};
 }
 
-#[cfg(feature = "json")]
-pub use crate::json::JsonError;
-pub use crate::{
-    accept::Negotiate,
-    body::{
-        BodyError, SseBody, abort::EarlyEndError, heartbeat::Heartbeat, never::Never, source::Source,
-        streamed::IntoEvent,
-    },
-    channel::{ClosedError, EventSender, TrySendError},
-    event::{Event, EventBuilder},
-    events::{Events, IntoAnswer, IntoReply, Reply},
-    field::{EventId, EventName, InvalidId, InvalidName},
-    last_event_id::LastEventId,
-    layer::SseLayer,
-    observe::{Closed, Observer, ObserverId, Reason, RequestHead, Sent, StreamObserver},
-    read::{EventReader, ReadError},
-    refusal::Refusal,
-    service::{FromFn, NoEvents, Sse},
-    settings::{Comments, EarlyEnd, LastRetry, StreamSettings},
-};
+/// The future and the types that stand in its signature.
+pub mod future {
+    pub use crate::middleware::{
+        event_service::{Answer, EventFuture},
+        future::{Oneshot, ResponseFuture},
+        standalone::Answered,
+    };
+}
 
-/// Any error. What tower and hyper call so too.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// The sources of [`Events`], for signatures that name them.
+pub mod source {
+    pub use crate::{
+        answer::{channel::EventReceiver, interval::Every},
+        body::from_stream::FromStream,
+    };
+}
+
+pub use self::event::encode::LastRetry;
+#[cfg(feature = "json")]
+pub use self::event::json::JsonError;
+pub use self::negotiate::request_head::RequestHead;
+pub use self::{
+    answer::{
+        Events, IntoAnswer, IntoReply, Reply,
+        channel::{ClosedError, EventSender, TrySendError},
+    },
+    body::{abort::EarlyEndError, error::BodyError, from_stream::IntoEvent, never::Never, source::Source},
+    error::BoxError,
+    event::{
+        Event, EventBuilder,
+        field::{EventId, EventName, InvalidId, InvalidName},
+        reader::{EventReader, ReadError},
+    },
+    middleware::{
+        body::SseBody,
+        layer::SseLayer,
+        service::{FromFn, NoEvents, Sse},
+    },
+    negotiate::{accept::Negotiate, last_event_id::LastEventId, refusal::Refusal},
+    observe::{Closed, Observer, ObserverId, Reason, Sent, StreamObserver},
+    settings::{Comments, EarlyEnd, StreamSettings, heartbeat::Heartbeat},
+};
 
 /// What would be too long beside the code: why the defaults are what they are, operations, servers, proxies, pages, other layers,
 /// choices.

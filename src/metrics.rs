@@ -52,10 +52,14 @@ use metrics::{
 };
 
 use crate::{
-    Closed, Observer, ObserverId, Refusal, RequestHead, Sent, StreamObserver,
-    backplane::{Link, LinkObserver},
-    hub::{Hub, TopicError},
-    streams::NotAdmitted,
+    hub::{error::TopicError, handle::Hub},
+    negotiate::refusal::Refusal,
+    observe::link::{Link, LinkObserver},
+    streams::permit::NotAdmitted,
+};
+use crate::{
+    negotiate::request_head::RequestHead,
+    observe::{Closed, Observer, ObserverId, Sent, StreamObserver},
 };
 
 /// An [`Observer`] and [`LinkObserver`] that records numbers.

@@ -50,9 +50,13 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::{
-    BoxError, Closed, EventReader, Observer, ObserverId, ReadError, Reason, Refusal, RequestHead, Sent, StreamObserver,
-    accept,
-    decode::{Item, Message},
+    error::BoxError,
+    event::{
+        decode::{Item, Message},
+        reader::{EventReader, ReadError},
+    },
+    negotiate::{accept, refusal::Refusal, request_head::RequestHead},
+    observe::{Closed, Observer, ObserverId, Reason, Sent, StreamObserver},
 };
 
 /// An event stream that a service answered, read as a client reads it.

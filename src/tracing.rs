@@ -21,9 +21,13 @@ use tokio::time::Instant;
 use tracing::{Span, debug, error, field, info, info_span, trace, warn};
 
 use crate::{
-    Closed, Observer, ObserverId, Reason, Refusal, RequestHead, Sent, StreamObserver,
-    backplane::{Link, LinkObserver},
-    hub::Gap,
+    event::gap::Gap,
+    negotiate::refusal::Refusal,
+    observe::link::{Link, LinkObserver},
+};
+use crate::{
+    negotiate::request_head::RequestHead,
+    observe::{Closed, Observer, ObserverId, Reason, Sent, StreamObserver},
 };
 
 /// An [`Observer`] and [`LinkObserver`] that traces.

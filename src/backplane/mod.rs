@@ -26,60 +26,15 @@
 //! - **Bounds of an event.** What is larger than a hub keeps is skipped by the hub, and keeps its place in the order.
 //! - **Away.** While what stands behind it cannot be reached, a backplane says so by [`Feed::link`], and streams stay open.
 
-mod feed;
-#[cfg(feature = "redis")]
-mod guarded;
 #[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(feature = "test-util")]
 pub mod suite;
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
-
-pub use self::feed::{Feed, Incoming, Link, LinkObserver, LocalPresence, event_id};
-use crate::{Event, EventId, hub::PublishError};
-
-/// What feeds a hub. See the [module's documentation](self) for the contract.
-pub trait Backplane: Send + Sync + 'static {
-    /// Publishes. It begins at once, whether the future is polled or not, and dropping the future cancels nothing.
-    ///
-    /// It is called from any thread, within a runtime or without, and must not block.
-    fn publish(&self, outgoing: Outgoing) -> BoxFuture<Result<EventId, PublishError>>;
-
-    /// Feeds the hub: first what is kept, then what comes, until the [feed is closed](Feed::is_closed). It runs in a task of
-    /// its own. If it ends before that, or panics, the [link](crate::hub::Hub::link) is down, and it is called again after a
-    /// pause: it [begins](Feed::begin) anew then.
-    fn follow(&self, feed: Feed) -> BoxFuture<()>;
-}
-
-/// A future in a box. A backplane crosses the network: a box is the least of it.
-pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// What is to be published, next to each other, in one topic.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Outgoing {
-    /// The topic.
-    pub topic: Arc<str>,
-    /// The events, each with its key, if it has one. Their own ids mean nothing.
-    pub events: Vec<(Option<Arc<str>>, Event)>,
-    /// Whether the topic is closed after them.
-    pub closes: bool,
-    /// The key whose newest event is to be forgotten, if one is. There are no events then.
-    pub removes: Option<Arc<str>>,
-    /// A caller that repeats gives the same: the events of one key are published once.
-    pub idempotency_key: Option<Arc<str>>,
-}
-
-impl Outgoing {
-    /// Nothing yet, in this topic.
-    pub(crate) fn new(topic: Arc<str>) -> Self {
-        Self { topic, events: Vec::new(), closes: false, removes: None, idempotency_key: None }
-    }
-}
-
-impl fmt::Debug for dyn Backplane {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Backplane")
-    }
-}
+pub use crate::{
+    hub::{
+        replica::contract::{Backplane, BoxFuture, Feed, Incoming, Outgoing, event_id},
+        state::members::LocalPresence,
+    },
+    observe::link::{Link, LinkObserver},
+};

@@ -24,7 +24,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::{BoxError, Reason};
+use crate::{error::BoxError, observe::Reason};
 
 /// The rest of a stream that ends by an error.
 #[derive(Debug)]

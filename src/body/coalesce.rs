@@ -5,10 +5,8 @@
 
 use bytes::Bytes;
 
-use crate::{
-    Event,
-    body::source::{Chunk, FRAME_BYTES},
-};
+use super::source::FRAME_BYTES;
+use crate::event::{Event, chunk::Chunk};
 
 /// Events on their way into a frame.
 #[derive(Debug, Default)]

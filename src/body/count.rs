@@ -2,7 +2,7 @@
 //!
 //! Pure, and looks at each byte: it runs only if somebody wants to know.
 
-use crate::body::place::Place;
+use crate::event::boundary::Place;
 
 /// Counts blank lines that had a line of data before them.
 #[derive(Debug, Clone, Copy, Default)]

@@ -12,18 +12,22 @@ use bytes::{Buf, Bytes};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
+use super::{
+    coalesce::Join,
+    count::Count,
+    frames::poll_bytes,
+    guard::{Guarded, Panicked},
+    source::{Beat, Pull, Pulled, Source},
+};
 use crate::{
-    BoxError, Comments, LastRetry, StreamSettings,
-    body::{
-        coalesce::Join,
-        count::Count,
-        frames::poll_bytes,
-        guard::{Guarded, Panicked},
-        heartbeat::COMMENT,
-        place::Place,
-        source::{Beat, Chunk, Pull, Pulled, Source},
+    error::BoxError,
+    event::{
+        bom::{Bom, MARK},
+        boundary::Place,
+        chunk::Chunk,
+        encode::LastRetry,
     },
-    bom::{Bom, MARK},
+    settings::{Comments, StreamSettings, heartbeat::COMMENT},
 };
 
 pin_project! {

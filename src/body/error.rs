@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-use crate::BoxError;
+use crate::error::BoxError;
 
 /// An error that a response's body gives, as [`SseBody::Error`](crate::SseBody).
 ///

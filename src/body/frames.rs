@@ -8,7 +8,8 @@ use std::{
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame};
 
-use crate::{BodyError, BoxError};
+use super::error::BodyError;
+use crate::error::BoxError;
 
 /// Polls for the next frame. Copies nothing if its data are [`Bytes`]; an error comes boxed, and a box as it is. The error of
 /// another layer's body comes without its wrapper.

@@ -7,27 +7,19 @@
 //!
 //! [`SseBody`] is the choice; `Running` owns the order of things within a poll; a source owns what comes next.
 
-pub(crate) mod abort;
-mod coalesce;
-mod count;
-pub(crate) mod decorated;
-mod error;
-mod frames;
-pub(crate) mod guard;
-pub(crate) mod heartbeat;
-pub(crate) mod never;
-pub(crate) mod outside;
-mod over;
-pub(crate) mod place;
-pub(crate) mod record;
-pub(crate) mod running;
-pub(crate) mod slot;
-pub(crate) mod source;
-mod sse;
-pub(crate) mod state;
-pub(crate) mod streamed;
-mod waits;
-pub(crate) mod why;
+pub(crate) mod attach;
+pub(crate) mod deadlines;
+pub(crate) mod from_stream;
 
-pub(crate) use sse::Kind;
-pub use {error::BodyError, sse::SseBody};
+pub(crate) mod abort;
+pub(crate) mod coalesce;
+pub(crate) mod count;
+pub(crate) mod decorated;
+pub(crate) mod error;
+pub(crate) mod frames;
+pub(crate) mod guard;
+pub(crate) mod never;
+pub(crate) mod running;
+pub(crate) mod source;
+pub(crate) mod state;
+pub(crate) mod waits;

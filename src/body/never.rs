@@ -9,10 +9,8 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame};
 
-use crate::body::{
-    place::Place,
-    source::{Pull, Pulled, Source},
-};
+use super::source::{Pull, Pulled, Source};
+use crate::event::boundary::Place;
 
 /// There is none of these: the body of an answer that is never a response, the source of one that is never events.
 #[derive(Debug, Clone, Copy)]

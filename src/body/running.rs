@@ -18,13 +18,12 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use crate::{
-    BodyError, Reason,
-    body::{
-        source::{Chunk, FRAME_BYTES, Pull, Pulled},
-        state::{Phase, State},
-    },
+use super::{
+    error::BodyError,
+    source::{FRAME_BYTES, Pull, Pulled},
+    state::{Phase, State},
 };
+use crate::{event::chunk::Chunk, observe::Reason};
 
 pin_project! {
     /// A source, the one timer of its stream, and what the stream knows of itself.

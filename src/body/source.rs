@@ -1,7 +1,8 @@
 //! What a body pulls its bytes from.
 
+use crate::event::chunk::Chunk;
+use crate::streams::resources::Holds;
 use std::{
-    fmt,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -9,10 +10,12 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 
+use super::attach::Marked;
 use crate::{
-    BoxError, Reason, StreamSettings,
-    body::{place::Place, slot::Marked},
-    hub::Gap,
+    error::BoxError,
+    event::{boundary::Place, gap::Gap},
+    observe::Reason,
+    settings::StreamSettings,
 };
 
 /// What [`Events`](crate::Events) are made of. Sealed: constructors of `Events` make it from streams and channels.
@@ -57,14 +60,6 @@ pub trait Pull {
     fn release(self: Pin<&mut Self>);
 }
 
-/// Something that is not the body's alone: a place among the subscribers of a topic.
-#[expect(unnameable_types, reason = "sealed")]
-pub trait Holds: fmt::Debug + Send + Sync {
-    /// Gives it up. The source may be polled once more, and gives it up itself when it is released: to do so twice is to
-    /// do it once.
-    fn give_up(&self);
-}
-
 /// A heartbeat that is due.
 #[derive(Debug)]
 #[expect(unnameable_types, reason = "sealed")]
@@ -100,20 +95,6 @@ pub enum Pulled {
     Failed(BoxError),
     /// The source panicked.
     Panicked,
-}
-
-/// Bytes, and how many events they hold.
-#[derive(Debug)]
-#[non_exhaustive]
-#[expect(unnameable_types, reason = "sealed")]
-pub struct Chunk {
-    pub(crate) bytes: Bytes,
-    pub(crate) events: u64,
-}
-
-impl Chunk {
-    /// No bytes.
-    pub(crate) const NONE: Self = Self { bytes: Bytes::new(), events: 0 };
 }
 
 /// How many bytes of ready events are put into one frame.

@@ -1,29 +1,33 @@
 //! What a running stream knows of itself, beside its source and its timer.
 
+use crate::event::encode::PRELUDE;
 use std::{error::Error, pin::Pin, sync::Arc, task::Waker, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::{
-    BoxError, EarlyEnd, Heartbeat, Reason, StreamSettings,
     access::Checks,
-    body::{
-        abort::{Abort, EarlyEndError, Held},
-        heartbeat::{self, COMMENT},
-        over::End,
-        place::Place,
-        record::Record,
-        slot::{Client, Marked, Tighter},
-        source::{Beat, Chunk, Pull},
-        why::Why,
+    error::BoxError,
+    event::{boundary::Place, chunk::Chunk, encode, gap::Gap},
+    observe::{Reason, Sent},
+    settings::{
+        EarlyEnd, OnDrain, StreamSettings,
+        heartbeat::{self, COMMENT, Heartbeat},
     },
-    encode,
-    hub::Gap,
-    jitter,
-    observe::Sent,
-    refusal::PRELUDE,
-    streams::OnDrain,
+    streams::{
+        attached::{Client, Tighter},
+        control::Record,
+        end_cause::Why,
+    },
+    time::jitter,
+};
+
+use super::{
+    abort::{Abort, EarlyEndError, Held},
+    attach::Marked,
+    deadlines::End,
+    source::{Beat, Pull},
 };
 
 /// How far a stream has come.

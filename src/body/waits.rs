@@ -4,7 +4,7 @@ use std::{pin::Pin, task::Waker, time::Duration};
 
 use tokio::time::Sleep;
 
-use crate::body::state::{Phase, State};
+use super::state::{Phase, State};
 
 impl State {
     /// Waits for whoever asks for the end from outside.

@@ -3,45 +3,37 @@
 //! A sequence is given and its event appended under one short lock, and the topic's within it. So whoever reads the
 //! watermark first, and then the logs, finds in them every event up to it.
 
-use std::{
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::Waker,
-    time::Duration,
+use crate::hub::state::Table;
+use crate::hub::state::ToTell;
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicU64, Ordering},
 };
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{
-    begin,
-    bounds::Bounds,
-    builder::Settings,
-    era::Era,
-    error::{PublishError, TopicError},
-    fed::Fed,
-    health::HubHealth,
-    hold::Hold,
-    log::Entry,
-    ordered::Ordered,
-    pick::Floor,
-    position::Position,
-    pump::Lanes,
-    subscribe::Subscribe,
-    sync::{Mutex, lock},
-    tally::Tally,
-    topic_state::{TopicShared, TopicState},
-    waiters::Marked,
+use crate::{
+    hub::{position::Era, replica::Fed, settings::Settings, wake::lane::Lanes},
+    panic as caught,
+    time::jitter,
 };
-use crate::{caught, jitter};
+
+use super::{
+    error::{PublishError, TopicError},
+    health::HubHealth,
+    position::Position,
+    registry::Ordered,
+    retention::Bounds,
+    state::{TopicShared, TopicState, counts::Tally, hold::Hold, log::Entry},
+    sync::{Mutex, lock},
+};
 
 /// A hub.
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) settings: Settings,
-    pub(crate) lanes: Lanes,
+    pub(crate) lanes: Lanes<Arc<TopicShared>>,
     /// What feeds it, if it does not stand by itself.
     pub(crate) fed: Option<Fed>,
     pub(super) era: Mutex<Arc<Era>>,
@@ -71,14 +63,6 @@ pub(crate) struct Found {
     pub(crate) has_begun: bool,
 }
 
-/// Who has to know of an append.
-pub(crate) struct ToTell {
-    pub(super) lanes: Marked<Arc<TopicShared>>,
-    pub(super) producers: Vec<Waker>,
-    /// The topic was closed.
-    pub(super) closes: bool,
-}
-
 impl Core {
     pub(crate) fn new(settings: Settings, fed: Option<Fed>) -> Arc<Self> {
         Arc::new_cyclic(|hub| Self::of(hub, settings, fed))
@@ -86,9 +70,10 @@ impl Core {
 
     fn of(hub: &Weak<Self>, settings: Settings, fed: Option<Fed>) -> Self {
         let (tally, epoch) = (Arc::default(), jitter::random());
+        let table: Weak<dyn Table> = hub.clone();
         let elsewhere = fed.as_ref().map(|fed| Arc::clone(&fed.elsewhere));
         Self {
-            ordered: Mutex::new(Ordered::new(hub, &settings, &tally, elsewhere)),
+            ordered: Mutex::new(Ordered::new(&table, &settings, &tally, elsewhere)),
             settings,
             fed,
             lanes: Lanes::new(),
@@ -177,16 +162,6 @@ impl Core {
         }
     }
 
-    /// Returns the past that a client that comes now may not see, by its bounds.
-    pub(crate) fn floor(&self, subscribe: &Subscribe, head: Position) -> Floor {
-        let hidden = |id| begin::hidden_before(id, head, self.fed.is_some());
-        let age = |age: Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-        Floor {
-            sequence: subscribe.not_before.as_ref().map_or(0, hidden),
-            at: subscribe.not_older_than.map_or(0, |bound| self.now().saturating_sub(age(bound))),
-        }
-    }
-
     /// These topics, and the position at which they were looked up: what is published from here on is above it.
     pub(crate) fn subscribe(&self, names: &[Arc<str>]) -> Result<Found, TopicError> {
         let now = self.now();
@@ -249,12 +224,6 @@ impl Core {
         Ok(last)
     }
 
-    /// Removes a topic that is not held any more, unless it is to be kept.
-    pub(crate) fn release(&self, topic: &Arc<TopicShared>) {
-        // Dropped after the lock, with all that it kept.
-        let _removed = lock(&self.ordered).release(topic);
-    }
-
     /// Each topic there is.
     pub(crate) fn all_topics(&self) -> Vec<Arc<TopicShared>> {
         lock(&self.ordered).all()
@@ -315,6 +284,13 @@ impl Core {
 
 /// When a hub begins, in milliseconds: 139 years.
 const BEGAN: u64 = 1 << 42;
+
+impl Table for Core {
+    fn release(&self, topic: &Arc<TopicShared>) {
+        // Dropped after the lock, with all that it kept.
+        let _removed = lock(&self.ordered).release(topic);
+    }
+}
 
 impl Drop for Core {
     fn drop(&mut self) {

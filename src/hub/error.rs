@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
-use crate::Refusal;
+use crate::negotiate::refusal::Refusal;
 
 /// A hub has no room for a topic, or its name is too long.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,9 +24,9 @@ pub enum PublishError {
     /// What feeds the hub did not take it: it is not there, and will not come.
     NotSent(Arc<str>),
     /// What feeds the hub did not answer: it may be there, now or later. To repeat it is safe only with an
-    /// [idempotency key](super::Topic::publish_once).
+    /// [idempotency key](crate::hub::Topic::publish_once).
     Unknown(Arc<str>),
-    /// It is not known yet: wait for the [future](super::Published).
+    /// It is not known yet: wait for the [future](crate::hub::Published).
     Pending,
 }
 
@@ -38,7 +38,7 @@ pub enum SubscribeError {
     Topic(TopicError),
     /// No topic was named: nothing would ever come.
     NoTopic,
-    /// More topics were named than this many, which a [subscription may have](super::HubBuilder::topics_per_subscription).
+    /// More topics were named than this many, which a [subscription may have](crate::hub::HubBuilder::topics_per_subscription).
     TooManyTopics(usize),
     /// The member's value is longer than this many bytes.
     MemberTooLong(usize),

@@ -1,7 +1,7 @@
 //! A measure of how full a hub is, for those who operate it.
 
 /// A measure of how full a hub is, and of what it has let go and refused since it was built; from
-/// [`Hub::health`](super::Hub::health).
+/// [`Hub::health`](crate::hub::Hub::health).
 ///
 /// Clients can fill a hub: a readiness probe that follows it takes a process out of service for what they do. Watch it by an
 /// alert instead, as by the feature `metrics`.
@@ -10,13 +10,13 @@
 pub struct HubHealth {
     /// The topics that there are.
     pub topics: usize,
-    /// The topics that stay, since a subscription, a [`Topic`](super::Topic) or a [`Presence`](super::Presence) holds them.
+    /// The topics that stay, since a subscription, a [`Topic`](crate::hub::Topic) or a [`Presence`](crate::hub::Presence) holds them.
     pub held_topics: usize,
-    /// The most topics that there may be: [`HubBuilder::topics`](super::HubBuilder::topics).
+    /// The most topics that there may be: [`HubBuilder::topics`](crate::hub::HubBuilder::topics).
     pub max_topics: usize,
     /// The bytes that all topics keep.
     pub bytes: usize,
-    /// The most bytes that all topics may keep: [`HubBuilder::bytes`](super::HubBuilder::bytes).
+    /// The most bytes that all topics may keep: [`HubBuilder::bytes`](crate::hub::HubBuilder::bytes).
     pub max_bytes: usize,
     /// The topics and subscriptions that were refused since all topics were held.
     pub refused: u64,

@@ -29,65 +29,44 @@
 //!
 //! The rules, with a picture, are in [`docs::topics`](crate::docs::topics).
 
-// ── pure ──
-mod begin;
-mod bounds;
-mod closings;
-mod directory;
-mod elsewhere;
-mod era;
-mod joined;
-mod latest;
-mod log;
-mod members;
-mod pick;
-mod picked;
-mod position;
-mod readers;
-mod removed;
-mod subscribe;
-mod unheld;
-mod waiters;
-mod waiting;
-// ── shared ──
-mod asked;
-mod core;
-mod fed;
-mod hold;
-mod lane;
-mod ordered;
-mod pump;
-mod sync;
-mod tally;
-mod topic_state;
-// ── handles ──
-mod builder;
-mod drained;
-mod error;
-mod health;
+pub(crate) mod caught_up;
 #[expect(clippy::module_inception, reason = "it is the hub")]
-mod hub;
-mod presence;
-mod published;
-mod seats;
-mod service;
-mod standing;
-mod subscription;
-mod topic;
-mod update;
+pub(crate) mod handle;
+pub(crate) mod registry;
+pub(crate) mod replica;
+pub(crate) mod retention;
+pub(crate) mod state;
+pub(crate) mod wake;
 
-pub(crate) use self::{asked::Asked, core::Core, position::Position};
+// ── pure ──
+pub(crate) mod position;
+// ── shared ──
+pub(crate) mod core;
+pub(crate) mod sync;
+// ── handles ──
+pub(crate) mod error;
+pub(crate) mod health;
+pub(crate) mod presence;
+pub(crate) mod published;
+pub(crate) mod service;
+pub(crate) mod settings;
+pub(crate) mod subscription;
+pub(crate) mod topic;
+
 pub use self::{
-    bounds::Bounds,
-    builder::HubBuilder,
     error::{PublishError, SubscribeError, TopicError},
+    handle::Hub,
     health::HubHealth,
-    hub::Hub,
     presence::{Presence, PresenceChange},
     published::Published,
+    retention::Bounds,
     service::{HubService, IntoSubscribe},
-    subscribe::{Lag, Start, Subscribe},
-    subscription::Subscription,
+    subscription::{
+        Subscription,
+        output::Update,
+        request::{Lag, Start, Subscribe},
+    },
     topic::Topic,
-    update::{Gap, Update},
 };
+pub use crate::event::gap::Gap;
+pub use crate::hub::handle::HubBuilder;

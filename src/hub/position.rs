@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::EventId;
+use crate::event::field::EventId;
 
 /// Everything up to this event, whichever topics it was in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,36 @@ impl fmt::Display for Position {
 }
 
 const EPOCH_DIGITS: usize = 16;
+
+/// What positions are of.
+#[derive(Debug)]
+pub(crate) struct Era {
+    /// The first is 0.
+    pub(crate) number: u64,
+    epoch: u64,
+    /// What stands before the sequence on an id line.
+    prefix: Box<[u8]>,
+}
+
+impl Era {
+    pub(crate) fn new(number: u64, epoch: u64) -> Self {
+        let first = Position { epoch, sequence: 0 }.to_string();
+        let prefix = format!("id: {}", first.trim_end_matches('0')).into_bytes().into();
+        Self { number, epoch, prefix }
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    pub(crate) fn prefix(&self) -> &[u8] {
+        &self.prefix
+    }
+
+    pub(crate) fn position(&self, sequence: u64) -> Position {
+        Position { epoch: self.epoch, sequence }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -5,11 +5,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use futures_core::Stream;
 use tokio::time::{Instant, sleep_until};
 
-use super::{hold::Hold, members::Difference};
+use super::state::{hold::Hold, members::Difference};
 
-/// Who is in a topic: those whose stream runs, each as the [member](super::Subscribe::member) that it came as.
+/// Who is in a topic: those whose stream runs, each as the [member](crate::hub::Subscribe::member) that it came as.
 ///
-/// Holding it keeps the topic, as holding a [`Topic`](super::Topic) does.
+/// Holding it keeps the topic, as holding a [`Topic`](crate::hub::Topic) does.
 #[derive(Clone)]
 pub struct Presence(Hold);
 

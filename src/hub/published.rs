@@ -10,7 +10,7 @@ use std::{
 use futures_util::FutureExt;
 
 use super::{error::PublishError, position::Position};
-use crate::{EventId, backplane::BoxFuture};
+use crate::{event::field::EventId, hub::replica::contract::BoxFuture};
 
 /// What becomes of a publish, which has already begun: dropping this cancels nothing.
 ///

@@ -9,8 +9,14 @@ use std::{
 use http::Request;
 use tower_service::Service;
 
-use super::{hub::Hub, subscribe::Subscribe, subscription::Subscription};
-use crate::{Events, LastEventId, Refusal, RequestHead};
+use super::{
+    handle::Hub,
+    subscription::{Subscription, request::Subscribe},
+};
+use crate::{
+    answer::Events,
+    negotiate::{last_event_id::LastEventId, refusal::Refusal, request_head::RequestHead},
+};
 
 /// An event service out of a hub and a function; made by [`Hub::service`].
 #[derive(Clone)]
@@ -30,8 +36,31 @@ pub trait IntoSubscribe: sealed::Sealed {
     fn into_subscribe(self) -> Result<Subscribe, Refusal>;
 }
 
+impl Hub {
+    /// An event service for [`SseLayer::new`](crate::SseLayer::new): the function says which topics a request may see, or
+    /// refuses. It gets the head only, and runs within the request, so it must be quick. Where the client left off is seen
+    /// to.
+    ///
+    /// ```
+    /// use tower_sse::{Refusal, SseLayer, hub::{Hub, Subscribe}};
+    ///
+    /// let hub = Hub::new();
+    /// let layer = SseLayer::new(hub.service(|head| {
+    ///     let room = head.uri().path().strip_prefix("/rooms/").ok_or(http::StatusCode::NOT_FOUND)?;
+    ///     Ok::<_, Refusal>(Subscribe::to(format!("room/{room}")))
+    /// }));
+    /// ```
+    pub fn service<F, R>(&self, subscribe: F) -> HubService<F>
+    where
+        F: Fn(&RequestHead<'_>) -> R,
+        R: IntoSubscribe,
+    {
+        HubService::new(self.clone(), subscribe)
+    }
+}
+
 impl<F> HubService<F> {
-    pub(crate) fn new(hub: Hub, subscribe: F) -> Self {
+    fn new(hub: Hub, subscribe: F) -> Self {
         Self { hub, subscribe }
     }
 

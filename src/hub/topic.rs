@@ -3,14 +3,13 @@
 use std::{fmt, sync::Arc};
 
 use super::{
+    caught_up::Drained,
     core::{Core, Then},
-    drained::Drained,
-    hold::Hold,
-    log::size_of_event,
     presence::Presence,
     published::Published,
+    state::{hold::Hold, log::size_of_event},
 };
-use crate::{Event, backplane::Outgoing};
+use crate::{event::Event, hub::replica::contract::Outgoing};
 
 /// Publishes events to all subscribers of a topic. Cloning gives another handle to the same one.
 ///
@@ -43,7 +42,7 @@ impl Topic {
     }
 
     /// Publishes an event and keeps it as the newest of this key, beside the log, for subscribers to whom only the present
-    /// counts. It counts twice towards the [bound in bytes](super::Bounds::bytes).
+    /// counts. It counts twice towards the [bound in bytes](crate::hub::Bounds::bytes).
     pub fn publish_keyed(&self, key: impl Into<Arc<str>>, event: Event) -> Published {
         self.send(event, Some(key.into()), None)
     }

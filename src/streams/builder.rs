@@ -20,7 +20,7 @@ pub(crate) struct Settings {
     pub(crate) spread: Duration,
     pub(crate) stalled_after: Option<Duration>,
     #[cfg(feature = "rate-limit")]
-    pub(crate) rate: Option<super::rate::Rate>,
+    pub(crate) rate: Option<crate::streams::rate::Rate>,
 }
 
 impl Settings {
@@ -68,7 +68,7 @@ impl StreamsBuilder {
     /// within this time, evenly. Default: as often as they like. Each key that came lately takes about 100 bytes.
     #[cfg(feature = "rate-limit")]
     pub fn opens_per_key(mut self, opens: std::num::NonZeroU32, within: Duration) -> Self {
-        self.settings.rate = super::rate::Rate::new(opens, within);
+        self.settings.rate = crate::streams::rate::Rate::new(opens, within);
         self
     }
 

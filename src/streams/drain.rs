@@ -6,20 +6,7 @@ use futures_util::future::{Either, select};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::registry::{Registry, Streams};
-use crate::later::later;
-
-/// What becomes of a stream when a drain begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum OnDrain {
-    /// It ends at once, with a `retry:`, and the client comes back to another process. The default: for streams that can
-    /// be resumed, or that anybody can make anew.
-    #[default]
-    Leave,
-    /// It goes on until it ends by itself, or until the drain's deadline: for work that would be lost, such as the answer of
-    /// a language model.
-    Finish,
-}
+use crate::time::deadline::later;
 
 /// How a drain went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +41,7 @@ impl Streams {
     ///
     /// Streams whose clients have not read for a second are not waited for: they would never end, and their clients come back
     /// after a cut connection, too. Those that are to [finish](OnDrain::Finish) are waited for until their client counts as
-    /// [stalled](super::StreamsBuilder::stalled_after).
+    /// [stalled](crate::streams::StreamsBuilder::stalled_after).
     ///
     /// # Cancel safety
     ///

@@ -47,29 +47,23 @@
 //! request, and about 300 bytes for each stream. That is for every request of a layer that
 //! [decorates](crate::SseLayer::decorate), since any may be answered with a stream. Without a `Streams` there is none of it.
 
-mod builder;
-mod drain;
-mod outer;
-mod permit;
-mod place;
-mod places;
-#[cfg(feature = "rate-limit")]
-mod rate;
-mod registry;
-mod shares;
-mod waiter;
-mod watchdog;
+pub(crate) mod attached;
+pub(crate) mod control;
+pub(crate) mod end_cause;
+pub(crate) mod resources;
+pub(crate) mod slot;
+pub(crate) mod slots;
 
-pub(crate) use self::{
-    builder::STALLED_AFTER,
-    outer::OuterPlace,
-    permit::Permit,
-    registry::Registry,
-    waiter::{Patience, Waiter},
-};
-pub use self::{
-    builder::StreamsBuilder,
-    drain::{Drained, OnDrain},
-    permit::NotAdmitted,
-    registry::Streams,
-};
+pub(crate) mod builder;
+pub(crate) mod drain;
+pub(crate) mod outer;
+pub(crate) mod permit;
+#[cfg(feature = "rate-limit")]
+pub(crate) mod rate;
+pub(crate) mod registry;
+pub(crate) mod shares;
+pub(crate) mod waiter;
+pub(crate) mod watchdog;
+
+pub use self::{builder::StreamsBuilder, drain::Drained, permit::NotAdmitted, registry::Streams};
+pub use crate::settings::OnDrain;

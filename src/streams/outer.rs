@@ -6,12 +6,12 @@ use http::Request;
 
 use super::{
     permit::{NotAdmitted, Permit},
-    place::Hold,
     registry::Registry,
+    slot::Hold,
     waiter::Patience,
 };
 
-/// A share of a place in a request's extensions. A layer inside with the same [`Streams`](super::Streams) shares it in turn.
+/// A share of a place in a request's extensions. A layer inside with the same [`Streams`](crate::streams::Streams) shares it in turn.
 #[derive(Clone)]
 pub(crate) struct OuterPlace {
     registry: Arc<Registry>,

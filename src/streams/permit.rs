@@ -2,12 +2,13 @@
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
+use super::control::Record;
 use super::{
-    place::{Hold, StreamId},
     registry::Registry,
+    slot::{Hold, StreamId},
     waiter::{Patience, Waiter},
 };
-use crate::{Refusal, body::record::Record};
+use crate::negotiate::refusal::Refusal;
 
 /// A part in a place among streams, which is taken until the last such part is dropped.
 #[derive(Debug)]
@@ -25,11 +26,11 @@ pub(crate) struct Permit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotAdmitted {
-    /// A [drain](super::Streams::drain) has begun.
+    /// A [drain](crate::streams::Streams::drain) has begun.
     Draining,
-    /// There are as many streams as there [may be](super::StreamsBuilder::total).
+    /// There are as many streams as there [may be](crate::streams::StreamsBuilder::total).
     Full,
-    /// There are as many of this key as there [may be](super::StreamsBuilder::per_key).
+    /// There are as many of this key as there [may be](crate::streams::StreamsBuilder::per_key).
     FullForKey,
     /// This key comes too often: feature `rate-limit`.
     TooOften,

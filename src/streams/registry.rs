@@ -10,15 +10,16 @@ use std::{
 
 use tokio::{runtime::Handle, sync::Notify};
 
+use super::control::Record;
 use super::{
     builder::{Settings, StreamsBuilder},
     permit::{NotAdmitted, Permit},
-    place::{Hold, Place, StreamId},
-    places::{Door, Gone, Opened, Places},
+    slot::{Hold, Place, StreamId},
+    slots::{Door, Gone, Opened, Places},
     waiter::Turn,
     watchdog,
 };
-use crate::{access::Withdrawn, body::record::Record, caught};
+use crate::{access::Withdrawn, panic as caught};
 
 /// The open streams of one or several layers. Cloning gives another handle to the same ones.
 ///

@@ -13,8 +13,8 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::{
     permit::{NotAdmitted, Permit},
-    place::Hold,
     registry::Registry,
+    slot::Hold,
 };
 
 /// The means to wake a request that waits.

@@ -6,7 +6,10 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{epoch::Epoch, id};
-use crate::{Event, EventName, backplane::Incoming};
+use crate::{
+    event::{Event, field::EventName},
+    hub::replica::contract::Incoming,
+};
 
 /// What it is, or why it is none.
 pub(super) fn parse<'a>(

@@ -4,7 +4,7 @@ use std::{error::Error, fmt, sync::Arc};
 
 use ::redis::{ErrorKind, ServerErrorKind};
 
-use crate::{caught::Panicked, hub::PublishError};
+use crate::{hub::error::PublishError, panic::Panicked};
 
 /// Redis cannot be reached, or does not do what is asked.
 #[derive(Debug, Clone)]

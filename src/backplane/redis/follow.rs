@@ -6,19 +6,16 @@ use futures_util::future::{Either, select};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
+    connection::{Commands, Connection, Servers},
+    continuity::{Place, Verdict},
     epoch::Epoch,
     error::RedisError,
-    keys,
-    reading::{self, Look},
-    servers::{Commands, Connection, Servers},
+    keys, read as reading,
+    read::Look,
     settings::{ANSWER, AT_ONCE, BLOCK, Settings},
     tail,
-    verdict::{Place, Verdict},
 };
-use crate::{
-    backplane::{Feed, Link},
-    caught, jitter,
-};
+use crate::{hub::replica::contract::Feed, observe::link::Link, panic as caught, time::jitter};
 
 /// A node that follows.
 pub(super) struct Follower {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ::redis::{RedisResult, pipe};
 
-use super::{entry, epoch::Epoch, error::RedisError, servers::Connection, settings::Settings};
-use crate::{Event, backplane::Incoming};
+use super::{connection::Connection, entry, epoch::Epoch, error::RedisError, settings::Settings};
+use crate::{event::Event, hub::replica::contract::Incoming};
 
 /// A topic, and the newest event of each of its keys.
 pub(super) type Found = (Arc<str>, Vec<Incoming>);

@@ -21,22 +21,23 @@
 //! What becomes of streams and publishers when something happens to Redis, what it has to be set to, and how other programs
 //! publish, is in [`docs::nodes`](crate::docs::nodes).
 
-mod entry;
-mod epoch;
-mod error;
-mod follow;
-mod id;
-mod keys;
-mod presence;
-mod publish;
-mod reading;
-mod servers;
-mod settings;
-mod tail;
+pub(crate) mod connection;
+pub(crate) mod continuity;
+pub(crate) mod presence_codec;
+pub(crate) mod read;
+
+pub(crate) mod entry;
+pub(crate) mod epoch;
+pub(crate) mod error;
+pub(crate) mod follow;
+pub(crate) mod id;
+pub(crate) mod keys;
+pub(crate) mod presence;
+pub(crate) mod publish;
+pub(crate) mod settings;
+pub(crate) mod tail;
 #[cfg(feature = "redis-tls")]
-mod tls;
-mod told;
-mod verdict;
+pub(crate) mod tls;
 
 use std::{
     fmt,
@@ -48,14 +49,20 @@ use tokio::sync::mpsc;
 
 pub use self::error::RedisError;
 use self::{
+    connection::{Commands, Servers},
     follow::Follower,
     presence::Presence,
     publish::{Job, Queue},
-    servers::{Commands, Servers},
     settings::{ANSWER, LONGEST_EXPIRY, Settings},
 };
-use super::{Backplane, BoxFuture, Feed, LinkObserver, Outgoing, guarded::Guarded};
-use crate::{EventId, hub::PublishError};
+use crate::{
+    event::field::EventId,
+    hub::{
+        error::PublishError,
+        replica::contract::{Backplane, BoxFuture, Feed, Outgoing},
+    },
+    observe::link::{Guarded, LinkObserver},
+};
 
 /// Feeds one hub from Redis; [`build_on`](crate::hub::HubBuilder::build_on) takes it.
 #[must_use = "it does nothing until a hub is built on it"]

@@ -6,12 +6,12 @@ use ::redis::{RedisResult, pipe};
 use tokio::time::{sleep, timeout};
 
 use super::{
+    connection::Commands,
     error::RedisError,
-    servers::Commands,
+    presence_codec as told,
     settings::{ANSWER, LONGEST_EXPIRY, Settings},
-    told,
 };
-use crate::{backplane::Feed, caught, jitter};
+use crate::{hub::replica::contract::Feed, panic as caught, time::jitter};
 
 /// What this node tells the others, and knows of them.
 pub(super) struct Presence {

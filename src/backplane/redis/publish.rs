@@ -16,18 +16,19 @@ use tokio::{
 };
 
 use super::{
+    connection::{Commands, Connection},
     epoch::Epoch,
     error::RedisError,
-    servers::{Commands, Connection},
     settings::Settings,
 };
 use crate::{
-    EventId,
-    backplane::{Outgoing, event_id},
-    caught,
-    hub::PublishError,
-    jitter,
-    later::later,
+    event::field::EventId,
+    hub::{
+        error::PublishError,
+        replica::contract::{Outgoing, event_id},
+    },
+    panic as caught,
+    time::{deadline::later, jitter},
 };
 
 /// The way to the task that sends.

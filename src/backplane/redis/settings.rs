@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::backplane::{Link, LinkObserver};
+use crate::observe::link::{Link, LinkObserver};
 
 /// What is set.
 #[derive(Clone)]

@@ -6,15 +6,15 @@ use std::time::Duration;
 use ::redis::{Value, cmd};
 
 use super::{
+    connection::Connection,
+    continuity::Place,
     epoch::{Epoch, LAST_OF_PLAIN},
     error::RedisError,
-    id, keys,
-    reading::{self, Entry},
-    servers::Connection,
+    id, keys, read as reading,
+    read::Entry,
     settings::{AT_ONCE, BYTES_AT_ONCE, Settings},
-    verdict::Place,
 };
-use crate::backplane::Feed;
+use crate::hub::replica::contract::Feed;
 
 /// Loads what there is, within bounds, and gives it to the hub. Gives where the tail ends.
 pub(super) async fn load(

@@ -6,9 +6,17 @@ use futures_util::{StreamExt, future::join_all};
 
 use super::reader::{Reader, broken, within};
 use crate::{
-    Event, EventId,
-    backplane::Backplane,
-    hub::{Bounds, Hub, Start, Subscribe, Topic, Update},
+    event::{Event, field::EventId},
+    hub::{
+        handle::Hub,
+        replica::contract::Backplane,
+        retention::Bounds,
+        subscription::{
+            output::Update,
+            request::{Start, Subscribe},
+        },
+        topic::Topic,
+    },
 };
 
 fn hub<B: Backplane>(node: &mut impl FnMut() -> B) -> Hub {
@@ -140,7 +148,7 @@ pub(super) async fn a_key_has_its_newest_event_on_each_node_until_it_is_removed<
     }
     keyed.remove_key("b");
     publish(&keyed, "after it").await;
-    for hub in [&first, &later, &self::hub(node)] {
+    for hub in [&first, &later, &crate::backplane::suite::checks::hub(node)] {
         let mut all = Reader::new(hub, Subscribe::to("topic").start(Start::Beginning)).await;
         all.events(4).await;
         let mut reader = Reader::new(hub, present()).await;

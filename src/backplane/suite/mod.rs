@@ -16,10 +16,10 @@
 //! The suite takes real time where a backplane does; each wait has a limit of two minutes, which only a failure
 //! meets. It needs no runtime of many threads.
 
-mod checks;
-mod reader;
+pub(crate) mod checks;
+pub(crate) mod reader;
 
-use super::Backplane;
+use crate::hub::replica::contract::Backplane;
 
 /// Runs each check on a backplane of its own: `fresh` begins one and gives what makes its nodes.
 ///

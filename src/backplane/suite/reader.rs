@@ -5,8 +5,12 @@ use std::{future::Future, time::Duration};
 use futures_util::StreamExt;
 
 use crate::{
-    EventId, LastEventId,
-    hub::{Gap, Hub, Subscribe, Subscription, Update},
+    event::{field::EventId, gap::Gap},
+    hub::{
+        handle::Hub,
+        subscription::{Subscription, output::Update, request::Subscribe},
+    },
+    negotiate::last_event_id::LastEventId,
 };
 
 /// A subscription that was told where it begins.

@@ -1,7 +1,8 @@
 //! What a subscription is to others, and how that ends.
 
+use super::detach::Standing;
 use super::{Given, Phase, Subscription};
-use crate::{Reason, hub::standing::Standing};
+use crate::observe::Reason;
 
 impl Subscription {
     pub(super) fn end(&mut self, reason: Reason) -> Given {

@@ -3,14 +3,14 @@
 use std::{sync::Arc, task::Context};
 
 use super::{Phase, Subscription, knows_keys};
+use super::{request::Lag, resume::Notice};
 use crate::{
-    LastEventId, Reason,
     hub::{
-        begin::Notice,
         position::Position,
-        subscribe::Lag,
-        waiting::{For, Waiting},
+        replica::catch_up::{For, Waiting},
     },
+    negotiate::last_event_id::LastEventId,
+    observe::Reason,
 };
 
 impl Subscription {

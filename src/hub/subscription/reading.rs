@@ -8,16 +8,16 @@
 //! The end is the first position at which all topics are closed. What is behind it is not looked at. Where that is not known
 //! any more, a gap is told in the place of the end.
 
-use super::{Given, Phase, Subscription, Told, aside::Owed};
+use super::{Given, Phase, Subscription, Told, cold::Owed};
+use super::{request::Lag, resume::Notice};
 use crate::{
-    Reason,
-    hub::{
-        begin::Notice,
+    hub::state::{
         closings::End,
-        pick::{Floor, Wish},
-        picked::{self, Budget, Ids, Picked},
-        subscribe::Lag,
+        found as picked,
+        found::{Budget, Ids, Picked},
+        read::{Floor, Wish},
     },
+    observe::Reason,
 };
 
 /// The events that are there, in order.

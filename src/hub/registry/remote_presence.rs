@@ -1,0 +1,38 @@
+//! The presence of topics on other nodes, kept apart from the topics, which come and go.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::hub::{
+    state::members::{LocalPresence, Members},
+    sync::{Mutex, lock},
+};
+
+/// What is known of each other node. Its lock is taken within any other, and none within it.
+#[derive(Debug, Default)]
+pub(crate) struct Elsewhere(Mutex<HashMap<Arc<str>, Node>>);
+
+/// The topics of a node that have somebody.
+pub(crate) type Node = HashMap<Arc<str>, LocalPresence>;
+
+impl Elsewhere {
+    /// Who is on another node now. Empty: nobody, or it is gone.
+    pub(crate) fn put(&self, node: &str, presence: &Node) {
+        let mut nodes = lock(&self.0);
+        if presence.is_empty() {
+            nodes.remove(node);
+        } else {
+            nodes.insert(node.into(), presence.clone());
+        }
+    }
+
+    /// The members of a topic that is new on this node.
+    pub(crate) fn members(&self, topic: &str) -> Members {
+        let mut members = Members::with_nodes();
+        for (node, topics) in &*lock(&self.0) {
+            if let Some(presence) = topics.get(topic) {
+                members.set_node(node, Some(presence.clone()));
+            }
+        }
+        members
+    }
+}

@@ -1,0 +1,307 @@
+//! How a backplane gives a hub its events.
+
+#[cfg(feature = "redis")]
+use std::pin::pin;
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+#[cfg(feature = "redis")]
+use futures_util::future::{Either, select};
+
+use super::requests::Asked;
+use crate::{
+    event::{Event, field::EventId},
+    hub::{error::PublishError, position::Position, state::members::LocalPresence},
+    observe::link::Link,
+};
+
+/// The way into a hub. It does not keep the hub: when the last handle and subscription are gone, it is closed.
+#[derive(Clone)]
+pub struct Feed {
+    hub: Weak<dyn Sink>,
+    asked: Arc<Asked>,
+}
+
+/// An event on its way into a hub.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Incoming {
+    /// Its place in the order: above that of all before it.
+    pub sequence: u64,
+    /// The topic that it is in.
+    pub topic: Arc<str>,
+    /// The key that it is the newest of, if it has one.
+    pub key: Option<Arc<str>>,
+    /// The event. `None`: it only [closes](Self::closes) its topic, or, if there is a key, has that key forgotten.
+    pub event: Option<Event>,
+    /// Whether its topic is closed after it.
+    pub closes: bool,
+    /// The time since the event was published: bounds of [age](crate::hub::Bounds::age) count from then.
+    pub age: Duration,
+}
+
+/// The hub, as its feed sees it. Each method is documented at the method of [`Feed`] that calls it.
+pub(crate) trait Sink: Send + Sync {
+    fn epoch(&self) -> u64;
+    fn largest(&self) -> usize;
+    fn renew(&self, epoch: u64, gone_through: u64);
+    fn feed(&self, events: Vec<Incoming>) -> Vec<u64>;
+    fn feed_latest(&self, event: Incoming);
+    fn feed_keys(&self, topic: &str, newest: Vec<Incoming>);
+    fn find_keys_when_asked(&self);
+    fn still_wanted(&self, topics: Vec<Arc<str>>) -> Vec<Arc<str>>;
+    fn in_use(&self) -> Vec<Arc<str>>;
+    fn caught_up(&self, through: u64);
+    fn set_link(&self, link: Link) -> bool;
+    fn was_up(&self) -> bool;
+    fn local_presence(&self) -> Option<Vec<LocalPresence>>;
+    fn node_presence(&self, node: &str, presence: Vec<LocalPresence>);
+}
+
+impl Feed {
+    pub(crate) fn new(hub: Weak<dyn Sink>, asked: &Arc<Asked>) -> Self {
+        Self { hub, asked: Arc::clone(asked) }
+    }
+
+    /// Returns whether the hub is gone, or has [left](crate::hub::Hub::leave): it is fed no more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.hub.strong_count() == 0 || self.asked.is_over()
+    }
+
+    /// Waits until the hub is fed no more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn closed(&self) {
+        self.asked.closed(|| self.is_closed()).await;
+    }
+
+    /// Runs this until the hub is fed no more. Returns `None` if that comes first.
+    #[cfg(feature = "redis")]
+    pub(crate) async fn while_open<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        match select(pin!(future), pin!(self.closed())).await {
+            Either::Left((output, _)) => Some(output),
+            Either::Right(_) => None,
+        }
+    }
+
+    /// Returns how many bytes an event may have that the hub keeps, whatever the bounds of its topic are.
+    #[must_use]
+    pub fn largest(&self) -> usize {
+        self.hub.upgrade().map_or(0, |hub| hub.largest())
+    }
+
+    /// The epoch that positions are of now.
+    #[must_use]
+    pub fn epoch(&self) -> Option<u64> {
+        Some(self.hub.upgrade()?.epoch())
+    }
+
+    /// A history begins: positions are of this epoch from here on. Everything up to `gone_through` is not to be had any more.
+    /// All logs are empty then, and subscribers are told a gap, if they had anything.
+    pub fn begin(&self, epoch: u64, gone_through: u64) {
+        if let Some(hub) = self.hub.upgrade() {
+            hub.renew(epoch, gone_through);
+        }
+    }
+
+    /// Gives these events to the hub. Those whose sequence is not above the last one's are left out. Returns the sequences of
+    /// those that were skipped because they are larger than their topic, or the hub, may keep.
+    #[expect(clippy::must_use_candidate, reason = "a backplane may know that none is too large")]
+    pub fn give(&self, events: Vec<Incoming>) -> Vec<u64> {
+        self.hub.upgrade().map(|hub| hub.feed(events)).unwrap_or_default()
+    }
+
+    /// The newest event of a key, from before what is kept otherwise: after [`begin`](Self::begin), before all that is
+    /// [given](Self::give). It is in no log.
+    pub fn give_latest(&self, event: Incoming) {
+        if let Some(hub) = self.hub.upgrade() {
+            hub.feed_latest(event);
+        }
+    }
+
+    /// Says that keys are not given with [`begin`](Self::begin), but for each topic when a subscriber needs them: then its
+    /// topic is [`wanted`](Self::wanted), and the subscriber waits. So what a node loads when it begins is bounded. Said
+    /// before the first `begin`.
+    pub fn find_keys_when_asked(&self) {
+        if let Some(hub) = self.hub.upgrade() {
+            hub.find_keys_when_asked();
+        }
+    }
+
+    /// Waits until the keys of topics are asked for, and takes the names of those topics. A topic is asked for again with each
+    /// [`caught_up`](Self::caught_up) for as long as a subscriber waits for it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is taken if the future is dropped before it is done.
+    pub async fn wanted(&self) -> Vec<Arc<str>> {
+        loop {
+            let topics = self.still_wanted(self.asked.next().await);
+            if !topics.is_empty() {
+                return topics;
+            }
+        }
+    }
+
+    /// Takes the names of topics whose keys are asked for now, if there are any.
+    #[must_use]
+    pub fn take_wanted(&self) -> Vec<Arc<str>> {
+        self.still_wanted(self.asked.take())
+    }
+
+    fn still_wanted(&self, topics: Vec<Arc<str>>) -> Vec<Arc<str>> {
+        self.hub.upgrade().map(|hub| hub.still_wanted(topics)).unwrap_or_default()
+    }
+
+    /// Returns the names of the topics that are subscribed to, or held: their keys are needed after a [`begin`](Self::begin).
+    #[must_use]
+    pub fn in_use(&self) -> Vec<Arc<str>> {
+        self.hub.upgrade().map(|hub| hub.in_use()).unwrap_or_default()
+    }
+
+    /// Gives the newest event of each key of a topic, as it was at some moment after all that was [given](Self::give). They
+    /// are in no log. With this the keys of the topic are known, also if there are none.
+    pub fn give_keys(&self, topic: &str, newest: Vec<Incoming>) {
+        if let Some(hub) = self.hub.upgrade() {
+            hub.feed_keys(topic, newest);
+        }
+    }
+
+    /// Everything up to here was given, and there was nothing more when this was read. Said after each
+    /// [`begin`](Self::begin), and once a second or more often: all who subscribe wait for the first, and clients that are
+    /// ahead of this node for the next.
+    pub fn caught_up(&self, through: u64) {
+        if let Some(hub) = self.hub.upgrade() {
+            hub.caught_up(through);
+        }
+    }
+
+    /// Whether what feeds the hub can be reached.
+    pub fn link(&self, link: Link) {
+        let _ = self.change_link(link);
+    }
+
+    /// Returns whether the link was up once.
+    #[cfg(feature = "redis")]
+    pub(crate) fn was_up(&self) -> bool {
+        self.hub.upgrade().is_some_and(|hub| hub.was_up())
+    }
+
+    /// Whether that is news.
+    pub(crate) fn change_link(&self, link: Link) -> bool {
+        self.hub.upgrade().is_some_and(|hub| hub.set_link(link))
+    }
+
+    /// Who is here, on this node, where anything changed since the last call: all topics that have somebody. `None`: nothing
+    /// changed.
+    #[must_use]
+    pub fn local_presence(&self) -> Option<Vec<LocalPresence>> {
+        self.hub.upgrade()?.local_presence()
+    }
+
+    /// Who is there, on another node: all topics that have somebody. Empty: the node is gone.
+    pub fn node_presence(&self, node: &str, presence: Vec<LocalPresence>) {
+        if let Some(hub) = self.hub.upgrade() {
+            hub.node_presence(node, presence);
+        }
+    }
+}
+
+impl Incoming {
+    /// An event in a topic.
+    #[must_use]
+    pub fn new(sequence: u64, topic: impl Into<Arc<str>>, event: Event) -> Self {
+        Self { sequence, topic: topic.into(), key: None, event: Some(event), closes: false, age: Duration::ZERO }
+    }
+
+    /// The end of a topic.
+    #[must_use]
+    pub fn close(sequence: u64, topic: impl Into<Arc<str>>) -> Self {
+        Self { sequence, topic: topic.into(), key: None, event: None, closes: true, age: Duration::ZERO }
+    }
+
+    /// The newest event of this key is forgotten.
+    #[must_use]
+    pub fn remove(sequence: u64, topic: impl Into<Arc<str>>, key: impl Into<Arc<str>>) -> Self {
+        Self { closes: false, ..Self::close(sequence, topic) }.keyed(key)
+    }
+
+    /// The same, as the newest of this key.
+    #[must_use]
+    pub fn keyed(mut self, key: impl Into<Arc<str>>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Sets how long ago it was published. Defaults to just now.
+    #[must_use]
+    pub fn aged(mut self, age: Duration) -> Self {
+        self.age = age;
+        self
+    }
+}
+
+/// The id of an event at this place of this epoch.
+#[must_use]
+pub fn event_id(epoch: u64, sequence: u64) -> EventId {
+    Position { epoch, sequence }.id()
+}
+
+impl fmt::Debug for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feed").field("is_closed", &self.is_closed()).finish()
+    }
+}
+
+/// What feeds a hub. See the [module's documentation](self) for the contract.
+pub trait Backplane: Send + Sync + 'static {
+    /// Publishes. It begins at once, whether the future is polled or not, and dropping the future cancels nothing.
+    ///
+    /// It is called from any thread, within a runtime or without, and must not block.
+    fn publish(&self, outgoing: Outgoing) -> BoxFuture<Result<EventId, PublishError>>;
+
+    /// Feeds the hub: first what is kept, then what comes, until the [feed is closed](Feed::is_closed). It runs in a task of
+    /// its own. If it ends before that, or panics, the [link](crate::hub::Hub::link) is down, and it is called again after a
+    /// pause: it [begins](Feed::begin) anew then.
+    fn follow(&self, feed: Feed) -> BoxFuture<()>;
+}
+
+/// A future in a box. A backplane crosses the network: a box is the least of it.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What is to be published, next to each other, in one topic.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Outgoing {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The events, each with its key, if it has one. Their own ids mean nothing.
+    pub events: Vec<(Option<Arc<str>>, Event)>,
+    /// Whether the topic is closed after them.
+    pub closes: bool,
+    /// The key whose newest event is to be forgotten, if one is. There are no events then.
+    pub removes: Option<Arc<str>>,
+    /// A caller that repeats gives the same: the events of one key are published once.
+    pub idempotency_key: Option<Arc<str>>,
+}
+
+impl Outgoing {
+    /// Nothing yet, in this topic.
+    pub(crate) fn new(topic: Arc<str>) -> Self {
+        Self { topic, events: Vec::new(), closes: false, removes: None, idempotency_key: None }
+    }
+}
+
+impl fmt::Debug for dyn Backplane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Backplane")
+    }
+}

@@ -1,0 +1,234 @@
+//! Who is here: the values that a topic's subscribers came with, and what changed for whoever watches.
+//!
+//! Pure, under the topic's lock. What a watcher has not taken yet is kept for it, as a difference: a member who came and
+//! left meanwhile is no part of it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use slab::Slab;
+
+/// The members of a topic. A value may be there more than once: the same user in two tabs, or on two nodes.
+#[derive(Debug, Default)]
+pub(crate) struct Members {
+    /// Here and on other nodes.
+    count: usize,
+    by_value: BTreeMap<Arc<str>, usize>,
+    watchers: Slab<Difference>,
+    nodes: Option<Box<Nodes>>,
+}
+
+/// What is known of other nodes, and what they have to know of this one.
+#[derive(Debug, Default)]
+struct Nodes {
+    here: Members,
+    there: BTreeMap<Arc<str>, LocalPresence>,
+}
+
+/// Who came and who left since a watcher looked.
+#[derive(Debug, Default)]
+pub(crate) struct Difference {
+    /// `true`: is here, and was not.
+    pub(crate) by_value: BTreeMap<Arc<str>, bool>,
+    count: usize,
+}
+
+impl Members {
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.by_value.keys()
+    }
+
+    pub(crate) fn join(&mut self, value: Option<&Arc<str>>) {
+        if let Some(nodes) = &mut self.nodes {
+            nodes.here.join(value);
+        }
+        self.count += 1;
+        if let Some(value) = value {
+            self.add(value);
+        }
+    }
+
+    fn add(&mut self, value: &Arc<str>) {
+        let times = self.by_value.entry(Arc::clone(value)).or_default();
+        *times += 1;
+        if *times == 1 {
+            self.note(value, true);
+        }
+    }
+
+    pub(crate) fn leave(&mut self, value: Option<&Arc<str>>) {
+        if let Some(nodes) = &mut self.nodes {
+            nodes.here.leave(value);
+        }
+        self.count = self.count.saturating_sub(1);
+        if let Some(value) = value {
+            self.take_away(value);
+        }
+    }
+
+    fn take_away(&mut self, value: &Arc<str>) {
+        let Some(times) = self.by_value.get_mut(value) else { return };
+        *times -= 1;
+        if *times == 0 {
+            self.by_value.remove(value);
+            self.note(value, false);
+        }
+    }
+
+    /// One whose members are on other nodes too.
+    pub(crate) fn with_nodes() -> Self {
+        Self { nodes: Some(Box::default()), ..Self::default() }
+    }
+
+    /// Who is on this node, if anybody.
+    pub(crate) fn here(&self, topic: &Arc<str>) -> Option<LocalPresence> {
+        let here = &self.nodes.as_ref()?.here;
+        (here.count > 0).then(|| LocalPresence::new(Arc::clone(topic), here.count, here.values().cloned().collect()))
+    }
+
+    /// Who is on another node. Whether that is news.
+    pub(crate) fn set_node(&mut self, node: &str, there: Option<LocalPresence>) -> bool {
+        let Some(mut nodes) = self.nodes.take() else { return false };
+        let before = nodes.there.remove(node);
+        let changed = before != there;
+        if let Some(before) = before {
+            self.count = self.count.saturating_sub(before.count);
+            before.members.iter().for_each(|value| self.take_away(value));
+        }
+        if let Some(there) = there {
+            self.count = self.count.saturating_add(there.count);
+            there.members.iter().for_each(|value| self.add(value));
+            nodes.there.insert(node.into(), there);
+        }
+        self.nodes = Some(nodes);
+        changed
+    }
+
+    /// Somebody watches from here on, and all who are here are news to them.
+    pub(crate) fn watch(&mut self) -> usize {
+        let by_value = self.values().map(|value| (Arc::clone(value), true)).collect();
+        self.watchers.insert(Difference { by_value, count: 0 })
+    }
+
+    /// What is new to a watcher, and how many are here. `None`: nothing.
+    pub(crate) fn take(&mut self, watcher: usize) -> Option<(Difference, usize)> {
+        let count = self.count;
+        let difference = self.watchers.get_mut(watcher)?;
+        let is_new = !difference.by_value.is_empty() || difference.count != count;
+        is_new.then(|| (std::mem::replace(difference, Difference { count, ..Difference::default() }), count))
+    }
+
+    pub(crate) fn unwatch(&mut self, watcher: usize) -> Option<Difference> {
+        self.watchers.try_remove(watcher)
+    }
+
+    fn note(&mut self, value: &Arc<str>, is_here: bool) {
+        for (_, difference) in &mut self.watchers {
+            // Who left and came back, or came and left, is no news.
+            if difference.by_value.remove(value).is_none() {
+                difference.by_value.insert(Arc::clone(value), is_here);
+            }
+        }
+    }
+}
+
+/// Who is in a topic, on this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LocalPresence {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// How many streams there are.
+    pub count: usize,
+    /// The members, each once.
+    pub members: Vec<Arc<str>>,
+}
+
+impl LocalPresence {
+    /// Who is in this topic.
+    #[must_use]
+    pub fn new(topic: impl Into<Arc<str>>, count: usize, members: Vec<Arc<str>>) -> Self {
+        Self { topic: topic.into(), count, members }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const VALUES: [Option<&str>; 3] = [None, Some("alice"), Some("bob")];
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Join(usize),
+        Leave(usize),
+        Watch,
+        Take(prop::sample::Index),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => (0..VALUES.len()).prop_map(Step::Join),
+            3 => (0..VALUES.len()).prop_map(Step::Leave),
+            1 => Just(Step::Watch),
+            3 => any::<prop::sample::Index>().prop_map(Step::Take),
+        ]
+    }
+
+    /// What a watcher knows, by adding up what it was told.
+    #[derive(Default)]
+    struct Knows {
+        members: BTreeSet<Arc<str>>,
+        count: usize,
+    }
+
+    impl Knows {
+        fn learn(&mut self, (difference, count): (Difference, usize)) {
+            for (value, is_here) in difference.by_value {
+                assert_ne!(is_here, self.members.remove(&value), "it is news");
+                self.members.extend(is_here.then_some(value));
+            }
+            self.count = count;
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_watcher_that_looks_knows_who_is_here_and_is_told_nothing_twice(steps in prop::collection::vec(step(), 0..60)) {
+            let (mut members, mut here, mut watchers) = (Members::default(), [0_usize; 3], Vec::new());
+            for step in steps {
+                let value = |at: usize| VALUES[at].map(Arc::from);
+                match step {
+                    Step::Join(at) => {
+                        here[at] += 1;
+                        members.join(value(at).as_ref());
+                    }
+                    Step::Leave(at) if here[at] > 0 => {
+                        here[at] -= 1;
+                        members.leave(value(at).as_ref());
+                    }
+                    Step::Watch => watchers.push((members.watch(), Knows::default())),
+                    Step::Take(index) if !watchers.is_empty() => {
+                        let at = index.index(watchers.len());
+                        let (watcher, knows) = &mut watchers[at];
+                        members.take(*watcher).into_iter().for_each(|news| knows.learn(news));
+                        assert!(members.take(*watcher).is_none());
+                        assert_eq!(knows.count, here.iter().sum::<usize>());
+                        assert!(knows.members.iter().eq(members.values()));
+                    }
+                    Step::Leave(_) | Step::Take(_) => {}
+                }
+                assert_eq!(members.count(), here.iter().sum::<usize>());
+                let values: BTreeSet<_> = (0..3).filter(|&at| here[at] > 0).filter_map(value).collect();
+                assert!(values.iter().eq(members.values()));
+            }
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The rank of a topic among those that can make room for others.
+
+/// When a topic goes, before those of a greater rank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Rank {
+    /// Keyed values are the last to go.
+    pub(crate) is_keyed: bool,
+    /// When a subscriber read it last, or 0 if there was none.
+    pub(crate) read_at: u64,
+    /// The sequence of its newest event.
+    pub(crate) newest: u64,
+}
+
+/// A rank with a number of its own, as two topics may have one rank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) rank: Rank,
+    pub(crate) turn: u64,
+}

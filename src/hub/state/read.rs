@@ -1,0 +1,127 @@
+//! What a reader finds in a topic.
+//!
+//! Pure: events are taken by their count of references, in order, as far as a budget goes.
+
+use bytes::Bytes;
+
+use super::{
+    found::{Budget, Picked},
+    latest::Latest,
+    log::{Entry, Log},
+};
+
+/// Which events count for a reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Take {
+    /// Every event.
+    All,
+    /// Of those with a key the newest, of the others all.
+    Newest,
+    /// Of those with a key the newest, of the others the last.
+    Present,
+}
+
+/// The past that a reader may not see: to it, the events below are as good as gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Floor {
+    /// Everything up to this, keyed values included.
+    pub(crate) sequence: u64,
+    /// The events that came to the log before this time.
+    pub(crate) at: u64,
+}
+
+/// What a reader wants of a topic.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish {
+    pub(crate) take: Take,
+    /// Above this.
+    pub(crate) after: u64,
+    /// Up to this.
+    pub(crate) through: u64,
+    /// And not below this.
+    pub(crate) floor: Floor,
+    /// Where the hub was when the reader came as a new one. 0: it is not new.
+    pub(crate) came_at: u64,
+    /// Which of the reader's topics it is.
+    pub(crate) seat: u32,
+}
+
+impl Wish {
+    /// Returns the wish of a new reader for a topic that it finds: of what is gone by then, and of keys that go later,
+    /// it misses nothing.
+    pub(crate) fn of_new(take: Take, floor: Floor) -> Self {
+        Self { take, after: 0, through: u64::MAX, floor, came_at: u64::MAX, seat: 0 }
+    }
+
+    /// What a reader wishes for, in order, as far as the budget goes. Gives how far the last one reaches if more may follow.
+    pub(crate) fn pick(
+        self,
+        log: &Log,
+        latest: &Latest,
+        budget: Budget,
+        prefix: &[u8],
+        into: &mut Vec<Picked>,
+    ) -> Option<u64> {
+        let first = into.len();
+        let mut picking = Picking { into, first, budget, wish: self, prefix };
+        let after = self.after.max(self.floor.sequence);
+        let logged = log.since(after, self.floor.at);
+        let unkeyed = |entry: &&Entry| entry.key.is_none();
+        match self.take {
+            Take::All => picking.extend(logged.map(Entry::numbered)),
+            Take::Newest => picking.extend(merged(logged.filter(unkeyed).map(Entry::numbered), latest.after(after))),
+            Take::Present => {
+                let last = logged.rev().find(unkeyed).map(Entry::numbered);
+                picking.extend(merged(last.into_iter(), latest.after(after)))
+            }
+        }
+    }
+
+    /// The newest event that the reader would have found if there were no floor.
+    pub(crate) fn hidden(self, log: &Log, latest: &Latest) -> Option<u64> {
+        if self.floor == Floor::default() || self.take == Take::Present {
+            return None;
+        }
+        let is_all = self.take == Take::All;
+        let mut hidden = log.until(self.after, self.floor.sequence, self.floor.at).rev();
+        let logged = hidden.find(|entry| is_all || entry.key.is_none()).map(|entry| entry.sequence);
+        let keyed = latest.newest_through(self.floor.sequence).filter(|&newest| !is_all && newest > self.after);
+        logged.max(keyed)
+    }
+}
+
+struct Picking<'a> {
+    into: &'a mut Vec<Picked>,
+    first: usize,
+    budget: Budget,
+    wish: Wish,
+    prefix: &'a [u8],
+}
+
+impl Picking<'_> {
+    fn extend<'a>(&mut self, events: impl Iterator<Item = (u64, &'a Bytes)>) -> Option<u64> {
+        for (sequence, event) in events.take_while(|&(sequence, _)| sequence <= self.wish.through) {
+            let event = Picked { sequence, event: event.clone(), seat: self.wish.seat };
+            if !self.budget.take(event.encoded_len(self.prefix), self.into.len() == self.first) {
+                return self.into.last().map(|event| event.sequence);
+            }
+            self.into.push(event);
+        }
+        None
+    }
+}
+
+/// Two that are in order, as one that is.
+fn merged<'a>(
+    one: impl Iterator<Item = (u64, &'a Bytes)>,
+    other: impl Iterator<Item = (u64, &'a Bytes)>,
+) -> impl Iterator<Item = (u64, &'a Bytes)> {
+    let (mut one, mut other) = (one.peekable(), other.peekable());
+    std::iter::from_fn(move || {
+        let other_first = match (one.peek(), other.peek()) {
+            (Some((left, _)), Some((right, _))) => right < left,
+            (left, _) => left.is_none(),
+        };
+        if other_first { other.next() } else { one.next() }
+    })
+}

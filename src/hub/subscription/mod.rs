@@ -1,0 +1,383 @@
+//! A subscriber: a cursor into the logs of its topics.
+//!
+//! It has no queue. What it is given is taken from the logs when it is polled, and if there is nothing a waker is left in
+//! each topic, under the same lock under which nothing was found.
+
+pub(crate) mod cold;
+pub(crate) mod cursors;
+pub(crate) mod detach;
+pub(crate) mod output;
+pub(crate) mod request;
+pub(crate) mod resume;
+
+pub(crate) mod leaving;
+pub(crate) mod node;
+pub(crate) mod reading;
+
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use self::cold::Aside;
+use self::{
+    cursors::{Seats, Shared, Waits},
+    detach::HasLeft,
+    request::{Lag, Start, Subscribe},
+    resume::{Begin, Notice},
+};
+use crate::{
+    hub::{position::Era, settings::Settings},
+    observe::Reason,
+};
+
+use super::{
+    core::{Core, Found},
+    error::SubscribeError,
+    position::Position,
+    replica::catch_up::{For, Waiting},
+    state::{
+        found::{Budget, Ids, Picked},
+        frames::Slice,
+        read::{Take, Wish},
+        waiters::Dead,
+    },
+    wake::pump::Place,
+};
+
+/// The events of one or several topics, from a position on; made by [`Hub::subscribe`](crate::hub::Hub::subscribe).
+///
+/// It is what [`Events`](crate::Events) are made of: `Events::from(subscription)`. As a
+/// [`Stream`](futures_core::Stream) it gives [`Update`](crate::hub::Update)s, for anything else that sends them on.
+///
+/// Each topic has 32 bytes for it while it runs, and it has 32 for each topic, in a box where there are several. Dropping it
+/// leaves all of them.
+#[must_use = "nothing comes unless it is polled"]
+pub struct Subscription {
+    core: Arc<Core>,
+    /// What the cursor is of.
+    era: Arc<Era>,
+    seats: Seats,
+    /// Everything up to here was given, or was told to be missing, or is within the gap that is told next.
+    cursor: u64,
+    place: Option<Place>,
+    /// Shared with the handle that gives its places up while the body is not polled. Each stream that runs has it.
+    has_left: Option<HasLeft>,
+    /// What most have no need of once they run.
+    aside: Option<Box<Aside>>,
+    lag: Lag,
+    phase: Phase,
+}
+
+enum Phase {
+    /// It was not polled yet, and is nobody.
+    New,
+    /// It was made once more, and is in its topics already.
+    Again,
+    Runs {
+        /// It was given an event, or all there was: from here on it may be too slow.
+        has_read: bool,
+    },
+    Ended(Reason),
+}
+
+/// What a poll gives.
+pub(crate) enum Given {
+    /// Events, and what is told among them.
+    Events {
+        told: Option<Told>,
+        events: Vec<Picked>,
+        ids: Ids,
+    },
+    /// Events as they stand on the wire, shared.
+    Shared(Slice),
+    Ended(Reason),
+}
+
+/// A notice that is told beside events.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told {
+    pub(crate) notice: Notice,
+    /// Its id: of a gap, also its end. `None`: what is given after it has the first.
+    pub(crate) at: Option<u64>,
+    /// The position at which a gap begins, as far as that is known. `None`: what the client came with is no position.
+    pub(crate) from: Option<Position>,
+    /// The number of the events that come before it.
+    pub(crate) before: usize,
+}
+
+impl Subscription {
+    pub(crate) fn new(core: &Arc<Core>, mut subscribe: Subscribe) -> Result<Self, SubscribeError> {
+        subscribe.topics.sort_unstable();
+        subscribe.topics.dedup();
+        if subscribe.topics.is_empty() {
+            return Err(SubscribeError::NoTopic);
+        }
+        let limit = core.settings.topics_per_subscription;
+        if subscribe.topics.len() > limit {
+            return Err(SubscribeError::TooManyTopics(limit));
+        }
+        if subscribe.member.as_ref().is_some_and(|member| member.len() > MAX_MEMBER) {
+            return Err(SubscribeError::MemberTooLong(MAX_MEMBER));
+        }
+        let Found { topics, era, head, has_begun } = core.subscribe(&subscribe.topics)?;
+        let (is_fed, lag) = (core.fed.is_some(), subscribe.lag);
+        let floor = resume::floor(&subscribe, era.position(head), is_fed, core.now());
+        let begin = Begin::new(&subscribe, era.position(head), floor, is_fed);
+        let is_bounded = subscribe.is_bounded();
+        let waiting = match &core.fed {
+            Some(_) if !has_begun || !knows_keys(core, &subscribe) => Some(Waiting::new(For::Begin(subscribe.clone()))),
+            // What it has had already may have been under way when this client came.
+            Some(fed) if begin.cursor > head => Some(Waiting::new(For::Id { times: fed.times_caught_up() + 2 })),
+            _ => None,
+        };
+        let seats = Seats::new(topics, begin.is_new.then(|| Wish::of_new(lag.take(), floor)));
+        let take = if begin.present_through > 0 { Take::Present } else { lag.take() };
+        let wish = Wish { take, after: begin.cursor, through: head, floor, came_at: begin.came_at, seat: 0 };
+        // A client without an event to come has been told of the ends that there are: it begins behind them.
+        let has_any = begin.cursor < head && seats.has_any(wish, begin.is_new);
+        let cursor = if has_any { begin.cursor } else { begin.cursor.max(head) };
+        Ok(Self {
+            core: Arc::clone(core),
+            era,
+            seats,
+            cursor,
+            place: None,
+            has_left: None,
+            aside: Some(Box::new(Aside {
+                first: begin.first,
+                foreign: begin.foreign,
+                came_with: (!begin.is_new).then_some(begin.cursor),
+                present_through: begin.present_through,
+                floor: is_bounded.then(|| (floor, floor.sequence.max(head))),
+                asked: (is_bounded && is_fed).then(|| Box::new(subscribe.clone())),
+                came_at: begin.came_at,
+                over_at: if has_any { head } else { 0 },
+                waiting,
+                member: subscribe.member,
+                ..Aside::default()
+            })),
+            lag,
+            phase: Phase::New,
+        })
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.core.settings
+    }
+
+    pub(crate) fn era(&self) -> &Era {
+        &self.era
+    }
+
+    /// Returns the position that the client had when it came, or, if it came without an id, when a gap was found here.
+    /// `None`: what it sent is no position.
+    fn had(&self, found_at: u64) -> Option<Position> {
+        let aside = self.aside.as_ref();
+        let came_with = || aside.and_then(|aside| aside.came_with).unwrap_or(found_at);
+        aside.and_then(|aside| aside.foreign).unwrap_or_else(|| Some(self.era.position(came_with())))
+    }
+
+    /// Why it gives nothing any more, once it does not: [`Reason::Lagged`] or [`Reason::TopicClosed`].
+    #[must_use]
+    pub fn ended(&self) -> Option<Reason> {
+        match self.phase {
+            Phase::Ended(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// The name of the topic that an event is from.
+    pub(crate) fn topic_of(&self, event: &Picked) -> Option<&Arc<str>> {
+        self.seats.topic(event.seat)
+    }
+
+    /// Polls for what comes next. The greeting, or that the client's id is none, is told first.
+    pub(crate) fn poll_given(&mut self, cx: &mut Context<'_>, budget: Budget) -> Poll<Given> {
+        if !self.has_begun(cx) {
+            return Poll::Pending;
+        }
+        let mut first = match self.phase {
+            Phase::Ended(reason) => return Poll::Ready(Given::Ended(reason)),
+            Phase::New | Phase::Again => {
+                self.begin().filter(|notice| *notice == Notice::Gap || self.core.settings.greets())
+            }
+            Phase::Runs { .. } => None,
+        };
+        loop {
+            if self.renew(&mut first) {
+                return self.poll_given(cx, budget);
+            }
+            let given = self.next(budget, &mut first);
+            if let Some(Given::Ended(reason)) = given {
+                // It has left its topics: there is nothing to go on in.
+                return Poll::Ready(Given::Ended(reason));
+            }
+            if !self.core.is_now(&self.era) {
+                // It is of nothing any more, and the client is told so.
+                continue;
+            }
+            if let Some(given) = given {
+                return Poll::Ready(given);
+            }
+            // Whoever finds something new instead of a place to wait looks again.
+            if let Some(given) = ready!(self.wait(cx)) {
+                return Poll::Ready(given);
+            }
+        }
+    }
+
+    /// It comes to its topics, unless it is there. Gives what is to be told first.
+    fn begin(&mut self) -> Option<Notice> {
+        if !self.has_joined() {
+            let member = self.aside.as_ref().and_then(|aside| aside.member.as_ref());
+            self.seats.join(&self.core, &self.era, self.cursor, member);
+            self.core.presence_changed();
+        }
+        self.phase = Phase::Runs { has_read: false };
+        self.aside.as_mut().and_then(|aside| aside.first.take())
+    }
+
+    fn next(&mut self, budget: Budget, first: &mut Option<Notice>) -> Option<Given> {
+        if let Some(held) = self.aside.as_mut().and_then(|aside| aside.held.take()) {
+            let sequence = held.sequence;
+            return self.give(vec![held], Ids::Own, sequence);
+        }
+        let tells = first.is_some() || self.owed().is_some();
+        let at_end = if tells { None } else { self.at_end() };
+        if at_end.is_some() {
+            return at_end;
+        }
+        if !tells && self.cursor >= self.core.watermark() {
+            // What could be new is above it: no log has to be asked. Most polls are this one, after an event.
+            return None;
+        }
+        let shared = match self.take() {
+            // Slices are of events as they come, with nothing to be told between them.
+            Take::All if !tells && !budget.is_one() && self.floor().is_none() => {
+                self.seats.shared(&self.core, &self.era, self.cursor)
+            }
+            _ => Shared::Other,
+        };
+        match shared {
+            Shared::Slice(slice) => {
+                self.has_read(slice.through, true);
+                Some(Given::Shared(slice))
+            }
+            Shared::Nothing => None,
+            Shared::Other => self.read(budget, first),
+        }
+    }
+
+    /// Leaves a waker in each topic, unless there is something new in one.
+    fn wait(&mut self, cx: &Context<'_>) -> Poll<Option<Given>> {
+        if let (Some(fed), Some(aside)) = (&self.core.fed, &mut self.aside) {
+            if let Some(waiting) = &mut aside.waiting {
+                waiting.wait(&fed.queue, cx.waker());
+            }
+        }
+        // What its node did between the look and this has woken nobody.
+        if self.is_ahead_of_all().is_some() {
+            return Poll::Ready(None);
+        }
+        if self.place.as_mut().is_some_and(|place| !place.is_here()) {
+            self.place = None;
+        }
+        for _ in 0..LANES_TRIED {
+            let place = self.place.get_or_insert_with(|| Place::here(&self.core));
+            match self.seats.wait(&self.core, &self.era, &place.lane, self.cursor, cx) {
+                Ok(waits) => return self.waits(waits),
+                Err(Dead { .. }) => self.place = None,
+            }
+        }
+        // The runtime that this is in is going down: whoever publishes wakes.
+        let lane = self.core.lanes.without_pump();
+        match self.seats.wait(&self.core, &self.era, &lane, self.cursor, cx) {
+            Ok(waits) => self.waits(waits),
+            Err(Dead { .. }) => Poll::Ready(None),
+        }
+    }
+
+    fn waits(&mut self, waits: Waits) -> Poll<Option<Given>> {
+        match waits {
+            Waits::No => Poll::Ready(None),
+            Waits::Yes => {
+                self.has_read(self.cursor, true);
+                if self.aside.is_some() {
+                    self.settle();
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Lets go of what the subscription needs no more once it has read everything.
+    fn settle(&mut self) {
+        let Some(aside) = &mut self.aside else { return };
+        if self.lag == Lag::Disconnect && self.core.fed.is_none() {
+            // From here on it is ended instead of being told a gap.
+            aside.came_with = None;
+        }
+        if aside.over_at <= self.cursor {
+            aside.over_at = 0;
+        }
+        // One that takes every event needs not know when it came.
+        if self.lag != Lag::Latest && aside.is_of_no_use() {
+            self.aside = None;
+        }
+    }
+
+    fn take(&self) -> Take {
+        match self.lag {
+            _ if self.is_in_present() => Take::Present,
+            lag => lag.take(),
+        }
+    }
+
+    fn present_through(&self) -> u64 {
+        self.aside.as_ref().map_or(0, |aside| aside.present_through)
+    }
+
+    /// Returns whether only the present is given still.
+    fn is_in_present(&self) -> bool {
+        self.present_through() > self.cursor
+    }
+
+    fn has_read(&mut self, through: u64, something: bool) {
+        self.cursor = through;
+        if let Phase::Runs { has_read } = &mut self.phase {
+            *has_read |= something;
+        }
+    }
+}
+
+/// Returns whether the keys that this subscriber is given are known. If not, they are asked for.
+fn knows_keys(core: &Core, subscribe: &Subscribe) -> bool {
+    let needs_keys = subscribe.start == Start::Latest || subscribe.lag == Lag::Latest;
+    !needs_keys || core.knows_keys(subscribe.topics.iter())
+}
+
+impl Lag {
+    fn take(self) -> Take {
+        match self {
+            Self::Latest => Take::Newest,
+            Self::Disconnect | Self::Skip => Take::All,
+        }
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("topics", &self.seats)
+            .field("cursor", &self.cursor)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The longest value of a member, in bytes.
+const MAX_MEMBER: usize = 128;
+
+/// A lane can be dead once, when its runtime is. One that is dead at once is no good.
+const LANES_TRIED: usize = 2;

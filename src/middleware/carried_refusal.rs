@@ -1,0 +1,176 @@
+//! The refusal that a response stands for, in the extensions of the response.
+//!
+//! A handler has no request when its refusal becomes a response, and no observer. The layers around it have both: they find
+//! the refusal, report it, and answer as the method of the request asks.
+
+use crate::middleware::refuse;
+use crate::observe::dispatch;
+use std::{
+    error::Error,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use http::{
+    Method, Response, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER},
+};
+
+use crate::{
+    body::attach::Mark,
+    error::BoxError,
+    event::{chunk::Chunk, encode::LastRetry},
+    negotiate::{head as headers, refusal::Refusal, request_head::OwnedHead},
+    observe::Observer,
+    settings::StreamSettings,
+    streams::attached::Client,
+};
+
+/// A refusal that has become a response.
+#[derive(Clone)]
+pub(crate) struct Said {
+    shared: Arc<Shared>,
+    /// The status that the refusal was given. A response with another one was changed on the way.
+    status: StatusCode,
+}
+
+struct Shared {
+    refusal: Refusal,
+    /// The observers to which a layer has reported the refusal.
+    observers: Mutex<Vec<Arc<dyn Observer>>>,
+}
+
+impl Said {
+    pub(crate) fn new(refusal: Refusal, status: StatusCode) -> Self {
+        Self { shared: Arc::new(Shared { refusal, observers: Mutex::default() }), status }
+    }
+
+    /// Returns the refusal that a response stands for.
+    pub(crate) fn of<B>(response: &Response<B>) -> Option<Self> {
+        response.extensions().get().cloned()
+    }
+
+    /// Reports the refusal to these observers, but for those to which another layer has done so.
+    pub(crate) fn report<'a>(&self, head: &OwnedHead, observers: impl Iterator<Item = &'a Arc<dyn Observer>>) {
+        // An observer is asked who it is, which is not done under a lock. Layers meet a response one after the other.
+        let before = self.reported().clone();
+        let is_new = |observer: &&Arc<_>| !before.iter().any(|other| dispatch::is_same(other, observer));
+        let new: Vec<_> = observers.filter(is_new).map(Arc::clone).collect();
+        dispatch::refused(head, new.iter(), &self.shared.refusal);
+        self.reported().extend(new);
+    }
+
+    fn reported(&self) -> MutexGuard<'_, Vec<Arc<dyn Observer>>> {
+        self.shared.observers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the response one to this client, by the settings of a layer: `keep` takes the body of a response that is right already,
+    /// `replace` what it gets instead.
+    ///
+    /// Only [`Refusal::later`] depends on either. A response whose status was changed on the way is right as it is.
+    pub(crate) fn answer<B, N>(
+        &self,
+        response: Response<B>,
+        client: Client,
+        settings: &StreamSettings,
+        keep: impl FnOnce(B) -> N,
+        replace: impl FnOnce(Bytes) -> N,
+    ) -> Response<N> {
+        let refusal = &self.shared.refusal;
+        let is_stream = self.status == StatusCode::OK;
+        let is_set = settings.omits_comments() || settings.last_retry.is_some();
+        let is_right = is_stream != client.reads_answers && !(is_stream && is_set);
+        let stream = refusal.stream(settings).filter(|_| !is_right && response.status() == self.status);
+        let (mut head, body) = response.into_parts();
+        let (Some(stream), Some(wait)) = (stream, refusal.retry_after()) else {
+            return Response::from_parts(head, keep(body));
+        };
+        let body = if client.reads_answers {
+            headers::drop_stream_head(&mut head.headers);
+            head.headers.insert(RETRY_AFTER, wait.into());
+            head.extensions.remove::<Mark>();
+            head.status = StatusCode::SERVICE_UNAVAILABLE;
+            Bytes::new()
+        } else {
+            headers::drop_body_head(&mut head.headers);
+            head.headers.remove(RETRY_AFTER);
+            head.headers.remove(CONTENT_TYPE);
+            head.headers = headers::stream_head(head.headers).into_parts().0.headers;
+            head.extensions.insert(Mark::Whole);
+            head.status = StatusCode::OK;
+            stream
+        };
+        head.extensions.insert(Self { shared: Arc::clone(&self.shared), status: head.status });
+        Response::from_parts(head, replace(body))
+    }
+
+    /// Returns the last bytes of a stream whose head went out before the response came with this status.
+    pub(crate) fn last(&self, status: StatusCode, method: &Method, form: LastRetry) -> Chunk {
+        let refusal = &self.shared.refusal;
+        if refusal.retry_after().is_some() && status == self.status {
+            refusal.last(method, form)
+        } else {
+            refuse::late_status(status)
+        }
+    }
+
+    /// Returns the source of the refusal.
+    pub(crate) fn into_source(self) -> Option<BoxError> {
+        match Arc::try_unwrap(self.shared) {
+            Ok(shared) => shared.refusal.into_source(),
+            Err(shared) => shared.refusal.source().is_some().then(|| SharedSource(shared).into()),
+        }
+    }
+}
+
+impl Refusal {
+    /// Returns the answer while the head is still to come, with the refusal in its extensions.
+    pub(crate) fn into_http(self, method: &Method, settings: &StreamSettings) -> Response<Bytes> {
+        self.for_method(method).respond(settings)
+    }
+
+    fn respond(self, settings: &StreamSettings) -> Response<Bytes> {
+        let Self { answer, source } = self;
+        let (mut response, answer) = answer.respond(settings);
+        let said = Said::new(Self { answer, source }, response.status());
+        response.extensions_mut().insert(said);
+        response
+    }
+}
+
+/// The answer to a GET request, or to the method of [`Refusal::for_method`]. A layer around makes it the answer to the method
+/// of the request.
+impl From<Refusal> for Response<Bytes> {
+    fn from(refusal: Refusal) -> Self {
+        refusal.respond(&StreamSettings::new())
+    }
+}
+
+/// The source of a refusal that is among the extensions of another response, too.
+#[derive(Debug)]
+struct SharedSource(Arc<Shared>);
+
+impl fmt::Display for SharedSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.refusal.source().map_or(Ok(()), |source| fmt::Display::fmt(source, f))
+    }
+}
+
+impl Error for SharedSource {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.refusal.source().and_then(|source| source.source())
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.refusal, f)
+    }
+}
+
+impl fmt::Debug for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Said").field(&self.shared.refusal).finish()
+    }
+}

@@ -1,0 +1,147 @@
+//! What is set on a layer, and which requests it makes the layer's.
+
+use crate::body::attach::MetLayer;
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use http::{Method, Request};
+
+use crate::{
+    access::Access,
+    negotiate::{
+        accept::{self, Decision, Negotiate},
+        request_head::RequestHead,
+    },
+    observe::Observer,
+    settings::{Comments, StreamSettings, heartbeat::Heartbeat},
+    streams::{permit::NotAdmitted, registry::Registry},
+};
+
+/// All that is set on a layer, shared by the services made of it.
+#[derive(Clone)]
+pub(crate) struct LayerSettings {
+    pub(crate) decorates: bool,
+    pub(crate) negotiate: Negotiate,
+    pub(crate) methods: Arc<[Method]>,
+    pub(crate) predicate: Option<Predicate>,
+    /// Requests of which `decorate` is told that a stream will answer them.
+    pub(crate) expects: Option<Predicate>,
+    pub(crate) omits_comments: Option<Predicate>,
+    pub(crate) last_event_id_query: Option<Arc<str>>,
+    pub(crate) commit: Commit,
+    pub(crate) stream: Arc<StreamSettings>,
+    pub(crate) observers: Vec<Arc<dyn Observer>>,
+    pub(crate) streams: Option<Arc<Registry>>,
+    pub(crate) key: Option<KeyOf>,
+    pub(crate) access: Option<Arc<Access>>,
+}
+
+/// When the head goes out without an answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Commit {
+    ByDefault,
+    After(Duration),
+    Never,
+}
+
+pub(crate) type KeyOf = Arc<dyn Fn(&RequestHead<'_>) -> Option<Arc<str>> + Send + Sync>;
+
+pub(crate) type Predicate = Arc<dyn Fn(&RequestHead<'_>) -> bool + Send + Sync>;
+
+impl MetLayer for LayerSettings {
+    fn observers(&self) -> &[Arc<dyn Observer>] {
+        &self.observers
+    }
+
+    fn access(&self) -> Option<&Arc<Access>> {
+        self.access.as_ref()
+    }
+}
+
+impl LayerSettings {
+    pub(crate) fn new(decorates: bool) -> Self {
+        Self {
+            decorates,
+            negotiate: Negotiate::default(),
+            methods: Arc::new([Method::GET, Method::HEAD]),
+            predicate: None,
+            expects: None,
+            omits_comments: None,
+            last_event_id_query: None,
+            commit: Commit::ByDefault,
+            stream: Arc::new(StreamSettings::new().heartbeat(Heartbeat::default())),
+            observers: Vec::new(),
+            streams: None,
+            key: None,
+            access: None,
+        }
+    }
+
+    /// The key of a request, if there is one, and anybody asks.
+    pub(crate) fn key_of(&self, head: &RequestHead<'_>) -> Result<Option<Arc<str>>, NotAdmitted> {
+        let (Some(_), Some(key)) = (&self.streams, &self.key) else { return Ok(None) };
+        // Without its key a stream cannot be counted; and other requests on this connection are not to blame.
+        catch_unwind(AssertUnwindSafe(|| key(head))).map_err(|_| NotAdmitted::NoKey)
+    }
+
+    /// Returns whether a request will be answered with a stream by the service inside, as far as its head tells.
+    pub(crate) fn expects_stream(&self, head: &RequestHead<'_>) -> bool {
+        let is_event_source = head.method() == Method::GET && accept::is_event_stream_alone(head.headers());
+        is_event_source || self.expects.as_ref().is_some_and(|expects| expects(head))
+    }
+
+    /// Returns the settings for a request with this head.
+    pub(crate) fn for_request(self: &Arc<Self>, head: &RequestHead<'_>) -> Arc<Self> {
+        match &self.omits_comments {
+            Some(omits) if omits(head) => {
+                let stream = Arc::new((*self.stream).clone().comments(Comments::Omit));
+                Arc::new(Self { stream, ..(**self).clone() })
+            }
+            _ => Arc::clone(self),
+        }
+    }
+
+    pub(crate) fn commit_after(&self) -> Option<Duration> {
+        match self.commit {
+            Commit::After(deadline) => Some(deadline),
+            // A client that did not ask for a stream must not get one because a long answer took its time.
+            Commit::ByDefault if self.negotiate == Negotiate::Always => None,
+            Commit::ByDefault => Some(COMMIT_AFTER),
+            Commit::Never => None,
+        }
+    }
+
+    /// Where a request goes, and whether its `Accept` was looked at.
+    pub(crate) fn decide<B>(&self, request: &Request<B>) -> (Decision, bool) {
+        let head = RequestHead::new(request);
+        let fits = self.methods.contains(head.method()) && self.predicate.as_ref().is_none_or(|fits| fits(&head));
+        if fits { (self.negotiate.decide(head.headers()), self.negotiate.looks()) } else { (Decision::Inside, false) }
+    }
+}
+
+impl fmt::Debug for LayerSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LayerSettings")
+            .field("decorates", &self.decorates)
+            .field("negotiate", &self.negotiate)
+            .field("methods", &self.methods)
+            .field("predicate", &self.predicate.is_some())
+            .field("expects", &self.expects.is_some())
+            .field("omits_comments", &self.omits_comments.is_some())
+            .field("last_event_id_query", &self.last_event_id_query)
+            .field("commit", &self.commit)
+            .field("stream", &self.stream)
+            .field("observers", &self.observers.len())
+            .field("streams", &self.streams.is_some())
+            .field("key", &self.key.is_some())
+            .field("access", &self.access)
+            .finish()
+    }
+}
+
+/// Below every proxy's wait for a first byte, and as long as a heartbeat.
+const COMMIT_AFTER: Duration = Duration::from_secs(15);

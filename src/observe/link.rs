@@ -1,0 +1,73 @@
+//! Observers of the link between a hub and its backplane.
+
+#[cfg(feature = "redis")]
+use std::error::Error;
+use std::time::Duration;
+
+#[cfg(feature = "redis")]
+use crate::panic as caught;
+
+/// Whether what feeds a hub can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Link {
+    /// It was not reached yet.
+    Connecting,
+    /// It is read.
+    Up,
+    /// It was reached once, and is not now. Streams stay open.
+    Down,
+}
+
+/// Is told how a hub is fed. Calls come from the task that feeds it, so they must be quick.
+pub trait LinkObserver: Send + Sync + 'static {
+    /// The link is up, or down.
+    fn link(&self, link: Link) {
+        let _ = link;
+    }
+
+    /// Events were read, so long after they were published, by the clocks of both.
+    fn read(&self, events: usize, lag: Duration) {
+        let _ = (events, lag);
+    }
+
+    /// A read failed.
+    fn failed(&self, error: &(dyn std::error::Error + 'static)) {
+        let _ = error;
+    }
+
+    /// An entry was skipped since it is no event.
+    fn skipped(&self, id: &str, why: &str) {
+        let _ = (id, why);
+    }
+
+    /// A new history has begun: all subscribers are told a gap.
+    fn renewed(&self, why: &str) {
+        let _ = why;
+    }
+}
+
+/// Passes each call on.
+pub(crate) struct Guarded<O>(pub(crate) O);
+
+impl<O: LinkObserver> LinkObserver for Guarded<O> {
+    fn link(&self, link: Link) {
+        caught::call(|| self.0.link(link));
+    }
+
+    fn read(&self, events: usize, lag: Duration) {
+        caught::call(|| self.0.read(events, lag));
+    }
+
+    fn failed(&self, error: &(dyn Error + 'static)) {
+        caught::call(|| self.0.failed(error));
+    }
+
+    fn skipped(&self, id: &str, why: &str) {
+        caught::call(|| self.0.skipped(id, why));
+    }
+
+    fn renewed(&self, why: &str) {
+        caught::call(|| self.0.renewed(why));
+    }
+}

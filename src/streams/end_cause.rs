@@ -1,0 +1,37 @@
+//! Why a stream ends before its source does.
+
+use crate::{access::Withdrawn, error::BoxError, observe::Reason};
+
+/// What ends it.
+#[derive(Debug, Clone)]
+pub(crate) enum Why {
+    /// The time that the event service set.
+    Deadline,
+    /// The longest that a stream may be open.
+    Lifetime,
+    /// A drain, at once.
+    Drain,
+    /// A drain, at its end.
+    Cut,
+    Withdrawn(Withdrawn),
+    Stalled,
+}
+
+impl Why {
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::Deadline => Reason::Deadline,
+            Self::Lifetime => Reason::Lifetime,
+            Self::Drain | Self::Cut => Reason::Drained,
+            Self::Withdrawn(_) => Reason::Withdrawn,
+            Self::Stalled => Reason::Stalled,
+        }
+    }
+
+    pub(crate) fn into_error(self) -> Option<BoxError> {
+        match self {
+            Self::Withdrawn(why) => Some(why.into()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Deadlines that saturate, and jitter.
+
+pub(crate) mod deadline;
+pub(crate) mod jitter;
