@@ -35,7 +35,7 @@ use tokio::time::Instant;
 
 use crate::{
     negotiate::request_head::{OwnedHead, RequestHead},
-    time::deadline::later,
+    time::deadline::saturating_deadline,
 };
 
 /// A check of access, and when it is made.
@@ -146,7 +146,7 @@ pub(crate) struct Checks {
 impl Checks {
     /// The first is a period from now: the event service has seen to it that the client may begin.
     pub(crate) fn new(access: &Arc<Access>, head: &Arc<OwnedHead>) -> Box<Self> {
-        let next = later(Instant::now(), access.period);
+        let next = saturating_deadline(Instant::now(), access.period);
         Box::new(Self { access: Arc::clone(access), head: Arc::clone(head), next, under_way: None, others: None })
     }
 
@@ -193,7 +193,7 @@ impl Checks {
         if self.under_way.is_none() && self.next <= now {
             let begun = caught(|| (self.access.check)(&self.head.head()));
             self.under_way = match begun {
-                Ok(answer) => Some((Mutex::new(answer), later(now, self.access.time_limit))),
+                Ok(answer) => Some((Mutex::new(answer), saturating_deadline(now, self.access.time_limit))),
                 Err(_) => return self.verdict(self.access.on_expiry.clone(), now),
             };
         }
@@ -215,7 +215,7 @@ impl Checks {
 
     fn verdict(&mut self, verdict: Verdict, now: Instant) -> Option<Withdrawn> {
         self.let_go();
-        self.next = later(now, self.access.period);
+        self.next = saturating_deadline(now, self.access.period);
         match verdict {
             Verdict::Allow => None,
             Verdict::Withdraw(why) => Some(Withdrawn::new(&why)),

@@ -123,9 +123,9 @@ pub mod decode {
 /// The future and the types that stand in its signature.
 pub mod future {
     pub use crate::middleware::{
-        event_service::{Answer, EventFuture},
+        event_service::{AnswerFuture, EventResult},
         future::{Oneshot, ResponseFuture},
-        standalone::Answered,
+        standalone::Standalone,
     };
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Panicked(Box<str>);
 /// # Errors
 ///
 /// The future panicked.
-pub(crate) async fn run<F: Future>(future: F) -> Result<F::Output, Panicked> {
+pub(crate) async fn catch_future<F: Future>(future: F) -> Result<F::Output, Panicked> {
     let mut future = pin!(future);
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(polled) => polled.map(Ok),
@@ -29,15 +29,15 @@ pub(crate) async fn run<F: Future>(future: F) -> Result<F::Output, Panicked> {
 }
 
 /// Calls this. Returns `None` if it panicked.
-pub(crate) fn call<T>(call: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(call)).ok()
 }
 
 /// Wakes each of these, also those behind one that panics.
-pub(crate) fn wake(wakers: impl IntoIterator<Item = Waker>) {
+pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
     let mut wakers = wakers.into_iter();
     // One frame that catches for all, unless one panics.
-    while call(|| wakers.by_ref().for_each(Waker::wake)).is_none() {}
+    while catch(|| wakers.by_ref().for_each(Waker::wake)).is_none() {}
 }
 
 impl Panicked {
@@ -81,15 +81,15 @@ pub(crate) mod tests {
     #[test]
     fn a_waker_that_panics_keeps_no_other_from_being_woken() {
         let moody = Arc::new(Moody::default());
-        wake((0..5).map(|_| Waker::from(Arc::clone(&moody))));
+        wake_all((0..5).map(|_| Waker::from(Arc::clone(&moody))));
         assert_eq!(moody.0.load(SeqCst), 5);
     }
 
     #[tokio::test]
     async fn a_panic_is_an_error_with_its_message() {
         let number = 7;
-        let panicked = run(async { assert_eq!(number, 8, "it is {number}") }).await.unwrap_err().to_string();
+        let panicked = catch_future(async { assert_eq!(number, 8, "it is {number}") }).await.unwrap_err().to_string();
         assert!(panicked.contains("it is 7"), "{panicked}");
-        assert_eq!(run(async { 7 }).await, Ok(7));
+        assert_eq!(catch_future(async { 7 }).await, Ok(7));
     }
 }

@@ -12,7 +12,7 @@ use futures_core::Stream;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::time::deadline::later;
+use crate::time::deadline::saturating_deadline;
 
 pin_project! {
     /// What [`Events::every`](crate::Events::every) makes of a source: a stream of what it gives, one at each period.
@@ -45,11 +45,11 @@ where
             if let Some(asked) = this.asked.as_mut().as_pin_mut() {
                 let item = ready!(asked.poll(cx));
                 this.asked.set(None);
-                skip_missed(this.sleep.as_mut(), *this.period);
+                skip_missed_ticks(this.sleep.as_mut(), *this.period);
                 return Poll::Ready(Some(item));
             }
             match this.sleep.as_mut().as_pin_mut() {
-                None => this.sleep.set(Some(sleep_until(later(Instant::now(), *this.period)))),
+                None => this.sleep.set(Some(sleep_until(saturating_deadline(Instant::now(), *this.period)))),
                 Some(mut sleep) => {
                     ready!(sleep.as_mut().poll(cx));
                     let tick = after(sleep.deadline(), Instant::now(), *this.period);
@@ -69,7 +69,7 @@ impl<F, Fut> fmt::Debug for Every<F, Fut> {
 }
 
 /// A source that took longer than its period is not asked again at once, but at the next full one.
-fn skip_missed(sleep: Pin<&mut Option<Sleep>>, period: Duration) {
+fn skip_missed_ticks(sleep: Pin<&mut Option<Sleep>>, period: Duration) {
     let Some(sleep) = sleep.as_pin_mut() else { return };
     let (tick, now) = (sleep.deadline(), Instant::now());
     if tick < now {
@@ -81,5 +81,5 @@ fn skip_missed(sleep: Pin<&mut Option<Sleep>>, period: Duration) {
 fn after(tick: Instant, now: Instant, period: Duration) -> Instant {
     let late = now.saturating_duration_since(tick).as_nanos() % period.as_nanos();
     let late = Duration::from_nanos(u64::try_from(late).unwrap_or(u64::MAX));
-    later(now.checked_sub(late).unwrap_or(now), period)
+    saturating_deadline(now.checked_sub(late).unwrap_or(now), period)
 }

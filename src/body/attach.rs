@@ -8,7 +8,7 @@ use crate::observe::dispatch;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use crate::{access::Access, observe::Observer, streams::control::Record};
+use crate::{access::Access, observe::Observer, streams::control::StreamControl};
 
 /// A layer that a stream has met.
 pub(crate) trait MetLayer: fmt::Debug + Send + Sync {
@@ -18,36 +18,36 @@ pub(crate) trait MetLayer: fmt::Debug + Send + Sync {
 
 /// Says in a response's extensions that its body is this crate's.
 #[derive(Debug, Clone)]
-pub(crate) enum Mark {
+pub(crate) enum StreamMarker {
     /// A few bytes that are complete: a refusal.
     Whole,
     /// A stream.
-    Stream(Marked),
+    Stream(MarkedStream),
 }
 
 /// A stream as the layers around it find it.
 #[derive(Debug, Clone)]
 #[expect(unnameable_types, reason = "sealed")]
-pub struct Marked {
+pub struct MarkedStream {
     /// Lives as long as the body does.
-    record: Weak<Record>,
+    record: Weak<StreamControl>,
     /// The layer whose settings are below the stream's own. `None` for a response of a handler that has met no layer yet.
     innermost: Option<Arc<dyn MetLayer>>,
     /// Further layers, which have tightened what the stream may do.
     outer: Vec<Arc<dyn MetLayer>>,
 }
 
-impl Mark {
+impl StreamMarker {
     /// A stream that has met this layer, or none.
-    pub(crate) fn of(record: &Arc<Record>, layer: Option<Arc<dyn MetLayer>>) -> Self {
+    pub(crate) fn of(record: &Arc<StreamControl>, layer: Option<Arc<dyn MetLayer>>) -> Self {
         let record = Arc::downgrade(record);
-        Self::Stream(Marked { record, innermost: layer, outer: Vec::new() })
+        Self::Stream(MarkedStream { record, innermost: layer, outer: Vec::new() })
     }
 }
 
-impl Marked {
+impl MarkedStream {
     /// The record of the stream. `None` if the body is gone, and so whatever the response has is not it.
-    pub(crate) fn record(&self) -> Option<Arc<Record>> {
+    pub(crate) fn record(&self) -> Option<Arc<StreamControl>> {
         self.record.upgrade()
     }
 
@@ -67,7 +67,7 @@ impl Marked {
     }
 
     /// Notes that the stream has met a layer.
-    pub(crate) fn meet(&mut self, layer: Arc<dyn MetLayer>) {
+    pub(crate) fn add_layer(&mut self, layer: Arc<dyn MetLayer>) {
         if self.is_bare() {
             self.innermost = Some(layer);
         } else {

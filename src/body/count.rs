@@ -2,12 +2,12 @@
 //!
 //! Pure, and looks at each byte: it runs only if somebody wants to know.
 
-use crate::event::boundary::Place;
+use crate::event::boundary::Boundary;
 
 /// Counts blank lines that had a line of data before them.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Count {
-    place: Place,
+    place: Boundary,
     /// How many bytes of this line's field name are those of `data`. `None`: it is another field.
     matched: Option<usize>,
     has_data: bool,
@@ -23,15 +23,14 @@ impl Count {
         let before = self.place;
         self.place = before.step(byte);
         match byte {
-            b'\n' if matches!(before, Place::AfterCr | Place::AfterBlankCr) => false,
+            b'\n' if matches!(before, Boundary::AfterCr | Boundary::AfterBlankCr) => false,
             b'\r' | b'\n' if self.place.is_end_of_event() => std::mem::take(&mut self.has_data),
             b'\r' | b'\n' | b':' => {
                 self.has_data |= self.matched.take() == Some(DATA.len());
                 false
             }
             _ => {
-                let at =
-                    if matches!(before, Place::WithinLine | Place::WithinComment) { self.matched } else { Some(0) };
+                let at = if matches!(before, Boundary::InLine | Boundary::InComment) { self.matched } else { Some(0) };
                 self.matched = at.filter(|&at| DATA.get(at) == Some(&byte)).map(|at| at + 1);
                 false
             }

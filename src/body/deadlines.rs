@@ -5,51 +5,51 @@ use std::{task::Context, time::Duration};
 use tokio::time::Instant;
 
 use super::state::{Ending, Phase, State};
-use crate::streams::end_cause::Why;
+use crate::streams::end_cause::EndCause;
 
 /// A time that the stream does not outlive.
 #[derive(Debug)]
-pub(super) struct End {
+pub(super) struct Deadline {
     pub(super) at: Instant,
     pub(super) is_lifetime: bool,
 }
 
-impl End {
-    fn why(&self) -> Why {
-        if self.is_lifetime { Why::Lifetime } else { Why::Deadline }
+impl Deadline {
+    fn why(&self) -> EndCause {
+        if self.is_lifetime { EndCause::Lifetime } else { EndCause::Deadline }
     }
 }
 
 impl State {
     /// Why the stream is to end now, if it is. A check of access that is under way is polled.
-    pub(crate) fn over(&mut self, cx: &mut Context<'_>) -> Option<Why> {
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Option<EndCause> {
         if self.record.has_attached() {
             self.take_attached_later();
         }
-        if let Some(why) = self.asked() {
+        if let Some(why) = self.requested_end() {
             return Some(why);
         }
         if let Some(end) = self.end.as_ref().filter(|end| end.at <= Instant::now()) {
             return Some(end.why());
         }
         let withdrawn = self.checks.as_mut()?.poll(Instant::now(), cx)?;
-        Some(Why::Withdrawn(withdrawn))
+        Some(EndCause::Withdrawn(withdrawn))
     }
 
     /// What somebody outside asks it to end for, if that is meant for it.
-    fn asked(&self) -> Option<Why> {
-        match self.record.asked()? {
-            Why::Drain if self.finishes() => None,
+    fn requested_end(&self) -> Option<EndCause> {
+        match self.record.requested_end()? {
+            EndCause::Drain if self.finishes() => None,
             // It was to leave before, and is polled only now.
-            Why::Cut if !self.finishes() => Some(Why::Drain),
+            EndCause::DrainDeadline if !self.finishes() => Some(EndCause::Drain),
             why => Some(why),
         }
     }
 
     /// Whether somebody outside has asked for something that is still to be done.
-    pub(crate) fn has_been_asked(&self) -> bool {
+    pub(crate) fn end_requested(&self) -> bool {
         match &self.phase {
-            Phase::Open => self.record.has_attached() || self.asked().is_some(),
+            Phase::Open => self.record.has_attached() || self.requested_end().is_some(),
             Phase::Ending(..) => self.is_cut_short(),
             _ => false,
         }
@@ -57,18 +57,18 @@ impl State {
 
     /// It waits for the end of an event, and a drain that was to be waited for comes to its own end.
     fn is_cut_short(&self) -> bool {
-        let is_cut = matches!(self.record.asked(), Some(Why::Cut));
-        is_cut && matches!(&self.phase, Phase::Ending(ending) if !matches!(ending.why, Why::Cut))
+        let is_cut = matches!(self.record.requested_end(), Some(EndCause::DrainDeadline));
+        is_cut && matches!(&self.phase, Phase::Ending(ending) if !matches!(ending.why, EndCause::DrainDeadline))
     }
 
     /// It is to end, and is within an event whose end may come.
-    pub(crate) fn begin_to_end(&mut self, why: Why) {
-        let grace = if matches!(why, Why::Cut) { GRACE_OF_A_CUT } else { GRACE };
+    pub(crate) fn start_ending(&mut self, why: EndCause) {
+        let grace = if matches!(why, EndCause::DrainDeadline) { GRACE_OF_A_CUT } else { GRACE };
         self.phase = Phase::Ending(Box::new(Ending { why, until: Instant::now() + grace }));
     }
 
     /// Why it ends within an event, if the time for that is over.
-    pub(crate) fn grace_is_over(&self) -> Option<Why> {
+    pub(crate) fn grace_is_over(&self) -> Option<EndCause> {
         let Phase::Ending(ending) = &self.phase else { return None };
         (ending.until <= Instant::now() || self.is_cut_short()).then(|| ending.why.clone())
     }

@@ -16,14 +16,14 @@ use super::{
     coalesce::Join,
     count::Count,
     frames::poll_bytes,
-    guard::{Guarded, Panicked},
-    source::{Beat, Pull, Pulled, Source},
+    guard::{CatchPanic, Panicked},
+    source::{Beat, PollSource, Source, SourceOutput},
 };
 use crate::{
     error::BoxError,
     event::{
         bom::{Bom, MARK},
-        boundary::Place,
+        boundary::Boundary,
         chunk::Chunk,
         encode::LastRetry,
     },
@@ -35,14 +35,14 @@ pin_project! {
     #[derive(Debug)]
     pub struct Decorated<B> {
         #[pin]
-        body: Guarded<B>,
-        place: Place,
+        body: CatchPanic<B>,
+        place: Boundary,
         bom: Bom,
         // A mark has come, and nothing after it.
         had_mark: bool,
         // The line end after a CR was sent before it came.
         has_sent_lf: bool,
-        rest: Rest,
+        rest: StopState,
         // Counted only if somebody looks.
         count: Option<Count>,
         is_sealed: bool,
@@ -52,22 +52,22 @@ pin_project! {
         // One that did not fit.
         held: Option<Bytes>,
         // How it ended, while frames from before that are still to be sent.
-        end: Option<Pulled>,
+        end: Option<SourceOutput>,
     }
 }
 
 #[derive(Debug)]
-enum Rest {
-    No,
+enum StopState {
+    Running,
     /// At the end of the event.
-    Asked,
+    Requested,
     /// The last chunk ended with it.
-    Reached,
+    Done,
 }
 
 /// How somebody else's stream is taken in.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Splice {
+pub(crate) struct DecorateOptions {
     /// Its events are counted.
     pub(crate) counts: bool,
     /// Its bytes are in a coding, and pass as they are.
@@ -77,7 +77,7 @@ pub(crate) struct Splice {
     pub(crate) keeps_bom: bool,
 }
 
-impl Splice {
+impl DecorateOptions {
     /// Returns the same for a stream with settings of its own.
     pub(crate) fn with(self, own: &StreamSettings) -> Self {
         Self { keeps_bom: own.comments.map_or(self.keeps_bom, |comments| comments == Comments::Omit), ..self }
@@ -85,14 +85,14 @@ impl Splice {
 }
 
 impl<B> Decorated<B> {
-    pub(crate) fn new(body: B, splice: Splice) -> Self {
+    pub(crate) fn new(body: B, splice: DecorateOptions) -> Self {
         Self {
-            body: Guarded::new(body),
-            place: Place::default(),
+            body: CatchPanic::new(body),
+            place: Boundary::default(),
             bom: if splice.keeps_bom { Bom::Over } else { Bom::START },
             had_mark: false,
             has_sent_lf: false,
-            rest: Rest::No,
+            rest: StopState::Running,
             count: (splice.counts && !splice.is_sealed).then(Count::default),
             is_sealed: splice.is_sealed,
             joined: Join::default(),
@@ -110,13 +110,13 @@ where
 {
 }
 
-impl<B> Pull for Decorated<B>
+impl<B> PollSource for Decorated<B>
 where
     B: Body,
     B::Error: Into<BoxError>,
 {
-    fn poll_pull(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Pulled> {
-        while !matches!(self.rest, Rest::Reached) && self.end.is_none() {
+    fn poll_output(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SourceOutput> {
+        while !matches!(self.rest, StopState::Done) && self.end.is_none() {
             let held = self.as_mut().project().held.take();
             let data = match held {
                 Some(data) => data,
@@ -136,16 +136,16 @@ where
         let this = self.project();
         if !this.joined.is_empty() {
             let (bytes, events) = (this.joined.take(), std::mem::take(this.events));
-            return Poll::Ready(Pulled::Chunk(Chunk { bytes, events }));
+            return Poll::Ready(SourceOutput::Chunk(Chunk { bytes, events }));
         }
-        if let Rest::Reached = this.rest {
-            return Poll::Ready(Pulled::Rested);
+        if let StopState::Done = this.rest {
+            return Poll::Ready(SourceOutput::Stopped);
         }
         this.end.take().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// In a coding nothing can be known of events, so that each place is as good.
-    fn place(&self) -> Place {
+    fn boundary(&self) -> Boundary {
         self.place
     }
 
@@ -156,11 +156,11 @@ where
     fn beat(self: Pin<&mut Self>, beat: Beat) -> Option<Bytes> {
         let this = self.project();
         let bytes = match *this.place {
-            Place::Between | Place::AfterBlankCr => beat.bytes,
-            Place::LineStart | Place::AfterCr => beat.comment?,
-            Place::WithinLine | Place::WithinComment => return None,
+            Boundary::BetweenEvents | Boundary::AfterBlankCr => beat.bytes,
+            Boundary::LineStart | Boundary::AfterCr => beat.comment?,
+            Boundary::InLine | Boundary::InComment => return None,
         };
-        if !matches!(this.place, Place::AfterCr | Place::AfterBlankCr) {
+        if !matches!(this.place, Boundary::AfterCr | Boundary::AfterBlankCr) {
             return Some(bytes);
         }
         // The LF that may still come after the CR is sent now, and skipped then: it is one end of a line, whoever sends it.
@@ -169,8 +169,8 @@ where
         Some([b"\n", &*bytes].concat().into())
     }
 
-    fn come_to_rest(self: Pin<&mut Self>) {
-        *self.project().rest = Rest::Asked;
+    fn stop_at_boundary(self: Pin<&mut Self>) {
+        *self.project().rest = StopState::Requested;
     }
 
     fn release(self: Pin<&mut Self>) {
@@ -196,13 +196,13 @@ where
                 Ok(data) if !data.is_empty() => return Some(data),
                 Ok(_) => return again(cx),
                 Err(frame) => match frame.into_trailers() {
-                    Ok(trailers) => Pulled::Trailers(Box::new(trailers)),
+                    Ok(trailers) => SourceOutput::Trailers(Box::new(trailers)),
                     Err(_) => return again(cx),
                 },
             },
-            Ok(Poll::Ready(None)) => Pulled::Finished,
-            Ok(Poll::Ready(Some(Err(error)))) => Pulled::Failed(error),
-            Err(Panicked) => Pulled::Panicked,
+            Ok(Poll::Ready(None)) => SourceOutput::Finished,
+            Ok(Poll::Ready(Some(Err(error)))) => SourceOutput::Failed(error),
+            Err(Panicked) => SourceOutput::Panicked,
         };
         *this.end = Some(end);
         None
@@ -231,10 +231,10 @@ impl<B> Decorated<B> {
             *this.events += this.count.as_mut().map_or(0, |count| count.events(b"\n"));
             bytes.advance(1);
         }
-        if let Rest::Asked = this.rest {
+        if let StopState::Requested = this.rest {
             if let Some(end) = this.place.end_of_event(&bytes) {
                 bytes.truncate(end);
-                *this.rest = Rest::Reached;
+                *this.rest = StopState::Done;
             }
         }
         *this.place = this.place.after(&bytes);

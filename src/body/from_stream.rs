@@ -10,8 +10,8 @@ use pin_project_lite::pin_project;
 
 use super::{
     coalesce::Coalesce,
-    guard::{Guarded, Panicked},
-    source::{Pull, Pulled, Source},
+    guard::{CatchPanic, Panicked},
+    source::{PollSource, Source, SourceOutput},
 };
 use crate::{error::BoxError, event::Event};
 
@@ -20,10 +20,10 @@ pin_project! {
     #[derive(Debug)]
     pub struct FromStream<S> {
         #[pin]
-        stream: Guarded<S>,
+        stream: CatchPanic<S>,
         ready: Coalesce,
         // How it ended, while events from before that are still to be sent.
-        end: Option<Pulled>,
+        end: Option<SourceOutput>,
     }
 }
 
@@ -67,7 +67,7 @@ mod sealed {
 
 impl<S> FromStream<S> {
     pub(crate) fn new(stream: S) -> Self {
-        Self { stream: Guarded::new(stream), ready: Coalesce::default(), end: None }
+        Self { stream: CatchPanic::new(stream), ready: Coalesce::default(), end: None }
     }
 }
 
@@ -78,24 +78,24 @@ where
 {
 }
 
-impl<S> Pull for FromStream<S>
+impl<S> PollSource for FromStream<S>
 where
     S: Stream,
     S::Item: IntoEvent,
 {
-    fn poll_pull(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Pulled> {
+    fn poll_output(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SourceOutput> {
         let mut this = self.project();
         // The frame under way stands outside of the user's code, so that a panic in it loses no event from before.
         if this.end.is_none() && !this.ready.is_full() {
             let ready = &mut *this.ready;
             *this.end = match this.stream.as_mut().run(|stream| fill(stream, ready, cx)) {
                 Ok(end) => end,
-                Err(Panicked) => Some(Pulled::Panicked),
+                Err(Panicked) => Some(SourceOutput::Panicked),
             };
         }
         // First what came before the end. Now the end.
         if let Some(chunk) = this.ready.take() {
-            return Poll::Ready(Pulled::Chunk(chunk));
+            return Poll::Ready(SourceOutput::Chunk(chunk));
         }
         match this.end.take() {
             Some(end) => Poll::Ready(end),
@@ -111,7 +111,7 @@ where
 }
 
 /// Polls until the frame is full, nothing is ready, or the stream is over: then says how.
-fn fill<S>(mut stream: Pin<&mut S>, ready: &mut Coalesce, cx: &mut Context<'_>) -> Option<Pulled>
+fn fill<S>(mut stream: Pin<&mut S>, ready: &mut Coalesce, cx: &mut Context<'_>) -> Option<SourceOutput>
 where
     S: Stream,
     S::Item: IntoEvent,
@@ -126,14 +126,14 @@ where
         }
         match polled {
             Poll::Pending => return None,
-            Poll::Ready(None) => return Some(Pulled::Finished),
+            Poll::Ready(None) => return Some(SourceOutput::Finished),
             Poll::Ready(Some(item)) => match item.into_result() {
                 Ok(event) => {
                     if ready.push(event) {
                         return None;
                     }
                 }
-                Err(error) => return Some(Pulled::Failed(error)),
+                Err(error) => return Some(SourceOutput::Failed(error)),
             },
         }
     }

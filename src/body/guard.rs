@@ -14,12 +14,12 @@ use pin_project_lite::pin_project;
 pin_project! {
     /// A value of the user's, until it panics.
     #[derive(Debug)]
-    pub struct Guarded<T> {
+    pub struct CatchPanic<T> {
         #[pin]
         value: Option<T>,
     }
 
-    impl<T> PinnedDrop for Guarded<T> {
+    impl<T> PinnedDrop for CatchPanic<T> {
         fn drop(this: Pin<&mut Self>) {
             this.release();
         }
@@ -30,7 +30,7 @@ pin_project! {
 #[derive(Debug)]
 pub(crate) struct Panicked;
 
-impl<T> Guarded<T> {
+impl<T> CatchPanic<T> {
     pub(crate) fn new(value: T) -> Self {
         Self { value: Some(value) }
     }

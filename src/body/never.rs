@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame};
 
-use super::source::{Pull, Pulled, Source};
-use crate::event::boundary::Place;
+use super::source::{PollSource, Source, SourceOutput};
+use crate::event::boundary::Boundary;
 
 /// There is none of these: the body of an answer that is never a response, the source of one that is never events.
 #[derive(Debug, Clone, Copy)]
@@ -28,16 +28,16 @@ impl Body for Never {
 
 impl Source for Never {}
 
-impl Pull for Never {
-    fn poll_pull(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Pulled> {
+impl PollSource for Never {
+    fn poll_output(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<SourceOutput> {
         match *self {}
     }
 
-    fn place(&self) -> Place {
+    fn boundary(&self) -> Boundary {
         match *self {}
     }
 
-    fn come_to_rest(self: Pin<&mut Self>) {
+    fn stop_at_boundary(self: Pin<&mut Self>) {
         match *self {}
     }
 

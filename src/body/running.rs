@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     error::BodyError,
-    source::{FRAME_BYTES, Pull, Pulled},
+    source::{FRAME_BYTES, PollSource, SourceOutput},
     state::{Phase, State},
 };
 use crate::{event::chunk::Chunk, observe::Reason};
@@ -56,7 +56,7 @@ impl<S> Running<S> {
     }
 }
 
-impl<S: Pull> Running<S> {
+impl<S: PollSource> Running<S> {
     pub(crate) fn new(source: S, mut state: State) -> Self {
         if source.is_sealed() {
             state.seal();
@@ -104,21 +104,21 @@ impl<S: Pull> Running<S> {
         }
         // Then events.
         let this = self.as_mut().project();
-        if this.state.given >= GIVEN_AT_ONCE {
+        if this.state.burst_bytes >= MAX_BURST {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if let Poll::Ready(pulled) = this.source.poll_pull(cx) {
+        if let Poll::Ready(pulled) = this.source.poll_output(cx) {
             return Poll::Ready(self.pulled(pulled));
         }
         // Now the heartbeat, since there was nothing.
-        if this.state.waits_as_before(cx.waker(), this.timer.as_ref().as_pin_ref()) {
-            this.state.record().waits();
+        if this.state.waker_still_registered(cx.waker(), this.timer.as_ref().as_pin_ref()) {
+            this.state.record().mark_pending();
             return Poll::Pending;
         }
         // Whoever asks for the end from here on wakes this task.
-        this.state.waits(cx.waker());
-        if this.state.has_been_asked() {
+        this.state.register_waker(cx.waker());
+        if this.state.end_requested() {
             return Poll::Ready(Step::Continue(()));
         }
         self.poll_timer(cx)
@@ -127,7 +127,7 @@ impl<S: Pull> Running<S> {
     fn polled(self: Pin<&mut Self>, is_pending: bool) {
         let mut this = self.project();
         if is_pending {
-            this.state.given = 0;
+            this.state.burst_bytes = 0;
         } else if matches!(this.state.phase, Phase::Last(_) | Phase::Aborting(_) | Phase::Done) {
             this.source.release();
             this.timer.set(None);
@@ -137,7 +137,7 @@ impl<S: Pull> Running<S> {
     /// Ends the stream if it is time and the source is not within an event; else asks the source to come to its end.
     fn ends_now(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         let mut this = self.project();
-        let place = this.source.place();
+        let place = this.source.boundary();
         if let Some(why) = this.state.grace_is_over() {
             this.state.end_early(why.reason(), why.into_error(), Chunk::NONE, place);
             return true;
@@ -145,40 +145,40 @@ impl<S: Pull> Running<S> {
         if !matches!(this.state.phase, Phase::Open) {
             return false;
         }
-        let Some(why) = this.state.over(cx) else { return false };
+        let Some(why) = this.state.poll_end(cx) else { return false };
         if place.is_end_of_event() {
             this.state.end(&why, place);
             return true;
         }
-        this.source.come_to_rest();
+        this.source.stop_at_boundary();
         this.timer.set(None);
-        this.state.begin_to_end(why);
+        this.state.start_ending(why);
         false
     }
 
-    fn pulled(self: Pin<&mut Self>, pulled: Pulled) -> Step {
+    fn pulled(self: Pin<&mut Self>, pulled: SourceOutput) -> Step {
         let mut this = self.project();
         let state = this.state;
-        let place = this.source.place();
-        let is_rest = matches!(pulled, Pulled::Rested);
+        let place = this.source.boundary();
+        let is_rest = matches!(pulled, SourceOutput::Stopped);
         match pulled {
-            Pulled::Chunk(chunk) => {
+            SourceOutput::Chunk(chunk) => {
                 state.hold_for(this.source.as_mut());
                 return state.send(chunk.bytes, chunk.events, 0);
             }
-            Pulled::Missed(gap, chunk) => {
+            SourceOutput::Gap(gap, chunk) => {
                 state.hold_for(this.source.as_mut());
                 state.lagged(&gap);
                 return state.send(chunk.bytes, chunk.events, 0);
             }
-            Pulled::Answered(settings, stream) => {
+            SourceOutput::Attached(settings, stream) => {
                 this.timer.set(None);
                 if let Some(retry) = state.answered(*settings, stream.as_deref()) {
                     return state.send(retry, 0, 0);
                 }
             }
-            Pulled::Refused(last, source) => state.end_early(Reason::Refused, source, last, place),
-            Pulled::Finished | Pulled::Rested => match &state.phase {
+            SourceOutput::Refused(last, source) => state.end_early(Reason::Refused, source, last, place),
+            SourceOutput::Finished | SourceOutput::Stopped => match &state.phase {
                 // One that would be aborted has come to its own end meanwhile: it is complete.
                 Phase::Ending(ending) if is_rest || !state.aborts() => {
                     let why = ending.why.clone();
@@ -190,14 +190,14 @@ impl<S: Pull> Running<S> {
                 }
                 _ => state.finish(Reason::Finished, None, Chunk::NONE),
             },
-            Pulled::Ended(Reason::Lagged) => state.end_early(Reason::Lagged, None, state.come_back(), place),
-            Pulled::Ended(reason) => state.finish(reason, None, Chunk::NONE),
-            Pulled::Trailers(trailers) => {
+            SourceOutput::Ended(Reason::Lagged) => state.end_early(Reason::Lagged, None, state.reconnect_hint(), place),
+            SourceOutput::Ended(reason) => state.finish(reason, None, Chunk::NONE),
+            SourceOutput::Trailers(trailers) => {
                 state.finish(Reason::Finished, None, Chunk::NONE);
                 return Step::Break(Some(Ok(Frame::trailers(*trailers))));
             }
-            Pulled::Failed(error) => state.end_early(Reason::Failed, Some(error), state.failed(place), place),
-            Pulled::Panicked => state.end_early(Reason::Panicked, None, state.failed(place), place),
+            SourceOutput::Failed(error) => state.end_early(Reason::Failed, Some(error), state.failed(place), place),
+            SourceOutput::Panicked => state.end_early(Reason::Panicked, None, state.failed(place), place),
         }
         Step::Continue(())
     }
@@ -209,7 +209,7 @@ impl<S: Pull> Running<S> {
         loop {
             let last = this.state.record().last_frame();
             if this.timer.is_none() {
-                this.timer.set(this.state.next_look(last).map(sleep_until));
+                this.timer.set(this.state.next_deadline(last).map(sleep_until));
             }
             let Some(mut timer) = this.timer.as_mut().as_pin_mut() else { return Poll::Pending };
             // A check of access that has answered has another to come, sooner than its own time would have been over.
@@ -225,7 +225,7 @@ impl<S: Pull> Running<S> {
             let due = this.state.heartbeat_due(now);
             // Where there is no room for it now, the next one has to do.
             let from = if due.is_some() { now } else { last };
-            match this.state.next_look(from) {
+            match this.state.next_deadline(from) {
                 Some(at) => timer.reset(at),
                 None => this.timer.set(None),
             }
@@ -250,9 +250,9 @@ impl State {
     fn send(&mut self, bytes: Bytes, events: u64, heartbeats: u64) -> Step {
         if bytes.len() > FRAME_BYTES {
             // Those from before have left meanwhile.
-            let is_later = self.record().last_frame() + A_WHILE < Instant::now();
-            let given = if is_later { 0 } else { self.given };
-            self.given = given.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+            let is_later = self.record().last_frame() + BURST_RESET < Instant::now();
+            let given = if is_later { 0 } else { self.burst_bytes };
+            self.burst_bytes = given.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         }
         self.sent(&bytes, events, heartbeats);
         give(self.tracked(bytes))
@@ -266,7 +266,7 @@ fn give(bytes: Bytes) -> Step {
 /// How much of large events a stream gives before it lets the server send them, and others have their turn. hyper holds up
 /// to sixteen frames of any size: over 128 KiB, glibc's allocator gives the memory back to the system each time, and to get it
 /// again is a third of what large events cost.
-const GIVEN_AT_ONCE: u32 = 64 * 1024;
+const MAX_BURST: u32 = 64 * 1024;
 
 /// Longer than a server takes to come back to a stream whose client reads.
-const A_WHILE: Duration = Duration::from_millis(100);
+const BURST_RESET: Duration = Duration::from_millis(100);

@@ -1,7 +1,7 @@
 //! What a body pulls its bytes from.
 
 use crate::event::chunk::Chunk;
-use crate::streams::resources::Holds;
+use crate::streams::resources::Detach;
 use std::{
     pin::Pin,
     task::{Context, Poll},
@@ -10,10 +10,10 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::attach::Marked;
+use super::attach::MarkedStream;
 use crate::{
     error::BoxError,
-    event::{boundary::Place, gap::Gap},
+    event::{boundary::Boundary, gap::Gap},
     observe::Reason,
     settings::StreamSettings,
 };
@@ -21,19 +21,19 @@ use crate::{
 /// What [`Events`](crate::Events) are made of. Sealed: constructors of `Events` make it from streams and channels.
 ///
 /// It is public so that a function can say what it returns: `-> Events<impl Source>`.
-pub trait Source: Pull {}
+pub trait Source: PollSource {}
 
 /// The part that is the crate's own business.
 #[expect(unnameable_types, reason = "sealed")]
-pub trait Pull {
+pub trait PollSource {
     /// What comes next: ready events as one chunk, or how it ends.
     ///
-    /// After anything but [`Pulled::Chunk`], [`Pulled::Missed`] and [`Pulled::Answered`] it is not called again.
-    fn poll_pull(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Pulled>;
+    /// After anything but [`SourceOutput::Chunk`], [`SourceOutput::Gap`] and [`SourceOutput::Attached`] it is not called again.
+    fn poll_output(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SourceOutput>;
 
     /// Where in the format the bytes so far have come to, and so which others may follow them.
-    fn place(&self) -> Place {
-        Place::Between
+    fn boundary(&self) -> Boundary {
+        Boundary::BetweenEvents
     }
 
     /// Returns whether no bytes may be added to those of the source: they are in a coding.
@@ -48,11 +48,11 @@ pub trait Pull {
     }
 
     /// Asks a source that is within an event to end where the event does.
-    fn come_to_rest(self: Pin<&mut Self>) {}
+    fn stop_at_boundary(self: Pin<&mut Self>) {}
 
     /// What it is to others, which somebody outside gives up for it if nobody polls it any more. Asked with each frame,
     /// until there is something.
-    fn holds(self: Pin<&mut Self>) -> Option<Box<dyn Holds>> {
+    fn detach_handle(self: Pin<&mut Self>) -> Option<Box<dyn Detach>> {
         None
     }
 
@@ -73,14 +73,14 @@ pub struct Beat {
 #[derive(Debug)]
 #[non_exhaustive]
 #[expect(unnameable_types, reason = "sealed")]
-pub enum Pulled {
+pub enum SourceOutput {
     /// Bytes to send. Never empty.
     Chunk(Chunk),
     /// Something is missing, and these bytes say so.
-    Missed(Box<Gap>, Chunk),
+    Gap(Box<Gap>, Chunk),
     /// The event service has answered after the head: its stream's own settings, and the stream itself if it is one of this
     /// crate's.
-    Answered(Box<StreamSettings>, Option<Box<Marked>>),
+    Attached(Box<StreamSettings>, Option<Box<MarkedStream>>),
     /// The event service was late and said no: its last bytes, and why.
     Refused(Chunk, Option<BoxError>),
     /// All has come, and these trailers.
@@ -88,7 +88,7 @@ pub enum Pulled {
     /// All has come.
     Finished,
     /// The end that it was asked to come to, while more would have come.
-    Rested,
+    Stopped,
     /// It ends here, for this reason.
     Ended(Reason),
     /// The source gave an error.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::{
     access::Checks,
     error::BoxError,
-    event::{boundary::Place, chunk::Chunk, encode, gap::Gap},
+    event::{boundary::Boundary, chunk::Chunk, encode, gap::Gap},
     observe::{Reason, Sent},
     settings::{
         EarlyEnd, OnDrain, StreamSettings,
@@ -17,17 +17,17 @@ use crate::{
     },
     streams::{
         attached::{Client, Tighter},
-        control::Record,
-        end_cause::Why,
+        control::StreamControl,
+        end_cause::EndCause,
     },
     time::jitter,
 };
 
 use super::{
     abort::{Abort, EarlyEndError, Held},
-    attach::Marked,
-    deadlines::End,
-    source::{Beat, Pull},
+    attach::MarkedStream,
+    deadlines::Deadline,
+    source::{Beat, PollSource},
 };
 
 /// How far a stream has come.
@@ -50,7 +50,7 @@ pub(crate) enum Phase {
 /// Why a stream is to end, and until when it waits for the end of its event.
 #[derive(Debug)]
 pub(crate) struct Ending {
-    pub(crate) why: Why,
+    pub(crate) why: EndCause,
     pub(super) until: Instant,
 }
 
@@ -58,10 +58,10 @@ pub(crate) struct Ending {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) phase: Phase,
-    pub(super) record: Arc<Record>,
+    pub(super) record: Arc<StreamControl>,
     pub(super) settings: Arc<StreamSettings>,
     /// When it ends at the latest.
-    pub(super) end: Option<Box<End>>,
+    pub(super) end: Option<Box<Deadline>>,
     pub(super) checks: Option<Box<Checks>>,
     /// The demands of outer layers.
     tighter: Option<Box<Tighter>>,
@@ -79,12 +79,12 @@ pub(crate) struct State {
     /// The task that is woken by the record, and by the timer.
     pub(super) task: Option<Waker>,
     /// How many bytes of large events were given since it last had nothing, or paused.
-    pub(super) given: u32,
+    pub(super) burst_bytes: u32,
 }
 
 impl State {
     /// A stream with these settings. What layers ask of it stands in its record.
-    pub(crate) fn new(settings: Arc<StreamSettings>, record: Arc<Record>, client: Client) -> Self {
+    pub(crate) fn new(settings: Arc<StreamSettings>, record: Arc<StreamControl>, client: Client) -> Self {
         Self {
             phase: Phase::Prelude,
             record,
@@ -99,7 +99,7 @@ impl State {
             has_default_heartbeat: false,
             holds: false,
             task: None,
-            given: 0,
+            burst_bytes: 0,
         }
     }
 
@@ -108,7 +108,7 @@ impl State {
         self.is_sealed = true;
     }
 
-    pub(crate) fn record(&self) -> &Record {
+    pub(crate) fn record(&self) -> &StreamControl {
         &self.record
     }
 
@@ -166,7 +166,7 @@ impl State {
     }
 
     /// A late answer has settings of its own. The `retry:` among them is still to be said.
-    pub(crate) fn answered(&mut self, own: StreamSettings, stream: Option<&Marked>) -> Option<Bytes> {
+    pub(crate) fn answered(&mut self, own: StreamSettings, stream: Option<&MarkedStream>) -> Option<Bytes> {
         let retry = own.retry.map(|retry| retry_line(retry, b""));
         self.settings = own.over(&self.settings);
         let retry = retry.filter(|_| !self.settings.omits_comments());
@@ -178,7 +178,7 @@ impl State {
     }
 
     /// Leaves what is left to do and to tell to a stream of this crate's that was answered: it knows how it ends.
-    fn hand_over(&mut self, record: &Arc<Record>, marked: &Marked) {
+    fn hand_over(&mut self, record: &Arc<StreamControl>, marked: &MarkedStream) {
         let is_bare = marked.is_bare();
         let mut tighter = self.tighter.take().map_or_else(Tighter::default, |tighter| *tighter);
         if is_bare {
@@ -215,11 +215,11 @@ impl State {
         self.tracks_frames = self.may_abort_without_bytes();
         let tighter = self.tighter.as_deref();
         let opened = tighter.and_then(|tighter| tighter.opened).unwrap_or(self.record.opened());
-        let lifetime = self.settings.lifetime.map(jitter::at_most);
+        let lifetime = self.settings.lifetime.map(jitter::shorter);
         let lifetime = lifetime.and_then(|lifetime| opened.checked_add(lifetime));
-        let deadline = self.settings.deadline.map(|at| End { at, is_lifetime: false });
+        let deadline = self.settings.deadline.map(|at| Deadline { at, is_lifetime: false });
         let lifetimes = [lifetime, tighter.and_then(|tighter| tighter.ends_at)];
-        let lifetime = lifetimes.into_iter().flatten().min().map(|at| End { at, is_lifetime: true });
+        let lifetime = lifetimes.into_iter().flatten().min().map(|at| Deadline { at, is_lifetime: true });
         self.end = [deadline, lifetime].into_iter().flatten().min_by_key(|end| end.at).map(Box::new);
         self.record.set_finishes(self.finishes());
     }
@@ -236,7 +236,7 @@ impl State {
     }
 
     /// When the timer has to look again.
-    pub(crate) fn next_look(&self, last_frame: Instant) -> Option<Instant> {
+    pub(crate) fn next_deadline(&self, last_frame: Instant) -> Option<Instant> {
         let beat = self.heartbeat().and_then(|beat| beat.next(last_frame));
         [beat, self.next_time()].into_iter().flatten().min()
     }
@@ -252,7 +252,7 @@ impl State {
 
     /// A frame goes out.
     pub(crate) fn sent(&mut self, bytes: &Bytes, events: u64, heartbeats: u64) {
-        self.record.gave_frame(Instant::now());
+        self.record.note_frame(Instant::now());
         if let Some(outside) = self.record.outside() {
             outside.sent(Sent { events, bytes: bytes.len() as u64, heartbeats, gaps: 0 });
         }
@@ -270,10 +270,10 @@ impl State {
 
     /// A source that gives something may be somebody to others. Who stops reading has been given a frame, so that is when
     /// whoever acts for it has to know.
-    pub(crate) fn hold_for(&mut self, source: Pin<&mut impl Pull>) {
+    pub(crate) fn hold_for(&mut self, source: Pin<&mut impl PollSource>) {
         let Some(outside) = self.record.outside().filter(|_| !self.holds) else { return };
-        if let Some(by_source) = source.holds() {
-            outside.hold(by_source);
+        if let Some(by_source) = source.detach_handle() {
+            outside.hold_detach(by_source);
             self.holds = true;
         }
     }
@@ -286,15 +286,15 @@ impl State {
     }
 
     /// The stream is to end, and its source is within nothing.
-    pub(crate) fn end(&mut self, why: &Why, place: Place) {
+    pub(crate) fn end(&mut self, why: &EndCause, place: Boundary) {
         let last = match why {
-            Why::Deadline | Why::Lifetime | Why::Stalled => self.come_back(),
-            Why::Drain => self.come_back_spread(&[]),
-            Why::Cut => {
+            EndCause::Deadline | EndCause::Lifetime | EndCause::Stalled => self.reconnect_hint(),
+            EndCause::Drain => self.spread_reconnect_hint(&[]),
+            EndCause::DrainDeadline => {
                 let Chunk { bytes, events } = self.failed(place);
-                Chunk { events, ..self.come_back_spread(&bytes) }
+                Chunk { events, ..self.spread_reconnect_hint(&bytes) }
             }
-            Why::Withdrawn(_) => Chunk::NONE,
+            EndCause::Withdrawn(_) => Chunk::NONE,
         };
         self.end_early(why.reason(), why.clone().into_error(), last, place);
     }
@@ -317,7 +317,7 @@ impl State {
     }
 
     /// The stream is over before its source, but for these bytes, and perhaps an error.
-    pub(crate) fn end_early(&mut self, reason: Reason, error: Option<BoxError>, last: Chunk, place: Place) {
+    pub(crate) fn end_early(&mut self, reason: Reason, error: Option<BoxError>, last: Chunk, place: Boundary) {
         if !self.aborts() {
             self.finish(reason, error.as_deref(), last);
             return;
@@ -325,7 +325,7 @@ impl State {
         // By the last bytes it is known when those before have left, so there are some if there may be.
         let last = match last {
             _ if self.is_sealed => Chunk::NONE,
-            last if last.bytes.is_empty() => Chunk { bytes: self.at_the_end(place), events: 0 },
+            last if last.bytes.is_empty() => Chunk { bytes: self.no_op_bytes(place), events: 0 },
             last => last,
         };
         self.finish(reason, error.as_deref(), last);
@@ -350,24 +350,24 @@ impl State {
     }
 
     /// Returns bytes that change nothing for a client, where the stream has come to.
-    fn at_the_end(&self, place: Place) -> Bytes {
+    fn no_op_bytes(&self, place: Boundary) -> Bytes {
         match place {
-            Place::Between | Place::LineStart if self.settings.omits_comments() => Bytes::new(),
-            Place::Between | Place::LineStart => COMMENT,
+            Boundary::BetweenEvents | Boundary::LineStart if self.settings.omits_comments() => Bytes::new(),
+            Boundary::BetweenEvents | Boundary::LineStart => COMMENT,
             _ => Bytes::from_static(place.line_end()),
         }
     }
 
     /// What a client that shall come back is told last: to wait a little, not all for the same time.
-    pub(crate) fn come_back(&self) -> Chunk {
-        let retry = jitter::at_least(self.settings.retry.unwrap_or(COME_BACK_AFTER));
+    pub(crate) fn reconnect_hint(&self) -> Chunk {
+        let retry = jitter::longer(self.settings.retry.unwrap_or(DEFAULT_RECONNECT));
         Chunk { bytes: self.last_retry(retry, b""), events: 0 }
     }
 
     /// The same for all clients of a drain, which are many.
-    fn come_back_spread(&self, before: &[u8]) -> Chunk {
-        let retry = self.settings.retry.unwrap_or(COME_BACK_AFTER);
-        let retry = jitter::within(retry, self.record.spread());
+    fn spread_reconnect_hint(&self, before: &[u8]) -> Chunk {
+        let retry = self.settings.retry.unwrap_or(DEFAULT_RECONNECT);
+        let retry = jitter::up_to(retry, self.record.spread());
         Chunk { bytes: self.last_retry(retry, before), events: 0 }
     }
 
@@ -379,13 +379,13 @@ impl State {
 
     /// The last bytes of a stream that failed where it had come to: the line is closed, then the last event, if there is
     /// to be one, behind a blank line.
-    pub(crate) fn failed(&self, place: Place) -> Chunk {
+    pub(crate) fn failed(&self, place: Boundary) -> Chunk {
         let line_end = place.line_end();
         let Some(event) = &self.settings.on_failure else {
             return Chunk { bytes: Bytes::from_static(line_end), events: 0 };
         };
         let blank_line: &[u8] = match place.after(line_end) {
-            Place::Between => b"",
+            Boundary::BetweenEvents => b"",
             _ => b"\n",
         };
         Chunk { bytes: [line_end, blank_line, &event.encode()].concat().into(), events: 1 }
@@ -393,7 +393,7 @@ impl State {
 
     /// The body is gone before its end.
     pub(crate) fn dropped(&mut self) {
-        self.close(self.record.why_dropped(), None);
+        self.close(self.record.drop_reason(), None);
     }
 
     fn close(&self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
@@ -408,4 +408,4 @@ fn retry_line(retry: Duration, before: &[u8]) -> Bytes {
 }
 
 /// For a client that was told no `retry:`. About what browsers do by themselves.
-const COME_BACK_AFTER: Duration = Duration::from_secs(3);
+const DEFAULT_RECONNECT: Duration = Duration::from_secs(3);

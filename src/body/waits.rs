@@ -8,8 +8,8 @@ use super::state::{Phase, State};
 
 impl State {
     /// Waits for whoever asks for the end from outside.
-    pub(crate) fn waits(&mut self, waker: &Waker) {
-        self.record.waits_with(waker);
+    pub(crate) fn register_waker(&mut self, waker: &Waker) {
+        self.record.register_waker(waker);
         if !self.task.as_ref().is_some_and(|task| task.will_wake(waker)) {
             self.task = Some(waker.clone());
         }
@@ -17,10 +17,10 @@ impl State {
 
     /// Whether a stream that has given a frame, and now has nothing more, still waits for all that it waited for before
     /// that. To wait for it anew would be most of what an event costs here.
-    pub(crate) fn waits_as_before(&self, waker: &Waker, timer: Option<Pin<&Sleep>>) -> bool {
+    pub(crate) fn waker_still_registered(&self, waker: &Waker, timer: Option<Pin<&Sleep>>) -> bool {
         let (Some(task), Some(timer)) = (&self.task, timer) else { return false };
         matches!(self.phase, Phase::Open)
-            && self.record.has_given_frame()
+            && self.record.last_poll_gave_frame()
             && task.will_wake(waker)
             // Had the timer fired by then, it would have to be armed again.
             && self.record.last_frame() + TIMER_STEP < timer.deadline()

@@ -8,23 +8,23 @@ use memchr::memrchr2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 #[expect(unnameable_types, reason = "sealed")]
-pub enum Place {
+pub enum Boundary {
     /// After a blank line, or before anything, or after a comment there: an event may follow.
     #[default]
-    Between,
+    BetweenEvents,
     /// A line of an event, or a comment, has ended: another line may follow.
     LineStart,
     /// Within a line: nothing may follow but the rest of it.
-    WithinLine,
+    InLine,
     /// Within a comment that stands between events: the same.
-    WithinComment,
+    InComment,
     /// After a CR that ended a line of an event: an LF may come that belongs to it.
     AfterCr,
     /// After a CR that ended a blank line, or a comment between events: an LF may come that belongs to it.
     AfterBlankCr,
 }
 
-impl Place {
+impl Boundary {
     /// Where these bytes lead to from here. Looks at the last line, unless a blank one or comments follow it.
     pub(crate) fn after(self, bytes: &[u8]) -> Self {
         let mut end = bytes.len();
@@ -33,15 +33,15 @@ impl Place {
                 break (self, 0);
             };
             // Behind a blank line it is moot which line was before it.
-            if Self::WithinLine.steps(&bytes[last + 1..end]).is_end_of_event() {
-                break (Self::WithinLine, last + 1);
+            if Self::InLine.steps(&bytes[last + 1..end]).is_end_of_event() {
+                break (Self::InLine, last + 1);
             }
             let line = memrchr2(b'\r', b'\n', &bytes[..last]).map_or(0, |at| at + 1);
             match bytes[line] {
                 first if line == 0 => break (self.step(first), last + 1),
                 // It may stand within an event or between two.
                 b':' => end = line,
-                _ => break (Self::WithinLine, last + 1),
+                _ => break (Self::InLine, last + 1),
             }
         };
         start.steps(&bytes[at..])
@@ -54,25 +54,25 @@ impl Place {
     /// Where this byte leads to from here.
     pub(crate) fn step(self, byte: u8) -> Self {
         match (self, byte) {
-            (Self::AfterCr | Self::WithinLine, b'\n') => Self::LineStart,
-            (_, b'\n') => Self::Between,
-            (Self::WithinLine, b'\r') => Self::AfterCr,
+            (Self::AfterCr | Self::InLine, b'\n') => Self::LineStart,
+            (_, b'\n') => Self::BetweenEvents,
+            (Self::InLine, b'\r') => Self::AfterCr,
             (_, b'\r') => Self::AfterBlankCr,
-            (Self::Between | Self::AfterBlankCr, b':') | (Self::WithinComment, _) => Self::WithinComment,
-            _ => Self::WithinLine,
+            (Self::BetweenEvents | Self::AfterBlankCr, b':') | (Self::InComment, _) => Self::InComment,
+            _ => Self::InLine,
         }
     }
 
     /// Whether all events that began have ended, if nothing but the end of the stream follows.
     pub(crate) fn is_end_of_event(self) -> bool {
-        matches!(self, Self::Between | Self::AfterBlankCr)
+        matches!(self, Self::BetweenEvents | Self::AfterBlankCr)
     }
 
     /// What ends the line that the stream is in.
     pub(crate) fn line_end(self) -> &'static [u8] {
         match self {
-            Self::Between | Self::LineStart => b"",
-            Self::WithinLine | Self::WithinComment | Self::AfterCr | Self::AfterBlankCr => b"\n",
+            Self::BetweenEvents | Self::LineStart => b"",
+            Self::InLine | Self::InComment | Self::AfterCr | Self::AfterBlankCr => b"\n",
         }
     }
 
@@ -83,7 +83,7 @@ impl Place {
             place = place.step(byte);
             match place {
                 // The LF that may follow belongs to the blank line, but need not be sent: the CR has ended it.
-                Self::Between | Self::AfterBlankCr => return Some(at + 1),
+                Self::BetweenEvents | Self::AfterBlankCr => return Some(at + 1),
                 _ => {}
             }
         }
@@ -103,25 +103,25 @@ mod tests {
         })
     }
 
-    fn step_by_step(text: &[u8]) -> Place {
-        Place::default().steps(text)
+    fn step_by_step(text: &[u8]) -> Boundary {
+        Boundary::default().steps(text)
     }
 
     #[test]
     fn the_last_lines_are_enough() {
         for text in texts() {
-            assert_eq!(Place::default().after(&text), step_by_step(&text), "{text:?}");
+            assert_eq!(Boundary::default().after(&text), step_by_step(&text), "{text:?}");
         }
     }
 
     #[test]
     fn a_comment_between_events_is_no_part_of_one() {
-        let after = |text: &[u8]| Place::default().after(text);
-        assert_eq!(after(b":"), Place::WithinComment);
-        assert_eq!(after(b": a: b\n"), Place::Between);
-        assert_eq!(after(b"data: a\n\n: b\r: c\r"), Place::AfterBlankCr);
-        assert_eq!(after(b"data: a\n: b\n: c\n"), Place::LineStart);
-        assert_eq!(after(&b":\n".repeat(1_000_000)), Place::Between);
+        let after = |text: &[u8]| Boundary::default().after(text);
+        assert_eq!(after(b":"), Boundary::InComment);
+        assert_eq!(after(b": a: b\n"), Boundary::BetweenEvents);
+        assert_eq!(after(b"data: a\n\n: b\r: c\r"), Boundary::AfterBlankCr);
+        assert_eq!(after(b"data: a\n: b\n: c\n"), Boundary::LineStart);
+        assert_eq!(after(&b":\n".repeat(1_000_000)), Boundary::BetweenEvents);
     }
 
     #[test]
@@ -129,7 +129,7 @@ mod tests {
         for text in texts() {
             for cut in 0..=text.len() {
                 let (head, tail) = text.split_at(cut);
-                assert_eq!(Place::default().after(head).after(tail), step_by_step(&text), "{text:?} cut at {cut}");
+                assert_eq!(Boundary::default().after(head).after(tail), step_by_step(&text), "{text:?} cut at {cut}");
             }
         }
     }
@@ -137,17 +137,17 @@ mod tests {
     #[test]
     fn after_a_line_end_that_is_added_a_line_may_follow() {
         for text in texts() {
-            let place = Place::default().after(&text);
-            assert!(matches!(place.after(place.line_end()), Place::Between | Place::LineStart), "{text:?}");
+            let place = Boundary::default().after(&text);
+            assert!(matches!(place.after(place.line_end()), Boundary::BetweenEvents | Boundary::LineStart), "{text:?}");
         }
     }
 
     #[test]
     fn an_event_ends_with_the_first_blank_line() {
-        assert_eq!(Place::WithinLine.end_of_event(b"a\n\nb\n\n"), Some(3));
-        assert_eq!(Place::WithinLine.end_of_event(b"a\r\n\r\nb"), Some(4));
-        assert_eq!(Place::LineStart.end_of_event(b"\nb"), Some(1));
-        assert_eq!(Place::AfterCr.end_of_event(b"\n\n"), Some(2));
-        assert_eq!(Place::WithinLine.end_of_event(b"a\r\nb\r\n"), None);
+        assert_eq!(Boundary::InLine.end_of_event(b"a\n\nb\n\n"), Some(3));
+        assert_eq!(Boundary::InLine.end_of_event(b"a\r\n\r\nb"), Some(4));
+        assert_eq!(Boundary::LineStart.end_of_event(b"\nb"), Some(1));
+        assert_eq!(Boundary::AfterCr.end_of_event(b"\n\n"), Some(2));
+        assert_eq!(Boundary::InLine.end_of_event(b"a\r\nb\r\n"), None);
     }
 }

@@ -14,14 +14,14 @@ thread_local! {
 pub(crate) fn take() -> Vec<u8> {
     let mut buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
     if buffer.capacity() == 0 {
-        buffer.reserve_exact(LEAST);
+        buffer.reserve_exact(MIN_CAPACITY);
     }
     buffer
 }
 
 /// What is in the buffer. It is copied, unless the buffer is too large to be kept.
-pub(crate) fn leave(mut buffer: Vec<u8>) -> Box<[u8]> {
-    if buffer.capacity() > MOST {
+pub(crate) fn freeze(mut buffer: Vec<u8>) -> Box<[u8]> {
+    if buffer.capacity() > MAX_KEPT {
         return buffer.into_boxed_slice();
     }
     let bytes = Box::from(&buffer[..]);
@@ -32,7 +32,7 @@ pub(crate) fn leave(mut buffer: Vec<u8>) -> Box<[u8]> {
 }
 
 /// Enough for most events.
-const LEAST: usize = 512;
+const MIN_CAPACITY: usize = 512;
 
 /// What each thread may keep.
-const MOST: usize = 8 * 1024;
+const MAX_KEPT: usize = 8 * 1024;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use memchr::{memchr, memchr2, memchr2_iter};
 
 #[cfg(feature = "json")]
-use super::buffer as scratch;
+use super::buffer;
 use super::field::{EventId, EventName};
 use crate::time::jitter;
 
@@ -42,7 +42,7 @@ pub(crate) fn json<T: serde_core::Serialize + ?Sized>(
     name: Option<&EventName>,
     value: &T,
 ) -> Result<Bytes, crate::event::json::JsonError> {
-    let mut buffer = scratch::take();
+    let mut buffer = buffer::take();
     begin_data(name, &mut buffer);
     let start = buffer.len();
     match serde_json::to_writer(&mut buffer, value) {
@@ -71,7 +71,7 @@ pub(crate) fn close_json(mut buffer: Vec<u8>, start: usize) -> Bytes {
         });
     }
     buffer.extend_from_slice(END);
-    scratch::leave(buffer).into()
+    buffer::freeze(buffer).into()
 }
 
 /// An event's id line before the rest of it.

@@ -9,11 +9,11 @@ use bytes::Bytes;
 use serde_core::ser::{self, Error as _, Impossible, Serialize, Serializer};
 use serde_json::Error;
 
-use super::{buffer as scratch, encode, field::EventName, json::JsonError};
+use super::{buffer, encode, field::EventName, json::JsonError};
 
 /// All of an event but its id.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, JsonError> {
-    let output = Output(RefCell::new(scratch::take()));
+    let output = Output(RefCell::new(buffer::take()));
     let mut json = serde_json::Serializer::new(&output);
     value.serialize(Variant { output: &output, json: &mut json }).map_err(JsonError::new)?;
     let buffer = output.0.into_inner();

@@ -11,7 +11,7 @@ use super::state::TopicShared;
 
 /// Done when no subscriber of a topic is further behind than it may be.
 #[derive(Debug)]
-pub(crate) struct Drained {
+pub(crate) struct CaughtUp {
     topic: Arc<TopicShared>,
     wait: Wait,
 }
@@ -28,17 +28,17 @@ enum Wait {
     Done,
 }
 
-impl Drained {
+impl CaughtUp {
     pub(crate) fn new(topic: &Arc<TopicShared>, events: usize) -> Self {
         let state = topic.lock();
-        let (through, histories) = (state.log.before_newest(events), state.readers.histories());
+        let (through, histories) = (state.log.before_newest(events), state.readers.epoch_number());
         drop(state);
         let wait = through.map_or(Wait::Done, |through| Wait::For { through, histories });
         Self { topic: Arc::clone(topic), wait }
     }
 }
 
-impl Future for Drained {
+impl Future for CaughtUp {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -49,7 +49,7 @@ impl Future for Drained {
         let waits = match this.wait {
             Wait::Done => Err(waker),
             Wait::For { .. } if state.closings.is_closed() => Err(waker),
-            Wait::For { histories, .. } if histories != state.readers.histories() => Err(waker),
+            Wait::For { histories, .. } if histories != state.readers.epoch_number() => Err(waker),
             Wait::For { through, .. } => match state.readers.wait(through, waker) {
                 Ok(publisher) => {
                     this.wait = Wait::As(publisher);
@@ -64,7 +64,7 @@ impl Future for Drained {
     }
 }
 
-impl Drop for Drained {
+impl Drop for CaughtUp {
     fn drop(&mut self) {
         if let Wait::As(publisher) = self.wait {
             // Dropped after the lock.

@@ -4,7 +4,7 @@
 //! watermark first, and then the logs, finds in them every event up to it.
 
 use crate::hub::state::Table;
-use crate::hub::state::ToTell;
+use crate::hub::state::ToWake;
 use std::sync::{
     Arc, Weak,
     atomic::{AtomicU64, Ordering},
@@ -14,8 +14,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::{
-    hub::{position::Era, replica::Fed, settings::Settings, wake::lane::Lanes},
-    panic as caught,
+    hub::{position::Epoch, replica::Replica, settings::Settings, wake::lane::WakeQueues},
+    panic,
     time::jitter,
 };
 
@@ -23,9 +23,9 @@ use super::{
     error::{PublishError, TopicError},
     health::HubHealth,
     position::Position,
-    registry::Ordered,
+    registry::Registry,
     retention::Bounds,
-    state::{TopicShared, TopicState, counts::Tally, hold::Hold, log::Entry},
+    state::{TopicShared, TopicState, counts::HubCounts, hold::Hold, log::Entry},
     sync::{Mutex, lock},
 };
 
@@ -33,78 +33,78 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) settings: Settings,
-    pub(crate) lanes: Lanes<Arc<TopicShared>>,
+    pub(crate) wake_queues: WakeQueues<Arc<TopicShared>>,
     /// What feeds it, if it does not stand by itself.
-    pub(crate) fed: Option<Fed>,
-    pub(super) era: Mutex<Arc<Era>>,
-    pub(super) era_number: AtomicU64,
+    pub(crate) replica: Option<Replica>,
+    pub(super) epoch: Mutex<Arc<Epoch>>,
+    pub(super) epoch_number: AtomicU64,
     /// The era's, for whoever needs no more of it. Changes under the lock of the order.
-    pub(super) epoch: AtomicU64,
+    pub(super) epoch_id: AtomicU64,
     began: Instant,
     /// Everything up to here is in the logs.
     pub(super) watermark: AtomicU64,
-    pub(super) tally: Arc<Tally>,
-    pub(super) ordered: Mutex<Ordered>,
+    pub(super) counts: Arc<HubCounts>,
+    pub(super) registry: Mutex<Registry>,
 }
 
 /// What becomes of a topic after an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Then {
-    GoOn,
+pub(crate) enum AfterAppend {
+    Keep,
     Close,
 }
 
 /// Topics, and where the hub was when they were looked up.
-pub(crate) struct Found {
+pub(crate) struct Lookup {
     pub(crate) topics: Vec<Hold>,
-    pub(crate) era: Arc<Era>,
+    pub(crate) era: Arc<Epoch>,
     pub(crate) head: u64,
     /// Everything that there is of the history had come by then.
     pub(crate) has_begun: bool,
 }
 
 impl Core {
-    pub(crate) fn new(settings: Settings, fed: Option<Fed>) -> Arc<Self> {
+    pub(crate) fn new(settings: Settings, fed: Option<Replica>) -> Arc<Self> {
         Arc::new_cyclic(|hub| Self::of(hub, settings, fed))
     }
 
-    fn of(hub: &Weak<Self>, settings: Settings, fed: Option<Fed>) -> Self {
+    fn of(hub: &Weak<Self>, settings: Settings, fed: Option<Replica>) -> Self {
         let (tally, epoch) = (Arc::default(), jitter::random());
         let table: Weak<dyn Table> = hub.clone();
-        let elsewhere = fed.as_ref().map(|fed| Arc::clone(&fed.elsewhere));
+        let elsewhere = fed.as_ref().map(|fed| Arc::clone(&fed.remote_presence));
         Self {
-            ordered: Mutex::new(Ordered::new(&table, &settings, &tally, elsewhere)),
+            registry: Mutex::new(Registry::new(&table, &settings, &tally, elsewhere)),
             settings,
-            fed,
-            lanes: Lanes::new(),
-            era: Mutex::new(Arc::new(Era::new(0, epoch))),
-            epoch: AtomicU64::new(epoch),
-            era_number: AtomicU64::new(0),
+            replica: fed,
+            wake_queues: WakeQueues::new(),
+            epoch: Mutex::new(Arc::new(Epoch::new(0, epoch))),
+            epoch_id: AtomicU64::new(epoch),
+            epoch_number: AtomicU64::new(0),
             began: Instant::now(),
             watermark: AtomicU64::new(0),
-            tally,
+            counts: tally,
         }
     }
 
     /// The history that events are of now.
-    pub(crate) fn era(&self) -> Arc<Era> {
-        Arc::clone(&lock(&self.era))
+    pub(crate) fn epoch(&self) -> Arc<Epoch> {
+        Arc::clone(&lock(&self.epoch))
     }
 
     /// The same, once all topics are of it.
-    pub(crate) fn era_of_all(&self) -> Arc<Era> {
+    pub(crate) fn epoch_of_all_topics(&self) -> Arc<Epoch> {
         // One history takes the place of another under this lock.
-        let _ordered = lock(&self.ordered);
-        self.era()
+        let _ordered = lock(&self.registry);
+        self.epoch()
     }
 
     fn position(&self, sequence: u64) -> Position {
-        Position { epoch: self.epoch.load(Ordering::Relaxed), sequence }
+        Position { epoch: self.epoch_id.load(Ordering::Relaxed), sequence }
     }
 
     /// Whether this history has not ended. Asked under a topic's lock, the topic is of it.
-    pub(crate) fn is_now(&self, era: &Era) -> bool {
-        self.era_number.load(Ordering::Acquire) == era.number
+    pub(crate) fn is_current(&self, era: &Epoch) -> bool {
+        self.epoch_number.load(Ordering::Acquire) == era.number
     }
 
     /// Everything up to here is in the logs.
@@ -114,37 +114,37 @@ impl Core {
 
     /// Milliseconds since long before the hub began, so that what is fed may be older than the hub.
     pub(crate) fn now(&self) -> u64 {
-        BEGAN + u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX / 2)
+        CLOCK_START + u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX / 2)
     }
 
     /// What all topics keep, in bytes.
-    pub(crate) fn kept(&self) -> usize {
-        self.tally.kept()
+    pub(crate) fn bytes_used(&self) -> usize {
+        self.counts.kept()
     }
 
     pub(crate) fn health(&self) -> HubHealth {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         HubHealth {
-            topics: self.topics(),
-            held_topics: self.tally.held(),
+            topics: self.topic_count(),
+            held_topics: self.counts.held(),
             max_topics: self.settings.topics,
-            bytes: self.kept(),
+            bytes: self.bytes_used(),
             max_bytes: self.settings.bytes,
-            refused: count(&self.tally.refused),
-            evicted_topics: count(&self.tally.evicted_topics),
-            evicted_keys: count(&self.tally.evicted_keys),
+            refused: count(&self.counts.refused),
+            evicted_topics: count(&self.counts.evicted_topics),
+            evicted_keys: count(&self.counts.evicted_keys),
         }
     }
 
-    pub(crate) fn topics(&self) -> usize {
-        lock(&self.ordered).len()
+    pub(crate) fn topic_count(&self) -> usize {
+        lock(&self.registry).len()
     }
 
     /// The topic of this name, new if there is none. With bounds, they are its bounds from here on.
     pub(crate) fn topic(&self, name: &str, bounds: Option<Bounds>) -> Result<Hold, TopicError> {
         let now = self.now();
-        let mut ordered = lock(&self.ordered);
-        let topic = ordered.find(name, now).map(|topic| Hold::on(&topic));
+        let mut ordered = lock(&self.registry);
+        let topic = ordered.open(name, now).map(|topic| Hold::on(&topic));
         let _gone = ordered.take_gone();
         drop(ordered);
         let topic = topic.inspect_err(|error| self.refuses(error))?;
@@ -158,18 +158,18 @@ impl Core {
 
     fn refuses(&self, error: &TopicError) {
         if error.is_full() {
-            self.tally.refuses();
+            self.counts.refuses();
         }
     }
 
     /// These topics, and the position at which they were looked up: what is published from here on is above it.
-    pub(crate) fn subscribe(&self, names: &[Arc<str>]) -> Result<Found, TopicError> {
+    pub(crate) fn subscribe(&self, names: &[Arc<str>]) -> Result<Lookup, TopicError> {
         let now = self.now();
-        let mut ordered = lock(&self.ordered);
+        let mut ordered = lock(&self.registry);
         ordered.sweep(now);
         let (mut topics, mut refused) = (Vec::with_capacity(names.len()), None);
         for name in names {
-            match ordered.find(name, now) {
+            match ordered.open(name, now) {
                 Ok(topic) => {
                     topic.read_at(now);
                     topics.push(Hold::on(&topic));
@@ -178,8 +178,8 @@ impl Core {
             }
         }
         // All of it changes under the same lock.
-        let has_begun = self.fed.as_ref().is_none_or(Fed::has_begun);
-        let found = Found { topics, era: self.era(), head: ordered.last, has_begun };
+        let has_begun = self.replica.as_ref().is_none_or(Replica::is_synced);
+        let found = Lookup { topics, era: self.epoch(), head: ordered.last, has_begun };
         let _gone = ordered.take_gone();
         drop(ordered);
         refused.inspect(|error| self.refuses(error)).map_or(Ok(found), Err)
@@ -195,15 +195,15 @@ impl Core {
         size: usize,
         events: impl ExactSizeIterator<Item = (Option<Arc<str>>, Bytes)>,
         once: Option<Arc<str>>,
-        then: Then,
+        then: AfterAppend,
     ) -> Result<Position, PublishError> {
         let now = self.now();
-        let mut ordered = lock(&self.ordered);
-        if let Some(sequence) = once.as_ref().and_then(|key| ordered.published_once(topic.name(), key)) {
+        let mut ordered = lock(&self.registry);
+        if let Some(sequence) = once.as_ref().and_then(|key| ordered.lookup_key(topic.name(), key)) {
             return Ok(self.position(sequence));
         }
         let before = ordered.last;
-        if then == Then::Close && events.len() == 0 {
+        if then == AfterAppend::Close && events.len() == 0 {
             // An end has its place in the order, so that a cursor is before or behind it.
             ordered.last += 1;
         }
@@ -214,48 +214,48 @@ impl Core {
         });
         let to_tell = self.append_entries(&mut ordered, topic, size, entries, then)?;
         if let Some(key) = once {
-            ordered.note_once(topic.name(), key);
+            ordered.remember_key(topic.name(), key);
         }
         ordered.shrink(before);
         ordered.sweep(now);
         let last = self.position(ordered.last);
         drop(ordered);
-        self.tell(topic, to_tell);
+        self.wake(topic, to_tell);
         Ok(last)
     }
 
     /// Each topic there is.
     pub(crate) fn all_topics(&self) -> Vec<Arc<TopicShared>> {
-        lock(&self.ordered).all()
+        lock(&self.registry).all()
     }
 
     pub(super) fn append_entries(
         &self,
-        ordered: &mut Ordered,
+        ordered: &mut Registry,
         topic: &Arc<TopicShared>,
         size: usize,
         entries: impl Iterator<Item = Entry>,
-        then: Then,
-    ) -> Result<ToTell, PublishError> {
+        then: AfterAppend,
+    ) -> Result<ToWake, PublishError> {
         let mut state = topic.lock();
         self.fits(&state, size)?;
         for entry in entries {
             ordered.last = entry.sequence;
             state.append(entry);
         }
-        let closes = then == Then::Close;
+        let closes = then == AfterAppend::Close;
         if closes {
             state.closings.close(ordered.last);
         }
         // Still under the topic's lock: whoever finds these events there also finds them below the watermark.
         self.watermark.store(ordered.last, Ordering::Release);
-        ordered.rank(topic, &mut state);
+        ordered.track_oldest(topic, &mut state);
         let producers = if closes { state.readers.release_producers() } else { Vec::new() };
-        Ok(ToTell { lanes: state.waiters.mark(), producers, closes })
+        Ok(ToWake { lanes: state.waiters.queue_lanes(), producers, closes })
     }
 
     /// Whether an event that counts for so much is not too large, asked before it is sent elsewhere.
-    pub(crate) fn has_room(&self, topic: &TopicShared, size: usize) -> Result<(), PublishError> {
+    pub(crate) fn check_size(&self, topic: &TopicShared, size: usize) -> Result<(), PublishError> {
         self.fits(&topic.lock(), size)
     }
 
@@ -265,16 +265,16 @@ impl Core {
     }
 
     /// Has those who wait woken: by their pumps, or, where there is none, here.
-    pub(super) fn tell(&self, topic: &Arc<TopicShared>, to_tell: ToTell) {
+    pub(super) fn wake(&self, topic: &Arc<TopicShared>, to_tell: ToWake) {
         for lane in to_tell.lanes {
-            let is_told = lane.has_pump() && lane.put(Arc::clone(topic)).is_ok();
+            let is_told = lane.is_pumped() && lane.enqueue(Arc::clone(topic)).is_ok();
             if !is_told {
                 let wakers = topic.lock().waiters.take(&lane, slab::Slab::new());
-                caught::wake(wakers.into_iter().map(|(_, waker)| waker));
+                panic::wake_all(wakers.into_iter().map(|(_, waker)| waker));
             }
         }
         if !to_tell.producers.is_empty() {
-            caught::wake(to_tell.producers);
+            panic::wake_all(to_tell.producers);
         }
         if to_tell.closes {
             topic.arrivals.notify_waiters();
@@ -283,17 +283,17 @@ impl Core {
 }
 
 /// When a hub begins, in milliseconds: 139 years.
-const BEGAN: u64 = 1 << 42;
+const CLOCK_START: u64 = 1 << 42;
 
 impl Table for Core {
     fn release(&self, topic: &Arc<TopicShared>) {
         // Dropped after the lock, with all that it kept.
-        let _removed = lock(&self.ordered).release(topic);
+        let _removed = lock(&self.registry).release(topic);
     }
 }
 
 impl Drop for Core {
     fn drop(&mut self) {
-        self.lanes.close();
+        self.wake_queues.close();
     }
 }

@@ -1,7 +1,7 @@
 //! The hub: where topics are found.
 
 use crate::event::field::EventName;
-use crate::hub::replica::Fed;
+use crate::hub::replica::Replica;
 use crate::hub::replica::apply;
 use crate::hub::replica::contract::Backplane;
 use crate::hub::settings::Settings;
@@ -66,13 +66,13 @@ impl Hub {
     /// How many topics there are now.
     #[must_use]
     pub fn topics(&self) -> usize {
-        self.0.topics()
+        self.0.topic_count()
     }
 
     /// How many bytes all topics keep now, counted as by [`Bounds::bytes`].
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.0.kept()
+        self.0.bytes_used()
     }
 
     /// Returns how full the hub is, and what it has let go and refused.
@@ -84,7 +84,7 @@ impl Hub {
     /// Whether what feeds the hub can be reached, and, by waiting for a change, when. `None`: it stands by itself.
     #[must_use]
     pub fn link(&self) -> Option<tokio::sync::watch::Receiver<Link>> {
-        self.0.fed.as_ref().map(crate::hub::replica::Fed::link)
+        self.0.replica.as_ref().map(crate::hub::replica::Replica::link)
     }
 
     /// Leaves what [feeds](crate::backplane) the hub, and waits until that is done: for the end of a process. Its members are
@@ -101,9 +101,9 @@ impl Hub {
     ///
     /// A departure that has begun goes on when the future is dropped. The method can be called again.
     pub async fn leave(&self) {
-        if let Some(fed) = &self.0.fed {
-            fed.asked.end();
-            fed.asked.ended().await;
+        if let Some(fed) = &self.0.replica {
+            fed.requests.end();
+            fed.requests.ended().await;
         }
     }
 
@@ -216,7 +216,7 @@ impl HubBuilder {
     #[must_use]
     pub fn build_on(self, backplane: impl Backplane) -> Hub {
         let backplane: Arc<dyn Backplane> = Arc::new(backplane);
-        let core = Core::new(self.settings, Some(Fed::new(backplane)));
+        let core = Core::new(self.settings, Some(Replica::new(backplane)));
         tokio::spawn(apply::follow(Arc::downgrade(&core)));
         Hub::from_core(core)
     }

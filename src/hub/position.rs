@@ -46,7 +46,7 @@ const EPOCH_DIGITS: usize = 16;
 
 /// What positions are of.
 #[derive(Debug)]
-pub(crate) struct Era {
+pub(crate) struct Epoch {
     /// The first is 0.
     pub(crate) number: u64,
     epoch: u64,
@@ -54,14 +54,14 @@ pub(crate) struct Era {
     prefix: Box<[u8]>,
 }
 
-impl Era {
+impl Epoch {
     pub(crate) fn new(number: u64, epoch: u64) -> Self {
         let first = Position { epoch, sequence: 0 }.to_string();
         let prefix = format!("id: {}", first.trim_end_matches('0')).into_bytes().into();
         Self { number, epoch, prefix }
     }
 
-    pub(crate) fn epoch(&self) -> u64 {
+    pub(crate) fn id(&self) -> u64 {
         self.epoch
     }
 

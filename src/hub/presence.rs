@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use futures_core::Stream;
 use tokio::time::{Instant, sleep_until};
 
-use super::state::{hold::Hold, members::Difference};
+use super::state::{hold::Hold, members::PresenceDiff};
 
 /// Who is in a topic: those whose stream runs, each as the [member](crate::hub::Subscribe::member) that it came as.
 ///
@@ -75,7 +75,7 @@ struct Watching {
 
 impl Watching {
     /// Returns what is new, and whether the topic was closed since this began.
-    fn look(&self) -> (Option<(Difference, usize)>, bool) {
+    fn look(&self) -> (Option<(PresenceDiff, usize)>, bool) {
         let mut state = self.topic.lock();
         (state.members.take(self.watcher), state.closings.times() > self.closings)
     }

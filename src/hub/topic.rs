@@ -3,8 +3,8 @@
 use std::{fmt, sync::Arc};
 
 use super::{
-    caught_up::Drained,
-    core::{Core, Then},
+    caught_up::CaughtUp,
+    core::{AfterAppend, Core},
     presence::Presence,
     published::Published,
     state::{hold::Hold, log::size_of_event},
@@ -58,13 +58,13 @@ impl Topic {
     /// none is published. Subscribers are woken once.
     pub fn publish_all(&self, events: impl IntoIterator<Item = Event>) -> Published {
         let events: Vec<_> = events.into_iter().map(|event| (None, event)).collect();
-        self.append(events, None, Then::GoOn)
+        self.append(events, None, AfterAppend::Keep)
     }
 
     /// Forgets the newest event of a key, if there is one. Events in the log stay, and so does what subscribers have. Where the
     /// hub is [fed from outside](crate::backplane), it is forgotten on all nodes, a little later.
     pub fn remove_key(&self, key: &str) {
-        if let Some(fed) = &self.core.fed {
+        if let Some(fed) = &self.core.replica {
             let removes = Some(key.into());
             drop(fed.backplane.publish(Outgoing { removes, ..Outgoing::new(Arc::clone(self.shared.name())) }));
             return;
@@ -84,7 +84,7 @@ impl Topic {
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn drained(&self, events: usize) {
-        Drained::new(&self.shared, events).await;
+        CaughtUp::new(&self.shared, events).await;
     }
 
     /// Closes the topic, after a last event if there is one. Its streams get what there is, and end cleanly. A stream over
@@ -99,7 +99,7 @@ impl Topic {
     /// If the event is too large the topic is not closed.
     pub fn close(&self, last: impl Into<Option<Event>>) -> Published {
         let last: Vec<_> = last.into().map(|event| (None, event)).into_iter().collect();
-        self.append(last, None, Then::Close)
+        self.append(last, None, AfterAppend::Close)
     }
 
     /// Who is here.
@@ -109,23 +109,23 @@ impl Topic {
     }
 
     fn send(&self, event: Event, key: Option<Arc<str>>, once: Option<Arc<str>>) -> Published {
-        self.append([(key, event)], once, Then::GoOn)
+        self.append([(key, event)], once, AfterAppend::Keep)
     }
 
-    fn append<I>(&self, events: I, once: Option<Arc<str>>, then: Then) -> Published
+    fn append<I>(&self, events: I, once: Option<Arc<str>>, then: AfterAppend) -> Published
     where
         I: IntoIterator<Item = (Option<Arc<str>>, Event)> + AsRef<[(Option<Arc<str>>, Event)]>,
         I::IntoIter: ExactSizeIterator,
     {
         let sizes = events.as_ref().iter().map(|(key, event)| size_of_event(event.rest(), key.as_deref()));
         let size = sizes.max().unwrap_or(0);
-        if let Some(fed) = &self.core.fed {
-            if let Err(error) = self.core.has_room(&self.shared, size) {
+        if let Some(fed) = &self.core.replica {
+            if let Err(error) = self.core.check_size(&self.shared, size) {
                 return Published::new(Err(error));
             }
             return Published::awaited(fed.backplane.publish(Outgoing {
                 events: events.into_iter().collect(),
-                closes: then == Then::Close,
+                closes: then == AfterAppend::Close,
                 idempotency_key: once,
                 ..Outgoing::new(Arc::clone(self.shared.name()))
             }));

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::event_service::{EventFuture, FromService};
+use super::event_service::{AnswerFuture, ServiceSource};
 use crate::{
     body::{decorated::Decorated, error::BodyError, frames::poll_passed, running::Running},
     error::BoxError,
@@ -26,18 +26,18 @@ pin_project! {
     /// Event streams live in a box of their own, so that the others stay small.
     pub struct SseBody<F, IB>
     where
-        F: EventFuture,
+        F: AnswerFuture,
     {
         #[pin]
-        kind: Kind<F, IB>,
+        kind: BodyKind<F, IB>,
     }
 }
 
 pin_project! {
     #[project = KindProj]
-    pub(crate) enum Kind<F, IB>
+    pub(crate) enum BodyKind<F, IB>
     where
-        F: EventFuture,
+        F: AnswerFuture,
     {
         // The body of the service inside.
         Inside { #[pin] body: IB },
@@ -46,14 +46,14 @@ pin_project! {
         // A short text, or nothing.
         Whole { bytes: Bytes },
         // The event service's stream.
-        Events { running: Pin<Box<Running<FromService<F>>>> },
+        Events { running: Pin<Box<Running<ServiceSource<F>>>> },
         // The stream of the service inside, decorated.
         Decorated { running: Pin<Box<Running<Decorated<IB>>>> },
     }
 }
 
-impl<F: EventFuture, IB> SseBody<F, IB> {
-    pub(crate) fn new(kind: Kind<F, IB>) -> Self {
+impl<F: AnswerFuture, IB> SseBody<F, IB> {
+    pub(crate) fn new(kind: BodyKind<F, IB>) -> Self {
         Self { kind }
     }
 
@@ -64,12 +64,12 @@ impl<F: EventFuture, IB> SseBody<F, IB> {
 
     /// A short text.
     pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self::new(Kind::Whole { bytes })
+        Self::new(BodyKind::Whole { bytes })
     }
 }
 
 /// Nothing. Layers outside that answer by themselves ask for it: tower-http's `TimeoutLayer`, for one.
-impl<F: EventFuture, IB> Default for SseBody<F, IB> {
+impl<F: AnswerFuture, IB> Default for SseBody<F, IB> {
     fn default() -> Self {
         Self::empty()
     }
@@ -77,7 +77,7 @@ impl<F: EventFuture, IB> Default for SseBody<F, IB> {
 
 impl<F, IB> Body for SseBody<F, IB>
 where
-    F: EventFuture,
+    F: AnswerFuture,
     IB: Body<Error: Into<BoxError>>,
 {
     type Data = Bytes;
@@ -97,35 +97,35 @@ where
     /// Never at once for an event stream: hyper and tonic would drop its body unpolled.
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Inside { body } => body.is_end_stream(),
-            Kind::Own { body } => body.is_end_stream(),
-            Kind::Whole { bytes } => bytes.is_empty(),
-            Kind::Events { running } => running.is_done(),
-            Kind::Decorated { running } => running.is_done(),
+            BodyKind::Inside { body } => body.is_end_stream(),
+            BodyKind::Own { body } => body.is_end_stream(),
+            BodyKind::Whole { bytes } => bytes.is_empty(),
+            BodyKind::Events { running } => running.is_done(),
+            BodyKind::Decorated { running } => running.is_done(),
         }
     }
 
     /// Unknown for an event stream, also where a decorated body knew its own: hyper would cut what is added.
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Inside { body } => body.size_hint(),
-            Kind::Own { body } => body.size_hint(),
+            BodyKind::Inside { body } => body.size_hint(),
+            BodyKind::Own { body } => body.size_hint(),
             // Of nothing it is not said: a HEAD request's answer, or a 204, has no length.
-            Kind::Whole { bytes } if bytes.is_empty() => SizeHint::new(),
-            Kind::Whole { bytes } => SizeHint::with_exact(bytes.len() as u64),
-            Kind::Events { .. } | Kind::Decorated { .. } => SizeHint::new(),
+            BodyKind::Whole { bytes } if bytes.is_empty() => SizeHint::new(),
+            BodyKind::Whole { bytes } => SizeHint::with_exact(bytes.len() as u64),
+            BodyKind::Events { .. } | BodyKind::Decorated { .. } => SizeHint::new(),
         }
     }
 }
 
-impl<F: EventFuture, IB> fmt::Debug for SseBody<F, IB> {
+impl<F: AnswerFuture, IB> fmt::Debug for SseBody<F, IB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.kind {
-            Kind::Inside { .. } => "Inside",
-            Kind::Own { .. } => "Own",
-            Kind::Whole { .. } => "Whole",
-            Kind::Events { .. } => "Events",
-            Kind::Decorated { .. } => "Decorated",
+            BodyKind::Inside { .. } => "Inside",
+            BodyKind::Own { .. } => "Own",
+            BodyKind::Whole { .. } => "Whole",
+            BodyKind::Events { .. } => "Events",
+            BodyKind::Decorated { .. } => "Decorated",
         };
         f.debug_struct("SseBody").field("kind", &kind).finish_non_exhaustive()
     }

@@ -18,10 +18,10 @@ use http::{
 };
 
 use crate::{
-    body::attach::Mark,
+    body::attach::StreamMarker,
     error::BoxError,
     event::{chunk::Chunk, encode::LastRetry},
-    negotiate::{head as headers, refusal::Refusal, request_head::OwnedHead},
+    negotiate::{headers, refusal::Refusal, request_head::OwnedHead},
     observe::Observer,
     settings::StreamSettings,
     streams::attached::Client,
@@ -29,7 +29,7 @@ use crate::{
 
 /// A refusal that has become a response.
 #[derive(Clone)]
-pub(crate) struct Said {
+pub(crate) struct CarriedRefusal {
     shared: Arc<Shared>,
     /// The status that the refusal was given. A response with another one was changed on the way.
     status: StatusCode,
@@ -41,7 +41,7 @@ struct Shared {
     observers: Mutex<Vec<Arc<dyn Observer>>>,
 }
 
-impl Said {
+impl CarriedRefusal {
     pub(crate) fn new(refusal: Refusal, status: StatusCode) -> Self {
         Self { shared: Arc::new(Shared { refusal, observers: Mutex::default() }), status }
     }
@@ -89,7 +89,7 @@ impl Said {
         let body = if client.reads_answers {
             headers::drop_stream_head(&mut head.headers);
             head.headers.insert(RETRY_AFTER, wait.into());
-            head.extensions.remove::<Mark>();
+            head.extensions.remove::<StreamMarker>();
             head.status = StatusCode::SERVICE_UNAVAILABLE;
             Bytes::new()
         } else {
@@ -97,7 +97,7 @@ impl Said {
             head.headers.remove(RETRY_AFTER);
             head.headers.remove(CONTENT_TYPE);
             head.headers = headers::stream_head(head.headers).into_parts().0.headers;
-            head.extensions.insert(Mark::Whole);
+            head.extensions.insert(StreamMarker::Whole);
             head.status = StatusCode::OK;
             stream
         };
@@ -133,7 +133,7 @@ impl Refusal {
     fn respond(self, settings: &StreamSettings) -> Response<Bytes> {
         let Self { answer, source } = self;
         let (mut response, answer) = answer.respond(settings);
-        let said = Said::new(Self { answer, source }, response.status());
+        let said = CarriedRefusal::new(Self { answer, source }, response.status());
         response.extensions_mut().insert(said);
         response
     }
@@ -169,7 +169,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-impl fmt::Debug for Said {
+impl fmt::Debug for CarriedRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Said").field(&self.shared.refusal).finish()
     }

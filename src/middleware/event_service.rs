@@ -14,58 +14,58 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
-use super::carried_refusal::Said;
+use super::carried_refusal::CarriedRefusal;
 use crate::{
     answer::Reply,
     body::{
-        attach::Mark,
-        decorated::{Decorated, Splice},
-        guard::{Guarded, Panicked},
-        source::{Beat, Pull, Pulled, Source},
+        attach::StreamMarker,
+        decorated::{DecorateOptions, Decorated},
+        guard::{CatchPanic, Panicked},
+        source::{Beat, PollSource, Source, SourceOutput},
     },
     error::BoxError,
-    event::{boundary::Place, chunk::Chunk, encode::LastRetry},
-    negotiate::{head as headers, refusal::Refusal},
+    event::{boundary::Boundary, chunk::Chunk, encode::LastRetry},
+    negotiate::{headers, refusal::Refusal},
     settings::{StreamSettings, heartbeat::Heartbeat},
-    streams::resources::Holds,
+    streams::resources::Detach,
 };
 
 /// The future of an event service's answer. Sealed: it is what [`Sse`](crate::Sse) makes of a service and a request.
-pub trait EventFuture: sealed::Sealed {
+pub trait AnswerFuture: sealed::Sealed {
     /// What its events come from.
     type Source: Source;
     /// The body of an answer that is a response.
     type Body: Body<Error: Into<BoxError>>;
 
     /// The answer.
-    fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer<Self>>;
+    fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<EventResult<Self>>;
 }
 
 /// Events or a response, or a refusal.
-pub type Answer<F> = Result<Reply<<F as EventFuture>::Source, <F as EventFuture>::Body>, Refusal>;
+pub type EventResult<F> = Result<Reply<<F as AnswerFuture>::Source, <F as AnswerFuture>::Body>, Refusal>;
 
 pin_project! {
     /// An event service that has not answered yet. In a box of its own, since it moves from the response's future into
     /// the body when the commit deadline comes before its answer.
     #[derive(Debug)]
-    pub struct Waiting<F> {
+    pub struct PendingAnswer<F> {
         #[pin]
         future: F,
         #[pin]
         commit: Option<Sleep>,
         commit_after: Option<Duration>,
         method: Method,
-        splice: Splice,
+        splice: DecorateOptions,
     }
 }
 
-impl<F: EventFuture> Waiting<F> {
-    pub(crate) fn new(future: F, method: Method, commit_after: Option<Duration>, splice: Splice) -> Self {
+impl<F: AnswerFuture> PendingAnswer<F> {
+    pub(crate) fn new(future: F, method: Method, commit_after: Option<Duration>, splice: DecorateOptions) -> Self {
         Self { future, commit: None, commit_after, method, splice }
     }
 
     /// The answer. `None`: the commit deadline came first, and the head has to go out without one.
-    pub(crate) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Answer<F>>> {
+    pub(crate) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<EventResult<F>>> {
         let mut this = self.project();
         if let Poll::Ready(answer) = this.future.poll_answer(cx) {
             return Poll::Ready(Some(answer));
@@ -84,12 +84,12 @@ impl<F: EventFuture> Waiting<F> {
 pin_project! {
     /// Where the bytes of an event service's stream come from.
     #[project = FromProj]
-    pub enum FromService<F>
+    pub enum ServiceSource<F>
     where
-        F: EventFuture,
+        F: AnswerFuture,
     {
         // It has not answered, and the head is out.
-        Late { #[pin] waiting: Guarded<Pin<Box<Waiting<F>>>> },
+        Late { #[pin] waiting: CatchPanic<Pin<Box<PendingAnswer<F>>>> },
         // It answered events.
         Events { #[pin] source: F::Source },
         // It answered a response that is an event stream. In a box, so that events do not pay for its size.
@@ -97,14 +97,14 @@ pin_project! {
     }
 }
 
-impl<F: EventFuture> Source for FromService<F> {}
+impl<F: AnswerFuture> Source for ServiceSource<F> {}
 
-impl<F: EventFuture> Pull for FromService<F> {
-    fn poll_pull(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Pulled> {
+impl<F: AnswerFuture> PollSource for ServiceSource<F> {
+    fn poll_output(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SourceOutput> {
         let waiting = match self.as_mut().project() {
             FromProj::Late { waiting } => waiting,
-            FromProj::Events { source } => return source.poll_pull(cx),
-            FromProj::Response { source } => return source.as_mut().poll_pull(cx),
+            FromProj::Events { source } => return source.poll_output(cx),
+            FromProj::Response { source } => return source.as_mut().poll_output(cx),
         };
         let polled = waiting.run(|waiting| {
             let this = waiting.get_mut().as_mut().project();
@@ -113,15 +113,15 @@ impl<F: EventFuture> Pull for FromService<F> {
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready((answer, method, splice))) => Poll::Ready(self.late_answer(answer, &method, splice)),
-            Err(Panicked) => Poll::Ready(Pulled::Panicked),
+            Err(Panicked) => Poll::Ready(SourceOutput::Panicked),
         }
     }
 
-    fn place(&self) -> Place {
+    fn boundary(&self) -> Boundary {
         match self {
-            Self::Late { .. } => Place::Between,
-            Self::Events { source } => source.place(),
-            Self::Response { source } => source.place(),
+            Self::Late { .. } => Boundary::BetweenEvents,
+            Self::Events { source } => source.boundary(),
+            Self::Response { source } => source.boundary(),
         }
     }
 
@@ -140,17 +140,17 @@ impl<F: EventFuture> Pull for FromService<F> {
         }
     }
 
-    fn come_to_rest(self: Pin<&mut Self>) {
+    fn stop_at_boundary(self: Pin<&mut Self>) {
         match self.project() {
             FromProj::Late { .. } => {}
-            FromProj::Events { source } => source.come_to_rest(),
-            FromProj::Response { source } => source.as_mut().come_to_rest(),
+            FromProj::Events { source } => source.stop_at_boundary(),
+            FromProj::Response { source } => source.as_mut().stop_at_boundary(),
         }
     }
 
-    fn holds(self: Pin<&mut Self>) -> Option<Box<dyn Holds>> {
+    fn detach_handle(self: Pin<&mut Self>) -> Option<Box<dyn Detach>> {
         match self.project() {
-            FromProj::Events { source } => source.holds(),
+            FromProj::Events { source } => source.detach_handle(),
             FromProj::Late { .. } | FromProj::Response { .. } => None,
         }
     }
@@ -164,24 +164,29 @@ impl<F: EventFuture> Pull for FromService<F> {
     }
 }
 
-impl<F: EventFuture> FromService<F> {
+impl<F: AnswerFuture> ServiceSource<F> {
     /// The head went out before this answer: what is left of it.
-    fn late_answer(mut self: Pin<&mut Self>, mut answer: Answer<F>, method: &Method, splice: Splice) -> Pulled {
+    fn late_answer(
+        mut self: Pin<&mut Self>,
+        mut answer: EventResult<F>,
+        method: &Method,
+        splice: DecorateOptions,
+    ) -> SourceOutput {
         if let Some((last, source)) = said_late(&mut answer, method, splice.last_retry) {
-            return Pulled::Refused(last, source);
+            return SourceOutput::Refused(last, source);
         }
         match answer {
             Ok(Reply::Events(events)) => {
                 let (source, settings, _) = events.into_parts();
                 self.set(Self::Events { source });
-                Pulled::Answered(Box::new(settings), None)
+                SourceOutput::Attached(Box::new(settings), None)
             }
             Ok(Reply::Response(mut response)) if is_stream(&response) => {
                 let mut settings = response.extensions_mut().remove::<StreamSettings>().unwrap_or_default();
-                let stream = match response.extensions_mut().remove::<Mark>() {
-                    Some(Mark::Stream(marked)) => Some(Box::new(marked)),
+                let stream = match response.extensions_mut().remove::<StreamMarker>() {
+                    Some(StreamMarker::Stream(marked)) => Some(Box::new(marked)),
                     // It is over at once, and begins with a prelude.
-                    Some(Mark::Whole) => {
+                    Some(StreamMarker::Whole) => {
                         settings = settings.heartbeat(Heartbeat::off());
                         None
                     }
@@ -189,13 +194,13 @@ impl<F: EventFuture> FromService<F> {
                 };
                 let source = Box::pin(Decorated::new(response.into_body(), splice.with(&settings)));
                 self.set(Self::Response { source });
-                Pulled::Answered(Box::new(settings), stream)
+                SourceOutput::Attached(Box::new(settings), stream)
             }
             Ok(Reply::Response(response)) => {
                 let why = headers::is_event_stream(response.status(), response.headers()).then_some(LATE_CODING);
-                Pulled::Refused(refuse::late_status(response.status()), why.map(BoxError::from))
+                SourceOutput::Refused(refuse::late_status(response.status()), why.map(BoxError::from))
             }
-            Err(refusal) => Pulled::Refused(refusal.last(method, splice.last_retry), refusal.into_source()),
+            Err(refusal) => SourceOutput::Refused(refusal.last(method, splice.last_retry), refusal.into_source()),
         }
     }
 }
@@ -207,7 +212,7 @@ fn said_late<S, B>(
     form: LastRetry,
 ) -> Option<(Chunk, Option<BoxError>)> {
     let Ok(Reply::Response(response)) = answer else { return None };
-    let said: Said = response.extensions_mut().remove()?;
+    let said: CarriedRefusal = response.extensions_mut().remove()?;
     Some((said.last(response.status(), method, form), said.into_source()))
 }
 

@@ -13,17 +13,17 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-pub(crate) use super::event_service::{Answer, EventFuture};
+pub(crate) use super::event_service::{AnswerFuture, EventResult};
 use super::{
-    body::{Kind, SseBody},
-    event_service::{Waiting, sealed},
-    respond::{Asked, Decorate},
+    body::{BodyKind, SseBody},
+    event_service::{PendingAnswer, sealed},
+    respond::{DecorateContext, StreamRequest},
     settings::LayerSettings,
 };
 use crate::{
     answer::IntoReply,
     error::BoxError,
-    negotiate::{head as headers, last_event_id::LastEventId, refusal::Refusal},
+    negotiate::{headers, last_event_id::LastEventId, refusal::Refusal},
 };
 
 pin_project! {
@@ -33,43 +33,43 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, SF> {
         #[pin]
-        kind: Kinds<F, SF>,
+        kind: FutureState<F, SF>,
     }
 }
 
 pin_project! {
     #[project = KindsProj]
-    enum Kinds<F, SF> {
+    enum FutureState<F, SF> {
         // The service inside answers. Its response varies by `Accept`, or not.
         Inside { #[pin] future: SF, vary: bool },
         // The service inside answers, and may answer an event stream. Both wait for a place where there is none yet.
-        Decorate { #[pin] future: SF, decorate: Option<Decorate> },
+        Decorate { #[pin] future: SF, decorate: Option<DecorateContext> },
         // There is no place for the event stream that the service inside was expected to answer.
-        NotAdmitted { refusal: Option<Refusal>, decorate: Decorate },
+        NotAdmitted { refusal: Option<Refusal>, decorate: DecorateContext },
         // The event service answers. In a box, since it may have to move into the body.
-        Events { waiting: Option<Pin<Box<Waiting<F>>>>, asked: Asked },
+        Events { waiting: Option<Pin<Box<PendingAnswer<F>>>>, asked: StreamRequest },
         // Nobody is asked.
-        Refused { refusal: Option<Refusal>, asked: Asked },
+        Refused { refusal: Option<Refusal>, asked: StreamRequest },
     }
 }
 
 impl<F, SF> ResponseFuture<F, SF> {
     #[inline]
     pub(crate) fn inside(future: SF, vary: bool) -> Self {
-        Self { kind: Kinds::Inside { future, vary } }
+        Self { kind: FutureState::Inside { future, vary } }
     }
 
-    pub(crate) fn decorate(future: SF, decorate: Decorate) -> Self {
-        Self { kind: Kinds::Decorate { future, decorate: Some(decorate) } }
+    pub(crate) fn decorate(future: SF, decorate: DecorateContext) -> Self {
+        Self { kind: FutureState::Decorate { future, decorate: Some(decorate) } }
     }
 
-    pub(crate) fn not_admitted(refusal: Refusal, decorate: Decorate) -> Self {
-        Self { kind: Kinds::NotAdmitted { refusal: Some(refusal), decorate } }
+    pub(crate) fn not_admitted(refusal: Refusal, decorate: DecorateContext) -> Self {
+        Self { kind: FutureState::NotAdmitted { refusal: Some(refusal), decorate } }
     }
 
     pub(crate) fn refuse<B>(settings: &Arc<LayerSettings>, request: &Request<B>, vary: bool) -> Self {
-        let asked = Asked::new(settings, request, vary);
-        Self { kind: Kinds::Refused { refusal: Some(Refusal::not_acceptable()), asked } }
+        let asked = StreamRequest::new(settings, request, vary);
+        Self { kind: FutureState::Refused { refusal: Some(Refusal::not_acceptable()), asked } }
     }
 }
 
@@ -79,26 +79,27 @@ where
 {
     pub(crate) fn events(events: E, mut request: Request<B>, settings: &Arc<LayerSettings>, vary: bool) -> Self {
         LastEventId::note(&mut request, settings.last_event_id_query.as_deref());
-        let mut asked = Asked::new(settings, &request, vary);
+        let mut asked = StreamRequest::new(settings, &request, vary);
         if let Err(refusal) = asked.admit(&mut request) {
-            return Self { kind: Kinds::Refused { refusal: Some(refusal), asked } };
+            return Self { kind: FutureState::Refused { refusal: Some(refusal), asked } };
         }
         let waiting = asked.waiting(Oneshot::new(events, request));
-        Self { kind: Kinds::Events { waiting: Some(Box::pin(waiting)), asked } }
+        Self { kind: FutureState::Events { waiting: Some(Box::pin(waiting)), asked } }
     }
 }
 
 impl<F, SF> Future for ResponseFuture<F, SF>
 where
-    F: EventFuture,
-    SF: InsideFuture,
+    F: AnswerFuture,
+    SF: InnerFuture,
 {
     type Output = Responded<F, SF>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().kind.project() {
             KindsProj::Inside { future, vary } => {
-                let mut response = ready!(future.poll_response(cx))?.map(|body| SseBody::new(Kind::Inside { body }));
+                let mut response =
+                    ready!(future.poll_response(cx))?.map(|body| SseBody::new(BodyKind::Inside { body }));
                 if *vary {
                     headers::vary_by_accept(response.headers_mut());
                 }
@@ -132,13 +133,17 @@ where
     }
 }
 
-type Responded<F, SF> = Result<Response<SseBody<F, <SF as InsideFuture>::Body>>, <SF as InsideFuture>::Error>;
+type Responded<F, SF> = Result<Response<SseBody<F, <SF as InnerFuture>::Body>>, <SF as InnerFuture>::Error>;
 
 /// The service inside, and what a layer that decorates makes of its answer.
-fn poll_decorated<F, SF>(mut inside: Pin<&mut SF>, layer: &mut Decorate, cx: &mut Context<'_>) -> Poll<Responded<F, SF>>
+fn poll_decorated<F, SF>(
+    mut inside: Pin<&mut SF>,
+    layer: &mut DecorateContext,
+    cx: &mut Context<'_>,
+) -> Poll<Responded<F, SF>>
 where
-    F: EventFuture,
-    SF: InsideFuture,
+    F: AnswerFuture,
+    SF: InnerFuture,
 {
     loop {
         // First a place, where one is waited for: before the service inside is called, or with its answer in hand.
@@ -168,7 +173,7 @@ impl<F, SF> fmt::Debug for ResponseFuture<F, SF> {
 
 /// The answer of the service inside. Sealed: it is what [`Sse`](crate::Sse) makes of that service and a request.
 #[expect(unnameable_types, reason = "sealed")]
-pub trait InsideFuture: sealed::Sealed {
+pub trait InnerFuture: sealed::Sealed {
     /// The body of its response.
     type Body: Body<Error: Into<BoxError>>;
     /// Its error.
@@ -221,7 +226,7 @@ impl<S: Service<R>, R> Inside<S, R> {
 
 impl<S: Service<R>, R> sealed::Sealed for Inside<S, R> {}
 
-impl<S, R, IB> InsideFuture for Inside<S, R>
+impl<S, R, IB> InnerFuture for Inside<S, R>
 where
     S: Service<R, Response = Response<IB>>,
     IB: Body<Error: Into<BoxError>>,
@@ -308,14 +313,14 @@ impl<S: Service<R>, R> Oneshot<S, R> {
 
 impl<S: Service<R>, R> sealed::Sealed for Oneshot<S, R> {}
 
-impl<S, R> EventFuture for Oneshot<S, R>
+impl<S, R> AnswerFuture for Oneshot<S, R>
 where
     S: Service<R, Response: IntoReply, Error: Into<Refusal>>,
 {
     type Source = <S::Response as IntoReply>::Source;
     type Body = <S::Response as IntoReply>::Body;
 
-    fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer<Self>> {
+    fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<EventResult<Self>> {
         let mut state = self.project().state;
         if let OneshotStateProj::NotReady { service, request } = state.as_mut().project() {
             ready!(service.poll_ready(cx)).map_err(Into::into)?;

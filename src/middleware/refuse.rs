@@ -4,14 +4,14 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode, header::RETRY_AFTER};
 
 use crate::{
-    body::attach::Mark,
+    body::attach::StreamMarker,
     event::{
         chunk::Chunk,
         encode::{self, LastRetry, PRELUDE},
     },
     negotiate::{
-        head as headers,
-        refusal::{Answer, Refusal, Wait},
+        headers,
+        refusal::{Refusal, RefusalKind, Wait},
     },
     settings::StreamSettings,
 };
@@ -20,7 +20,7 @@ impl Refusal {
     /// Returns the stream that tells a client to come back, as these settings have it.
     pub(crate) fn stream(&self, settings: &StreamSettings) -> Option<Bytes> {
         match self.answer {
-            Answer::Later(after) | Answer::Busy(after) => Some(whole(after, settings)),
+            RefusalKind::Later(after) | RefusalKind::Busy(after) => Some(whole(after, settings)),
             _ => None,
         }
     }
@@ -30,13 +30,15 @@ impl Refusal {
     /// A client cannot be stopped any more, so the event says which status it would have been.
     pub(crate) fn last(&self, method: &Method, form: LastRetry) -> Chunk {
         match self.answer {
-            Answer::Later(after) | Answer::Busy(after) => Chunk { bytes: retry_only(after, form, b""), events: 0 },
+            RefusalKind::Later(after) | RefusalKind::Busy(after) => {
+                Chunk { bytes: retry_only(after, form, b""), events: 0 }
+            }
             _ => late_status(self.status_for(method)),
         }
     }
 }
 
-impl Answer {
+impl RefusalKind {
     /// Returns the response, and what is left of the answer to know it by.
     pub(super) fn respond(self, settings: &StreamSettings) -> (Response<Bytes>, Self) {
         let response = match self {
@@ -45,7 +47,7 @@ impl Answer {
             Self::Later(after) => {
                 let mut response = headers::stream_head(HeaderMap::new());
                 // It is whole: a second layer has nothing to add.
-                response.extensions_mut().insert(Mark::Whole);
+                response.extensions_mut().insert(StreamMarker::Whole);
                 response.map(|()| whole(after, settings))
             }
             Self::Busy(after) => {

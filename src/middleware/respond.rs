@@ -12,9 +12,9 @@ use bytes::Bytes;
 use http::{Extensions, HeaderMap, Method, Request, Response};
 
 use super::{
-    body::{Kind, SseBody},
-    carried_refusal::Said,
-    event_service::{Answer, EventFuture, FromService, Waiting},
+    body::{BodyKind, SseBody},
+    carried_refusal::CarriedRefusal,
+    event_service::{AnswerFuture, EventResult, PendingAnswer, ServiceSource},
     late_layer::LateLayer,
     settings::LayerSettings,
 };
@@ -22,23 +22,23 @@ use crate::{
     access::Checks,
     answer::Reply,
     body::{
-        attach::{Mark, Marked},
-        decorated::{Decorated, Splice},
-        guard::Guarded,
+        attach::{MarkedStream, StreamMarker},
+        decorated::{DecorateOptions, Decorated},
+        guard::CatchPanic,
         running::Running,
-        source::Pull,
+        source::PollSource,
         state::State,
     },
     negotiate::{
-        head as headers,
+        headers,
         refusal::Refusal,
         request_head::{OwnedHead, RequestHead},
     },
     settings::{OnDrain, StreamSettings},
     streams::{
         attached::Client,
-        control::Record,
-        outer::OuterPlace,
+        control::StreamControl,
+        outer::OuterSlot,
         permit::{NotAdmitted, Permit},
         waiter::{Patience, Waiter},
     },
@@ -46,28 +46,28 @@ use crate::{
 };
 
 /// What is left of a request for events once the event service has it.
-pub(crate) struct Asked {
-    layer: Lookout,
+pub(crate) struct StreamRequest {
+    layer: RequestContext,
     method: Method,
 }
 
 /// What it takes to decorate a response.
-pub(crate) struct Decorate {
-    layer: Lookout,
+pub(crate) struct DecorateContext {
+    layer: RequestContext,
 }
 
 /// The layer's settings, and what it needs of the request to observe or count its stream.
-struct Lookout {
+struct RequestContext {
     settings: Arc<LayerSettings>,
     client: Client,
     /// `Accept` was looked at.
     vary: bool,
     is_head: bool,
-    noted: Option<Box<Noted>>,
+    noted: Option<Box<RequestSnapshot>>,
 }
 
 /// The properties of a request that are noted for observers, checks and limits.
-struct Noted {
+struct RequestSnapshot {
     head: Option<Arc<OwnedHead>>,
     method: Method,
     /// The request's place among streams, where there are any.
@@ -82,9 +82,9 @@ struct Noted {
     own: Option<LateLayer>,
 }
 
-impl Asked {
+impl StreamRequest {
     pub(crate) fn new<B>(settings: &Arc<LayerSettings>, request: &Request<B>, vary: bool) -> Self {
-        Self { layer: Lookout::new(settings, request, vary), method: request.method().clone() }
+        Self { layer: RequestContext::new(settings, request, vary), method: request.method().clone() }
     }
 
     /// Takes a place for the stream that may come, or begins to wait for one.
@@ -100,26 +100,26 @@ impl Asked {
     }
 
     /// The event service, on its way to an answer.
-    pub(crate) fn waiting<F: EventFuture>(&self, future: F) -> Waiting<F> {
+    pub(crate) fn waiting<F: AnswerFuture>(&self, future: F) -> PendingAnswer<F> {
         let settings = &self.layer.settings;
-        Waiting::new(future, self.method.clone(), settings.commit_after(), self.layer.splice())
+        PendingAnswer::new(future, self.method.clone(), settings.commit_after(), self.layer.splice())
     }
 
     /// The head, and the body that begins. Takes the event service along if it has not answered.
-    pub(crate) fn respond<F: EventFuture, IB>(
+    pub(crate) fn respond<F: AnswerFuture, IB>(
         &mut self,
-        answer: Option<Answer<F>>,
-        waiting: Option<Pin<Box<Waiting<F>>>>,
+        answer: Option<EventResult<F>>,
+        waiting: Option<Pin<Box<PendingAnswer<F>>>>,
     ) -> Response<SseBody<F, IB>> {
         let response = match (answer, waiting) {
             (Some(Ok(Reply::Events(events))), _) => {
                 let (source, own, headers) = events.into_parts();
-                self.run(headers::stream_head(headers), own, FromService::Events { source })
+                self.run(headers::stream_head(headers), own, ServiceSource::Events { source })
             }
             (Some(Ok(Reply::Response(response))), _) => self.response(response),
             (Some(Err(refusal)), _) => self.refuse(refusal),
             (None, Some(waiting)) => {
-                let source = FromService::Late { waiting: Guarded::new(waiting) };
+                let source = ServiceSource::Late { waiting: CatchPanic::new(waiting) };
                 self.run(headers::stream_head(HeaderMap::new()), StreamSettings::new(), source)
             }
             (None, None) => self.finish(Response::new(SseBody::empty())),
@@ -129,7 +129,7 @@ impl Asked {
         response
     }
 
-    pub(crate) fn refuse<F: EventFuture, IB>(&self, refusal: Refusal) -> Response<SseBody<F, IB>> {
+    pub(crate) fn refuse<F: AnswerFuture, IB>(&self, refusal: Refusal) -> Response<SseBody<F, IB>> {
         let response = self.layer.refuse(refusal, Some(&self.method));
         self.finish(response.map(|bytes| match self.layer.is_head {
             true => SseBody::empty(),
@@ -138,35 +138,39 @@ impl Asked {
     }
 
     /// A response of the event service: decorated if it is an event stream, else as it is.
-    fn response<F: EventFuture, IB>(&mut self, mut response: Response<F::Body>) -> Response<SseBody<F, IB>> {
-        if let Some(said) = Said::of(&response) {
+    fn response<F: AnswerFuture, IB>(&mut self, mut response: Response<F::Body>) -> Response<SseBody<F, IB>> {
+        if let Some(said) = CarriedRefusal::of(&response) {
             return self.said(&said, response);
         }
         if self.layer.is_head {
             return self.head_only(response);
         }
-        let own = match self.layer.meet(&mut response) {
-            Met::Stranger | Met::Ours => {
-                return self.finish(response.map(|body| SseBody::new(Kind::Own { body })));
+        let own = match self.layer.inspect(&mut response) {
+            Inspected::NotEventStream | Inspected::AlreadyWrapped => {
+                return self.finish(response.map(|body| SseBody::new(BodyKind::Own { body })));
             }
-            Met::Stream(own) => own,
+            Inspected::Stream(own) => own,
         };
         let splice = self.layer.splice_for(&mut response);
         let (parts, body) = response.into_parts();
-        let source = FromService::Response { source: Box::pin(Decorated::new(body, splice.with(&own))) };
+        let source = ServiceSource::Response { source: Box::pin(Decorated::new(body, splice.with(&own))) };
         self.run(Response::from_parts(parts, ()), own, source)
     }
 
     /// A response of the event service that stands for a refusal.
-    fn said<F: EventFuture, IB>(&self, said: &Said, response: Response<F::Body>) -> Response<SseBody<F, IB>> {
+    fn said<F: AnswerFuture, IB>(
+        &self,
+        said: &CarriedRefusal,
+        response: Response<F::Body>,
+    ) -> Response<SseBody<F, IB>> {
         self.layer.report(said);
-        let keep = |body| if self.layer.is_head { SseBody::empty() } else { SseBody::new(Kind::Own { body }) };
+        let keep = |body| if self.layer.is_head { SseBody::empty() } else { SseBody::new(BodyKind::Own { body }) };
         self.finish(self.layer.answer(said, response, keep))
     }
 
     /// The head that the same request with GET would get, without a body, and without a stream that opens.
-    fn head_only<F: EventFuture, IB>(&self, mut response: Response<F::Body>) -> Response<SseBody<F, IB>> {
-        let ours = response.extensions().get::<Mark>().is_some();
+    fn head_only<F: AnswerFuture, IB>(&self, mut response: Response<F::Body>) -> Response<SseBody<F, IB>> {
+        let ours = response.extensions().get::<StreamMarker>().is_some();
         let (status, head) = (response.status(), response.headers());
         if !ours && headers::is_event_stream(status, head) && headers::takes_bytes(status, head) {
             headers::decorate_head(response.headers_mut());
@@ -175,18 +179,18 @@ impl Asked {
     }
 
     /// The stream begins; for a HEAD request it is dropped unpolled, and is none.
-    fn run<F: EventFuture, IB>(
+    fn run<F: AnswerFuture, IB>(
         &mut self,
         mut response: Response<()>,
         own: StreamSettings,
-        source: FromService<F>,
+        source: ServiceSource<F>,
     ) -> Response<SseBody<F, IB>> {
         if self.layer.is_head {
             return self.finish(response.map(|()| SseBody::empty()));
         }
-        let is_late = matches!(source, FromService::Late { .. });
+        let is_late = matches!(source, ServiceSource::Late { .. });
         let running = self.layer.running(source, own, response.extensions_mut(), is_late);
-        self.finish(response.map(|()| SseBody::new(Kind::Events { running })))
+        self.finish(response.map(|()| SseBody::new(BodyKind::Events { running })))
     }
 
     fn finish<B>(&self, mut response: Response<B>) -> Response<B> {
@@ -197,10 +201,10 @@ impl Asked {
     }
 }
 
-impl Decorate {
+impl DecorateContext {
     /// Takes a tentative place, which is settled when it is known that the answer is a stream.
     pub(crate) fn new<B>(settings: &Arc<LayerSettings>, request: &mut Request<B>) -> Self {
-        let mut layer = Lookout::new(settings, request, false);
+        let mut layer = RequestContext::new(settings, request, false);
         layer.take_place(request);
         Self { layer }
     }
@@ -222,63 +226,65 @@ impl Decorate {
 
     /// Returns whether the response is a stream whose place is not settled yet.
     pub(crate) fn is_to_be_admitted<B>(&self, response: &Response<B>) -> bool {
-        self.layer.noted.as_ref().is_some_and(|noted| !noted.is_admitted) && Lookout::is_stream(response)
+        self.layer.noted.as_ref().is_some_and(|noted| !noted.is_admitted) && RequestContext::is_stream(response)
     }
 
-    pub(crate) fn refuse<F: EventFuture, IB>(&self, refusal: Refusal) -> Response<SseBody<F, IB>> {
+    pub(crate) fn refuse<F: AnswerFuture, IB>(&self, refusal: Refusal) -> Response<SseBody<F, IB>> {
         let response = self.layer.refuse(refusal, None);
         response.map(|bytes| if self.layer.is_head { SseBody::empty() } else { SseBody::whole(bytes) })
     }
 
-    pub(crate) fn respond<F: EventFuture, IB>(&mut self, mut response: Response<IB>) -> Response<SseBody<F, IB>>
+    pub(crate) fn respond<F: AnswerFuture, IB>(&mut self, mut response: Response<IB>) -> Response<SseBody<F, IB>>
     where
-        Decorated<IB>: Pull,
+        Decorated<IB>: PollSource,
     {
-        if let Some(said) = Said::of(&response) {
+        if let Some(said) = CarriedRefusal::of(&response) {
             self.layer.report(&said);
-            let keep = |body| SseBody::new(Kind::Inside { body });
+            let keep = |body| SseBody::new(BodyKind::Inside { body });
             return self.layer.answer(&said, response, keep);
         }
         if self.layer.is_head {
-            return response.map(|body| SseBody::new(Kind::Inside { body }));
+            return response.map(|body| SseBody::new(BodyKind::Inside { body }));
         }
-        let own = match self.layer.meet(&mut response) {
-            Met::Stranger | Met::Ours => return response.map(|body| SseBody::new(Kind::Inside { body })),
-            Met::Stream(own) => own,
+        let own = match self.layer.inspect(&mut response) {
+            Inspected::NotEventStream | Inspected::AlreadyWrapped => {
+                return response.map(|body| SseBody::new(BodyKind::Inside { body }));
+            }
+            Inspected::Stream(own) => own,
         };
         let splice = self.layer.splice_for(&mut response);
         let (mut parts, body) = response.into_parts();
         let source = Decorated::new(body, splice.with(&own));
         let running = self.layer.running(source, own, &mut parts.extensions, false);
-        Response::from_parts(parts, SseBody::new(Kind::Decorated { running }))
+        Response::from_parts(parts, SseBody::new(BodyKind::Decorated { running }))
     }
 }
 
 /// What a response turns out to be.
-enum Met {
+enum Inspected {
     /// Not an event stream.
-    Stranger,
+    NotEventStream,
     /// A stream of this crate's, which now has what the layer has.
-    Ours,
+    AlreadyWrapped,
     /// An event stream, with these settings of its own.
     Stream(StreamSettings),
 }
 
-impl Lookout {
+impl RequestContext {
     fn new<B>(settings: &Arc<LayerSettings>, request: &Request<B>, vary: bool) -> Self {
         Self {
             settings: settings.for_request(&RequestHead::new(request)),
             client: Client::of(request),
             vary,
             is_head: headers::is_head(request.method()),
-            noted: Noted::of(settings, request),
+            noted: RequestSnapshot::capture(settings, request),
         }
     }
 
     fn take_place<B>(&mut self, request: &mut Request<B>) {
         let (Some(noted), Some(streams)) = (&mut self.noted, &self.settings.streams) else { return };
-        let key = self.settings.key_of(&RequestHead::new(request));
-        match key.and_then(|key| OuterPlace::share_or_take(streams, key, request)) {
+        let key = self.settings.stream_key(&RequestHead::new(request));
+        match key.and_then(|key| OuterSlot::share_or_take(streams, key, request)) {
             Ok((permit, patience)) => (noted.place, noted.patience) = (Ok(Some(permit)), patience),
             Err(no) => noted.place = Err(no),
         }
@@ -330,47 +336,47 @@ impl Lookout {
     /// Returns whether a response is an event stream: one of this crate's, whatever its head has become, or one by its
     /// head.
     fn is_stream<B>(response: &Response<B>) -> bool {
-        match response.extensions().get::<Mark>() {
-            Some(Mark::Whole) => false,
-            Some(Mark::Stream(marked)) if marked.record().is_some() => true,
+        match response.extensions().get::<StreamMarker>() {
+            Some(StreamMarker::Whole) => false,
+            Some(StreamMarker::Stream(marked)) if marked.record().is_some() => true,
             _ => headers::is_event_stream(response.status(), response.headers()),
         }
     }
 
     /// Meets a response that is admitted if it is a stream.
-    fn meet<B>(&mut self, response: &mut Response<B>) -> Met {
+    fn inspect<B>(&mut self, response: &mut Response<B>) -> Inspected {
         if !Self::is_stream(response) {
-            return Met::Stranger;
+            return Inspected::NotEventStream;
         }
-        match response.extensions_mut().get_mut::<Mark>() {
-            Some(Mark::Whole) => return Met::Ours,
-            Some(Mark::Stream(marked)) => {
+        match response.extensions_mut().get_mut::<StreamMarker>() {
+            Some(StreamMarker::Whole) => return Inspected::AlreadyWrapped,
+            Some(StreamMarker::Stream(marked)) => {
                 if let Some(record) = marked.record() {
                     self.attach_to(&record, marked);
-                    return Met::Ours;
+                    return Inspected::AlreadyWrapped;
                 }
             }
             None => {}
         }
-        Met::Stream(response.extensions_mut().remove().unwrap_or_default())
+        Inspected::Stream(response.extensions_mut().remove().unwrap_or_default())
     }
 
     /// A stream of this layer's own.
-    fn running<S: Pull>(
+    fn running<S: PollSource>(
         &mut self,
         source: S,
         own: StreamSettings,
         extensions: &mut Extensions,
         is_late: bool,
     ) -> Pin<Box<Running<S>>> {
-        let record = Arc::new(Record::new());
-        extensions.insert(Mark::of(&record, Some(Arc::clone(&self.settings) as _)));
+        let record = Arc::new(StreamControl::new());
+        extensions.insert(StreamMarker::of(&record, Some(Arc::clone(&self.settings) as _)));
         self.watch(&record, None, is_late);
         Box::pin(Running::new(source, State::new(own.over(&self.settings.stream), record, self.client)))
     }
 
     /// Gives a stream of somebody else's making what this layer has for it.
-    fn attach_to(&mut self, record: &Arc<Record>, marked: &mut Marked) {
+    fn attach_to(&mut self, record: &Arc<StreamControl>, marked: &mut MarkedStream) {
         let stream = &self.settings.stream;
         if marked.is_bare() {
             record.attach(|attached| {
@@ -378,18 +384,18 @@ impl Lookout {
                 attached.client = self.client;
             });
         } else {
-            let ends_at = stream.lifetime.and_then(|lifetime| record.opened().checked_add(jitter::at_most(lifetime)));
+            let ends_at = stream.lifetime.and_then(|lifetime| record.opened().checked_add(jitter::shorter(lifetime)));
             let leaves = stream.on_drain == Some(OnDrain::Leave);
             if ends_at.is_some() || leaves {
                 record.attach(|attached| attached.tighter.tighten(ends_at, leaves));
             }
         }
         self.watch(record, Some(marked), false);
-        marked.meet(Arc::clone(&self.settings) as _);
+        marked.add_layer(Arc::clone(&self.settings) as _);
     }
 
     /// Adds observers, checks and a place to a stream, but for what it has from another layer.
-    fn watch(&mut self, record: &Arc<Record>, marked: Option<&Marked>, is_late: bool) {
+    fn watch(&mut self, record: &Arc<StreamControl>, marked: Option<&MarkedStream>, is_late: bool) {
         let Some(noted) = &mut self.noted else { return };
         if let Some(own) = noted.own.as_ref().filter(|_| is_late) {
             own.set_late();
@@ -414,9 +420,9 @@ impl Lookout {
         }
     }
 
-    fn splice(&self) -> Splice {
+    fn splice(&self) -> DecorateOptions {
         let stream = &self.settings.stream;
-        Splice {
+        DecorateOptions {
             counts: !self.settings.observers.is_empty(),
             is_sealed: false,
             last_retry: stream.last_retry.unwrap_or_default(),
@@ -425,28 +431,28 @@ impl Lookout {
     }
 
     /// Returns how a response is taken in. Its head is made to fit bytes that are added, if they can be.
-    fn splice_for<B>(&self, response: &mut Response<B>) -> Splice {
+    fn splice_for<B>(&self, response: &mut Response<B>) -> DecorateOptions {
         let is_sealed = !headers::takes_bytes(response.status(), response.headers());
         if !is_sealed {
             headers::decorate_head(response.headers_mut());
         }
-        Splice { is_sealed, ..self.splice() }
+        DecorateOptions { is_sealed, ..self.splice() }
     }
 
     /// The refusal as a response to this method, or the request's own.
     fn refuse(&self, refusal: Refusal, method: Option<&Method>) -> Response<Bytes> {
         let noted = self.noted.as_ref().map(|noted| &noted.method);
         let response = refusal.into_http(method.or(noted).unwrap_or(&Method::GET), &self.settings.stream);
-        if let Some(said) = Said::of(&response) {
+        if let Some(said) = CarriedRefusal::of(&response) {
             self.report(&said);
         }
         response
     }
 
     /// The answer to this request where the response stands for a refusal: the body of the response, or another one.
-    fn answer<B, F: EventFuture, IB>(
+    fn answer<B, F: AnswerFuture, IB>(
         &self,
-        said: &Said,
+        said: &CarriedRefusal,
         response: Response<B>,
         keep: impl FnOnce(B) -> SseBody<F, IB>,
     ) -> Response<SseBody<F, IB>> {
@@ -456,7 +462,7 @@ impl Lookout {
 
     /// Reports the refusal of a response to the layer's observers, but for those of a late layer outside: they know of a stream,
     /// and get its end with the source of the refusal.
-    fn report(&self, said: &Said) {
+    fn report(&self, said: &CarriedRefusal) {
         let Some(noted) = &self.noted else { return };
         let Some(head) = &noted.head else { return };
         let is_late = |observer: &Arc<_>| noted.outer.as_ref().is_some_and(|outer| outer.has_observer(observer));
@@ -464,9 +470,9 @@ impl Lookout {
     }
 }
 
-impl Noted {
+impl RequestSnapshot {
     /// `None`: nobody looks, and nobody counts.
-    fn of<B>(settings: &LayerSettings, request: &Request<B>) -> Option<Box<Self>> {
+    fn capture<B>(settings: &LayerSettings, request: &Request<B>) -> Option<Box<Self>> {
         let looks = !settings.observers.is_empty() || settings.access.is_some();
         if !looks && settings.streams.is_none() {
             return None;

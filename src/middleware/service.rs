@@ -17,7 +17,7 @@ use tower_service::Service;
 use super::{
     body::SseBody,
     future::{Inside, Oneshot, ResponseFuture},
-    respond::Decorate,
+    respond::DecorateContext,
     settings::LayerSettings,
 };
 use crate::{
@@ -66,11 +66,11 @@ where
         match decision {
             Decision::Inside => ResponseFuture::inside(Inside::called(self.inner.call(request)), looked),
             Decision::NotAcceptable => {
-                self.leave_inner();
+                self.release_inner();
                 ResponseFuture::refuse(&self.settings, &request, looked)
             }
             Decision::Stream => {
-                self.leave_inner();
+                self.release_inner();
                 ResponseFuture::events(self.events.clone(), request, &self.settings, looked)
             }
         }
@@ -79,7 +79,7 @@ where
 
 impl<S: Clone, E> Sse<S, E> {
     /// The readied service goes unused: a clone takes its place, so that no permit stays held by it.
-    fn leave_inner(&mut self) {
+    fn release_inner(&mut self) {
         self.inner = self.inner.clone();
     }
 
@@ -89,16 +89,16 @@ impl<S: Clone, E> Sse<S, E> {
         S: Service<Request<B>>,
     {
         LastEventId::note(&mut request, self.settings.last_event_id_query.as_deref());
-        let mut decorate = Decorate::new(&self.settings, &mut request);
+        let mut decorate = DecorateContext::new(&self.settings, &mut request);
         let expects = self.settings.streams.is_some() && self.settings.expects_stream(&RequestHead::new(&request));
         if expects {
             if let Err(refusal) = decorate.admit() {
-                self.leave_inner();
+                self.release_inner();
                 return ResponseFuture::not_admitted(refusal, decorate);
             }
             if decorate.is_waiting() {
                 let later = self.inner.clone();
-                self.leave_inner();
+                self.release_inner();
                 return ResponseFuture::decorate(Inside::later(later, request), decorate);
             }
         }

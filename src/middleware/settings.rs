@@ -36,19 +36,19 @@ pub(crate) struct LayerSettings {
     pub(crate) stream: Arc<StreamSettings>,
     pub(crate) observers: Vec<Arc<dyn Observer>>,
     pub(crate) streams: Option<Arc<Registry>>,
-    pub(crate) key: Option<KeyOf>,
+    pub(crate) key: Option<KeyFn>,
     pub(crate) access: Option<Arc<Access>>,
 }
 
 /// When the head goes out without an answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Commit {
-    ByDefault,
+    Default,
     After(Duration),
     Never,
 }
 
-pub(crate) type KeyOf = Arc<dyn Fn(&RequestHead<'_>) -> Option<Arc<str>> + Send + Sync>;
+pub(crate) type KeyFn = Arc<dyn Fn(&RequestHead<'_>) -> Option<Arc<str>> + Send + Sync>;
 
 pub(crate) type Predicate = Arc<dyn Fn(&RequestHead<'_>) -> bool + Send + Sync>;
 
@@ -72,7 +72,7 @@ impl LayerSettings {
             expects: None,
             omits_comments: None,
             last_event_id_query: None,
-            commit: Commit::ByDefault,
+            commit: Commit::Default,
             stream: Arc::new(StreamSettings::new().heartbeat(Heartbeat::default())),
             observers: Vec::new(),
             streams: None,
@@ -82,7 +82,7 @@ impl LayerSettings {
     }
 
     /// The key of a request, if there is one, and anybody asks.
-    pub(crate) fn key_of(&self, head: &RequestHead<'_>) -> Result<Option<Arc<str>>, NotAdmitted> {
+    pub(crate) fn stream_key(&self, head: &RequestHead<'_>) -> Result<Option<Arc<str>>, NotAdmitted> {
         let (Some(_), Some(key)) = (&self.streams, &self.key) else { return Ok(None) };
         // Without its key a stream cannot be counted; and other requests on this connection are not to blame.
         catch_unwind(AssertUnwindSafe(|| key(head))).map_err(|_| NotAdmitted::NoKey)
@@ -109,8 +109,8 @@ impl LayerSettings {
         match self.commit {
             Commit::After(deadline) => Some(deadline),
             // A client that did not ask for a stream must not get one because a long answer took its time.
-            Commit::ByDefault if self.negotiate == Negotiate::Always => None,
-            Commit::ByDefault => Some(COMMIT_AFTER),
+            Commit::Default if self.negotiate == Negotiate::Always => None,
+            Commit::Default => Some(COMMIT_AFTER),
             Commit::Never => None,
         }
     }
@@ -119,7 +119,11 @@ impl LayerSettings {
     pub(crate) fn decide<B>(&self, request: &Request<B>) -> (Decision, bool) {
         let head = RequestHead::new(request);
         let fits = self.methods.contains(head.method()) && self.predicate.as_ref().is_none_or(|fits| fits(&head));
-        if fits { (self.negotiate.decide(head.headers()), self.negotiate.looks()) } else { (Decision::Inside, false) }
+        if fits {
+            (self.negotiate.decide(head.headers()), self.negotiate.depends_on_accept())
+        } else {
+            (Decision::Inside, false)
+        }
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) enum Decision {
 
 impl Negotiate {
     /// Whether answers depend on `Accept`.
-    pub(crate) fn looks(self) -> bool {
+    pub(crate) fn depends_on_accept(self) -> bool {
         self != Self::Always
     }
 
@@ -48,12 +48,12 @@ impl Negotiate {
         if self == Self::Always {
             return Decision::Stream;
         }
-        self.glance(headers).unwrap_or_else(|| self.weigh(headers))
+        self.decide_fast(headers).unwrap_or_else(|| self.decide_by_weight(headers))
     }
 
     /// The decision, where it takes no weighing: most requests that come by are for pages, and the others are mostly those
     /// of an `EventSource`.
-    fn glance(self, headers: &HeaderMap) -> Option<Decision> {
+    fn decide_fast(self, headers: &HeaderMap) -> Option<Decision> {
         let lines = || headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes);
         if self == Self::Listed && !lines().any(mentions_event_stream) {
             return Some(Decision::Inside);
@@ -63,7 +63,7 @@ impl Negotiate {
         is_all.then_some(Decision::Stream)
     }
 
-    fn weigh(self, headers: &HeaderMap) -> Decision {
+    fn decide_by_weight(self, headers: &HeaderMap) -> Decision {
         let ranges = Ranges::read(headers);
         let (chosen, otherwise) = match self {
             Self::Listed => (ranges.prefer(ranges.listed), Decision::Inside),
@@ -305,8 +305,8 @@ mod tests {
                 headers.append(ACCEPT, HeaderValue::from_bytes(line).unwrap());
             }
             for policy in [Negotiate::Listed, Negotiate::Wildcards, Negotiate::Require] {
-                if let Some(decision) = policy.glance(&headers) {
-                    prop_assert_eq!(decision, policy.weigh(&headers), "{:?}", policy);
+                if let Some(decision) = policy.decide_fast(&headers) {
+                    prop_assert_eq!(decision, policy.decide_by_weight(&headers), "{:?}", policy);
                 }
             }
         }
@@ -315,10 +315,10 @@ mod tests {
     #[test]
     fn a_glance_is_enough_for_pages_and_for_event_sources() {
         let glance =
-            |accept| Negotiate::Listed.glance(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]));
+            |accept| Negotiate::Listed.decide_fast(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]));
         assert_eq!(glance("text/html,application/signed-exchange;v=b3;q=0.7,*/*;q=0.8"), Some(Decision::Inside));
         assert_eq!(glance("text/event-stream"), Some(Decision::Stream));
         assert_eq!(glance("application/json, text/event-stream"), None);
-        assert_eq!(Negotiate::Listed.glance(&HeaderMap::new()), Some(Decision::Inside));
+        assert_eq!(Negotiate::Listed.decide_fast(&HeaderMap::new()), Some(Decision::Inside));
     }
 }

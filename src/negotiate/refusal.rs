@@ -40,17 +40,17 @@ use std::{convert::Infallible, error::Error, fmt, time::Duration};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header::CONTENT_TYPE};
 
-use super::head as headers;
+use super::headers;
 use crate::{error::BoxError, time::jitter};
 
 /// A no to a request for events. See the [module's documentation](self) for what the client gets.
 pub struct Refusal {
-    pub(crate) answer: Answer,
+    pub(crate) answer: RefusalKind,
     pub(crate) source: Option<BoxError>,
 }
 
 /// The kinds of refusals.
-pub(crate) enum Answer {
+pub(crate) enum RefusalKind {
     Stop,
     Later(Wait),
     /// The same to a method that does not read streams.
@@ -67,20 +67,20 @@ impl Refusal {
     /// There is nothing for this client, now or later: 204, after which an `EventSource` does not reconnect.
     #[must_use]
     pub fn stop() -> Self {
-        Answer::Stop.into()
+        RefusalKind::Stop.into()
     }
 
     /// Not now: come back after this long, or up to half of it longer, so that not all come back at once. A client is told at
     /// most 2^31 − 1 ms, which is 24.8 days: some clients take a longer time for none.
     #[must_use]
     pub fn later(after: Duration) -> Self {
-        Answer::Later(Wait::new(after)).into()
+        RefusalKind::Later(Wait::new(after)).into()
     }
 
     /// This status with an empty body. An `EventSource` takes each but 200 as the end for good.
     #[must_use]
     pub fn status(status: StatusCode) -> Self {
-        Answer::Status(status).into()
+        RefusalKind::Status(status).into()
     }
 
     /// Makes the refusal one of a request with this method, for a handler without a layer around it. Defaults to GET. A layer
@@ -99,8 +99,8 @@ impl Refusal {
     #[must_use]
     pub fn for_method(mut self, method: &Method) -> Self {
         self.answer = match self.answer {
-            Answer::Later(after) | Answer::Busy(after) if reads_streams(method) => Answer::Later(after),
-            Answer::Later(after) | Answer::Busy(after) => Answer::Busy(after),
+            RefusalKind::Later(after) | RefusalKind::Busy(after) if reads_streams(method) => RefusalKind::Later(after),
+            RefusalKind::Later(after) | RefusalKind::Busy(after) => RefusalKind::Busy(after),
             other => other,
         };
         self
@@ -123,11 +123,11 @@ impl Refusal {
     #[must_use]
     pub fn status_for(&self, method: &Method) -> StatusCode {
         match &self.answer {
-            Answer::Stop => StatusCode::NO_CONTENT,
-            Answer::Later(_) | Answer::Busy(_) if reads_streams(method) => StatusCode::OK,
-            Answer::Later(_) | Answer::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Answer::Status(status) => *status,
-            Answer::Respond(response) => response.status(),
+            RefusalKind::Stop => StatusCode::NO_CONTENT,
+            RefusalKind::Later(_) | RefusalKind::Busy(_) if reads_streams(method) => StatusCode::OK,
+            RefusalKind::Later(_) | RefusalKind::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            RefusalKind::Status(status) => *status,
+            RefusalKind::Respond(response) => response.status(),
         }
     }
 
@@ -143,7 +143,7 @@ impl Refusal {
     /// Returns what `Retry-After` says if the client is to come back, with a jitter of its own for each call.
     pub(crate) fn retry_after(&self) -> Option<u64> {
         match self.answer {
-            Answer::Later(after) | Answer::Busy(after) => Some(after.in_seconds()),
+            RefusalKind::Later(after) | RefusalKind::Busy(after) => Some(after.in_seconds()),
             _ => None,
         }
     }
@@ -163,7 +163,7 @@ impl Wait {
     }
 
     pub(crate) fn with_jitter(self) -> Duration {
-        jitter::at_least(self.duration()).min(jitter::LONGEST_WAIT)
+        jitter::longer(self.duration()).min(jitter::LONGEST_WAIT)
     }
 
     /// Whole seconds, since `Retry-After` has no parts of them. Another jitter each time.
@@ -195,12 +195,12 @@ impl From<StatusCode> for Refusal {
 
 impl From<Response<Bytes>> for Refusal {
     fn from(response: Response<Bytes>) -> Self {
-        Answer::Respond(Box::new(response)).into()
+        RefusalKind::Respond(Box::new(response)).into()
     }
 }
 
-impl From<Answer> for Refusal {
-    fn from(answer: Answer) -> Self {
+impl From<RefusalKind> for Refusal {
+    fn from(answer: RefusalKind) -> Self {
         Self { answer, source: None }
     }
 }
@@ -209,10 +209,10 @@ impl fmt::Debug for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Refusal");
         match &self.answer {
-            Answer::Stop => shown.field("stop", &true),
-            Answer::Later(after) | Answer::Busy(after) => shown.field("later", &after.duration()),
-            Answer::Status(status) => shown.field("status", status),
-            Answer::Respond(response) => shown.field("status", &response.status()),
+            RefusalKind::Stop => shown.field("stop", &true),
+            RefusalKind::Later(after) | RefusalKind::Busy(after) => shown.field("later", &after.duration()),
+            RefusalKind::Status(status) => shown.field("status", status),
+            RefusalKind::Respond(response) => shown.field("status", &response.status()),
         };
         shown.field("source", &self.source).finish()
     }

@@ -25,18 +25,18 @@ pub(crate) fn is_same(one: &Arc<dyn Observer>, other: &Arc<dyn Observer>) -> boo
 pub(crate) fn opened<'a>(
     head: &OwnedHead,
     observers: impl Iterator<Item = &'a Arc<dyn Observer>>,
-) -> Option<Box<Observed>> {
-    let mut first: Option<Box<Observed>> = None;
+) -> Option<Box<StreamObservers>> {
+    let mut first: Option<Box<StreamObservers>> = None;
     for observer in observers {
         let Some(stream) = quietly(|| observer.opened(&head.head())).flatten() else { continue };
-        let observed = Box::new(Observed {
+        let observed = Box::new(StreamObservers {
             stream,
             opened: Instant::now(),
             totals: Sent::default(),
             gaps: Gaps::default(),
             next: None,
         });
-        Observed::append(&mut first, observed);
+        StreamObservers::append(&mut first, observed);
     }
     first
 }
@@ -49,7 +49,7 @@ pub(crate) fn refused<'a>(head: &OwnedHead, observers: impl Iterator<Item = &'a 
 }
 
 /// The observers of one stream: a list, one node for each.
-pub(crate) struct Observed {
+pub(crate) struct StreamObservers {
     stream: Box<dyn StreamObserver>,
     /// When the head went out.
     opened: Instant,
@@ -58,7 +58,7 @@ pub(crate) struct Observed {
     next: Option<Box<Self>>,
 }
 
-impl Observed {
+impl StreamObservers {
     /// Appends observers to a list.
     pub(crate) fn append(mut list: &mut Option<Box<Self>>, observed: Box<Self>) {
         while let Some(node) = list {
@@ -119,7 +119,7 @@ impl Observed {
     }
 }
 
-impl fmt::Debug for Observed {
+impl fmt::Debug for StreamObservers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Observed").field("totals", &self.totals).finish_non_exhaustive()
     }

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::time::Duration;
 
 #[cfg(feature = "redis")]
-use crate::panic as caught;
+use crate::panic;
 
 /// Whether what feeds a hub can be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,26 +48,26 @@ pub trait LinkObserver: Send + Sync + 'static {
 }
 
 /// Passes each call on.
-pub(crate) struct Guarded<O>(pub(crate) O);
+pub(crate) struct CatchPanics<O>(pub(crate) O);
 
-impl<O: LinkObserver> LinkObserver for Guarded<O> {
+impl<O: LinkObserver> LinkObserver for CatchPanics<O> {
     fn link(&self, link: Link) {
-        caught::call(|| self.0.link(link));
+        panic::catch(|| self.0.link(link));
     }
 
     fn read(&self, events: usize, lag: Duration) {
-        caught::call(|| self.0.read(events, lag));
+        panic::catch(|| self.0.read(events, lag));
     }
 
     fn failed(&self, error: &(dyn Error + 'static)) {
-        caught::call(|| self.0.failed(error));
+        panic::catch(|| self.0.failed(error));
     }
 
     fn skipped(&self, id: &str, why: &str) {
-        caught::call(|| self.0.skipped(id, why));
+        panic::catch(|| self.0.skipped(id, why));
     }
 
     fn renewed(&self, why: &str) {
-        caught::call(|| self.0.renewed(why));
+        panic::catch(|| self.0.renewed(why));
     }
 }

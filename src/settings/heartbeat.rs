@@ -64,12 +64,12 @@ impl Heartbeat {
     /// The bytes to send, if it is time: nothing went out since `last`.
     pub(crate) fn due(&self, last: Instant, now: Instant) -> Option<&Bytes> {
         let beat = self.0.as_ref()?;
-        (now.saturating_duration_since(last) >= jitter::shortest(beat.interval)).then_some(&beat.bytes)
+        (now.saturating_duration_since(last) >= jitter::min(beat.interval)).then_some(&beat.bytes)
     }
 
     /// When to look again. `None`: never.
     pub(crate) fn next(&self, last: Instant) -> Option<Instant> {
-        last.checked_add(jitter::at_most(self.0.as_ref()?.interval))
+        last.checked_add(jitter::shorter(self.0.as_ref()?.interval))
     }
 }
 

@@ -17,62 +17,62 @@ use std::{
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
-use super::{builder::STALLED_AFTER, end_cause::Why, permit::Permit, resources::Outside};
+use super::{builder::STALLED_AFTER, end_cause::EndCause, permit::Permit, resources::Resources};
 use crate::{
     access::Withdrawn,
-    observe::{Reason, dispatch::Observed},
+    observe::{Reason, dispatch::StreamObservers},
     streams::attached::Attached,
 };
 
 /// Shared by a body and those who watch over it. One writer, the body; any number of readers.
 #[derive(Debug)]
-pub(crate) struct Record {
+pub(crate) struct StreamControl {
     opened: Instant,
     /// Microseconds from `opened` to the last frame, and in the lowest bit whether the last poll gave one.
     last: AtomicU64,
     /// The reason for which it was asked to end, one of the constants below, and in the lowest bit whether layers have
     /// attached something.
-    asked: AtomicU8,
+    requested_end: AtomicU8,
     /// A drain is to let it come to its end.
     finishes: AtomicBool,
     waker: AtomicWaker,
     /// Made by the first layer that observes, counts or limits the stream. Other streams have none.
-    outside: OnceLock<Box<Outside>>,
+    outside: OnceLock<Box<Resources>>,
 }
 
-impl Record {
+impl StreamControl {
     pub(crate) fn new() -> Self {
         Self {
             opened: Instant::now(),
             // The head is given, and who does not take it does not read.
             last: AtomicU64::new(1),
-            asked: AtomicU8::new(NOT_ASKED),
+            requested_end: AtomicU8::new(NOT_REQUESTED),
             finishes: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             outside: OnceLock::new(),
         }
     }
 
-    pub(crate) fn outside(&self) -> Option<&Outside> {
+    pub(crate) fn outside(&self) -> Option<&Resources> {
         self.outside.get().map(|outside| &**outside)
     }
 
     /// Adds observers of the stream. If it is over they are told so at once.
-    pub(crate) fn observe(&self, observed: Box<Observed>) {
+    pub(crate) fn observe(&self, observed: Box<StreamObservers>) {
         self.add(|outside| outside.observe(observed));
     }
 
     /// Adds what a layer asks of the stream, which takes it with its next poll.
     pub(crate) fn attach(&self, attach: impl FnOnce(&mut Attached)) {
         self.add(|outside| outside.attach(attach));
-        if self.asked.fetch_or(ATTACHED, Ordering::AcqRel) & ATTACHED == 0 {
+        if self.requested_end.fetch_or(ATTACHED, Ordering::AcqRel) & ATTACHED == 0 {
             self.waker.wake();
         }
     }
 
     /// Returns whether layers have attached something that was not taken yet.
     pub(crate) fn has_attached(&self) -> bool {
-        self.asked.load(Ordering::Relaxed) & ATTACHED != 0
+        self.requested_end.load(Ordering::Relaxed) & ATTACHED != 0
     }
 
     /// Takes what layers have attached.
@@ -80,7 +80,7 @@ impl Record {
         if !self.has_attached() {
             return None;
         }
-        self.asked.fetch_and(!ATTACHED, Ordering::AcqRel);
+        self.requested_end.fetch_and(!ATTACHED, Ordering::AcqRel);
         self.outside()?.take_attached()
     }
 
@@ -92,7 +92,7 @@ impl Record {
 
     /// Takes over the observers and places of another stream, which goes on as this one.
     pub(crate) fn succeed(self: &Arc<Self>, other: &Self) {
-        let Some((observed, permits)) = other.outside().map(Outside::hand_over) else { return };
+        let Some((observed, permits)) = other.outside().map(Resources::hand_over) else { return };
         if let Some(observed) = observed {
             self.observe(observed);
         }
@@ -103,7 +103,7 @@ impl Record {
 
     /// Ordering: the body marks its end, then looks for what is held outside. A layer adds what is held, then looks for the
     /// mark. With the fences at least one of them sees the other, and what was added is let go of.
-    fn add(&self, add: impl FnOnce(&Outside)) {
+    fn add(&self, add: impl FnOnce(&Resources)) {
         let outside = self.outside.get_or_init(Box::default);
         add(outside);
         fence(Ordering::SeqCst);
@@ -114,7 +114,7 @@ impl Record {
 
     /// The stream is over. What is held for it outside is let go of, and so is what comes later.
     pub(crate) fn close(&self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
-        self.asked.store(OVER, Ordering::Relaxed);
+        self.requested_end.store(OVER, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if let Some(outside) = self.outside() {
             outside.close(reason, error);
@@ -132,26 +132,26 @@ impl Record {
     }
 
     /// A poll gives a frame.
-    pub(crate) fn gave_frame(&self, now: Instant) {
+    pub(crate) fn note_frame(&self, now: Instant) {
         let micros = now.saturating_duration_since(self.opened).as_micros();
         self.last.store((u64::try_from(micros).unwrap_or(u64::MAX) << 1) | 1, Ordering::Relaxed);
     }
 
     /// A poll gives nothing.
-    pub(crate) fn waits(&self) {
+    pub(crate) fn mark_pending(&self) {
         self.last.store(self.last.load(Ordering::Relaxed) & !1, Ordering::Relaxed);
     }
 
     /// A poll gives nothing, and this task is to be woken when the stream is asked to end.
-    pub(crate) fn waits_with(&self, waker: &Waker) {
-        self.waits();
+    pub(crate) fn register_waker(&self, waker: &Waker) {
+        self.mark_pending();
         self.waker.register(waker);
     }
 
     /// Whether the last poll gave a frame, and nobody has asked for anything: whoever does has the task woken, which is
     /// once.
-    pub(crate) fn has_given_frame(&self) -> bool {
-        self.last.load(Ordering::Relaxed) & 1 == 1 && self.asked.load(Ordering::Acquire) == NOT_ASKED
+    pub(crate) fn last_poll_gave_frame(&self) -> bool {
+        self.last.load(Ordering::Relaxed) & 1 == 1 && self.requested_end.load(Ordering::Acquire) == NOT_REQUESTED
     }
 
     /// Whether the stream waits for events, or gave a frame, or its head, within this time: somebody reads it.
@@ -166,7 +166,7 @@ impl Record {
 
     /// Returns whether a drain waits for its end. A slow client cannot be told from one that does not read, so work that is to
     /// finish is waited for until the client is taken for stalled.
-    pub(crate) fn is_waited_for(&self, stalled_after: Option<Duration>) -> bool {
+    pub(crate) fn drain_waits_for(&self, stalled_after: Option<Duration>) -> bool {
         match stalled_after {
             _ if !self.finishes.load(Ordering::Relaxed) => self.is_read_within(STALLED_FOR_A_DRAIN),
             Some(time) => self.is_read_within(time),
@@ -176,12 +176,12 @@ impl Record {
 
     /// Asks the stream to leave, unless it is to finish.
     pub(crate) fn drain(&self) {
-        self.ask(DRAIN);
+        self.request_end(DRAIN);
     }
 
     /// Asks the stream to end, also if it was to finish.
     pub(crate) fn cut(&self) {
-        self.ask(CUT);
+        self.request_end(CUT);
     }
 
     /// Asks the stream to end since its client may not see it any more. One that nobody reads ends here.
@@ -189,10 +189,10 @@ impl Record {
         // It may be the first that is done from outside: the request was under way when its key was ended.
         let outside = self.outside.get_or_init(Box::default);
         outside.withdraw(why.clone());
-        self.ask(WITHDRAW);
+        self.request_end(WITHDRAW);
         // Whether it is read is not known at once, and what it holds is not needed for its end.
         if !self.is_read_within(Duration::ZERO) {
-            outside.give_up(Reason::Withdrawn, Some(why));
+            outside.abandon(Reason::Withdrawn, Some(why));
         }
     }
 
@@ -201,54 +201,54 @@ impl Record {
         if self.is_read_within(time) {
             return;
         }
-        self.ask(STALL);
+        self.request_end(STALL);
         if let Some(outside) = self.outside() {
-            outside.give_up(Reason::Stalled, None);
+            outside.abandon(Reason::Stalled, None);
         }
     }
 
     /// Who asks for more than those before is heard, and wakes the stream.
-    fn ask(&self, what: u8) {
+    fn request_end(&self, what: u8) {
         let more = |asked: u8| (asked & !ATTACHED < what).then_some(what | (asked & ATTACHED));
-        if self.asked.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok() {
+        if self.requested_end.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok() {
             self.waker.wake();
         }
     }
 
     fn level(&self, ordering: Ordering) -> u8 {
-        self.asked.load(ordering) & !ATTACHED
+        self.requested_end.load(ordering) & !ATTACHED
     }
 
     /// What it was asked to end for. Whether a drain is meant for it is for the stream to know.
-    pub(crate) fn asked(&self) -> Option<Why> {
+    pub(crate) fn requested_end(&self) -> Option<EndCause> {
         match self.level(Ordering::Acquire) {
-            DRAIN => Some(Why::Drain),
-            CUT => Some(Why::Cut),
-            WITHDRAW => self.outside()?.why().cloned().map(Why::Withdrawn),
-            STALL => Some(Why::Stalled),
+            DRAIN => Some(EndCause::Drain),
+            CUT => Some(EndCause::DrainDeadline),
+            WITHDRAW => self.outside()?.revocation().cloned().map(EndCause::Withdrawn),
+            STALL => Some(EndCause::Stalled),
             _ => None,
         }
     }
 
     /// Over how long the clients of a drain come back.
     pub(crate) fn spread(&self) -> Duration {
-        self.outside().map(Outside::spread).unwrap_or_default()
+        self.outside().map(Resources::spread).unwrap_or_default()
     }
 
     /// Why a body was dropped before its end: a last poll that waited for events means that the client left; one that
     /// gave a frame, long ago, means that nobody read it. When a drain is over the server drops those that it did not wait
     /// for.
-    pub(crate) fn why_dropped(&self) -> Reason {
-        let is_asked = self.level(Ordering::Relaxed) != NOT_ASKED;
-        let stalled_after = self.outside().and_then(Outside::stalled_after).unwrap_or(STALLED_AFTER);
+    pub(crate) fn drop_reason(&self) -> Reason {
+        let is_asked = self.level(Ordering::Relaxed) != NOT_REQUESTED;
+        let stalled_after = self.outside().and_then(Resources::stalled_after).unwrap_or(STALLED_AFTER);
         let is_read =
-            if is_asked { self.is_waited_for(Some(stalled_after)) } else { self.is_read_within(stalled_after) };
+            if is_asked { self.drain_waits_for(Some(stalled_after)) } else { self.is_read_within(stalled_after) };
         if is_read { Reason::ClientGone } else { Reason::Stalled }
     }
 }
 
 // Each asks for more than the one above: the end of a drain for more than its beginning.
-const NOT_ASKED: u8 = 0;
+const NOT_REQUESTED: u8 = 0;
 const DRAIN: u8 = 2;
 const CUT: u8 = 4;
 const WITHDRAW: u8 = 6;
@@ -285,32 +285,32 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_asks_for_more_is_heard_and_wakes_the_stream_once() {
-        let (record, wakes) = (Record::new(), Arc::new(Wakes::default()));
-        record.waits_with(&wakes.clone().into());
-        assert!(record.asked().is_none());
+        let (record, wakes) = (StreamControl::new(), Arc::new(Wakes::default()));
+        record.register_waker(&wakes.clone().into());
+        assert!(record.requested_end().is_none());
         record.drain();
         record.drain();
-        assert!(matches!(record.asked(), Some(Why::Drain)));
+        assert!(matches!(record.requested_end(), Some(EndCause::Drain)));
         assert_eq!(wakes.0.load(SeqCst), 1);
-        record.waits_with(&wakes.clone().into());
+        record.register_waker(&wakes.clone().into());
         record.cut();
         record.drain();
-        assert!(matches!(record.asked(), Some(Why::Cut)));
+        assert!(matches!(record.requested_end(), Some(EndCause::DrainDeadline)));
         assert_eq!(wakes.0.load(SeqCst), 2);
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_one_whose_last_poll_gave_a_frame_long_ago_was_stalled() {
-        let record = Record::new();
-        assert_eq!(record.why_dropped(), Reason::ClientGone, "opened just now");
+        let record = StreamControl::new();
+        assert_eq!(record.drop_reason(), Reason::ClientGone, "opened just now");
         tokio::time::advance(STALLED_AFTER).await;
-        assert_eq!(record.why_dropped(), Reason::Stalled, "never polled");
-        record.gave_frame(Instant::now());
-        assert_eq!(record.why_dropped(), Reason::ClientGone, "a frame just now");
+        assert_eq!(record.drop_reason(), Reason::Stalled, "never polled");
+        record.note_frame(Instant::now());
+        assert_eq!(record.drop_reason(), Reason::ClientGone, "a frame just now");
         tokio::time::advance(STALLED_AFTER).await;
-        assert_eq!(record.why_dropped(), Reason::Stalled);
-        record.waits_with(std::task::Waker::noop());
-        assert_eq!(record.why_dropped(), Reason::ClientGone, "it waited for events");
+        assert_eq!(record.drop_reason(), Reason::Stalled);
+        record.register_waker(std::task::Waker::noop());
+        assert_eq!(record.drop_reason(), Reason::ClientGone, "it waited for events");
         assert_eq!(record.last_frame() + STALLED_AFTER, Instant::now(), "waiting keeps the time of the frame");
     }
 }

@@ -6,7 +6,7 @@ use futures_util::future::{Either, select};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::registry::{Registry, Streams};
-use crate::time::deadline::later;
+use crate::time::deadline::saturating_deadline;
 
 /// How a drain went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Drained {
 }
 
 impl Streams {
-    /// Begins a drain: newcomers are refused with [`Refusal::later`](crate::Refusal::later), streams that
+    /// Begins a drain: newcomers are refused with [`Refusal::saturating_deadline`](crate::Refusal::later), streams that
     /// [leave](OnDrain::Leave) end. It cannot be taken back.
     pub fn start_drain(&self) {
         self.0.start_drain();
@@ -48,14 +48,14 @@ impl Streams {
     /// What has begun goes on when the future is dropped. It can be called again.
     pub async fn drain(&self, deadline: Duration) -> Drained {
         let before = self.0.start_drain();
-        let until = later(Instant::now(), deadline);
+        let until = saturating_deadline(Instant::now(), deadline);
         let cut_at = until - CUT_BEFORE.min(deadline / 2);
         if !self.0.came_to_rest(cut_at).await {
             self.0.cut();
             self.0.came_to_rest(until).await;
         }
-        let (gone, open) = self.0.gone_and_open();
-        let (all, stalled) = (gone.all - before.all, gone.stalled - before.stalled);
+        let (gone, open) = self.0.ended_and_open();
+        let (all, stalled) = (gone.total - before.total, gone.stalled - before.stalled);
         Drained { ended: all - stalled, cut: open + stalled }
     }
 }
@@ -72,7 +72,7 @@ impl Streams {
     ///
     /// As for [`drain`](Self::drain). The server is dropped with the future.
     pub async fn drain_beside<F: Future>(&self, server: F, deadline: Duration) -> (Drained, Option<F::Output>) {
-        let until = later(Instant::now(), deadline);
+        let until = saturating_deadline(Instant::now(), deadline);
         let (server, drain) = (std::pin::pin!(server), std::pin::pin!(self.drain(deadline)));
         match select(server, drain).await {
             Either::Left((output, drain)) => (drain.await, Some(output)),
@@ -85,10 +85,10 @@ impl Registry {
     /// Waits until only streams are left that are not read. `false`: it took too long.
     async fn came_to_rest(&self, until: Instant) -> bool {
         loop {
-            let left = self.left.notified();
+            let left = self.idle.notified();
             let mut left = std::pin::pin!(left);
             left.as_mut().enable();
-            if self.all(|record| !record.is_waited_for(self.stalled_after())) {
+            if self.all(|record| !record.drain_waits_for(self.stalled_after())) {
                 return true;
             }
             let now = Instant::now();

@@ -4,7 +4,7 @@ use crate::{access::Withdrawn, error::BoxError, observe::Reason};
 
 /// What ends it.
 #[derive(Debug, Clone)]
-pub(crate) enum Why {
+pub(crate) enum EndCause {
     /// The time that the event service set.
     Deadline,
     /// The longest that a stream may be open.
@@ -12,17 +12,17 @@ pub(crate) enum Why {
     /// A drain, at once.
     Drain,
     /// A drain, at its end.
-    Cut,
+    DrainDeadline,
     Withdrawn(Withdrawn),
     Stalled,
 }
 
-impl Why {
+impl EndCause {
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::Deadline => Reason::Deadline,
             Self::Lifetime => Reason::Lifetime,
-            Self::Drain | Self::Cut => Reason::Drained,
+            Self::Drain | Self::DrainDeadline => Reason::Drained,
             Self::Withdrawn(_) => Reason::Withdrawn,
             Self::Stalled => Reason::Stalled,
         }

@@ -13,14 +13,14 @@ use super::{
 
 /// A share of a place in a request's extensions. A layer inside with the same [`Streams`](crate::streams::Streams) shares it in turn.
 #[derive(Clone)]
-pub(crate) struct OuterPlace {
+pub(crate) struct OuterSlot {
     registry: Arc<Registry>,
     hold: Hold,
     /// The share that a layer further outside has passed on, in the same streams or in others.
     outer: Option<Arc<Self>>,
 }
 
-impl OuterPlace {
+impl OuterSlot {
     /// Shares the place that the request has in these streams. If it has none takes a tentative one. Notes the share in the
     /// request's extensions. Returns the patience of a request that has met a layer with streams before.
     pub(crate) fn share_or_take<B>(
@@ -54,7 +54,7 @@ impl OuterPlace {
     }
 }
 
-impl fmt::Debug for OuterPlace {
+impl fmt::Debug for OuterSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OuterPlace").field("hold", &self.hold).finish_non_exhaustive()
     }

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use super::control::Record;
+use super::control::StreamControl;
 use super::{
     registry::Registry,
     slot::{Hold, StreamId},
@@ -73,7 +73,7 @@ impl Permit {
 
     /// The request that has this place is answered with a stream, or its head goes out without an answer. The stream is found
     /// there from now on, until this permit is dropped.
-    pub(crate) fn open(&mut self, record: &Arc<Record>) {
+    pub(crate) fn open(&mut self, record: &Arc<StreamControl>) {
         let before = self.stream.replace(StreamId::of(record));
         self.registry.enter(self.number, before, record);
     }

@@ -10,16 +10,16 @@ use std::{
 
 use tokio::{runtime::Handle, sync::Notify};
 
-use super::control::Record;
+use super::control::StreamControl;
 use super::{
     builder::{Settings, StreamsBuilder},
     permit::{NotAdmitted, Permit},
-    slot::{Hold, Place, StreamId},
-    slots::{Door, Gone, Opened, Places},
+    slot::{Hold, Slot, StreamId},
+    slots::{DrainPhase, Ended, OpenState, Slots},
     waiter::Turn,
     watchdog,
 };
-use crate::{access::Withdrawn, panic as caught};
+use crate::{access::Withdrawn, panic};
 
 /// The open streams of one or several layers. Cloning gives another handle to the same ones.
 ///
@@ -32,13 +32,13 @@ pub struct Streams(pub(super) Arc<Registry>);
 pub(crate) struct Registry {
     pub(super) settings: Settings,
     /// Is told when the last stream has ended.
-    pub(super) left: Notify,
+    pub(super) idle: Notify,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    places: Places,
+    places: Slots,
     is_watched: bool,
 }
 
@@ -80,14 +80,14 @@ impl Streams {
     pub fn end(&self, key: &str, why: impl Into<String>) -> usize {
         let why = Withdrawn::new(&why.into());
         let mut ended = 0;
-        let of_key = |place: &mut Place, found: &mut Vec<_>| {
+        let of_key = |place: &mut Slot, found: &mut Vec<_>| {
             if place.has_key(key) {
                 ended += 1;
                 place.end(&why);
                 found.extend(place.records().cloned());
             }
         };
-        self.0.each_of(of_key, |record| record.withdraw(&why));
+        self.0.for_each_where(of_key, |record| record.withdraw(&why));
         ended
     }
 
@@ -96,7 +96,7 @@ impl Streams {
     }
 
     pub(super) fn with(settings: Settings) -> Self {
-        Self(Arc::new(Registry { settings, left: Notify::new(), state: Mutex::default() }))
+        Self(Arc::new(Registry { settings, idle: Notify::new(), state: Mutex::default() }))
     }
 }
 
@@ -176,24 +176,24 @@ impl Registry {
         drop(state);
         wake(&left.served);
         if is_last {
-            self.left.notify_waiters();
+            self.idle.notify_waiters();
         }
     }
 
     /// The request that has this place is answered with a stream, or its head goes out without an answer.
-    pub(super) fn enter(self: &Arc<Self>, number: usize, before: Option<StreamId>, record: &Arc<Record>) {
+    pub(super) fn enter(self: &Arc<Self>, number: usize, before: Option<StreamId>, record: &Arc<StreamControl>) {
         let mut state = self.state();
         let Some(opened) = state.places.open(number, before, record) else { return };
-        let Opened { door, ended, _before } = opened;
+        let OpenState { drain_phase: door, ended, _before } = opened;
         let is_watched = state.is_watched;
         drop(state);
         if !is_watched {
             watchdog::watch(self);
         }
         match door {
-            Door::Open => {}
-            Door::Draining => record.drain(),
-            Door::Cutting => record.cut(),
+            DrainPhase::Open => {}
+            DrainPhase::Draining => record.drain(),
+            DrainPhase::Deadline => record.cut(),
         }
         if let Some(why) = ended {
             record.withdraw(&why);
@@ -235,65 +235,73 @@ impl Registry {
     }
 
     pub(super) fn is_draining(&self) -> bool {
-        self.state().places.door() != Door::Open
+        self.state().places.drain_phase() != DrainPhase::Open
     }
 
     /// Nobody is admitted any more. Gives how many were gone before.
-    pub(super) fn start_drain(&self) -> Gone {
+    pub(super) fn start_drain(&self) -> Ended {
         let mut state = self.state();
-        let refused = state.places.close_to(Door::Draining);
-        let gone = state.places.gone();
+        let refused = state.places.advance_drain(DrainPhase::Draining);
+        let gone = state.places.ended();
         drop(state);
         wake(&refused);
-        self.each(|record| record.drain());
+        self.for_each(|record| record.drain());
         gone
     }
 
     /// What is left ends.
     pub(super) fn cut(&self) {
-        let refused = self.state().places.close_to(Door::Cutting);
+        let refused = self.state().places.advance_drain(DrainPhase::Deadline);
         wake(&refused);
-        self.each(|record| record.cut());
+        self.for_each(|record| record.cut());
     }
 
     /// How many are gone, and how many streams are open.
-    pub(super) fn gone_and_open(&self) -> (Gone, usize) {
+    pub(super) fn ended_and_open(&self) -> (Ended, usize) {
         let state = self.state();
-        (state.places.gone(), state.places.records().count())
+        (state.places.ended(), state.places.records().count())
     }
 
     /// Whether no request waits for its answer, and this holds for each stream. It is called with the lock.
-    pub(super) fn all(&self, holds: impl Fn(&Record) -> bool) -> bool {
+    pub(super) fn all(&self, holds: impl Fn(&StreamControl) -> bool) -> bool {
         let state = self.state();
         state.places.all_are_answered() && state.places.records().all(|record| holds(record))
     }
 
     /// Does this for each stream, without the lock. One that opens meanwhile may be missed. A panic for one, of its waker or of
     /// its observers, keeps no other from its turn.
-    pub(super) fn each(&self, call: impl FnMut(&Arc<Record>)) {
-        self.each_of(|place, found| found.extend(place.records().cloned()), call);
+    pub(super) fn for_each(&self, call: impl FnMut(&Arc<StreamControl>)) {
+        self.for_each_where(|place, found| found.extend(place.records().cloned()), call);
     }
 
     /// Does this for each stream that is picked, with the lock, out of all places.
-    fn each_of(&self, mut pick: impl FnMut(&mut Place, &mut Vec<Arc<Record>>), mut call: impl FnMut(&Arc<Record>)) {
+    fn for_each_where(
+        &self,
+        mut pick: impl FnMut(&mut Slot, &mut Vec<Arc<StreamControl>>),
+        mut call: impl FnMut(&Arc<StreamControl>),
+    ) {
         let mut from = 0;
-        while let Some(some) = self.some(from, &mut pick) {
+        while let Some(some) = self.next_batch(from, &mut pick) {
             for record in &some {
-                caught::call(|| call(record));
+                panic::catch(|| call(record));
             }
-            from += AT_ONCE;
+            from += BATCH;
         }
     }
 
     /// The streams of the places that have a number from here on, as many as are looked at at once. `None`: there are none
     /// above.
-    fn some(&self, from: usize, pick: &mut impl FnMut(&mut Place, &mut Vec<Arc<Record>>)) -> Option<Vec<Arc<Record>>> {
+    fn next_batch(
+        &self,
+        from: usize,
+        pick: &mut impl FnMut(&mut Slot, &mut Vec<Arc<StreamControl>>),
+    ) -> Option<Vec<Arc<StreamControl>>> {
         let mut state = self.state();
         if from >= state.places.end() {
             return None;
         }
         let mut found = Vec::new();
-        for number in from..from + AT_ONCE {
+        for number in from..from + BATCH {
             if let Some(place) = state.places.get_mut(number) {
                 pick(place, &mut found);
             }
@@ -309,9 +317,9 @@ impl Registry {
 /// Wakes those that wait. A waker that panics keeps no other from being woken.
 fn wake(turns: &[Arc<Turn>]) {
     for turn in turns {
-        caught::call(|| turn.wake());
+        panic::catch(|| turn.wake());
     }
 }
 
 /// The number of places that are looked at under one lock.
-const AT_ONCE: usize = 128;
+const BATCH: usize = 128;

@@ -15,14 +15,14 @@ use super::permit::Permit;
 use crate::{
     access::Withdrawn,
     event::gap::Gap,
-    observe::{Reason, Sent, dispatch::Observed},
+    observe::{Reason, Sent, dispatch::StreamObservers},
     streams::attached::Attached,
 };
 
 /// What is let go of at the end of a stream, once.
 #[derive(Debug, Default)]
-pub(crate) struct Outside {
-    watch: Mutex<Watch>,
+pub(crate) struct Resources {
+    watch: Mutex<ObserverSlot>,
     held: Mutex<Held>,
     why: OnceLock<Withdrawn>,
 }
@@ -32,7 +32,7 @@ struct Held {
     /// One, or several where layers have several [`Streams`](crate::streams::Streams).
     permit: Option<Permit>,
     more_permits: Vec<Permit>,
-    by_source: Option<Box<dyn Holds>>,
+    detach: Option<Box<dyn Detach>>,
     /// The demands that layers make of a stream that was not polled yet.
     attached: Option<Box<Attached>>,
     is_over: bool,
@@ -40,18 +40,18 @@ struct Held {
 
 /// The observers of a stream.
 #[derive(Debug, Default)]
-struct Watch {
+struct ObserverSlot {
     /// Those that are not being told something.
-    observed: Option<Box<Observed>>,
+    observed: Option<Box<StreamObservers>>,
     is_telling: bool,
     over: Option<(Reason, Option<Withdrawn>)>,
 }
 
-impl Outside {
-    pub(crate) fn observe(&self, observed: Box<Observed>) {
+impl Resources {
+    pub(crate) fn observe(&self, observed: Box<StreamObservers>) {
         let mut watch = self.lock_watch();
         let Some((reason, why)) = watch.over.clone() else {
-            Observed::append(&mut watch.observed, observed);
+            StreamObservers::append(&mut watch.observed, observed);
             return;
         };
         drop(watch);
@@ -84,7 +84,7 @@ impl Outside {
     }
 
     /// Gives the observers and permits to a stream that goes on in the place of this one.
-    pub(crate) fn hand_over(&self) -> (Option<Box<Observed>>, Vec<Permit>) {
+    pub(crate) fn hand_over(&self) -> (Option<Box<StreamObservers>>, Vec<Permit>) {
         let observed = self.lock_watch().observed.take();
         let mut held = self.lock_held();
         let mut permits = mem::take(&mut held.more_permits);
@@ -107,35 +107,35 @@ impl Outside {
     }
 
     /// Why access was withdrawn, if somebody outside did it.
-    pub(crate) fn why(&self) -> Option<&Withdrawn> {
+    pub(crate) fn revocation(&self) -> Option<&Withdrawn> {
         self.why.get()
     }
 
     pub(crate) fn sent(&self, sent: Sent) {
-        self.tell(|observed| observed.sent(sent));
+        self.notify(|observed| observed.sent(sent));
     }
 
     pub(crate) fn lagged(&self, gap: &Gap) {
-        self.tell(|observed| observed.lagged(gap));
+        self.notify(|observed| observed.lagged(gap));
     }
 
     /// What the source is to others, which somebody else may have to give up.
-    pub(crate) fn hold(&self, by_source: Box<dyn Holds>) {
+    pub(crate) fn hold_detach(&self, by_source: Box<dyn Detach>) {
         let mut held = self.lock_held();
         if !held.is_over {
-            held.by_source = Some(by_source);
+            held.detach = Some(by_source);
             return;
         }
         drop(held);
         // Somebody has ended the stream while it was polled, and may have been the last to poll it.
-        by_source.give_up();
+        by_source.detach();
     }
 
     /// Nobody polls the stream, and nothing more is sent to it.
-    pub(crate) fn give_up(&self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
-        let by_source = self.lock_held().by_source.take();
+    pub(crate) fn abandon(&self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
+        let by_source = self.lock_held().detach.take();
         if let Some(by_source) = by_source {
-            by_source.give_up();
+            by_source.detach();
         }
         self.close(reason, error);
     }
@@ -146,7 +146,7 @@ impl Outside {
         let mut held = self.lock_held();
         held.is_over = true;
         let (permit, more_permits) = (held.permit.take(), mem::take(&mut held.more_permits));
-        let (_by_source, _attached) = (held.by_source.take(), held.attached.take());
+        let (_by_source, _attached) = (held.detach.take(), held.attached.take());
         drop(held);
         for mut permit in permit.into_iter().chain(more_permits) {
             if reason == Reason::Stalled {
@@ -168,7 +168,7 @@ impl Outside {
         }
     }
 
-    fn tell(&self, tell: impl FnOnce(&mut Observed)) {
+    fn notify(&self, tell: impl FnOnce(&mut StreamObservers)) {
         let mut watch = self.lock_watch();
         if watch.is_telling {
             return;
@@ -187,11 +187,11 @@ impl Outside {
         }
         let newer = watch.observed.replace(observed);
         if let Some(newer) = newer {
-            Observed::append(&mut watch.observed, newer);
+            StreamObservers::append(&mut watch.observed, newer);
         }
     }
 
-    fn lock_watch(&self) -> MutexGuard<'_, Watch> {
+    fn lock_watch(&self) -> MutexGuard<'_, ObserverSlot> {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -208,10 +208,10 @@ impl Held {
 
 /// Something that is not the body's alone: a place among the subscribers of a topic.
 #[expect(unnameable_types, reason = "sealed")]
-pub trait Holds: fmt::Debug + Send + Sync {
+pub trait Detach: fmt::Debug + Send + Sync {
     /// Gives it up. The source may be polled once more, and gives it up itself when it is released: to do so twice is to
     /// do it once.
-    fn give_up(&self);
+    fn detach(&self);
 }
 
 #[cfg(test)]
@@ -226,8 +226,8 @@ mod tests {
     #[derive(Debug)]
     struct Somebody(Arc<AtomicBool>);
 
-    impl Holds for Somebody {
-        fn give_up(&self) {
+    impl Detach for Somebody {
+        fn detach(&self) {
             self.0.store(true, SeqCst);
         }
     }
@@ -235,10 +235,10 @@ mod tests {
     /// It was dropped, and stayed among the subscribers for as long as the connection of one who does not read.
     #[test]
     fn what_comes_once_the_stream_was_ended_from_outside_is_given_up() {
-        let outside = Outside::default();
-        outside.give_up(Reason::Withdrawn, None);
+        let outside = Resources::default();
+        outside.abandon(Reason::Withdrawn, None);
         let is_given_up = Arc::new(AtomicBool::new(false));
-        outside.hold(Box::new(Somebody(Arc::clone(&is_given_up))));
+        outside.hold_detach(Box::new(Somebody(Arc::clone(&is_given_up))));
         assert!(is_given_up.load(SeqCst));
     }
 }

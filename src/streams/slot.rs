@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::control::Record;
+use super::control::StreamControl;
 use super::{shares::Shares, waiter::Turn};
 use crate::access::Withdrawn;
 
 /// A request that may be answered with a stream, or a stream.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Slot {
     /// Tells places apart that had the same number.
     pub(super) serial: u64,
     /// The number of permits that there are for it.
@@ -20,10 +20,10 @@ pub(super) struct Place {
     /// The parts that layers inside have in it.
     pub(super) shares: Shares,
     /// The stream that the request was answered with, until it is over.
-    stream: Option<Arc<Record>>,
+    stream: Option<Arc<StreamControl>>,
     /// Further streams of the request: of a layer whose head went out without an answer, and of one that reads the stream of
     /// a layer inside.
-    more_streams: Vec<Arc<Record>>,
+    more_streams: Vec<Arc<StreamControl>>,
     /// The reason for which its key was ended. A stream that opens afterwards is too late.
     pub(super) ended: Option<Withdrawn>,
     /// The means to wake the request while it waits for room.
@@ -52,7 +52,7 @@ pub(super) struct Key {
     pub(super) is_rated: bool,
 }
 
-impl Place {
+impl Slot {
     /// A tentative place, which has no serial yet.
     pub(super) fn new(mut keys: impl Iterator<Item = Arc<str>>) -> Self {
         Self {
@@ -82,12 +82,12 @@ impl Place {
     }
 
     /// Returns the streams of the request.
-    pub(super) fn records(&self) -> impl Iterator<Item = &Arc<Record>> {
+    pub(super) fn records(&self) -> impl Iterator<Item = &Arc<StreamControl>> {
         self.stream.iter().chain(&self.more_streams)
     }
 
     /// Adds a stream, unless it is there already.
-    pub(super) fn add(&mut self, record: &Arc<Record>) {
+    pub(super) fn add(&mut self, record: &Arc<StreamControl>) {
         if self.records().any(|other| Arc::ptr_eq(other, record)) {
             return;
         }
@@ -98,8 +98,8 @@ impl Place {
     }
 
     /// Removes the stream with this identity.
-    pub(super) fn remove(&mut self, stream: StreamId) -> Option<Arc<Record>> {
-        let is_it = |record: &Arc<Record>| StreamId::of(record) == stream;
+    pub(super) fn remove(&mut self, stream: StreamId) -> Option<Arc<StreamControl>> {
+        let is_it = |record: &Arc<StreamControl>| StreamId::of(record) == stream;
         let more = self.more_streams.iter().position(is_it).map(|at| self.more_streams.swap_remove(at));
         more.or_else(|| self.stream.take_if(|record| is_it(record)))
     }
@@ -135,7 +135,7 @@ impl Place {
 pub(super) struct StreamId(usize);
 
 impl StreamId {
-    pub(super) fn of(record: &Arc<Record>) -> Self {
+    pub(super) fn of(record: &Arc<StreamControl>) -> Self {
         Self(Arc::as_ptr(record).addr())
     }
 }

@@ -11,72 +11,72 @@ use std::{
 
 use slab::Slab;
 
-use super::control::Record;
+use super::control::StreamControl;
 use super::{
     builder::Settings,
     permit::NotAdmitted,
-    slot::{Hold, Place, StreamId},
+    slot::{Hold, Slot, StreamId},
     waiter::Turn,
 };
 use crate::access::Withdrawn;
 
 /// The places that are taken, by number and by key.
 #[derive(Debug, Default)]
-pub(super) struct Places {
-    places: Slab<Place>,
+pub(super) struct Slots {
+    places: Slab<Slot>,
     counted: usize,
     by_key: HashMap<Arc<str>, usize>,
     /// Places that wait for room, in the order in which they came.
     queue: VecDeque<usize>,
-    door: Door,
-    gone: Gone,
+    drain_phase: DrainPhase,
+    ended: Ended,
     last_serial: u64,
 }
 
 /// What becomes of those who come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Door {
+pub(super) enum DrainPhase {
     #[default]
     Open,
     /// Nobody is admitted; who was admitted before is drained.
     Draining,
     /// The same, and a drain has come to its end.
-    Cutting,
+    Deadline,
 }
 
 /// How many streams are not open any more.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Gone {
-    pub(super) all: usize,
+pub(super) struct Ended {
+    pub(super) total: usize,
     /// Those whose clients did not read.
     pub(super) stalled: usize,
 }
 
 /// What a stream that opens has to be told.
 #[derive(Debug)]
-pub(super) struct Opened {
-    pub(super) door: Door,
+pub(super) struct OpenState {
+    pub(super) drain_phase: DrainPhase,
     pub(super) ended: Option<Withdrawn>,
     /// The stream that this one follows: to be dropped without the lock.
-    pub(super) _before: Option<Arc<Record>>,
+    pub(super) _before: Option<Arc<StreamControl>>,
 }
 
 /// The things to be done without the lock when a permit is given back.
 #[derive(Debug, Default)]
 pub(super) struct Left {
-    pub(super) _record: Option<Arc<Record>>,
-    pub(super) _place: Option<Place>,
+    pub(super) _record: Option<Arc<StreamControl>>,
+    pub(super) _place: Option<Slot>,
     /// Those that have got a place.
     pub(super) served: Vec<Arc<Turn>>,
 }
 
-impl Places {
+impl Slots {
     /// Takes a tentative place.
     pub(super) fn ask(&mut self, key: Option<Arc<str>>) -> Result<Hold, NotAdmitted> {
-        if self.door != Door::Open {
+        if self.drain_phase != DrainPhase::Open {
             return Err(NotAdmitted::Draining);
         }
-        Ok(self.insert(Place::new(key.into_iter())))
+        Ok(self.insert(Slot::new(key.into_iter())))
     }
 
     /// Shares the place of a request, and adds a key to it. If the share is passed on already this is another request beside
@@ -85,7 +85,7 @@ impl Places {
     pub(super) fn join(&mut self, hold: &Hold, key: Option<&Arc<str>>) -> Option<Hold> {
         let place = self.places.get_mut(hold.number).filter(|place| place.serial == hold.serial)?;
         if place.shares.is_passed_on(hold.id) {
-            let mut beside = Place::new(place.keys().take(hold.keys).map(|key| Arc::clone(&key.name)));
+            let mut beside = Slot::new(place.keys().take(hold.keys).map(|key| Arc::clone(&key.name)));
             beside.ended.clone_from(&place.ended);
             if let Some(key) = key {
                 beside.add_key(key);
@@ -101,7 +101,7 @@ impl Places {
         Some(Hold { id: self.last_serial, keys: place.keys().count(), ..*hold })
     }
 
-    fn insert(&mut self, mut place: Place) -> Hold {
+    fn insert(&mut self, mut place: Slot) -> Hold {
         self.last_serial += 1;
         place.serial = self.last_serial;
         let (serial, keys) = (place.serial, place.keys().count());
@@ -135,7 +135,7 @@ impl Places {
         }
         let limit = if no == NotAdmitted::Full { settings.total } else { settings.per_key };
         let mut waiting = self.queue.iter().filter_map(|&number| self.places.get(number));
-        if self.door != Door::Open
+        if self.drain_phase != DrainPhase::Open
             || limit == 0
             || self.queue.len() >= WAITERS
             || waiting.any(|other| place.shares_key(other))
@@ -160,7 +160,7 @@ impl Places {
         match (place.is_settled(), &place.turn) {
             (true, _) => Some(Ok(())),
             // A drain takes the turn from a place that is not settled.
-            (false, None) if self.door != Door::Open => Some(Err(NotAdmitted::Draining)),
+            (false, None) if self.drain_phase != DrainPhase::Open => Some(Err(NotAdmitted::Draining)),
             (false, _) => None,
         }
     }
@@ -184,17 +184,22 @@ impl Places {
     }
 
     /// Returns the place of this number, if it has this serial.
-    pub(super) fn with_serial(&mut self, number: usize, serial: u64) -> Option<&mut Place> {
+    pub(super) fn with_serial(&mut self, number: usize, serial: u64) -> Option<&mut Slot> {
         self.places.get_mut(number).filter(|place| place.serial == serial)
     }
 
     /// The request that has this place is answered with a stream, or its head goes out without an answer. The permit may have
     /// been held by another stream before, which this one follows.
-    pub(super) fn open(&mut self, number: usize, before: Option<StreamId>, record: &Arc<Record>) -> Option<Opened> {
+    pub(super) fn open(
+        &mut self,
+        number: usize,
+        before: Option<StreamId>,
+        record: &Arc<StreamControl>,
+    ) -> Option<OpenState> {
         let place = self.places.get_mut(number)?;
         let before = before.and_then(|before| place.remove(before));
         place.add(record);
-        Some(Opened { door: self.door, ended: place.ended.clone(), _before: before })
+        Some(OpenState { drain_phase: self.drain_phase, ended: place.ended.clone(), _before: before })
     }
 
     /// A permit is given back, and with it the stream that holds it is gone: the request may be answered with another. With
@@ -213,8 +218,8 @@ impl Places {
         let is_free = place.permits == 0;
         let mut left = Left { _record: stream.and_then(|stream| place.remove(stream)), ..Left::default() };
         if left._record.is_some() {
-            self.gone.all += 1;
-            self.gone.stalled += usize::from(was_stalled);
+            self.ended.total += 1;
+            self.ended.stalled += usize::from(was_stalled);
         }
         if is_free {
             left._place = self.places.try_remove(number);
@@ -226,7 +231,7 @@ impl Places {
     }
 
     /// Counts a place no more. Returns those that wait and have got one now.
-    fn free(&mut self, number: usize, place: &Place, settings: &Settings) -> Vec<Arc<Turn>> {
+    fn free(&mut self, number: usize, place: &Slot, settings: &Settings) -> Vec<Arc<Turn>> {
         if place.turn.is_some() {
             self.queue.retain(|&waiting| waiting != number);
         }
@@ -256,7 +261,7 @@ impl Places {
         served
     }
 
-    fn has_room(&self, place: &Place, settings: &Settings) -> Result<(), NotAdmitted> {
+    fn has_room(&self, place: &Slot, settings: &Settings) -> Result<(), NotAdmitted> {
         if !place.is_counted && self.counted >= settings.total {
             return Err(NotAdmitted::Full);
         }
@@ -293,25 +298,25 @@ impl Places {
         self.by_key.get(key).copied().unwrap_or(0)
     }
 
-    pub(super) fn door(&self) -> Door {
-        self.door
+    pub(super) fn drain_phase(&self) -> DrainPhase {
+        self.drain_phase
     }
 
     /// Closes the door, which never opens again. Those that wait for room are refused, and to be woken without the lock.
-    pub(super) fn close_to(&mut self, door: Door) -> Vec<Arc<Turn>> {
-        if self.door != Door::Cutting {
-            self.door = door;
+    pub(super) fn advance_drain(&mut self, door: DrainPhase) -> Vec<Arc<Turn>> {
+        if self.drain_phase != DrainPhase::Deadline {
+            self.drain_phase = door;
         }
         let waiting = mem::take(&mut self.queue);
         waiting.into_iter().filter_map(|number| self.places.get_mut(number)?.turn.take()).collect()
     }
 
-    pub(super) fn gone(&self) -> Gone {
-        self.gone
+    pub(super) fn ended(&self) -> Ended {
+        self.ended
     }
 
     /// The streams, without the requests that wait for their answers.
-    pub(super) fn records(&self) -> impl Iterator<Item = &Arc<Record>> {
+    pub(super) fn records(&self) -> impl Iterator<Item = &Arc<StreamControl>> {
         self.places.iter().flat_map(|(_, place)| place.records())
     }
 
@@ -321,7 +326,7 @@ impl Places {
     }
 
     /// The place of this number.
-    pub(super) fn get_mut(&mut self, number: usize) -> Option<&mut Place> {
+    pub(super) fn get_mut(&mut self, number: usize) -> Option<&mut Slot> {
         self.places.get_mut(number)
     }
 

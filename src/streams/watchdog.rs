@@ -35,7 +35,7 @@ impl Watchdog {
                 self.has_ended = true;
                 return;
             }
-            registry.each(|record| record.stall_unless_read_within(after));
+            registry.for_each(|record| record.stall_unless_read_within(after));
         }
     }
 }

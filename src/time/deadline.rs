@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// So much later, or, where that is beyond what can be told, later than any process runs.
-pub(crate) fn later(from: Instant, by: Duration) -> Instant {
+pub(crate) fn saturating_deadline(from: Instant, by: Duration) -> Instant {
     from.checked_add(by).unwrap_or_else(|| from + FAR)
 }
 

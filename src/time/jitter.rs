@@ -7,22 +7,22 @@ use std::{
 };
 
 /// This duration or up to half of it longer: never sooner than was asked for.
-pub(crate) fn at_least(duration: Duration) -> Duration {
-    within(duration, duration / 2)
+pub(crate) fn longer(duration: Duration) -> Duration {
+    up_to(duration, duration / 2)
 }
 
 /// This duration or up to a fifth of it shorter: never later than was promised.
-pub(crate) fn at_most(duration: Duration) -> Duration {
-    shortest(duration).saturating_add(fraction_of(duration / 5))
+pub(crate) fn shorter(duration: Duration) -> Duration {
+    min(duration).saturating_add(fraction_of(duration / 5))
 }
 
 /// This duration or up to so much longer.
-pub(crate) fn within(duration: Duration, spread: Duration) -> Duration {
+pub(crate) fn up_to(duration: Duration, spread: Duration) -> Duration {
     duration.saturating_add(fraction_of(spread))
 }
 
-/// The least that [`at_most`] gives.
-pub(crate) fn shortest(duration: Duration) -> Duration {
+/// The least that [`shorter`] gives.
+pub(crate) fn min(duration: Duration) -> Duration {
     duration - duration / 5
 }
 
@@ -50,19 +50,19 @@ mod tests {
     #[test]
     fn it_stays_within_what_it_says_and_is_spread() {
         let second = Duration::from_secs(1);
-        let later: Vec<_> = (0..1000).map(|_| at_least(second)).collect();
+        let later: Vec<_> = (0..1000).map(|_| longer(second)).collect();
         assert!(later.iter().all(|&drawn| drawn >= second && drawn < second * 3 / 2));
         assert!(later.iter().filter(|&&drawn| drawn < second * 5 / 4).count().abs_diff(500) < 150);
-        let sooner: Vec<_> = (0..1000).map(|_| at_most(second)).collect();
-        assert!(sooner.iter().all(|&drawn| drawn >= shortest(second) && drawn <= second));
+        let sooner: Vec<_> = (0..1000).map(|_| shorter(second)).collect();
+        assert!(sooner.iter().all(|&drawn| drawn >= min(second) && drawn <= second));
         assert_ne!(sooner.iter().min(), sooner.iter().max());
     }
 
     #[test]
     fn nothing_overflows() {
-        assert_eq!(at_least(Duration::MAX), Duration::MAX);
-        assert!(at_most(Duration::MAX) <= Duration::MAX);
-        assert_eq!(at_least(Duration::ZERO), Duration::ZERO);
-        assert_eq!(at_most(Duration::ZERO), Duration::ZERO);
+        assert_eq!(longer(Duration::MAX), Duration::MAX);
+        assert!(shorter(Duration::MAX) <= Duration::MAX);
+        assert_eq!(longer(Duration::ZERO), Duration::ZERO);
+        assert_eq!(shorter(Duration::ZERO), Duration::ZERO);
     }
 }

@@ -20,7 +20,7 @@ use tower_sse::{
     StreamSettings, TrySendError,
     access::{Access, Verdict, Withdrawn},
     decode::{DecodeError, Decoder, Item, Message},
-    future::{Answered, Oneshot, ResponseFuture},
+    future::{Oneshot, ResponseFuture, Standalone},
     source::{EventReceiver, Every, FromStream},
     streams::{Drained, NotAdmitted, OnDrain, Streams, StreamsBuilder},
 };
@@ -194,10 +194,10 @@ fn a_body_and_a_response_future_are_what_their_parts_are() {
         SseBody<Asked<Stream<Neither>, String>, Both>:, lacks Send Sync;
         SseBody<Asked<Stream<Both>, String>, Neither>:, lacks Send Sync;
         SseBody<Asked<Stream<Both>, String>, Bytes>: Unpin;
-        SseBody<Answered<Stream<Both>>, Never>: Send Sync Unpin;
-        SseBody<Answered<tower_sse::hub::Subscription>, Never>: Send Sync Unpin;
-        SseBody<Answered<Stream<SendOnly>>, Never>: Send Unpin, lacks Sync;
-        SseBody<Answered<Stream<Neither>>, Never>: Unpin, lacks Send;
+        SseBody<Standalone<Stream<Both>>, Never>: Send Sync Unpin;
+        SseBody<Standalone<tower_sse::hub::Subscription>, Never>: Send Sync Unpin;
+        SseBody<Standalone<Stream<SendOnly>>, Never>: Send Unpin, lacks Sync;
+        SseBody<Standalone<Stream<Neither>>, Never>: Unpin, lacks Send;
         ResponseFuture<Asked<Stream<Both>, String>, Both>: Send Sync Unpin, lacks Clone;
         ResponseFuture<Asked<Stream<Both>, String>, SendOnly>: Send Unpin, lacks Sync;
         ResponseFuture<Asked<Stream<Both>, String>, PhantomPinned>:, lacks Unpin;

@@ -14,7 +14,7 @@ use super::{error::RedisError, settings::Settings};
 
 /// The addresses, of which one has the keys.
 #[derive(Debug)]
-pub(super) struct Servers {
+pub(super) struct Endpoints {
     known: Vec<ConnectionInfo>,
     #[cfg(feature = "redis-tls")]
     pub(super) tls: crate::backplane::redis::tls::Tls,
@@ -39,13 +39,13 @@ struct Scripts {
 
 /// A connection for all that is answered at once: made when it is needed, shared, and made anew when it breaks.
 #[derive(Debug)]
-pub(super) struct Commands {
-    servers: Arc<Servers>,
+pub(super) struct SharedConnection {
+    servers: Arc<Endpoints>,
     settings: Arc<Settings>,
     current: tokio::sync::Mutex<Option<Connection>>,
 }
 
-impl Servers {
+impl Endpoints {
     pub(super) fn new(url: &str) -> Result<Self, RedisError> {
         Ok(Self {
             known: vec![parse(url)?],
@@ -62,15 +62,15 @@ impl Servers {
 
     /// A connection to the first that has the keys, and is no replica.
     pub(super) async fn connect(&self, settings: &Settings, answer: Duration) -> Result<Connection, RedisError> {
-        let moved = self.moved().take();
+        let moved = self.redirect().take();
         let mut failed = None;
         for info in moved.into_iter().chain(self.known.iter().cloned()) {
-            match self.reach(info, settings, answer).await {
+            match self.connect_to(info, settings, answer).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => failed = Some(error),
             }
         }
-        Err(failed.unwrap_or_else(|| RedisError::said("there is no address")))
+        Err(failed.unwrap_or_else(|| RedisError::protocol("there is no address")))
     }
 
     fn client(&self, info: ConnectionInfo) -> Result<Client, RedisError> {
@@ -86,11 +86,11 @@ impl Servers {
     pub(super) fn check_tls(&self) -> Result<(), RedisError> {
         let by_tls = self.known.iter().filter(|info| matches!(info.addr(), ConnectionAddr::TcpTls { .. }));
         let mut clients = by_tls.map(|info| self.client(info.clone()));
-        clients.next().unwrap_or_else(|| Err(RedisError::said("no address of redis is by TLS"))).map(drop)
+        clients.next().unwrap_or_else(|| Err(RedisError::protocol("no address of redis is by TLS"))).map(drop)
     }
 
     /// A connection to this address, or to where a cluster says that the keys are.
-    async fn reach(
+    async fn connect_to(
         &self,
         mut info: ConnectionInfo,
         settings: &Settings,
@@ -98,20 +98,20 @@ impl Servers {
     ) -> Result<Connection, RedisError> {
         for _ in 0..REDIRECTS {
             let opened = Connection::open(self.client(info.clone())?, settings, answer).await;
-            let Some((host, port)) = opened.as_ref().err().and_then(RedisError::elsewhere) else { return opened };
+            let Some((host, port)) = opened.as_ref().err().and_then(RedisError::redirected_to) else { return opened };
             info = at(info, host, port);
         }
         Connection::open(self.client(info)?, settings, answer).await
     }
 
     /// What an error says of where to look next.
-    pub(super) fn learn(&self, error: &RedisError) {
-        if let (Some((host, port)), Some(known)) = (error.elsewhere(), self.known.first()) {
-            *self.moved() = Some(at(known.clone(), host, port));
+    pub(super) fn note_redirect(&self, error: &RedisError) {
+        if let (Some((host, port)), Some(known)) = (error.redirected_to(), self.known.first()) {
+            *self.redirect() = Some(at(known.clone(), host, port));
         }
     }
 
-    fn moved(&self) -> std::sync::MutexGuard<'_, Option<ConnectionInfo>> {
+    fn redirect(&self) -> std::sync::MutexGuard<'_, Option<ConnectionInfo>> {
         self.moved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -132,14 +132,14 @@ impl Connection {
         // Where it may not be asked, it is believed to be none.
         let is_replica = |role: Value| matches!(role, Value::Array(role) if role.first() == Some(&replica));
         if role.and_then(Result::ok).is_some_and(is_replica) {
-            return Err(RedisError::said("this redis is a replica"));
+            return Err(RedisError::protocol("this redis is a replica"));
         }
         let mut script = || -> Result<String, RedisError> {
-            let sha = answers.next().ok_or_else(|| RedisError::said("redis did not answer all"))??;
+            let sha = answers.next().ok_or_else(|| RedisError::protocol("redis did not answer all"))??;
             Ok(::redis::from_redis_value(sha).map_err(::redis::RedisError::from)?)
         };
         let scripts = Arc::new(Scripts { publish: script()?, read: script()? });
-        reached.ok_or_else(|| RedisError::said("redis did not answer all"))??;
+        reached.ok_or_else(|| RedisError::protocol("redis did not answer all"))??;
         // A user may not be allowed to ask, and before Redis 7 it is asked for otherwise: then it is not known.
         let info = answers.next().and_then(Result::ok).and_then(|info| ::redis::from_redis_value::<String>(info).ok());
         let run = info.as_deref().and_then(run).map(Arc::new);
@@ -170,8 +170,8 @@ impl Connection {
     }
 }
 
-impl Commands {
-    pub(super) fn new(servers: &Arc<Servers>, settings: &Arc<Settings>) -> Self {
+impl SharedConnection {
+    pub(super) fn new(servers: &Arc<Endpoints>, settings: &Arc<Settings>) -> Self {
         let (servers, settings) = (Arc::clone(servers), Arc::clone(settings));
         Self { servers, settings, current: tokio::sync::Mutex::default() }
     }
@@ -189,7 +189,7 @@ impl Commands {
     /// It is not used any more: the next one is new, and perhaps elsewhere.
     pub(super) async fn broken(&self, error: Option<&RedisError>) {
         if let Some(error) = error {
-            self.servers.learn(error);
+            self.servers.note_redirect(error);
         }
         *self.current.lock().await = None;
     }

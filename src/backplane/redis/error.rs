@@ -8,81 +8,81 @@ use crate::{hub::error::PublishError, panic::Panicked};
 
 /// Redis cannot be reached, or does not do what is asked.
 #[derive(Debug, Clone)]
-pub struct RedisError(Why);
+pub struct RedisError(Kind);
 
 #[derive(Debug, Clone)]
-enum Why {
+enum Kind {
     Client(::redis::RedisError),
-    Said(&'static str),
+    Protocol(&'static str),
     Panicked(Panicked),
 }
 
 impl RedisError {
-    pub(super) fn said(what: &'static str) -> Self {
-        Self(Why::Said(what))
+    pub(super) fn protocol(what: &'static str) -> Self {
+        Self(Kind::Protocol(what))
     }
 
     /// The node of a cluster that has the keys, if this one has not.
-    pub(super) fn elsewhere(&self) -> Option<(String, u16)> {
+    pub(super) fn redirected_to(&self) -> Option<(String, u16)> {
         match &self.0 {
-            Why::Client(error) => error.redirect_node().and_then(|(address, _)| {
+            Kind::Client(error) => error.redirect_node().and_then(|(address, _)| {
                 let (host, port) = address.rsplit_once(':')?;
                 Some((host.to_owned(), port.parse().ok()?))
             }),
-            Why::Said(_) | Why::Panicked(_) => None,
+            Kind::Protocol(_) | Kind::Panicked(_) => None,
         }
     }
 
     /// Returns whether Redis can be reached, and does not do what is asked for.
     pub(super) fn is_answer(&self) -> bool {
         match &self.0 {
-            Why::Client(error) => error.code().is_some(),
-            Why::Said(_) | Why::Panicked(_) => true,
+            Kind::Client(error) => error.code().is_some(),
+            Kind::Protocol(_) | Kind::Panicked(_) => true,
         }
     }
 
     /// Returns whether this error says that the value at a key is of another type. It says nothing of other keys.
     pub(super) fn is_of_this_key(&self) -> bool {
-        matches!(&self.0, Why::Client(error) if error.code() == Some("WRONGTYPE"))
+        matches!(&self.0, Kind::Client(error) if error.code() == Some("WRONGTYPE"))
     }
 
     /// Whether Redis has answered, and by that said that nothing was done.
-    pub(super) fn is_no(&self) -> bool {
+    pub(super) fn was_rejected(&self) -> bool {
         match &self.0 {
-            Why::Client(error) => match error.kind() {
+            Kind::Client(error) => match error.kind() {
                 ErrorKind::Server(ServerErrorKind::ResponseError) => false,
                 ErrorKind::Server(_) => true,
                 _ => error.code().is_some_and(|code| REFUSALS.contains(&code)),
             },
-            Why::Said(_) => true,
-            Why::Panicked(_) => false,
+            Kind::Protocol(_) => true,
+            Kind::Panicked(_) => false,
         }
     }
 
     /// Whether it says that another connection, perhaps to another server, would do better.
-    pub(super) fn is_of_this_connection(&self) -> bool {
-        let Why::Client(error) = &self.0 else { return false };
+    pub(super) fn needs_reconnect(&self) -> bool {
+        let Kind::Client(error) = &self.0 else { return false };
         matches!(error.kind(), ErrorKind::Server(kind) if kind != ServerErrorKind::ResponseError)
     }
 
     pub(super) fn is_no_script(&self) -> bool {
-        let Why::Client(error) = &self.0 else { return false };
+        let Kind::Client(error) = &self.0 else { return false };
         error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
     }
 
     /// What the publisher is told, whose event was on its way.
     pub(super) fn into_publish_error(self) -> PublishError {
         let why = Arc::from(self.to_string());
-        if self.is_no() { PublishError::NotSent(why) } else { PublishError::Unknown(why) }
+        if self.was_rejected() { PublishError::NotSent(why) } else { PublishError::Unknown(why) }
     }
 }
 
 impl fmt::Display for RedisError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Why::Client(error) => write!(f, "redis: {error}"),
-            Why::Said(what) => f.write_str(what),
-            Why::Panicked(panicked) => panicked.fmt(f),
+            Kind::Client(error) => write!(f, "redis: {error}"),
+            Kind::Protocol(what) => f.write_str(what),
+            Kind::Panicked(panicked) => panicked.fmt(f),
         }
     }
 }
@@ -90,22 +90,22 @@ impl fmt::Display for RedisError {
 impl Error for RedisError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.0 {
-            Why::Client(error) => Some(error),
-            Why::Said(_) => None,
-            Why::Panicked(panicked) => Some(panicked),
+            Kind::Client(error) => Some(error),
+            Kind::Protocol(_) => None,
+            Kind::Panicked(panicked) => Some(panicked),
         }
     }
 }
 
 impl From<Panicked> for RedisError {
     fn from(panicked: Panicked) -> Self {
-        Self(Why::Panicked(panicked))
+        Self(Kind::Panicked(panicked))
     }
 }
 
 impl From<::redis::RedisError> for RedisError {
     fn from(error: ::redis::RedisError) -> Self {
-        Self(Why::Client(error))
+        Self(Kind::Client(error))
     }
 }
 

@@ -6,30 +6,35 @@ use futures_util::future::{Either, select};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    connection::{Commands, Connection, Servers},
-    continuity::{Place, Verdict},
+    connection::{Connection, Endpoints, SharedConnection},
+    continuity::{Continuity, ReadPosition},
     epoch::Epoch,
     error::RedisError,
-    keys, read as reading,
-    read::Look,
-    settings::{ANSWER, AT_ONCE, BLOCK, Settings},
+    keys, read,
+    read::ReadReply,
+    settings::{BLOCK_TIMEOUT, READ_BATCH, RESPONSE_TIMEOUT, Settings},
     tail,
 };
-use crate::{hub::replica::contract::Feed, observe::link::Link, panic as caught, time::jitter};
+use crate::{hub::replica::contract::Feed, observe::link::Link, panic, time::jitter};
 
 /// A node that follows.
 pub(super) struct Follower {
-    servers: Arc<Servers>,
-    commands: Arc<Commands>,
+    servers: Arc<Endpoints>,
+    commands: Arc<SharedConnection>,
     settings: Arc<Settings>,
     feed: Feed,
-    place: Option<Place>,
+    place: Option<ReadPosition>,
     /// The epochs that there were: one that comes again is of a Redis that has gone back.
     past: Vec<u64>,
 }
 
 impl Follower {
-    pub(super) fn new(servers: &Arc<Servers>, commands: &Arc<Commands>, settings: &Arc<Settings>, feed: &Feed) -> Self {
+    pub(super) fn new(
+        servers: &Arc<Endpoints>,
+        commands: &Arc<SharedConnection>,
+        settings: &Arc<Settings>,
+        feed: &Feed,
+    ) -> Self {
         Self {
             servers: Arc::clone(servers),
             commands: Arc::clone(commands),
@@ -47,7 +52,7 @@ impl Follower {
         while !feed.is_closed() {
             let since = Instant::now();
             // Also while it connects, or waits for an answer that does not come.
-            let error = match feed.while_open(caught::run(self.follow())).await {
+            let error = match feed.while_open(panic::catch_future(self.follow())).await {
                 None | Some(Ok(Ok(()))) => return,
                 Some(Ok(Err(error))) => error,
                 Some(Err(panicked)) => {
@@ -61,14 +66,18 @@ impl Follower {
             // What this node publishes by is as broken, and nobody has noticed yet.
             self.commands.broken(Some(&error)).await;
             // One that held for a while was a good one.
-            pause = if since.elapsed() > LONGEST_PAUSE + BLOCK { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
-            let _ = feed.while_open(sleep(jitter::at_least(pause))).await;
+            pause = if since.elapsed() > LONGEST_PAUSE + BLOCK_TIMEOUT {
+                FIRST_PAUSE
+            } else {
+                (pause * 2).min(LONGEST_PAUSE)
+            };
+            let _ = feed.while_open(sleep(jitter::longer(pause))).await;
         }
     }
 
     /// Follows on one connection, as long as that is possible.
     async fn follow(&mut self) -> Result<(), RedisError> {
-        let mut connection = self.servers.connect(&self.settings, BLOCK + ANSWER).await?;
+        let mut connection = self.servers.connect(&self.settings, BLOCK_TIMEOUT + RESPONSE_TIMEOUT).await?;
         // What comes first is not waited for: so it is known at once whether the history is the same.
         let mut waits = false;
         while !self.feed.is_closed() {
@@ -85,20 +94,25 @@ impl Follower {
     }
 
     /// Looks for what comes next, or waits for it. `None`: the hub is gone.
-    async fn look(&self, connection: &mut Connection, place: &Place, waits: bool) -> Result<Option<Look>, RedisError> {
+    async fn look(
+        &self,
+        connection: &mut Connection,
+        place: &ReadPosition,
+        waits: bool,
+    ) -> Result<Option<ReadReply>, RedisError> {
         if waits {
             return self.wait(connection, place).await;
         }
         self.find_keys(connection, place.epoch, self.feed.take_wanted()).await?;
-        reading::look(connection, &self.settings, &place.last, AT_ONCE).await.map(Some)
+        read::look(connection, &self.settings, &place.last, READ_BATCH).await.map(Some)
     }
 
     /// Waits for something new, and meanwhile finds keys that are asked for. `None`: the hub is gone.
     ///
     /// Ordering: nothing that is read is given while keys are on their way. So no key is put back that was removed since.
-    async fn wait(&self, connection: &Connection, place: &Place) -> Result<Option<Look>, RedisError> {
+    async fn wait(&self, connection: &Connection, place: &ReadPosition) -> Result<Option<ReadReply>, RedisError> {
         let mut reader = connection.clone();
-        let mut look = pin!(reading::wait(&mut reader, &self.settings, &place.last));
+        let mut look = pin!(read::wait(&mut reader, &self.settings, &place.last));
         loop {
             let asked = pin!(self.feed.while_open(self.feed.wanted()));
             match select(look.as_mut(), asked).await {
@@ -106,7 +120,7 @@ impl Follower {
                 Either::Right((None, _)) => return Ok(None),
                 Either::Right((Some(topics), _)) => {
                     // That one is busy with waiting.
-                    let mut commands = self.commands.connection(ANSWER).await?;
+                    let mut commands = self.commands.connection(RESPONSE_TIMEOUT).await?;
                     self.find_keys(&mut commands, place.epoch, topics).await?;
                 }
             }
@@ -128,25 +142,25 @@ impl Follower {
     }
 
     /// Goes on with what was found, if it is the history that was read. Whether that was all.
-    async fn judge(&mut self, connection: &mut Connection, look: Look) -> Result<bool, RedisError> {
+    async fn judge(&mut self, connection: &mut Connection, look: ReadReply) -> Result<bool, RedisError> {
         let Some(place) = &mut self.place else { return Ok(false) };
         let epoch = place.epoch;
-        match place.judge(&look.seen) {
-            Verdict::GoesOn => {
+        match place.check(&look.seen) {
+            Continuity::Contiguous => {
                 place.run = connection.run().cloned();
                 let Some(first) = look.outside(epoch) else { return self.take(connection, look).await };
-                reading::renew(connection, &self.settings, &look.epoch, |number| epoch.renewed(number, first)).await?;
+                read::renew(connection, &self.settings, &look.epoch, |number| epoch.renewed(number, first)).await?;
                 self.past.push(epoch.number());
                 self.anew("ids have left what there are positions for");
             }
-            Verdict::Missed => self.anew("entries were let go before this node read them"),
-            Verdict::Renewed => {
+            Continuity::Trimmed => self.anew("entries were let go before this node read them"),
+            Continuity::NewEpoch => {
                 self.past.push(epoch.number());
                 self.anew("another history has begun");
             }
-            Verdict::RolledBack => {
+            Continuity::RolledBack => {
                 let last = &look.seen.last;
-                reading::renew(connection, &self.settings, &look.epoch, |number| epoch.renewed(number, last)).await?;
+                read::renew(connection, &self.settings, &look.epoch, |number| epoch.renewed(number, last)).await?;
                 self.past.push(epoch.number());
                 self.anew("redis has gone back to before what was read");
             }
@@ -155,7 +169,7 @@ impl Follower {
     }
 
     /// Gives what was found. Whether that was all.
-    async fn take(&mut self, connection: &mut Connection, look: Look) -> Result<bool, RedisError> {
+    async fn take(&mut self, connection: &mut Connection, look: ReadReply) -> Result<bool, RedisError> {
         let Some(place) = &mut self.place else { return Ok(false) };
         let is_all = look.is_all;
         place.added = match place.added {
@@ -166,10 +180,10 @@ impl Follower {
         if let Some(last) = look.entries.last() {
             place.last.clone_from(&last.id);
         }
-        reading::give(look.entries.into_iter(), place.epoch, None, &self.settings, &self.feed);
+        read::give(look.entries.into_iter(), place.epoch, None, &self.settings, &self.feed);
         if is_all {
             self.feed.caught_up(place.epoch.through(&place.last));
-            reading::make_room(connection, &self.settings, &place.last).await?;
+            read::make_room(connection, &self.settings, &place.last).await?;
         }
         Ok(is_all)
     }
@@ -177,13 +191,13 @@ impl Follower {
     /// The place is not to be gone on from.
     fn anew(&mut self, why: &str) {
         self.place = None;
-        self.past.drain(..self.past.len().saturating_sub(PAST));
+        self.past.drain(..self.past.len().saturating_sub(KNOWN_EPOCHS));
         self.settings.observer.renewed(why);
     }
 
     async fn begin(&mut self, connection: &mut Connection) -> Result<(), RedisError> {
-        let place = timeout(LOAD, tail::load(connection, &self.settings, &self.feed, &self.past)).await;
-        let place = place.unwrap_or_else(|_| Err(RedisError::said("the tail was not read in time")))?;
+        let place = timeout(LOAD_TIMEOUT, tail::load(connection, &self.settings, &self.feed, &self.past)).await;
+        let place = place.unwrap_or_else(|_| Err(RedisError::protocol("the tail was not read in time")))?;
         self.place = Some(place);
         Ok(())
     }
@@ -200,6 +214,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long loading the tail may take.
-const LOAD: Duration = Duration::from_secs(60);
+const LOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-const PAST: usize = 8;
+const KNOWN_EPOCHS: usize = 8;

@@ -8,7 +8,7 @@ use super::{connection::Connection, entry, epoch::Epoch, error::RedisError, sett
 use crate::{event::Event, hub::replica::contract::Incoming};
 
 /// A topic, and the newest event of each of its keys.
-pub(super) type Found = (Arc<str>, Vec<Incoming>);
+pub(super) type TopicKeys = (Arc<str>, Vec<Incoming>);
 
 /// Finds the keys of these topics. A topic is not among what is found if another history has begun.
 pub(super) async fn find(
@@ -16,7 +16,7 @@ pub(super) async fn find(
     settings: &Settings,
     epoch: Epoch,
     topics: &[Arc<str>],
-) -> Result<Vec<Found>, RedisError> {
+) -> Result<Vec<TopicKeys>, RedisError> {
     let mut all = Vec::new();
     for some in topics.chunks(TOPICS_AT_ONCE) {
         let mut calls = pipe();
@@ -24,7 +24,7 @@ pub(super) async fn find(
             let call = calls.cmd("EVAL").arg(KEYS).arg(2).arg(settings.latest(topic)).arg(settings.epoch());
             call.arg(settings.keys.saturating_add(SLACK)).arg(settings.largest).arg(settings.largest);
         }
-        let answers: Vec<RedisResult<Answer>> = calls.ignore_errors().query_async(connection.inner()).await?;
+        let answers: Vec<RedisResult<KeysReply>> = calls.ignore_errors().query_async(connection.inner()).await?;
         for (topic, answer) in some.iter().zip(answers) {
             match answer.map_err(RedisError::from) {
                 Ok(answer) => all.extend(found(topic, answer, epoch, settings)),
@@ -40,9 +40,9 @@ pub(super) async fn find(
     Ok(all)
 }
 
-type Answer = (Vec<u8>, Vec<Vec<u8>>, u64);
+type KeysReply = (Vec<u8>, Vec<Vec<u8>>, u64);
 
-fn found(topic: &Arc<str>, (of, pairs, left_out): Answer, epoch: Epoch, settings: &Settings) -> Option<Found> {
+fn found(topic: &Arc<str>, (of, pairs, left_out): KeysReply, epoch: Epoch, settings: &Settings) -> Option<TopicKeys> {
     if of != epoch.to_string().into_bytes() {
         return None;
     }

@@ -49,11 +49,11 @@ use tokio::sync::mpsc;
 
 pub use self::error::RedisError;
 use self::{
-    connection::{Commands, Servers},
+    connection::{Endpoints, SharedConnection},
     follow::Follower,
     presence::Presence,
-    publish::{Job, Queue},
-    settings::{ANSWER, LONGEST_EXPIRY, Settings},
+    publish::{PendingPublish, Queue},
+    settings::{LONGEST_EXPIRY, RESPONSE_TIMEOUT, Settings},
 };
 use crate::{
     event::field::EventId,
@@ -61,13 +61,13 @@ use crate::{
         error::PublishError,
         replica::contract::{Backplane, BoxFuture, Feed, Outgoing},
     },
-    observe::link::{Guarded, LinkObserver},
+    observe::link::{CatchPanics, LinkObserver},
 };
 
 /// Feeds one hub from Redis; [`build_on`](crate::hub::HubBuilder::build_on) takes it.
 #[must_use = "it does nothing until a hub is built on it"]
 pub struct Redis {
-    servers: Arc<Servers>,
+    servers: Arc<Endpoints>,
     settings: Settings,
     /// Made when the first thing is published, or followed: from then on nothing is set any more.
     running: Mutex<Option<Running>>,
@@ -76,7 +76,7 @@ pub struct Redis {
 struct Running {
     settings: Arc<Settings>,
     queue: Queue,
-    jobs: Option<mpsc::Receiver<Job>>,
+    jobs: Option<mpsc::Receiver<PendingPublish>>,
 }
 
 impl Redis {
@@ -88,7 +88,7 @@ impl Redis {
     ///
     /// It is no such URL.
     pub fn new(url: &str) -> Result<Self, RedisError> {
-        let (servers, settings) = (Arc::new(Servers::new(url)?), Settings::new());
+        let (servers, settings) = (Arc::new(Endpoints::new(url)?), Settings::new());
         Ok(Self { servers, settings, running: Mutex::default() })
     }
 
@@ -101,7 +101,7 @@ impl Redis {
     pub fn or(mut self, url: &str) -> Result<Self, RedisError> {
         match Arc::get_mut(&mut self.servers) {
             Some(servers) => servers.and(url)?,
-            None => return Err(RedisError::said("it is in use")),
+            None => return Err(RedisError::protocol("it is in use")),
         }
         Ok(self)
     }
@@ -163,7 +163,7 @@ impl Redis {
 
     /// Sets what observes how Redis is read. A panic of it ends nothing. Defaults to none.
     pub fn observer(mut self, observer: impl LinkObserver) -> Self {
-        self.settings.observer = Arc::new(Guarded(observer));
+        self.settings.observer = Arc::new(CatchPanics(observer));
         self
     }
 
@@ -177,7 +177,7 @@ impl Redis {
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn connect(self) -> Result<Self, RedisError> {
-        self.servers.connect(&self.settings, ANSWER).await?;
+        self.servers.connect(&self.settings, RESPONSE_TIMEOUT).await?;
         Ok(self)
     }
 
@@ -192,7 +192,7 @@ impl Redis {
 
 impl Backplane for Redis {
     fn publish(&self, outgoing: Outgoing) -> BoxFuture<Result<EventId, PublishError>> {
-        self.running(|running| Box::pin(running.queue.put(outgoing)))
+        self.running(|running| Box::pin(running.queue.enqueue(outgoing)))
     }
 
     fn follow(&self, feed: Feed) -> BoxFuture<()> {
@@ -201,7 +201,7 @@ impl Backplane for Redis {
         let servers = Arc::clone(&self.servers);
         feed.find_keys_when_asked();
         Box::pin(async move {
-            let commands = Arc::new(Commands::new(&servers, &settings));
+            let commands = Arc::new(SharedConnection::new(&servers, &settings));
             // It ends by itself, when the hub is gone and everything is sent.
             if let Some(jobs) = jobs {
                 tokio::spawn(publish::run(jobs, Arc::clone(&commands), Arc::clone(&settings)));

@@ -6,16 +6,16 @@ use ::redis::{RedisResult, pipe};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    connection::Commands,
+    connection::SharedConnection,
     error::RedisError,
-    presence_codec as told,
-    settings::{ANSWER, LONGEST_EXPIRY, Settings},
+    presence_codec,
+    settings::{LONGEST_EXPIRY, RESPONSE_TIMEOUT, Settings},
 };
-use crate::{hub::replica::contract::Feed, panic as caught, time::jitter};
+use crate::{hub::replica::contract::Feed, panic, time::jitter};
 
 /// What this node tells the others, and knows of them.
 pub(super) struct Presence {
-    commands: Arc<Commands>,
+    commands: Arc<SharedConnection>,
     settings: Arc<Settings>,
     feed: Feed,
     me: String,
@@ -37,7 +37,7 @@ struct Other {
 }
 
 impl Presence {
-    pub(super) fn new(commands: &Arc<Commands>, settings: &Arc<Settings>, feed: &Feed) -> Self {
+    pub(super) fn new(commands: &Arc<SharedConnection>, settings: &Arc<Settings>, feed: &Feed) -> Self {
         Self {
             commands: Arc::clone(commands),
             settings: Arc::clone(settings),
@@ -55,20 +55,20 @@ impl Presence {
     pub(super) async fn run(mut self) {
         while !self.feed.is_closed() {
             if let Some(here) = self.feed.local_presence() {
-                self.here = told::write(&here);
+                self.here = presence_codec::encode(&here);
                 self.version += 1;
                 self.is_written = false;
             }
             let feed = self.feed.clone();
-            let Some(round) = feed.while_open(caught::run(self.round())).await else { break };
+            let Some(round) = feed.while_open(panic::catch_future(self.round())).await else { break };
             match round.unwrap_or_else(|panicked| Err(panicked.into())) {
                 Ok(()) => self.has_told = false,
                 Err(error) => self.failed(&error).await,
             }
-            let _ = feed.while_open(sleep(jitter::at_most(EACH))).await;
+            let _ = feed.while_open(sleep(jitter::shorter(HEARTBEAT))).await;
         }
         // Where this fails, or takes too long, what is written expires.
-        let _ = timeout(ANSWER, self.leave()).await;
+        let _ = timeout(RESPONSE_TIMEOUT, self.leave()).await;
     }
 
     /// Tells what goes wrong, once. That Redis cannot be reached is seen by the follower, and told there.
@@ -81,7 +81,7 @@ impl Presence {
     }
 
     async fn round(&mut self) -> Result<(), RedisError> {
-        let mut connection = self.commands.connection(ANSWER).await?;
+        let mut connection = self.commands.connection(RESPONSE_TIMEOUT).await?;
         let mut call = ::redis::cmd("EVAL");
         call.arg(SCRIPT).arg(2).arg(self.settings.nodes()).arg(self.settings.node(&self.me));
         call.arg(&self.me).arg(self.version).arg(millis(self.settings.node_expires)).arg(millis(LONGEST_EXPIRY));
@@ -124,8 +124,8 @@ impl Presence {
         }
         for ((node, version), said) in news {
             let presence = said.map_err(|error| error.to_string());
-            let presence =
-                presence.and_then(|said| told::read(&said).ok_or_else(|| "no node has written it".to_owned()));
+            let presence = presence
+                .and_then(|said| presence_codec::decode(&said).ok_or_else(|| "no node has written it".to_owned()));
             if let Err(why) = &presence {
                 self.settings.observer.skipped(&self.settings.node(&node), why);
             }
@@ -134,7 +134,7 @@ impl Presence {
         }
         // A Redis that has lost all has it again when all have written once more.
         self.others.retain(|node, other| {
-            let stays = other.missing <= PATIENCE;
+            let stays = other.missing <= MISSED_ROUNDS;
             if !stays {
                 self.feed.node_presence(node, Vec::new());
             }
@@ -143,7 +143,7 @@ impl Presence {
     }
 
     async fn leave(&self) -> Result<(), RedisError> {
-        let mut connection = self.commands.connection(ANSWER).await?;
+        let mut connection = self.commands.connection(RESPONSE_TIMEOUT).await?;
         let mut calls = pipe();
         calls.cmd("DEL").arg(self.settings.node(&self.me)).cmd("HDEL").arg(self.settings.nodes()).arg(&self.me);
         Ok(calls.query_async(connection.inner()).await?)
@@ -156,10 +156,10 @@ fn millis(duration: Duration) -> u64 {
 
 const SCRIPT: &str = include_str!("presence.lua");
 
-const EACH: Duration = Duration::from_secs(1);
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// How many rounds a node may be missing.
-const PATIENCE: u32 = 2;
+const MISSED_ROUNDS: u32 = 2;
 
 /// The maximum number of bytes that are read of what a node says. What is longer is no whole.
 const MOST_SAID: usize = 16 << 20;

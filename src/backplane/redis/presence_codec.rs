@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::hub::state::members::LocalPresence;
 
-pub(super) fn write(presence: &[LocalPresence]) -> Vec<u8> {
+pub(super) fn encode(presence: &[LocalPresence]) -> Vec<u8> {
     let mut into = Vec::new();
     for LocalPresence { topic, count, members } in presence {
         put(&mut into, topic);
@@ -18,7 +18,7 @@ pub(super) fn write(presence: &[LocalPresence]) -> Vec<u8> {
 }
 
 /// `None`: nobody has written this.
-pub(super) fn read(mut from: &[u8]) -> Option<Vec<LocalPresence>> {
+pub(super) fn decode(mut from: &[u8]) -> Option<Vec<LocalPresence>> {
     let mut presence = Vec::new();
     while !from.is_empty() {
         let topic = Arc::from(take(&mut from)?);
@@ -53,14 +53,14 @@ mod tests {
     fn what_is_told_is_understood_and_nothing_else() {
         let presence =
             vec![LocalPresence::new("room: 5:\n", 3, vec!["ann".into(), "".into()]), LocalPresence::new("", 1, vec![])];
-        let told = write(&presence);
-        assert_eq!(read(&told).as_ref(), Some(&presence));
-        assert_eq!(read(b""), Some(vec![]));
+        let told = encode(&presence);
+        assert_eq!(decode(&told).as_ref(), Some(&presence));
+        assert_eq!(decode(b""), Some(vec![]));
         for wrong in
             [&told[..told.len() - 1], b"x", b"5:a", b"1:a1:x1:0", b"1:a1:19:999999999", b"99999999999999999999:a"]
         {
-            assert_eq!(read(wrong), None);
+            assert_eq!(decode(wrong), None);
         }
-        assert_eq!(read(b"1:a20:184467440737095516151:0"), None, "a sum of two of these is beyond any number");
+        assert_eq!(decode(b"1:a20:184467440737095516151:0"), None, "a sum of two of these is beyond any number");
     }
 }

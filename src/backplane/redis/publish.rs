@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    connection::{Commands, Connection},
+    connection::{Connection, SharedConnection},
     epoch::Epoch,
     error::RedisError,
     settings::Settings,
@@ -27,21 +27,21 @@ use crate::{
         error::PublishError,
         replica::contract::{Outgoing, event_id},
     },
-    panic as caught,
-    time::{deadline::later, jitter},
+    panic,
+    time::{deadline::saturating_deadline, jitter},
 };
 
 /// The way to the task that sends.
 #[derive(Debug)]
 pub(super) struct Queue {
-    sender: mpsc::Sender<Job>,
+    sender: mpsc::Sender<PendingPublish>,
     bytes: Arc<AtomicUsize>,
-    within: Duration,
+    up_to: Duration,
 }
 
 /// What is to be sent, and who waits for what becomes of it.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(super) struct PendingPublish {
     outgoing: Outgoing,
     until: Instant,
     done: oneshot::Sender<Result<EventId, PublishError>>,
@@ -53,19 +53,22 @@ pub(super) struct Job {
 struct Bytes(usize, Arc<AtomicUsize>);
 
 impl Queue {
-    pub(super) fn new(settings: &Settings) -> (Self, mpsc::Receiver<Job>) {
-        let (sender, receiver) = mpsc::channel(MOST_WAITING);
-        (Self { sender, bytes: Arc::default(), within: settings.publish_within }, receiver)
+    pub(super) fn new(settings: &Settings) -> (Self, mpsc::Receiver<PendingPublish>) {
+        let (sender, receiver) = mpsc::channel(MAX_QUEUED);
+        (Self { sender, bytes: Arc::default(), up_to: settings.publish_within }, receiver)
     }
 
-    pub(super) fn put(&self, outgoing: Outgoing) -> impl Future<Output = Result<EventId, PublishError>> + Send + use<> {
+    pub(super) fn enqueue(
+        &self,
+        outgoing: Outgoing,
+    ) -> impl Future<Output = Result<EventId, PublishError>> + Send + use<> {
         let size = outgoing.events.iter().map(|(_, event)| event.encoded_len()).sum();
         let before = self.bytes.fetch_add(size, Ordering::Relaxed);
         let (done, outcome) = oneshot::channel();
-        let until = later(Instant::now(), self.within);
-        let job = Job { outgoing, until, done, _bytes: Bytes(size, Arc::clone(&self.bytes)) };
+        let until = saturating_deadline(Instant::now(), self.up_to);
+        let job = PendingPublish { outgoing, until, done, _bytes: Bytes(size, Arc::clone(&self.bytes)) };
         // One that is larger than all that may wait still goes when nothing else does.
-        let is_put = (before == 0 || before + size <= MOST_BYTES) && self.sender.try_send(job).is_ok();
+        let is_put = (before == 0 || before + size <= MAX_QUEUED_BYTES) && self.sender.try_send(job).is_ok();
         async move {
             if !is_put {
                 return Err(not_sent("too much waits to be sent already"));
@@ -83,16 +86,20 @@ impl Drop for Bytes {
 }
 
 /// Sends what is put into the queue, until nothing can be put into it any more. A panic loses what was on its way.
-pub(super) async fn run(mut jobs: mpsc::Receiver<Job>, commands: Arc<Commands>, settings: Arc<Settings>) {
-    while let Err(panicked) = caught::run(send_all(&mut jobs, &commands, &settings)).await {
+pub(super) async fn run(
+    mut jobs: mpsc::Receiver<PendingPublish>,
+    commands: Arc<SharedConnection>,
+    settings: Arc<Settings>,
+) {
+    while let Err(panicked) = panic::catch_future(send_all(&mut jobs, &commands, &settings)).await {
         settings.observer.failed(&RedisError::from(panicked));
     }
 }
 
-async fn send_all(jobs: &mut mpsc::Receiver<Job>, commands: &Commands, settings: &Settings) {
+async fn send_all(jobs: &mut mpsc::Receiver<PendingPublish>, commands: &SharedConnection, settings: &Settings) {
     while let Some(first) = jobs.recv().await {
         let mut batch = vec![first];
-        batch.extend(std::iter::from_fn(|| jobs.try_recv().ok()).take(MOST_AT_ONCE - 1));
+        batch.extend(std::iter::from_fn(|| jobs.try_recv().ok()).take(MAX_BATCH - 1));
         if let Some(connection) = connect(&mut batch, commands, settings).await {
             send(batch, connection, commands, settings).await;
         }
@@ -100,32 +107,36 @@ async fn send_all(jobs: &mut mpsc::Receiver<Job>, commands: &Commands, settings:
 }
 
 /// A connection, as soon as there is one. Those whose time is over are told, and are no part of it any more.
-async fn connect(batch: &mut Vec<Job>, commands: &Commands, settings: &Settings) -> Option<Connection> {
+async fn connect(
+    batch: &mut Vec<PendingPublish>,
+    commands: &SharedConnection,
+    settings: &Settings,
+) -> Option<Connection> {
     let mut pause = FIRST_PAUSE;
     let mut why = not_sent("redis did not take what was before it in time");
     loop {
         // Also those that have waited for too long for the calls before them.
-        give_up_late(batch, &why);
+        fail_expired(batch, &why);
         let until = batch.first()?.until;
         match timeout_at(until, commands.connection(settings.publish_within)).await {
             Ok(Ok(connection)) => return Some(connection),
             Ok(Err(error)) => why = not_sent(&error.to_string()),
             Err(_) => why = not_sent("redis was not reached in time"),
         }
-        sleep_until(until.min(Instant::now() + jitter::at_least(pause))).await;
+        sleep_until(until.min(Instant::now() + jitter::longer(pause))).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
 /// Tells those whose time is over that they were not sent.
-fn give_up_late(batch: &mut Vec<Job>, why: &PublishError) {
+fn fail_expired(batch: &mut Vec<PendingPublish>, why: &PublishError) {
     let now = Instant::now();
     let (late, rest): (Vec<_>, Vec<_>) = batch.drain(..).partition(|job| job.until <= now);
     late.into_iter().for_each(|job| drop(job.done.send(Err(why.clone()))));
     *batch = rest;
 }
 
-async fn send(batch: Vec<Job>, connection: Connection, commands: &Commands, settings: &Settings) {
+async fn send(batch: Vec<PendingPublish>, connection: Connection, commands: &SharedConnection, settings: &Settings) {
     let Some((again, mut connection)) = exchange(batch, connection, commands, settings).await else { return };
     // Redis has lost its scripts, and has them again on a new connection. Nothing was done.
     if let Ok(Ok(new)) = timeout(settings.publish_within, commands.connection(settings.publish_within)).await {
@@ -140,11 +151,11 @@ async fn send(batch: Vec<Job>, connection: Connection, commands: &Commands, sett
 
 /// Sends all, and tells what became of each. Gives those for which there was no script.
 async fn exchange(
-    batch: Vec<Job>,
+    batch: Vec<PendingPublish>,
     mut connection: Connection,
-    commands: &Commands,
+    commands: &SharedConnection,
     settings: &Settings,
-) -> Option<(Vec<Job>, Connection)> {
+) -> Option<(Vec<PendingPublish>, Connection)> {
     let mut calls = pipe();
     for job in &batch {
         calls.add_command(call(&job.outgoing, &connection, settings));
@@ -174,7 +185,7 @@ async fn exchange(
             }
             Err(error) => {
                 // It may be no master any more, or have lost what it knew.
-                if error.is_of_this_connection() {
+                if error.needs_reconnect() {
                     commands.broken(Some(&error)).await;
                 }
                 if error.is_no_script() {
@@ -204,15 +215,15 @@ fn call(outgoing: &Outgoing, connection: &Connection, settings: &Settings) -> Cm
     }
     call.arg(format!("{:016x}", jitter::random())).arg(&*outgoing.topic).arg(settings.entries);
     call.arg(settings.age.map_or(0, whole_millis)).arg(whole_millis(settings.remember.min(LONGEST))).arg(settings.keys);
-    call.arg(u8::from(outgoing.closes)).arg(some(outgoing.removes.as_deref()));
+    call.arg(u8::from(outgoing.closes)).arg(optional_arg(outgoing.removes.as_deref()));
     for (key, event) in &outgoing.events {
-        call.arg(some(key.as_deref())).arg(some(event.name())).arg(&*event.data());
+        call.arg(optional_arg(key.as_deref())).arg(optional_arg(event.name())).arg(&*event.data());
     }
     call
 }
 
 /// Text that there may be none of.
-fn some(text: Option<&str>) -> String {
+fn optional_arg(text: Option<&str>) -> String {
     text.map_or_else(String::new, |text| format!("1{text}"))
 }
 
@@ -225,12 +236,12 @@ fn not_sent(why: &str) -> PublishError {
 }
 
 /// How many calls may wait.
-const MOST_WAITING: usize = 16_384;
+const MAX_QUEUED: usize = 16_384;
 
 /// How many bytes of events may wait.
-const MOST_BYTES: usize = 64 << 20;
+const MAX_QUEUED_BYTES: usize = 64 << 20;
 
-const MOST_AT_ONCE: usize = 256;
+const MAX_BATCH: usize = 256;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
@@ -244,7 +255,7 @@ mod tests {
     use super::*;
 
     fn put(queue: &Queue) -> impl Future<Output = Result<EventId, PublishError>> + use<> {
-        queue.put(Outgoing::new("topic".into()))
+        queue.enqueue(Outgoing::new("topic".into()))
     }
 
     /// It panicked.
@@ -263,7 +274,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(2)).await;
         let in_time = put(&queue);
         let mut batch = vec![jobs.recv().await.unwrap(), jobs.recv().await.unwrap()];
-        give_up_late(&mut batch, &not_sent("late"));
+        fail_expired(&mut batch, &not_sent("late"));
         assert_eq!(late.await, Err(not_sent("late")));
         assert_eq!(batch.len(), 1);
         drop(batch);

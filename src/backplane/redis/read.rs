@@ -6,12 +6,12 @@ use ::redis::{Pipeline, Value, from_redis_value, pipe};
 
 use super::{
     connection::Connection,
-    continuity::Seen,
+    continuity::StreamInfo,
     entry,
     epoch::Epoch,
     error::RedisError,
     id,
-    settings::{AT_ONCE, BLOCK, BYTES_AT_ONCE, Settings},
+    settings::{BLOCK_TIMEOUT, READ_BATCH, READ_BATCH_BYTES, Settings},
 };
 use crate::{hub::replica::contract::Feed, time::jitter};
 
@@ -24,8 +24,8 @@ pub(super) struct Entry {
 
 /// What the stream says of itself, and the entries after a place.
 #[derive(Debug)]
-pub(super) struct Look {
-    pub(super) seen: Seen,
+pub(super) struct ReadReply {
+    pub(super) seen: StreamInfo,
     /// The value at the epoch's key.
     pub(super) epoch: Vec<u8>,
     pub(super) entries: Vec<Entry>,
@@ -48,7 +48,7 @@ impl Entry {
     }
 }
 
-impl Look {
+impl ReadReply {
     /// Returns the first entry that the history has no positions for, nor for those after it.
     pub(super) fn outside(&self, epoch: Epoch) -> Option<&str> {
         self.entries.iter().map(|entry| &*entry.id).find(|id| !epoch.covers(id))
@@ -61,18 +61,22 @@ pub(super) async fn look(
     settings: &Settings,
     after: &str,
     count: usize,
-) -> Result<Look, RedisError> {
+) -> Result<ReadReply, RedisError> {
     let mut calls = pipe();
     ask(&mut calls, connection, settings, after, count);
     answered(calls.query_async(connection.inner()).await?)
 }
 
 /// Waits for something after a place, for a while, and looks then.
-pub(super) async fn wait(connection: &mut Connection, settings: &Settings, after: &str) -> Result<Look, RedisError> {
+pub(super) async fn wait(
+    connection: &mut Connection,
+    settings: &Settings,
+    after: &str,
+) -> Result<ReadReply, RedisError> {
     let mut calls = pipe();
-    calls.cmd("XREAD").arg("COUNT").arg(1).arg("BLOCK").arg(u64::try_from(BLOCK.as_millis()).unwrap_or(1000));
+    calls.cmd("XREAD").arg("COUNT").arg(1).arg("BLOCK").arg(u64::try_from(BLOCK_TIMEOUT.as_millis()).unwrap_or(1000));
     calls.arg("STREAMS").arg(settings.stream()).arg(after).ignore();
-    ask(&mut calls, connection, settings, after, AT_ONCE);
+    ask(&mut calls, connection, settings, after, READ_BATCH);
     answered(calls.query_async(connection.inner()).await?)
 }
 
@@ -139,16 +143,16 @@ pub(super) fn entries(answer: Value) -> Vec<Entry> {
 fn ask(calls: &mut Pipeline, connection: &Connection, settings: &Settings, after: &str, count: usize) {
     let mut call = connection.reads();
     call.arg(2).arg(settings.stream()).arg(settings.epoch());
-    call.arg(after).arg(count).arg(settings.largest).arg(BYTES_AT_ONCE);
+    call.arg(after).arg(count).arg(settings.largest).arg(READ_BATCH_BYTES);
     calls.add_command(call);
 }
 
-type Answer = (Vec<u8>, Value, u8, u8, String, u64, i64, String, String, String);
+type RawReply = (Vec<u8>, Value, u8, u8, String, u64, i64, String, String, String);
 
-fn answered(answer: (Answer,)) -> Result<Look, RedisError> {
+fn answered(answer: (RawReply,)) -> Result<ReadReply, RedisError> {
     let ((epoch, found, is_all, is_there, first, length, added, last, deleted, run),) = answer;
     let some = |text: String| (!text.is_empty()).then_some(text);
-    let seen = Seen {
+    let seen = StreamInfo {
         // One that is none is not this crate's, and is replaced.
         epoch: std::str::from_utf8(&epoch).ok().and_then(Epoch::parse),
         is_there: is_there > 0,
@@ -159,7 +163,7 @@ fn answered(answer: (Answer,)) -> Result<Look, RedisError> {
         deleted: some(deleted),
         run: some(run),
     };
-    Ok(Look { seen, epoch, entries: entries(found), is_all: is_all > 0 })
+    Ok(ReadReply { seen, epoch, entries: entries(found), is_all: is_all > 0 })
 }
 
 const TOO_LARGE: &str = "it is larger than the hub may keep";

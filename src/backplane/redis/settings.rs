@@ -90,19 +90,19 @@ impl LinkObserver for Nobody {
 }
 
 /// How long Redis has no answer for a node that waits for the next entry.
-pub(super) const BLOCK: Duration = Duration::from_millis(800);
+pub(super) const BLOCK_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// The longest time after which a node that does not say anything is gone.
 pub(super) const LONGEST_EXPIRY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long a node waits for any answer beyond that.
-pub(super) const ANSWER: Duration = Duration::from_secs(5);
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many entries are read at once.
-pub(super) const AT_ONCE: usize = 256;
+pub(super) const READ_BATCH: usize = 256;
 
 /// The maximum number of bytes of entries that are read at once, unless one alone has more.
-pub(super) const BYTES_AT_ONCE: usize = 8 << 20;
+pub(super) const READ_BATCH_BYTES: usize = 8 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -7,12 +7,12 @@ use ::redis::{Value, cmd};
 
 use super::{
     connection::Connection,
-    continuity::Place,
+    continuity::ReadPosition,
     epoch::{Epoch, LAST_OF_PLAIN},
     error::RedisError,
-    id, keys, read as reading,
+    id, keys, read,
     read::Entry,
-    settings::{AT_ONCE, BYTES_AT_ONCE, Settings},
+    settings::{READ_BATCH, READ_BATCH_BYTES, Settings},
 };
 use crate::hub::replica::contract::Feed;
 
@@ -22,14 +22,14 @@ pub(super) async fn load(
     settings: &Settings,
     feed: &Feed,
     past: &[u64],
-) -> Result<Place, RedisError> {
+) -> Result<ReadPosition, RedisError> {
     let epoch = history(connection, settings, past).await?;
     let keys = keys::find(connection, settings, epoch, &feed.in_use()).await?;
-    let before = reading::look(connection, settings, "0-0", 0).await?.seen;
+    let before = read::look(connection, settings, "0-0", 0).await?.seen;
     let (entries, is_all) = tail(connection, settings, epoch).await?;
     let last = entries.last().map_or(before.last, |entry| entry.id.clone());
     // Asked only now: what was never let go until here was not let go while the tail was read.
-    let look = reading::look(connection, settings, &last, AT_ONCE).await?;
+    let look = read::look(connection, settings, &last, READ_BATCH).await?;
     let (after, newer) = (&look.seen, look.entries.len());
     let is_counted = look.is_all && (after.is_there || after.last == last);
     let added = after.added.filter(|_| is_counted).map(|added| added.saturating_sub(newer as u64));
@@ -43,10 +43,10 @@ pub(super) async fn load(
     keys.into_iter().for_each(|(topic, newest)| feed.give_keys(&topic, newest));
     let mut entries = entries.into_iter().peekable();
     while entries.peek().is_some() {
-        reading::give(entries.by_ref().take(AT_ONCE), epoch, Some(now), settings, feed);
+        read::give(entries.by_ref().take(READ_BATCH), epoch, Some(now), settings, feed);
         tokio::task::yield_now().await;
     }
-    Ok(Place { epoch, last, added, run: connection.run().cloned() })
+    Ok(ReadPosition { epoch, last, added, run: connection.run().cloned() })
 }
 
 /// The time by Redis's clock, by which it gives ids.
@@ -62,26 +62,26 @@ async fn time(connection: &mut Connection) -> Result<Duration, RedisError> {
 /// positions for what the stream gives.
 async fn history(connection: &mut Connection, settings: &Settings, past: &[u64]) -> Result<Epoch, RedisError> {
     for _ in 0..ATTEMPTS {
-        let look = reading::look(connection, settings, "0-0", 0).await?;
+        let look = read::look(connection, settings, "0-0", 0).await?;
         let last = &look.seen.last;
         match look.seen.epoch {
             // Redis has gone back to before another began. Ids of it may be given twice.
             Some(epoch) if past.contains(&epoch.number()) => {
-                reading::renew(connection, settings, &look.epoch, |number| epoch.renewed(number, last)).await?;
+                read::renew(connection, settings, &look.epoch, |number| epoch.renewed(number, last)).await?;
             }
             Some(epoch) if epoch.covers(last) || (look.seen.length == 0 && last == "0-0") => return Ok(epoch),
             _ => {
                 let first = first_outside(connection, settings).await?.unwrap_or_else(|| last.clone());
-                reading::renew(connection, settings, &look.epoch, |number| Epoch::new(number, &first)).await?;
+                read::renew(connection, settings, &look.epoch, |number| Epoch::new(number, &first)).await?;
             }
         }
     }
-    Err(RedisError::said("the epoch in redis is changed again and again"))
+    Err(RedisError::protocol("the epoch in redis is changed again and again"))
 }
 
 /// The first entry that has no position in a history whose ids are not counted from a first millisecond.
 async fn first_outside(connection: &mut Connection, settings: &Settings) -> Result<Option<String>, RedisError> {
-    let look = reading::look(connection, settings, LAST_OF_PLAIN, 1).await?;
+    let look = read::look(connection, settings, LAST_OF_PLAIN, 1).await?;
     Ok(look.entries.into_iter().next().map(|entry| entry.id))
 }
 
@@ -98,9 +98,9 @@ async fn tail(
         let before = entries.last().map_or("+", |oldest| &oldest.id);
         let mut call = cmd("EVAL");
         call.arg(TAIL).arg(1).arg(settings.stream()).arg(before).arg(epoch.lowest());
-        call.arg(AT_ONCE.min(settings.tail_entries - entries.len())).arg(settings.largest).arg(BYTES_AT_ONCE);
+        call.arg(READ_BATCH.min(settings.tail_entries - entries.len())).arg(settings.largest).arg(READ_BATCH_BYTES);
         let (page, ends): (Value, u8) = call.query_async(connection.inner()).await?;
-        let page = reading::entries(page);
+        let page = read::entries(page);
         is_all = ends > 0 || page.is_empty();
         bytes += page.iter().map(Entry::size).sum::<usize>();
         entries.extend(page);

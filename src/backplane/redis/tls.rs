@@ -29,7 +29,7 @@ impl Redis {
         let authorities = authorities.into();
         let all = CertificateDer::pem_slice_iter(&authorities).collect::<Result<Vec<_>, _>>();
         if all.is_ok_and(|all| all.is_empty()) {
-            return Err(RedisError::said("there is no certificate in it"));
+            return Err(RedisError::protocol("there is no certificate in it"));
         }
         self.set_tls(|tls| tls.authority = Some(authorities))
     }
@@ -45,7 +45,7 @@ impl Redis {
     }
 
     fn set_tls(mut self, set: impl FnOnce(&mut Tls)) -> Result<Self, RedisError> {
-        let servers = Arc::get_mut(&mut self.servers).ok_or(RedisError::said("it is in use"))?;
+        let servers = Arc::get_mut(&mut self.servers).ok_or(RedisError::protocol("it is in use"))?;
         set(&mut servers.tls);
         servers.check_tls()?;
         Ok(self)

@@ -15,36 +15,36 @@ use std::{
 };
 
 use crate::hub::{
-    registry::remote_presence::Elsewhere,
+    registry::remote_presence::RemotePresence,
     settings::Settings,
-    state::{rank::Rank, tombstone::Gone},
+    state::{rank::ReclaimRank, tombstone::Tombstone},
 };
 
-use self::{directory::Directory, reclaim::Unheld, tombstones::Removed};
+use self::{directory::Directory, reclaim::ReclaimQueue, tombstones::Tombstones};
 
 use super::{
     error::TopicError,
     retention::Bounds,
-    state::{TopicShared, TopicState, counts::Tally, members::Members},
+    state::{TopicShared, TopicState, counts::HubCounts, members::Members},
 };
 
 /// The last number that was given, and the topics.
 #[derive(Debug)]
-pub(crate) struct Ordered {
+pub(crate) struct Registry {
     pub(crate) last: u64,
     topics: Directory<Arc<TopicShared>>,
-    unheld: Unheld<Arc<TopicShared>>,
+    unheld: ReclaimQueue<Arc<TopicShared>>,
     /// Topics that made room for others, to be dropped after the lock, with all that they kept.
     gone: Vec<Arc<TopicShared>>,
-    removed: Removed,
-    oldest: BinaryHeap<Ranked>,
+    removed: Tombstones,
+    oldest: BinaryHeap<OldestEntry>,
     /// From so many on, those of topics that are gone are taken out.
     oldest_limit: usize,
-    once: VecDeque<Once>,
+    once: VecDeque<IdempotentPublish>,
     hub: Weak<dyn Table>,
-    tally: Arc<Tally>,
+    tally: Arc<HubCounts>,
     bounds: Bounds,
-    elsewhere: Option<Arc<Elsewhere>>,
+    elsewhere: Option<Arc<RemotePresence>>,
     /// `true` if the keys of a topic are found when they are asked for.
     pub(crate) finds_keys: bool,
     max_bytes: usize,
@@ -53,7 +53,7 @@ pub(crate) struct Ordered {
 
 /// An event that was published under an idempotency key, which is its topic's.
 #[derive(Debug)]
-struct Once {
+struct IdempotentPublish {
     topic: Arc<str>,
     key: Arc<str>,
     sequence: u64,
@@ -61,24 +61,24 @@ struct Once {
 
 /// A topic by an event that was its oldest once. It is looked at before it is believed.
 #[derive(Debug)]
-struct Ranked {
+struct OldestEntry {
     sequence: u64,
     topic: Weak<TopicShared>,
 }
 
-impl Ordered {
+impl Registry {
     pub(crate) fn new(
         hub: &Weak<dyn Table>,
         settings: &Settings,
-        tally: &Arc<Tally>,
-        elsewhere: Option<Arc<Elsewhere>>,
+        tally: &Arc<HubCounts>,
+        elsewhere: Option<Arc<RemotePresence>>,
     ) -> Self {
         Self {
             last: 0,
             topics: Directory::new(),
-            unheld: Unheld::new(),
+            unheld: ReclaimQueue::new(),
             gone: Vec::new(),
-            removed: Removed::new(settings.topics),
+            removed: Tombstones::new(settings.topics),
             oldest: BinaryHeap::new(),
             oldest_limit: OLDEST_LIMIT,
             once: VecDeque::new(),
@@ -111,7 +111,7 @@ impl Ordered {
     }
 
     /// The topic of this name, new if there is none.
-    pub(crate) fn find(&mut self, name: &str, now: u64) -> Result<Arc<TopicShared>, TopicError> {
+    pub(crate) fn open(&mut self, name: &str, now: u64) -> Result<Arc<TopicShared>, TopicError> {
         if let Some(topic) = self.topics.get(name) {
             return Ok(Arc::clone(topic));
         }
@@ -119,7 +119,7 @@ impl Ordered {
             return Err(TopicError::name_too_long(name.len(), MAX_NAME));
         }
         if self.topics.len() >= self.max_topics {
-            self.look_after(TURNS_IF_FULL, now);
+            self.visit_next(SWEEP_STEP_IF_FULL, now);
         }
         if self.topics.len() >= self.max_topics && !self.evict_topic() {
             return Err(TopicError::too_many(self.max_topics));
@@ -133,32 +133,32 @@ impl Ordered {
     }
 
     /// Returns the position of what was published last in a topic under this idempotency key.
-    pub(crate) fn published_once(&self, topic: &str, key: &str) -> Option<u64> {
+    pub(crate) fn lookup_key(&self, topic: &str, key: &str) -> Option<u64> {
         let mut known = self.once.iter().rev();
         known.find(|once| *once.key == *key && *once.topic == *topic).map(|once| once.sequence)
     }
 
     /// Notes that the last event was published in a topic under this idempotency key.
-    pub(crate) fn note_once(&mut self, topic: &Arc<str>, key: Arc<str>) {
-        self.once.push_back(Once { topic: Arc::clone(topic), key, sequence: self.last });
+    pub(crate) fn remember_key(&mut self, topic: &Arc<str>, key: Arc<str>) {
+        self.once.push_back(IdempotentPublish { topic: Arc::clone(topic), key, sequence: self.last });
         if self.once.len() > ONCE_KEYS {
             self.once.pop_front();
         }
     }
 
     /// Notes that an event of a topic, or its end, is gone: there was no room for the topic.
-    pub(crate) fn is_gone(&mut self, name: &str, sequence: u64, closes: bool) {
+    pub(crate) fn note_lost(&mut self, name: &str, sequence: u64, closes: bool) {
         if name.len() <= MAX_NAME {
             let known = self.removed.find(name);
             let closed_since = if closes { sequence } else { 0 };
-            self.removed.put(&name.into(), Gone { through: sequence, closed_since, ..known });
+            self.removed.bury(&name.into(), Tombstone { through: sequence, closed_since, ..known });
         }
     }
 
     /// Another history: everything up to here is gone, in all topics.
-    pub(crate) fn renew(&mut self, gone_through: u64) {
+    pub(crate) fn begin_epoch(&mut self, gone_through: u64) {
         self.last = gone_through;
-        self.removed.renew(gone_through);
+        self.removed.begin_epoch(gone_through);
         self.oldest.clear();
     }
 
@@ -186,16 +186,17 @@ impl Ordered {
     /// Puts a topic among those that make room for others, unless it is there.
     fn place(&mut self, topic: &Arc<TopicShared>, state: &mut TopicState) {
         let rank = topic.rank(state);
-        let is_right = |rank_before: Rank| (rank_before.is_keyed, rank_before.read_at) == (rank.is_keyed, rank.read_at);
-        if state.unheld.is_some_and(|place| is_right(place.rank)) {
+        let is_right =
+            |rank_before: ReclaimRank| (rank_before.is_keyed, rank_before.read_at) == (rank.is_keyed, rank.read_at);
+        if state.reclaim_ticket.is_some_and(|place| is_right(place.rank)) {
             return;
         }
         self.displace(state);
-        state.unheld = Some(self.unheld.put(rank, Arc::clone(topic)));
+        state.reclaim_ticket = Some(self.unheld.put(rank, Arc::clone(topic)));
     }
 
     fn displace(&mut self, state: &mut TopicState) {
-        if let Some(place) = state.unheld.take() {
+        if let Some(place) = state.reclaim_ticket.take() {
             self.unheld.remove(place);
         }
     }
@@ -205,9 +206,9 @@ impl Ordered {
         self.displace(&mut state);
         let bounds = Some(state.bounds).filter(|bounds| *bounds != self.bounds);
         let gone =
-            Gone { through: state.newest_through(self.last), closed_since: state.closings.closed_since(), bounds };
+            Tombstone { through: state.newest_through(self.last), closed_since: state.closings.closed_since(), bounds };
         drop(state);
-        self.removed.put(topic.name(), gone);
+        self.removed.bury(topic.name(), gone);
         self.topics.remove(topic.name())
     }
 
@@ -216,7 +217,7 @@ impl Ordered {
     fn evict_topic(&mut self) -> bool {
         while let Some((rank, topic)) = self.unheld.pop() {
             let mut state = topic.lock();
-            state.unheld = None;
+            state.reclaim_ticket = None;
             if topic.is_held() {
                 // It gets a place when it is not held any more.
                 continue;
@@ -244,13 +245,13 @@ impl Ordered {
     }
 
     /// Notes a topic's oldest event, unless one of the topic's is noted.
-    pub(crate) fn rank(&mut self, topic: &Arc<TopicShared>, state: &mut TopicState) {
-        if state.is_ranked {
+    pub(crate) fn track_oldest(&mut self, topic: &Arc<TopicShared>, state: &mut TopicState) {
+        if state.is_tracked {
             return;
         }
         if let Some(oldest) = state.log.oldest() {
-            state.is_ranked = true;
-            self.oldest.push(Ranked { sequence: oldest.sequence, topic: Arc::downgrade(topic) });
+            state.is_tracked = true;
+            self.oldest.push(OldestEntry { sequence: oldest.sequence, topic: Arc::downgrade(topic) });
         }
         if self.oldest.len() > self.oldest_limit {
             self.oldest.retain(|ranked| ranked.topic.strong_count() > 0);
@@ -273,11 +274,11 @@ impl Ordered {
             let Some(ranked) = self.oldest.pop() else { break };
             let Some(topic) = ranked.topic.upgrade() else { continue };
             let mut state = topic.lock();
-            state.is_ranked = false;
+            state.is_tracked = false;
             if state.log.oldest().is_some_and(|oldest| oldest.sequence <= ranked.sequence) {
                 state.evict();
             }
-            self.rank(&topic, &mut state);
+            self.track_oldest(&topic, &mut state);
         }
     }
 
@@ -292,10 +293,10 @@ impl Ordered {
 
     /// Looks after some topics in their turn: what is too old goes, and so do topics that nobody would miss.
     pub(crate) fn sweep(&mut self, now: u64) {
-        self.look_after(TURNS.min(self.topics.len()), now);
+        self.visit_next(SWEEP_STEP.min(self.topics.len()), now);
     }
 
-    fn look_after(&mut self, turns: usize, now: u64) {
+    fn visit_next(&mut self, turns: usize, now: u64) {
         for _ in 0..turns {
             let Some((_, topic)) = self.topics.next() else { return };
             // One that is in use looks after itself.
@@ -315,31 +316,31 @@ impl Ordered {
 }
 
 /// The oldest first: a heap gives the greatest.
-impl Ord for Ranked {
+impl Ord for OldestEntry {
     fn cmp(&self, other: &Self) -> cmp::Ordering {
         other.sequence.cmp(&self.sequence)
     }
 }
 
-impl PartialOrd for Ranked {
+impl PartialOrd for OldestEntry {
     fn partial_cmp(&self, other: &Self) -> Option<cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Ranked {
+impl PartialEq for OldestEntry {
     fn eq(&self, other: &Self) -> bool {
         self.sequence == other.sequence
     }
 }
 
-impl Eq for Ranked {}
+impl Eq for OldestEntry {}
 
 /// How many topics each publish and each subscribe looks after.
-const TURNS: usize = 2;
+const SWEEP_STEP: usize = 2;
 
 /// How many one does that finds no room.
-const TURNS_IF_FULL: usize = 64;
+const SWEEP_STEP_IF_FULL: usize = 64;
 
 /// How many topics may be noted by their oldest event before it is looked whether they are still there.
 const OLDEST_LIMIT: usize = 64;
@@ -370,7 +371,7 @@ mod tests {
             job.publish(Event::new("1")).now().unwrap();
             job.close(Event::new("last")).now().unwrap();
         }
-        let ordered = lock(&hub.core().ordered);
+        let ordered = lock(&hub.core().registry);
         assert!(ordered.oldest.len() <= OLDEST_LIMIT + 1, "{}", ordered.oldest.len());
         assert_eq!(ordered.oldest.iter().filter(|ranked| ranked.topic.strong_count() > 0).count(), 1);
     }

@@ -3,36 +3,36 @@
 //! Pure. A topic that is not held has a place here. Its rank is that of the moment at which it was put, and is looked at once
 //! more before the topic goes: what was published since moves it back.
 
-use crate::hub::state::rank::Place;
-use crate::hub::state::rank::Rank;
+use crate::hub::state::rank::ReclaimRank;
+use crate::hub::state::rank::ReclaimTicket;
 use std::collections::BTreeMap;
 
 /// Topics in the order in which they go.
 #[derive(Debug)]
-pub(crate) struct Unheld<T> {
-    topics: BTreeMap<Place, T>,
+pub(crate) struct ReclaimQueue<T> {
+    topics: BTreeMap<ReclaimTicket, T>,
     turn: u64,
 }
 
-impl<T> Unheld<T> {
+impl<T> ReclaimQueue<T> {
     pub(crate) fn new() -> Self {
         Self { topics: BTreeMap::new(), turn: 0 }
     }
 
     /// Adds a topic, behind those of the same rank. Returns its place.
-    pub(crate) fn put(&mut self, rank: Rank, topic: T) -> Place {
+    pub(crate) fn put(&mut self, rank: ReclaimRank, topic: T) -> ReclaimTicket {
         self.turn += 1;
-        let place = Place { rank, turn: self.turn };
+        let place = ReclaimTicket { rank, turn: self.turn };
         self.topics.insert(place, topic);
         place
     }
 
-    pub(crate) fn remove(&mut self, place: Place) {
+    pub(crate) fn remove(&mut self, place: ReclaimTicket) {
         self.topics.remove(&place);
     }
 
     /// Takes out the topic that goes first, with the rank that it was put with.
-    pub(crate) fn pop(&mut self) -> Option<(Rank, T)> {
+    pub(crate) fn pop(&mut self) -> Option<(ReclaimRank, T)> {
         self.topics.pop_first().map(|(place, topic)| (place.rank, topic))
     }
 }
@@ -43,8 +43,8 @@ mod tests {
 
     #[test]
     fn never_read_ones_go_first_then_the_least_recently_read_and_keyed_ones_last() {
-        let rank = |is_keyed, read_at, newest| Rank { is_keyed, read_at, newest };
-        let mut unheld = Unheld::new();
+        let rank = |is_keyed, read_at, newest| ReclaimRank { is_keyed, read_at, newest };
+        let mut unheld = ReclaimQueue::new();
         let order = [
             rank(false, 0, 7),
             rank(false, 0, 8),

@@ -9,14 +9,14 @@ use crate::hub::{
 
 /// What is known of each other node. Its lock is taken within any other, and none within it.
 #[derive(Debug, Default)]
-pub(crate) struct Elsewhere(Mutex<HashMap<Arc<str>, Node>>);
+pub(crate) struct RemotePresence(Mutex<HashMap<Arc<str>, NodePresence>>);
 
 /// The topics of a node that have somebody.
-pub(crate) type Node = HashMap<Arc<str>, LocalPresence>;
+pub(crate) type NodePresence = HashMap<Arc<str>, LocalPresence>;
 
-impl Elsewhere {
+impl RemotePresence {
     /// Who is on another node now. Empty: nobody, or it is gone.
-    pub(crate) fn put(&self, node: &str, presence: &Node) {
+    pub(crate) fn put(&self, node: &str, presence: &NodePresence) {
         let mut nodes = lock(&self.0);
         if presence.is_empty() {
             nodes.remove(node);

@@ -3,7 +3,7 @@
 //! Pure, and bounded: of so many names each for itself, of all others by one number that is right for each of them, if too
 //! careful.
 
-use crate::hub::state::tombstone::Gone;
+use crate::hub::state::tombstone::Tombstone;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -11,22 +11,22 @@ use std::{
 
 /// Tombstones by name, and a floor for all other names.
 #[derive(Debug)]
-pub(crate) struct Removed {
+pub(crate) struct Tombstones {
     limit: usize,
-    by_name: HashMap<Arc<str>, (u64, Gone)>,
+    by_name: HashMap<Arc<str>, (u64, Tombstone)>,
     /// The names in the order in which they went.
     order: BTreeMap<u64, Arc<str>>,
     turn: u64,
     floor: u64,
 }
 
-impl Removed {
+impl Tombstones {
     pub(crate) fn new(limit: usize) -> Self {
         Self { limit, by_name: HashMap::new(), order: BTreeMap::new(), turn: 0, floor: 0 }
     }
 
     /// Begins another history, in which everything up to a position is gone and no topic was closed.
-    pub(crate) fn renew(&mut self, floor: u64) {
+    pub(crate) fn begin_epoch(&mut self, floor: u64) {
         self.floor = floor;
         self.by_name.retain(|_, (_, gone)| {
             (gone.through, gone.closed_since) = (0, 0);
@@ -37,7 +37,7 @@ impl Removed {
     }
 
     /// Remembers a topic that goes, in the place of what was remembered of its name.
-    pub(crate) fn put(&mut self, name: &Arc<str>, gone: Gone) {
+    pub(crate) fn bury(&mut self, name: &Arc<str>, gone: Tombstone) {
         let is_known = gone.through <= self.floor && gone.closed_since == 0 && gone.bounds.is_none();
         match self.by_name.get_mut(name) {
             // One that came and went without an event does not outlive others by that.
@@ -61,9 +61,9 @@ impl Removed {
     }
 
     /// Returns what is remembered of this name.
-    pub(crate) fn find(&self, name: &str) -> Gone {
-        let gone = self.by_name.get(name).map_or_else(Gone::default, |&(_, gone)| gone);
-        Gone { through: gone.through.max(self.floor), ..gone }
+    pub(crate) fn find(&self, name: &str) -> Tombstone {
+        let gone = self.by_name.get(name).map_or_else(Tombstone::default, |&(_, gone)| gone);
+        Tombstone { through: gone.through.max(self.floor), ..gone }
     }
 
     fn forget_oldest(&mut self) {
@@ -79,19 +79,19 @@ mod tests {
     use super::*;
     use crate::hub::retention::Bounds;
 
-    fn through(through: u64) -> Gone {
-        Gone { through, ..Gone::default() }
+    fn through(through: u64) -> Tombstone {
+        Tombstone { through, ..Tombstone::default() }
     }
 
     /// Each time it took the place of another in the table: one client that came and went for a topic that was gone had all
     /// others told gaps.
     #[test]
     fn one_that_comes_and_goes_again_and_again_pushes_nobody_out() {
-        let mut removed = Removed::new(2);
+        let mut removed = Tombstones::new(2);
         let (quiet, busy) = (Arc::from("quiet"), Arc::from("busy"));
-        removed.put(&quiet, through(10));
+        removed.bury(&quiet, through(10));
         for number in 20..40 {
-            removed.put(&busy, through(number / 2));
+            removed.bury(&busy, through(number / 2));
             assert_eq!(removed.find("busy"), through(number / 2));
         }
         assert_eq!(removed.find("quiet"), through(10));
@@ -100,17 +100,17 @@ mod tests {
 
     #[test]
     fn what_is_gone_is_never_said_to_be_there() {
-        let mut removed = Removed::new(2);
+        let mut removed = Tombstones::new(2);
         let names: Vec<Arc<str>> = ["a", "b", "c", "d"].map(Arc::from).into();
         assert_eq!(removed.find("a"), through(0));
-        removed.put(&names[0], through(10));
-        removed.put(&names[1], through(20));
+        removed.bury(&names[0], through(10));
+        removed.bury(&names[1], through(20));
         assert_eq!(removed.find("never"), through(0));
         assert_eq!(removed.find("a"), through(10));
-        removed.put(&names[0], through(30));
-        removed.put(&names[2], through(40));
+        removed.bury(&names[0], through(30));
+        removed.bury(&names[2], through(40));
         assert_eq!(removed.find("b"), through(20), "beyond the table, by the floor");
-        removed.put(&names[3], through(50));
+        removed.bury(&names[3], through(50));
         assert_eq!(removed.find("never"), through(30), "too careful, and right");
         assert_eq!(removed.find("d"), through(50));
         assert_eq!((removed.order.len(), removed.by_name.len()), (2, 2));
@@ -118,21 +118,21 @@ mod tests {
 
     #[test]
     fn an_end_and_bounds_are_remembered_until_the_name_is_forgotten() {
-        let mut removed = Removed::new(2);
+        let mut removed = Tombstones::new(2);
         let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
-        let ended = Gone { through: 0, closed_since: 7, bounds: Some(Bounds::new().events(3)) };
-        removed.put(&a, ended);
-        removed.put(&b, through(9));
+        let ended = Tombstone { through: 0, closed_since: 7, bounds: Some(Bounds::new().events(3)) };
+        removed.bury(&a, ended);
+        removed.bury(&b, through(9));
         assert_eq!(removed.find("a"), ended);
         // Opened again, and gone again.
-        removed.put(&a, Gone { closed_since: 0, ..ended });
-        assert_eq!(removed.find("a"), Gone { closed_since: 0, ..ended });
-        removed.renew(100);
+        removed.bury(&a, Tombstone { closed_since: 0, ..ended });
+        assert_eq!(removed.find("a"), Tombstone { closed_since: 0, ..ended });
+        removed.begin_epoch(100);
         assert_eq!(
             (removed.find("a"), removed.find("b")),
-            (Gone { through: 100, closed_since: 0, ..ended }, through(100))
+            (Tombstone { through: 100, closed_since: 0, ..ended }, through(100))
         );
-        removed.put(&a, through(100));
+        removed.bury(&a, through(100));
         assert_eq!(removed.find("a"), through(100));
         assert!(removed.order.is_empty() && removed.by_name.is_empty());
     }

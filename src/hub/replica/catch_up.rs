@@ -8,42 +8,42 @@ use std::{mem, sync::PoisonError, task::Waker};
 use slab::Slab;
 
 use crate::hub::subscription::request::Subscribe;
-use crate::panic as caught;
+use crate::panic;
 
 /// A subscription that waits for its node.
-pub(crate) struct Waiting {
-    pub(crate) for_what: For,
+pub(crate) struct CatchUpWait {
+    pub(crate) for_what: WaitFor,
     /// In which round it was put among those who are woken, and where.
     put: Option<(u64, usize)>,
 }
 
 /// What it waits for.
-pub(crate) enum For {
+pub(crate) enum WaitFor {
     /// Until its node has all that there is: then it subscribes.
-    Begin(Subscribe),
+    FirstSync(Subscribe),
     /// Until its node has all that there is of another history, with the keys of the topics: then it goes over to that.
-    Renew,
+    NextEpoch,
     /// Until its node has come to its id, or has had all there was once more, so many times in all.
-    Id { times: u64 },
+    Position { times: u64 },
 }
 
 /// Those who wait for a node.
 #[derive(Debug, Default)]
-pub(crate) struct Queue(std::sync::Mutex<Round>);
+pub(crate) struct CatchUpQueue(std::sync::Mutex<Generation>);
 
 #[derive(Debug, Default)]
-struct Round {
+struct Generation {
     number: u64,
     wakers: Slab<Waker>,
 }
 
-impl Waiting {
-    pub(crate) fn new(for_what: For) -> Box<Self> {
+impl CatchUpWait {
+    pub(crate) fn new(for_what: WaitFor) -> Box<Self> {
         Box::new(Self { for_what, put: None })
     }
 
     /// Has this task woken by the next round. However often it is polled meanwhile, it is there once.
-    pub(crate) fn wait(&mut self, queue: &Queue, waker: &Waker) {
+    pub(crate) fn wait(&mut self, queue: &CatchUpQueue, waker: &Waker) {
         // Cloned, and what it replaces dropped, outside of the lock.
         let waker = waker.clone();
         let mut round = queue.lock();
@@ -59,7 +59,7 @@ impl Waiting {
     }
 
     /// Waits no more. Gives what it waited for.
-    pub(crate) fn stop(self, queue: &Queue) -> For {
+    pub(crate) fn stop(self, queue: &CatchUpQueue) -> WaitFor {
         if let Some((number, place)) = self.put {
             let mut round = queue.lock();
             // Those of a round before are woken already.
@@ -70,17 +70,17 @@ impl Waiting {
     }
 }
 
-impl Queue {
+impl CatchUpQueue {
     /// Wakes all who wait.
     pub(crate) fn wake(&self) {
         let mut round = self.lock();
         round.number += 1;
         let wakers = mem::take(&mut round.wakers);
         drop(round);
-        caught::wake(wakers.into_iter().map(|(_, waker)| waker));
+        panic::wake_all(wakers.into_iter().map(|(_, waker)| waker));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Round> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Generation> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

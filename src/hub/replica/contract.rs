@@ -13,7 +13,7 @@ use std::{
 #[cfg(feature = "redis")]
 use futures_util::future::{Either, select};
 
-use super::requests::Asked;
+use super::requests::FeedRequests;
 use crate::{
     event::{Event, field::EventId},
     hub::{error::PublishError, position::Position, state::members::LocalPresence},
@@ -24,7 +24,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Feed {
     hub: Weak<dyn Sink>,
-    asked: Arc<Asked>,
+    asked: Arc<FeedRequests>,
 }
 
 /// An event on its way into a hub.
@@ -64,7 +64,7 @@ pub(crate) trait Sink: Send + Sync {
 }
 
 impl Feed {
-    pub(crate) fn new(hub: Weak<dyn Sink>, asked: &Arc<Asked>) -> Self {
+    pub(crate) fn new(hub: Weak<dyn Sink>, asked: &Arc<FeedRequests>) -> Self {
         Self { hub, asked: Arc::clone(asked) }
     }
 

@@ -10,21 +10,21 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use self::{catch_up::Queue, contract::Backplane, requests::Asked};
-use crate::{hub::registry::remote_presence::Elsewhere, observe::link::Link};
+use self::{catch_up::CatchUpQueue, contract::Backplane, requests::FeedRequests};
+use crate::{hub::registry::remote_presence::RemotePresence, observe::link::Link};
 
 /// The backplane of a hub, and what is known of it.
 #[derive(Debug)]
-pub(crate) struct Fed {
+pub(crate) struct Replica {
     pub(crate) backplane: Arc<dyn Backplane>,
     /// How often this node had everything there was.
-    pub(super) caught_up: AtomicU64,
+    pub(super) sync_count: AtomicU64,
     /// Set if this node had everything there was, in this history. Changes under the lock of the order.
-    pub(super) has_begun: AtomicBool,
+    pub(super) is_synced: AtomicBool,
     /// Who waits for it.
-    pub(crate) queue: Queue,
-    pub(crate) elsewhere: Arc<Elsewhere>,
-    pub(crate) asked: Arc<Asked>,
+    pub(crate) waiting: CatchUpQueue,
+    pub(crate) remote_presence: Arc<RemotePresence>,
+    pub(crate) requests: Arc<FeedRequests>,
     /// Keys are not given with the beginning, but when they are asked for.
     pub(super) finds_keys: AtomicBool,
     pub(super) link: tokio::sync::watch::Sender<Link>,
@@ -33,21 +33,21 @@ pub(crate) struct Fed {
     pub(super) last_at: AtomicU64,
 }
 
-impl Drop for Fed {
+impl Drop for Replica {
     fn drop(&mut self) {
-        self.asked.close();
+        self.requests.close();
     }
 }
 
-impl Fed {
+impl Replica {
     pub(crate) fn new(backplane: Arc<dyn Backplane>) -> Self {
         Self {
             backplane,
-            caught_up: AtomicU64::new(0),
-            has_begun: AtomicBool::new(false),
-            queue: Queue::default(),
-            elsewhere: Arc::default(),
-            asked: Arc::default(),
+            sync_count: AtomicU64::new(0),
+            is_synced: AtomicBool::new(false),
+            waiting: CatchUpQueue::default(),
+            remote_presence: Arc::default(),
+            requests: Arc::default(),
             finds_keys: AtomicBool::new(false),
             link: tokio::sync::watch::Sender::new(Link::Connecting),
             presence_changed: AtomicBool::new(true),
@@ -64,12 +64,12 @@ impl Fed {
     }
 
     /// How often this node had everything there was.
-    pub(crate) fn times_caught_up(&self) -> u64 {
-        self.caught_up.load(Ordering::Acquire)
+    pub(crate) fn sync_count(&self) -> u64 {
+        self.sync_count.load(Ordering::Acquire)
     }
 
     /// Whether this node had everything there was, in this history. Before that, nobody is told what is missing.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.has_begun.load(Ordering::Acquire)
+    pub(crate) fn is_synced(&self) -> bool {
+        self.is_synced.load(Ordering::Acquire)
     }
 }

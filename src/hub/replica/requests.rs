@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 
 /// Shared by a hub and its feed. It outlives the hub.
 #[derive(Debug, Default)]
-pub(crate) struct Asked {
+pub(crate) struct FeedRequests {
     /// The topics whose keys are asked for.
     topics: Mutex<BTreeSet<Arc<str>>>,
     has_topics: Notify,
@@ -23,7 +23,7 @@ pub(crate) struct Asked {
     has_ended: watch::Sender<bool>,
 }
 
-impl Asked {
+impl FeedRequests {
     /// Asks for the keys of these topics. Asking twice is asking once. If there are more names than the limit, those that are
     /// not wanted any more go.
     pub(crate) fn put(&self, new: Vec<Arc<str>>, limit: usize, is_wanted: impl Fn(&str) -> bool) {

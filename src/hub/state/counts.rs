@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// The counts of what the topics of a hub keep together, and of what was let go or refused.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct HubCounts {
     /// Bytes that are kept.
     pub(crate) kept: AtomicUsize,
     /// Topics that are held.
@@ -17,7 +17,7 @@ pub(crate) struct Tally {
     pub(crate) refused: AtomicU64,
 }
 
-impl Tally {
+impl HubCounts {
     pub(crate) fn kept(&self) -> usize {
         self.kept.load(Ordering::Relaxed)
     }

@@ -8,7 +8,7 @@ use crate::body::source::FRAME_BYTES;
 
 /// An event as it was found: its id is its sequence.
 #[derive(Debug, Clone)]
-pub(crate) struct Picked {
+pub(crate) struct FoundEvent {
     pub(crate) sequence: u64,
     pub(crate) event: Bytes,
     /// Which of a subscription's topics it is from.
@@ -27,7 +27,7 @@ pub(crate) enum Ids {
 
 impl Ids {
     /// The id of an event of these.
-    pub(crate) fn of(self, event: &Picked, is_last: bool) -> Option<u64> {
+    pub(crate) fn of(self, event: &FoundEvent, is_last: bool) -> Option<u64> {
         match self {
             Self::Own => Some(event.sequence),
             Self::Present { last } => last.filter(|_| is_last),
@@ -54,7 +54,7 @@ impl Budget {
     }
 
     /// Takes an event's share. `false`: it does not fit any more. The first always does.
-    pub(crate) fn take(&mut self, bytes: usize, is_first: bool) -> bool {
+    pub(crate) fn consume(&mut self, bytes: usize, is_first: bool) -> bool {
         if !is_first && (self.events == 0 || self.bytes < bytes) {
             return false;
         }
@@ -64,7 +64,7 @@ impl Budget {
     }
 }
 
-impl Picked {
+impl FoundEvent {
     /// What it takes on the wire behind its hub's prefix for ids.
     pub(crate) fn encoded_len(&self, prefix: &[u8]) -> usize {
         prefix.len() + digits(self.sequence) + 1 + self.event.len()
@@ -72,19 +72,19 @@ impl Picked {
 }
 
 /// These events with their ids.
-pub(crate) fn encode(prefix: &[u8], events: &[Picked]) -> Bytes {
+pub(crate) fn encode(prefix: &[u8], events: &[FoundEvent]) -> Bytes {
     let mut buffer = Vec::with_capacity(encoded_len(prefix, events));
     encode_to(prefix, events, Ids::Own, &mut buffer);
     Bytes::from(buffer)
 }
 
 /// Returns the number of bytes that these events take on the wire.
-pub(crate) fn encoded_len(prefix: &[u8], events: &[Picked]) -> usize {
+pub(crate) fn encoded_len(prefix: &[u8], events: &[FoundEvent]) -> usize {
     events.iter().map(|event| event.encoded_len(prefix)).sum()
 }
 
 /// Appends these events with these ids.
-pub(crate) fn encode_to(prefix: &[u8], events: &[Picked], ids: Ids, buffer: &mut Vec<u8>) {
+pub(crate) fn encode_to(prefix: &[u8], events: &[FoundEvent], ids: Ids, buffer: &mut Vec<u8>) {
     for (number, event) in (1..).zip(events) {
         if let Some(id) = ids.of(event, number == events.len()) {
             put_id(prefix, id, buffer);
@@ -110,12 +110,12 @@ pub(crate) const MAX_ID: usize = "18446744073709551615\n".len();
 /// Puts what several topics gave in order, as far as all of them have told what they have, and within the budget.
 ///
 /// `told` is how far the one came that stopped first. Gives how far what is left reaches; `None`: nothing was left out.
-pub(crate) fn merge(events: &mut Vec<Picked>, told: Option<u64>, mut budget: Budget, prefix: &[u8]) -> Option<u64> {
+pub(crate) fn merge(events: &mut Vec<FoundEvent>, told: Option<u64>, mut budget: Budget, prefix: &[u8]) -> Option<u64> {
     events.sort_unstable_by_key(|event| event.sequence);
     let mut keep = 0;
     for event in &*events {
         let told = told.is_none_or(|told| event.sequence <= told);
-        if !told || !budget.take(event.encoded_len(prefix), keep == 0) {
+        if !told || !budget.consume(event.encoded_len(prefix), keep == 0) {
             break;
         }
         keep += 1;
@@ -131,13 +131,13 @@ mod tests {
 
     use super::*;
 
-    fn event(sequence: u64, seat: u32, bytes: usize) -> Picked {
-        Picked { sequence, event: Bytes::from(vec![b'x'; bytes]), seat }
+    fn event(sequence: u64, seat: u32, bytes: usize) -> FoundEvent {
+        FoundEvent { sequence, event: Bytes::from(vec![b'x'; bytes]), seat }
     }
 
     /// What a topic gives within a budget, and how far it came if there is more.
-    fn give(all: &[Picked], mut budget: Budget, prefix: &[u8]) -> (Vec<Picked>, Option<u64>) {
-        let fits = |(at, event): &(usize, &Picked)| budget.take(event.encoded_len(prefix), *at == 0);
+    fn give(all: &[FoundEvent], mut budget: Budget, prefix: &[u8]) -> (Vec<FoundEvent>, Option<u64>) {
+        let fits = |(at, event): &(usize, &FoundEvent)| budget.consume(event.encoded_len(prefix), *at == 0);
         let given: Vec<_> = all.iter().enumerate().take_while(fits).map(|(_, event)| event.clone()).collect();
         let told = if given.len() < all.len() { given.last().map(|event| event.sequence) } else { None };
         (given, told)
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn the_length_is_what_is_written() {
         for sequence in [0, 9, 10, 99, 100, u64::MAX] {
-            let event = Picked { sequence, event: Bytes::from_static(b"data: x\n\n"), seat: 0 };
+            let event = FoundEvent { sequence, event: Bytes::from_static(b"data: x\n\n"), seat: 0 };
             let bytes = encode(b"id: e-", std::slice::from_ref(&event));
             assert_eq!(bytes.len(), event.encoded_len(b"id: e-"));
             assert_eq!(bytes, format!("id: e-{sequence}\ndata: x\n\n"));

@@ -7,11 +7,11 @@ use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{found as picked, found::Picked};
+use super::{found, found::FoundEvent};
 
 /// The newest frames.
 #[derive(Debug)]
-pub(crate) struct Joined {
+pub(crate) struct FrameCache {
     frames: VecDeque<Frame>,
     through: u64,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Slice {
 /// How many frames are kept: 32 KiB of a topic, unless its events are larger than a frame.
 const FRAMES: usize = 4;
 
-impl Joined {
+impl FrameCache {
     /// Nothing, up to here.
     pub(crate) fn new(through: u64) -> Self {
         Self { frames: VecDeque::new(), through }
@@ -50,8 +50,8 @@ impl Joined {
     }
 
     /// Adds a frame of all events since `after`. One that does not fit, for another was quicker, is not taken.
-    pub(crate) fn push(&mut self, after: u64, frame: Option<JoinedFrame>) {
-        let Some(JoinedFrame { through, bytes, index }) = frame else { return };
+    pub(crate) fn push(&mut self, after: u64, frame: Option<EncodedFrame>) {
+        let Some(EncodedFrame { through, bytes, index }) = frame else { return };
         if after != self.through {
             return;
         }
@@ -86,14 +86,14 @@ impl Joined {
 
 /// A frame before it has its place.
 #[derive(Debug)]
-pub(crate) struct JoinedFrame {
+pub(crate) struct EncodedFrame {
     through: u64,
     bytes: Bytes,
     index: Arc<[(u64, u32)]>,
 }
 
 /// Joins these events. Outside of any lock.
-pub(crate) fn join(prefix: &[u8], events: &[Picked]) -> Option<JoinedFrame> {
+pub(crate) fn join(prefix: &[u8], events: &[FoundEvent]) -> Option<EncodedFrame> {
     let through = events.last()?.sequence;
     let mut index = Vec::with_capacity(events.len());
     let mut at = 0_u32;
@@ -101,7 +101,7 @@ pub(crate) fn join(prefix: &[u8], events: &[Picked]) -> Option<JoinedFrame> {
         index.push((event.sequence, at));
         at = at.checked_add(u32::try_from(event.encoded_len(prefix)).ok()?)?;
     }
-    Some(JoinedFrame { through, bytes: picked::encode(prefix, events), index: index.into() })
+    Some(EncodedFrame { through, bytes: found::encode(prefix, events), index: index.into() })
 }
 
 #[cfg(test)]
@@ -133,25 +133,25 @@ mod tests {
         ]
     }
 
-    fn event(sequence: u64) -> Picked {
-        Picked { sequence, event: Bytes::from(format!("data: {sequence}\n\n")), seat: 0 }
+    fn event(sequence: u64) -> FoundEvent {
+        FoundEvent { sequence, event: Bytes::from(format!("data: {sequence}\n\n")), seat: 0 }
     }
 
-    fn frame(joined: &Joined, kept: &[u64], count: usize) -> (u64, Option<JoinedFrame>) {
+    fn frame(joined: &FrameCache, kept: &[u64], count: usize) -> (u64, Option<EncodedFrame>) {
         let new = kept.iter().copied().filter(|&sequence| sequence > joined.through());
         let events: Vec<_> = new.take(count).map(event).collect();
         (joined.through(), join(b"id: ", &events))
     }
 
     /// Whoever is not behind what is gone, gets all that follows it, in order, as far as the slice says.
-    fn check(joined: &Joined, all: &[u64], gone: u64) {
+    fn check(joined: &FrameCache, all: &[u64], gone: u64) {
         assert!(joined.frames.len() <= FRAMES);
         assert!(joined.frames.iter().all(|frame| frame.through > gone), "a frame outlives its events");
         for cursor in gone..=all.last().copied().unwrap_or(0) {
             let Some(slice) = joined.after(cursor) else { continue };
             let follow = all.iter().copied().filter(|&sequence| sequence > cursor && sequence <= slice.through);
             let follow: Vec<_> = follow.map(event).collect();
-            assert_eq!(slice.bytes, picked::encode(b"id: ", &follow), "after {cursor}");
+            assert_eq!(slice.bytes, found::encode(b"id: ", &follow), "after {cursor}");
             assert_eq!(slice.events, follow.len() as u64);
             assert_eq!(slice.through, follow[follow.len() - 1].sequence);
         }
@@ -160,7 +160,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_slice_is_what_follows_a_cursor_with_nothing_left_out(steps in prop::collection::vec(step(), 0..60)) {
-            let (mut joined, mut all, mut oldest) = (Joined::new(0), Vec::new(), 0);
+            let (mut joined, mut all, mut oldest) = (FrameCache::new(0), Vec::new(), 0);
             for step in steps {
                 match step {
                     Step::Come(ahead) => all.push(all.last().copied().unwrap_or(0) + ahead),

@@ -13,7 +13,7 @@ pub(crate) struct Members {
     /// Here and on other nodes.
     count: usize,
     by_value: BTreeMap<Arc<str>, usize>,
-    watchers: Slab<Difference>,
+    watchers: Slab<PresenceDiff>,
     nodes: Option<Box<Nodes>>,
 }
 
@@ -26,7 +26,7 @@ struct Nodes {
 
 /// Who came and who left since a watcher looked.
 #[derive(Debug, Default)]
-pub(crate) struct Difference {
+pub(crate) struct PresenceDiff {
     /// `true`: is here, and was not.
     pub(crate) by_value: BTreeMap<Arc<str>, bool>,
     count: usize,
@@ -65,11 +65,11 @@ impl Members {
         }
         self.count = self.count.saturating_sub(1);
         if let Some(value) = value {
-            self.take_away(value);
+            self.decrement(value);
         }
     }
 
-    fn take_away(&mut self, value: &Arc<str>) {
+    fn decrement(&mut self, value: &Arc<str>) {
         let Some(times) = self.by_value.get_mut(value) else { return };
         *times -= 1;
         if *times == 0 {
@@ -84,7 +84,7 @@ impl Members {
     }
 
     /// Who is on this node, if anybody.
-    pub(crate) fn here(&self, topic: &Arc<str>) -> Option<LocalPresence> {
+    pub(crate) fn local(&self, topic: &Arc<str>) -> Option<LocalPresence> {
         let here = &self.nodes.as_ref()?.here;
         (here.count > 0).then(|| LocalPresence::new(Arc::clone(topic), here.count, here.values().cloned().collect()))
     }
@@ -96,7 +96,7 @@ impl Members {
         let changed = before != there;
         if let Some(before) = before {
             self.count = self.count.saturating_sub(before.count);
-            before.members.iter().for_each(|value| self.take_away(value));
+            before.members.iter().for_each(|value| self.decrement(value));
         }
         if let Some(there) = there {
             self.count = self.count.saturating_add(there.count);
@@ -110,18 +110,18 @@ impl Members {
     /// Somebody watches from here on, and all who are here are news to them.
     pub(crate) fn watch(&mut self) -> usize {
         let by_value = self.values().map(|value| (Arc::clone(value), true)).collect();
-        self.watchers.insert(Difference { by_value, count: 0 })
+        self.watchers.insert(PresenceDiff { by_value, count: 0 })
     }
 
     /// What is new to a watcher, and how many are here. `None`: nothing.
-    pub(crate) fn take(&mut self, watcher: usize) -> Option<(Difference, usize)> {
+    pub(crate) fn take(&mut self, watcher: usize) -> Option<(PresenceDiff, usize)> {
         let count = self.count;
         let difference = self.watchers.get_mut(watcher)?;
         let is_new = !difference.by_value.is_empty() || difference.count != count;
-        is_new.then(|| (std::mem::replace(difference, Difference { count, ..Difference::default() }), count))
+        is_new.then(|| (std::mem::replace(difference, PresenceDiff { count, ..PresenceDiff::default() }), count))
     }
 
-    pub(crate) fn unwatch(&mut self, watcher: usize) -> Option<Difference> {
+    pub(crate) fn unwatch(&mut self, watcher: usize) -> Option<PresenceDiff> {
         self.watchers.try_remove(watcher)
     }
 
@@ -190,7 +190,7 @@ mod tests {
     }
 
     impl Knows {
-        fn learn(&mut self, (difference, count): (Difference, usize)) {
+        fn learn(&mut self, (difference, count): (PresenceDiff, usize)) {
             for (value, is_here) in difference.by_value {
                 assert_ne!(is_here, self.members.remove(&value), "it is news");
                 self.members.extend(is_here.then_some(value));

@@ -16,7 +16,7 @@ pub(crate) mod readers;
 pub(crate) mod tombstone;
 pub(crate) mod waiters;
 
-use crate::hub::state::waiters::Marked;
+use crate::hub::state::waiters::QueuedLanes;
 use std::fmt;
 use std::task::Waker;
 use std::{
@@ -31,26 +31,25 @@ use tokio::sync::Notify;
 
 use self::{
     closings::Closings,
-    counts::Tally,
-    found::{Budget, Picked},
-    frames as joined,
-    frames::Joined,
+    counts::HubCounts,
+    found::{Budget, FoundEvent},
+    frames::FrameCache,
     latest::Latest,
     log::{Entry, Log},
     members::Members,
-    read::{Floor, Take, Wish},
+    read::{Floor, Query, Selection},
     readers::Readers,
     waiters::Waiters,
 };
 use crate::hub::state::{
-    rank::{Place, Rank},
-    tombstone::Gone,
+    rank::{ReclaimRank, ReclaimTicket},
+    tombstone::Tombstone,
 };
 
 use super::{
     retention::Bounds,
     sync::{Mutex, MutexGuard, lock, try_lock},
-    wake::lane::Lane,
+    wake::lane::WakeQueue,
 };
 
 /// The table that a topic is in.
@@ -64,7 +63,7 @@ pub(crate) trait Table: fmt::Debug + Send + Sync {
 pub(crate) struct TopicShared {
     name: Arc<str>,
     /// The counts of what all topics of the hub keep together.
-    pub(crate) tally: Arc<Tally>,
+    pub(crate) tally: Arc<HubCounts>,
     pub(crate) hub: Weak<dyn Table>,
     /// The number of [holds](crate::hub::hold::Hold) that there are.
     pub(crate) holds: AtomicUsize,
@@ -81,31 +80,31 @@ pub(crate) struct TopicState {
     pub(crate) log: Log,
     pub(crate) latest: Latest,
     pub(crate) closings: Closings,
-    pub(crate) joined: Joined,
+    pub(crate) frames: FrameCache,
     pub(crate) waiters: Waiters<Arc<TopicShared>>,
     pub(crate) readers: Readers,
     pub(crate) members: Members,
     /// The hub knows when its oldest event came.
-    pub(crate) is_ranked: bool,
+    pub(crate) is_tracked: bool,
     /// Its place among the topics that are not held.
-    pub(crate) unheld: Option<Place>,
+    pub(crate) reclaim_ticket: Option<ReclaimTicket>,
 }
 
 /// The state, whose bytes are the hub's too when it is let go.
-pub(crate) struct Locked<'a> {
+pub(crate) struct TopicGuard<'a> {
     state: MutexGuard<'a, TopicState>,
     /// The bytes and the evicted keys when it was locked.
     before: (usize, u64),
-    tally: &'a Tally,
+    tally: &'a HubCounts,
 }
 
 impl TopicShared {
     /// Creates an empty topic, with what is remembered of the last one of its name.
     pub(crate) fn new(
         hub: &Weak<dyn Table>,
-        tally: &Arc<Tally>,
+        tally: &Arc<HubCounts>,
         name: Arc<str>,
-        gone: &Gone,
+        gone: &Tombstone,
         bounds: Bounds,
         members: Members,
     ) -> Arc<Self> {
@@ -114,12 +113,12 @@ impl TopicShared {
             log: Log::new(gone.through),
             latest: Latest::new(gone.through),
             closings: Closings::since(gone.closed_since),
-            joined: Joined::new(gone.through),
+            frames: FrameCache::new(gone.through),
             waiters: Waiters::new(),
             readers: Readers::default(),
             members,
-            is_ranked: false,
-            unheld: None,
+            is_tracked: false,
+            reclaim_ticket: None,
         };
         Arc::new(Self {
             name,
@@ -136,12 +135,12 @@ impl TopicShared {
         &self.name
     }
 
-    pub(crate) fn lock(&self) -> Locked<'_> {
-        Locked::new(lock(&self.state), &self.tally)
+    pub(crate) fn lock(&self) -> TopicGuard<'_> {
+        TopicGuard::new(lock(&self.state), &self.tally)
     }
 
-    pub(crate) fn try_lock(&self) -> Option<Locked<'_>> {
-        try_lock(&self.state).map(|state| Locked::new(state, &self.tally))
+    pub(crate) fn try_lock(&self) -> Option<TopicGuard<'_>> {
+        try_lock(&self.state).map(|state| TopicGuard::new(state, &self.tally))
     }
 
     /// Returns whether a subscriber, a [`Topic`](crate::hub::Topic) or a [`Presence`](crate::hub::Presence) holds it. Under the hub's
@@ -156,18 +155,18 @@ impl TopicShared {
     }
 
     /// Returns when it makes room for others.
-    pub(crate) fn rank(&self, state: &TopicState) -> Rank {
+    pub(crate) fn rank(&self, state: &TopicState) -> ReclaimRank {
         let read_at = self.read_at.load(Ordering::Relaxed);
-        Rank { is_keyed: state.latest.len() > 0, read_at, newest: state.newest_through(u64::MAX) }
+        ReclaimRank { is_keyed: state.latest.len() > 0, read_at, newest: state.newest_through(u64::MAX) }
     }
 
     /// Joins what came since the last round, for those who wait in this lane to share. If its history is not now any more,
     /// the ids would not be those of the events: another round is under way.
-    pub(crate) fn join(&self, lane: &Lane<Arc<Self>>, prefix: &[u8], is_now: impl Fn() -> bool) {
+    pub(crate) fn build_frames(&self, lane: &WakeQueue<Arc<Self>>, prefix: &[u8], is_now: impl Fn() -> bool) {
         let is_shared = self.lock().waiters.len(lane) > 1;
         for _ in 0..if is_shared { FRAMES_A_ROUND } else { 0 } {
-            let (after, events) = self.lock().unjoined(prefix);
-            let frame = joined::join(prefix, &events);
+            let (after, events) = self.lock().unencoded(prefix);
+            let frame = frames::join(prefix, &events);
             if frame.is_none() {
                 return;
             }
@@ -175,12 +174,12 @@ impl TopicShared {
             if !is_now() {
                 return;
             }
-            state.joined.push(after, frame);
+            state.frames.push(after, frame);
         }
         // The rest, if there is any, each encodes for itself.
         let mut state = self.lock();
         let last = state.log.last();
-        state.joined.skip(last);
+        state.frames.skip(last);
     }
 }
 
@@ -223,21 +222,21 @@ impl TopicState {
     }
 
     /// Another history: everything up to here is gone. Gives who has to know.
-    pub(crate) fn renew(&mut self, gone_through: u64) -> ToTell {
+    pub(crate) fn begin_epoch(&mut self, gone_through: u64) -> ToWake {
         self.log = Log::new(gone_through);
         self.latest = Latest::new(gone_through);
         // There are other histories only where a hub is fed.
         self.latest.set_partial(true);
         self.closings.renew();
-        self.joined = Joined::new(gone_through);
-        self.is_ranked = false;
-        ToTell { lanes: self.waiters.mark(), producers: self.readers.renew(), closes: false }
+        self.frames = FrameCache::new(gone_through);
+        self.is_tracked = false;
+        ToWake { lanes: self.waiters.queue_lanes(), producers: self.readers.begin_epoch(), closes: false }
     }
 
     /// Lets the oldest event go.
     pub(crate) fn evict(&mut self) {
         if self.log.evict().is_some() {
-            self.joined.evicted(self.log.evicted_through());
+            self.frames.evicted(self.log.evicted_through());
         }
     }
 
@@ -258,9 +257,9 @@ impl TopicState {
     }
 
     /// Returns whether there is an event that a reader wishes for. An event that is gone is one too, but to a new reader.
-    pub(crate) fn has_any(&self, wish: Wish, is_new: bool) -> bool {
+    pub(crate) fn has_any(&self, wish: Query, is_new: bool) -> bool {
         let mut events = Vec::new();
-        self.pick(wish, Budget::ONE, &[], &mut events);
+        self.read(wish, Budget::ONE, &[], &mut events);
         !events.is_empty() || (!is_new && self.missed_through(wish) > wish.after)
     }
 
@@ -270,50 +269,50 @@ impl TopicState {
     }
 
     /// A frame of what came since the last one, and where that was.
-    fn unjoined(&self, prefix: &[u8]) -> (u64, Vec<Picked>) {
-        let after = self.joined.through();
+    fn unencoded(&self, prefix: &[u8]) -> (u64, Vec<FoundEvent>) {
+        let after = self.frames.through();
         let mut events = Vec::new();
         if self.log.last() > after {
             let floor = Floor::default();
-            let wish = Wish { take: Take::All, after, through: u64::MAX, floor, came_at: 0, seat: 0 };
-            self.pick(wish, Budget::FRAME, prefix, &mut events);
+            let wish = Query { selection: Selection::All, after, through: u64::MAX, floor, came_at: 0, seat: 0 };
+            self.read(wish, Budget::FRAME, prefix, &mut events);
         }
         (after, events)
     }
 
     /// What a reader wishes for. Gives how far the last of it reaches if more may follow.
-    pub(crate) fn pick(&self, wish: Wish, budget: Budget, prefix: &[u8], into: &mut Vec<Picked>) -> Option<u64> {
-        wish.pick(&self.log, &self.latest, budget, prefix, into)
+    pub(crate) fn read(&self, wish: Query, budget: Budget, prefix: &[u8], into: &mut Vec<FoundEvent>) -> Option<u64> {
+        wish.read(&self.log, &self.latest, budget, prefix, into)
     }
 
     /// The newest event that a reader who wishes this does not get: it is gone, or too old for it. It has missed it, if it has
     /// come less far.
-    pub(crate) fn missed_through(&self, wish: Wish) -> u64 {
+    pub(crate) fn missed_through(&self, wish: Query) -> u64 {
         let hidden = wish.hidden(&self.log, &self.latest).unwrap_or(0);
-        self.evicted_through(wish.take, wish.came_at).max(hidden)
+        self.evicted_through(wish.selection, wish.came_at).max(hidden)
     }
 
     /// What a reader who takes so may have missed, if it had come less far.
     /// Keys whose newest event was older than the reader, if it is new, are the past to it: those it has not missed.
-    fn evicted_through(&self, take: Take, came_at: u64) -> u64 {
+    fn evicted_through(&self, take: Selection, came_at: u64) -> u64 {
         match take {
-            Take::All => self.log.evicted_through(),
-            Take::Newest => {
+            Selection::All => self.log.evicted_through(),
+            Selection::Conflated => {
                 let keys = Some(self.latest.evicted_through()).filter(|&keys| keys > came_at);
                 self.log.unkeyed_evicted_through().max(keys.unwrap_or(0))
             }
-            Take::Present => 0,
+            Selection::Snapshot => 0,
         }
     }
 }
 
-impl<'a> Locked<'a> {
-    fn new(state: MutexGuard<'a, TopicState>, tally: &'a Tally) -> Self {
+impl<'a> TopicGuard<'a> {
+    fn new(state: MutexGuard<'a, TopicState>, tally: &'a HubCounts) -> Self {
         Self { before: (state.bytes(), state.latest.evicted()), state, tally }
     }
 }
 
-impl Deref for Locked<'_> {
+impl Deref for TopicGuard<'_> {
     type Target = TopicState;
 
     fn deref(&self) -> &TopicState {
@@ -321,13 +320,13 @@ impl Deref for Locked<'_> {
     }
 }
 
-impl DerefMut for Locked<'_> {
+impl DerefMut for TopicGuard<'_> {
     fn deref_mut(&mut self) -> &mut TopicState {
         &mut self.state
     }
 }
 
-impl Drop for Locked<'_> {
+impl Drop for TopicGuard<'_> {
     fn drop(&mut self) {
         let (before, evicted_before) = self.before;
         let (now, evicted) = (self.state.bytes(), self.state.latest.evicted());
@@ -352,11 +351,11 @@ impl Drop for TopicShared {
 const FRAMES_A_ROUND: usize = 4;
 
 /// Who has to know of an append.
-pub(crate) struct ToTell {
-    pub(super) lanes: Marked<Arc<TopicShared>>,
+pub(crate) struct ToWake {
+    pub(super) lanes: QueuedLanes<Arc<TopicShared>>,
     pub(super) producers: Vec<Waker>,
     /// The topic was closed.
     pub(super) closes: bool,
 }
 
-pub(crate) type TopicLane = Lane<Arc<TopicShared>>;
+pub(crate) type TopicQueue = WakeQueue<Arc<TopicShared>>;

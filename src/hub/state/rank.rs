@@ -2,7 +2,7 @@
 
 /// When a topic goes, before those of a greater rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Rank {
+pub(crate) struct ReclaimRank {
     /// Keyed values are the last to go.
     pub(crate) is_keyed: bool,
     /// When a subscriber read it last, or 0 if there was none.
@@ -13,7 +13,7 @@ pub(crate) struct Rank {
 
 /// A rank with a number of its own, as two topics may have one rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
-    pub(crate) rank: Rank,
+pub(crate) struct ReclaimTicket {
+    pub(crate) rank: ReclaimRank,
     pub(crate) turn: u64,
 }

@@ -5,20 +5,20 @@
 use bytes::Bytes;
 
 use super::{
-    found::{Budget, Picked},
+    found::{Budget, FoundEvent},
     latest::Latest,
     log::{Entry, Log},
 };
 
 /// Which events count for a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Take {
+pub(crate) enum Selection {
     /// Every event.
     All,
     /// Of those with a key the newest, of the others all.
-    Newest,
+    Conflated,
     /// Of those with a key the newest, of the others the last.
-    Present,
+    Snapshot,
 }
 
 /// The past that a reader may not see: to it, the events below are as good as gone.
@@ -32,8 +32,8 @@ pub(crate) struct Floor {
 
 /// What a reader wants of a topic.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wish {
-    pub(crate) take: Take,
+pub(crate) struct Query {
+    pub(crate) selection: Selection,
     /// Above this.
     pub(crate) after: u64,
     /// Up to this.
@@ -46,31 +46,33 @@ pub(crate) struct Wish {
     pub(crate) seat: u32,
 }
 
-impl Wish {
+impl Query {
     /// Returns the wish of a new reader for a topic that it finds: of what is gone by then, and of keys that go later,
     /// it misses nothing.
-    pub(crate) fn of_new(take: Take, floor: Floor) -> Self {
-        Self { take, after: 0, through: u64::MAX, floor, came_at: u64::MAX, seat: 0 }
+    pub(crate) fn of_new(take: Selection, floor: Floor) -> Self {
+        Self { selection: take, after: 0, through: u64::MAX, floor, came_at: u64::MAX, seat: 0 }
     }
 
     /// What a reader wishes for, in order, as far as the budget goes. Gives how far the last one reaches if more may follow.
-    pub(crate) fn pick(
+    pub(crate) fn read(
         self,
         log: &Log,
         latest: &Latest,
         budget: Budget,
         prefix: &[u8],
-        into: &mut Vec<Picked>,
+        into: &mut Vec<FoundEvent>,
     ) -> Option<u64> {
         let first = into.len();
-        let mut picking = Picking { into, first, budget, wish: self, prefix };
+        let mut picking = Reader { into, first, budget, wish: self, prefix };
         let after = self.after.max(self.floor.sequence);
         let logged = log.since(after, self.floor.at);
         let unkeyed = |entry: &&Entry| entry.key.is_none();
-        match self.take {
-            Take::All => picking.extend(logged.map(Entry::numbered)),
-            Take::Newest => picking.extend(merged(logged.filter(unkeyed).map(Entry::numbered), latest.after(after))),
-            Take::Present => {
+        match self.selection {
+            Selection::All => picking.extend(logged.map(Entry::numbered)),
+            Selection::Conflated => {
+                picking.extend(merged(logged.filter(unkeyed).map(Entry::numbered), latest.after(after)))
+            }
+            Selection::Snapshot => {
                 let last = logged.rev().find(unkeyed).map(Entry::numbered);
                 picking.extend(merged(last.into_iter(), latest.after(after)))
             }
@@ -79,10 +81,10 @@ impl Wish {
 
     /// The newest event that the reader would have found if there were no floor.
     pub(crate) fn hidden(self, log: &Log, latest: &Latest) -> Option<u64> {
-        if self.floor == Floor::default() || self.take == Take::Present {
+        if self.floor == Floor::default() || self.selection == Selection::Snapshot {
             return None;
         }
-        let is_all = self.take == Take::All;
+        let is_all = self.selection == Selection::All;
         let mut hidden = log.until(self.after, self.floor.sequence, self.floor.at).rev();
         let logged = hidden.find(|entry| is_all || entry.key.is_none()).map(|entry| entry.sequence);
         let keyed = latest.newest_through(self.floor.sequence).filter(|&newest| !is_all && newest > self.after);
@@ -90,19 +92,19 @@ impl Wish {
     }
 }
 
-struct Picking<'a> {
-    into: &'a mut Vec<Picked>,
+struct Reader<'a> {
+    into: &'a mut Vec<FoundEvent>,
     first: usize,
     budget: Budget,
-    wish: Wish,
+    wish: Query,
     prefix: &'a [u8],
 }
 
-impl Picking<'_> {
+impl Reader<'_> {
     fn extend<'a>(&mut self, events: impl Iterator<Item = (u64, &'a Bytes)>) -> Option<u64> {
         for (sequence, event) in events.take_while(|&(sequence, _)| sequence <= self.wish.through) {
-            let event = Picked { sequence, event: event.clone(), seat: self.wish.seat };
-            if !self.budget.take(event.encoded_len(self.prefix), self.into.len() == self.first) {
+            let event = FoundEvent { sequence, event: event.clone(), seat: self.wish.seat };
+            if !self.budget.consume(event.encoded_len(self.prefix), self.into.len() == self.first) {
                 return self.into.last().map(|event| event.sequence);
             }
             self.into.push(event);

@@ -11,14 +11,14 @@ use slab::Slab;
 #[derive(Debug, Default)]
 pub(crate) struct Readers {
     cursors: Slab<u64>,
-    waiting: Slab<Waiting>,
+    waiting: Slab<WaitingPublisher>,
     /// How many histories there were before this one.
     histories: u64,
 }
 
 /// A publisher that waits until all have come so far.
 #[derive(Debug)]
-struct Waiting {
+struct WaitingPublisher {
     through: u64,
     /// How many have not.
     behind: usize,
@@ -27,7 +27,7 @@ struct Waiting {
 
 impl Readers {
     /// How many histories there were before the one that the cursors are of.
-    pub(crate) fn histories(&self) -> u64 {
+    pub(crate) fn epoch_number(&self) -> u64 {
         self.histories
     }
 
@@ -46,35 +46,35 @@ impl Readers {
 
     /// A subscriber has come further, or back. Gives the publishers to wake.
     pub(crate) fn advance(&mut self, reader: usize, cursor: u64) -> Vec<Waker> {
-        let Some(old) = self.cursors.get_mut(reader).filter(|cursor| **cursor != ABSENT) else {
+        let Some(old) = self.cursors.get_mut(reader).filter(|cursor| **cursor != DETACHED) else {
             return Vec::new();
         };
         let old = std::mem::replace(old, cursor);
         if cursor < old {
-            self.went_back(old, cursor);
+            self.rewound(old, cursor);
         }
         self.passed(old, cursor)
     }
 
     /// Another history begins: nobody has anything of it. Gives the publishers to wake.
-    pub(crate) fn renew(&mut self) -> Vec<Waker> {
+    pub(crate) fn begin_epoch(&mut self) -> Vec<Waker> {
         self.histories += 1;
-        let present = self.cursors.iter_mut().map(|(_, cursor)| cursor).filter(|cursor| **cursor != ABSENT);
+        let present = self.cursors.iter_mut().map(|(_, cursor)| cursor).filter(|cursor| **cursor != DETACHED);
         present.for_each(|cursor| *cursor = 0);
         self.release_producers()
     }
 
     /// A subscriber is waited for no longer, though its number stays its own. Gives the publishers to wake; `None`: it was
     /// absent before.
-    pub(crate) fn set_absent(&mut self, reader: usize) -> Option<Vec<Waker>> {
-        let cursor = self.cursors.get_mut(reader).filter(|cursor| **cursor != ABSENT)?;
-        let cursor = std::mem::replace(cursor, ABSENT);
-        Some(self.passed(cursor, ABSENT))
+    pub(crate) fn detach(&mut self, reader: usize) -> Option<Vec<Waker>> {
+        let cursor = self.cursors.get_mut(reader).filter(|cursor| **cursor != DETACHED)?;
+        let cursor = std::mem::replace(cursor, DETACHED);
+        Some(self.passed(cursor, DETACHED))
     }
 
     /// A subscriber leaves, and its number may become another's. Gives the publishers to wake; `None`: it was absent.
     pub(crate) fn leave(&mut self, reader: usize) -> Option<Vec<Waker>> {
-        let wakers = self.set_absent(reader);
+        let wakers = self.detach(reader);
         let _ = self.cursors.try_remove(reader);
         wakers
     }
@@ -85,7 +85,7 @@ impl Readers {
         if behind == 0 {
             return Err(waker);
         }
-        Ok(self.waiting.insert(Waiting { through, behind, waker: Some(waker) }))
+        Ok(self.waiting.insert(WaitingPublisher { through, behind, waker: Some(waker) }))
     }
 
     /// A publisher looks again. Gives back a waker to drop, its own or the old one; an error once nobody is behind.
@@ -112,7 +112,7 @@ impl Readers {
             .collect()
     }
 
-    fn went_back(&mut self, from: u64, to: u64) {
+    fn rewound(&mut self, from: u64, to: u64) {
         let waiting = self.waiting.iter_mut().map(|(_, waiting)| waiting);
         // One that is done already stays so.
         let before = waiting.filter(|waiting| waiting.behind > 0 && to < waiting.through && waiting.through <= from);
@@ -132,7 +132,7 @@ impl Readers {
 }
 
 /// The cursor of a subscriber that nobody waits for: it is behind nothing.
-const ABSENT: u64 = u64::MAX;
+const DETACHED: u64 = u64::MAX;
 
 #[cfg(test)]
 mod tests {
@@ -192,20 +192,20 @@ mod tests {
             }
             Step::Advance(index, ahead) => who(index).map_or_else(Vec::new, |reader| {
                 let was = naive[&reader];
-                if was != ABSENT {
+                if was != DETACHED {
                     naive.insert(reader, was + ahead);
                 }
                 // Also one that is absent may be polled once more.
-                readers.advance(reader, if was == ABSENT { *ahead } else { was + ahead })
+                readers.advance(reader, if was == DETACHED { *ahead } else { was + ahead })
             }),
             Step::Absent(index) => who(index).map_or_else(Vec::new, |reader| {
-                let was = naive.insert(reader, ABSENT);
-                let wakers = readers.set_absent(reader);
-                assert_eq!(wakers.is_none(), was == Some(ABSENT));
+                let was = naive.insert(reader, DETACHED);
+                let wakers = readers.detach(reader);
+                assert_eq!(wakers.is_none(), was == Some(DETACHED));
                 wakers.unwrap_or_default()
             }),
             Step::Move(index, to) => who(index).map_or_else(Vec::new, |reader| {
-                if naive[&reader] != ABSENT {
+                if naive[&reader] != DETACHED {
                     naive.insert(reader, *to);
                 }
                 readers.advance(reader, *to)
@@ -213,7 +213,7 @@ mod tests {
             Step::Leave(index) => who(index).map_or_else(Vec::new, |reader| {
                 let was = naive.remove(&reader);
                 let wakers = readers.leave(reader);
-                assert_eq!(wakers.is_none(), was == Some(ABSENT));
+                assert_eq!(wakers.is_none(), was == Some(DETACHED));
                 wakers.unwrap_or_default()
             }),
         };

@@ -4,7 +4,7 @@ use crate::hub::retention::Bounds;
 
 /// The record that is kept of a topic that is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Gone {
+pub(crate) struct Tombstone {
     /// Its events up to here are gone.
     pub(crate) through: u64,
     /// The position at which it was closed, or 0 if it was open.

@@ -8,17 +8,17 @@ use std::{iter::Chain, option, sync::Arc, task::Waker, vec};
 
 use slab::Slab;
 
-use crate::hub::wake::lane::Lane;
+use crate::hub::wake::lane::WakeQueue;
 
 /// The wakers of a topic, by lane.
 #[derive(Debug)]
 pub(crate) struct Waiters<T> {
-    lanes: Vec<Waiting<T>>,
+    lanes: Vec<LaneWaiters<T>>,
 }
 
 #[derive(Debug)]
-struct Waiting<T> {
-    lane: Arc<Lane<T>>,
+struct LaneWaiters<T> {
+    lane: Arc<WakeQueue<T>>,
     wakers: Slab<Waker>,
     round: u32,
     /// The topic is in the lane's queue, and the wakers are as good as taken.
@@ -26,7 +26,7 @@ struct Waiting<T> {
 }
 
 /// Lanes that have to be told.
-pub(crate) type Marked<T> = Chain<option::IntoIter<Arc<Lane<T>>>, vec::IntoIter<Arc<Lane<T>>>>;
+pub(crate) type QueuedLanes<T> = Chain<option::IntoIter<Arc<WakeQueue<T>>>, vec::IntoIter<Arc<WakeQueue<T>>>>;
 
 /// Where a subscriber's waker stands, if it still does.
 #[derive(Debug, Clone, Copy, Default)]
@@ -39,7 +39,7 @@ pub(crate) struct Ticket {
 
 /// The lane's pump is gone: another lane is needed. Holds the waker until the lock is let go.
 #[derive(Debug)]
-pub(crate) struct Dead(#[expect(dead_code, reason = "it is only dropped")] Waker);
+pub(crate) struct LaneClosed(#[expect(dead_code, reason = "it is only dropped")] Waker);
 
 impl<T> Waiters<T> {
     pub(crate) fn new() -> Self {
@@ -49,12 +49,12 @@ impl<T> Waiters<T> {
     /// Puts a waker in, in place of the one that the ticket is for, which goes out.
     pub(crate) fn register(
         &mut self,
-        lane: &Arc<Lane<T>>,
+        lane: &Arc<WakeQueue<T>>,
         ticket: &mut Ticket,
         waker: Waker,
-    ) -> Result<Option<Waker>, Dead> {
-        if lane.is_dead() {
-            return Err(Dead(waker));
+    ) -> Result<Option<Waker>, LaneClosed> {
+        if lane.is_closed() {
+            return Err(LaneClosed(waker));
         }
         if ticket.lane == lane.id() {
             if let Some(standing) = self.standing(*ticket) {
@@ -76,7 +76,7 @@ impl<T> Waiters<T> {
     }
 
     /// Something is new: the lanes that have to be told, once until they come.
-    pub(crate) fn mark(&mut self) -> Marked<T> {
+    pub(crate) fn queue_lanes(&mut self) -> QueuedLanes<T> {
         let to_tell = self.lanes.iter_mut().filter(|waiting| !waiting.is_queued && !waiting.wakers.is_empty());
         let mut to_tell = to_tell.map(|waiting| {
             waiting.is_queued = true;
@@ -87,12 +87,12 @@ impl<T> Waiters<T> {
     }
 
     /// How many wait in this lane.
-    pub(crate) fn len(&self, lane: &Lane<T>) -> usize {
+    pub(crate) fn len(&self, lane: &WakeQueue<T>) -> usize {
         self.lanes.iter().find(|waiting| waiting.lane.id() == lane.id()).map_or(0, |waiting| waiting.wakers.len())
     }
 
     /// All who wait in this lane. `room` takes the place of what they stood in.
-    pub(crate) fn take(&mut self, lane: &Lane<T>, room: Slab<Waker>) -> Slab<Waker> {
+    pub(crate) fn take(&mut self, lane: &WakeQueue<T>, room: Slab<Waker>) -> Slab<Waker> {
         let Some(waiting) = self.lanes.iter_mut().find(|waiting| waiting.lane.id() == lane.id()) else { return room };
         waiting.is_queued = false;
         waiting.round = waiting.round.checked_add(1).unwrap_or(1);
@@ -100,16 +100,21 @@ impl<T> Waiters<T> {
     }
 
     /// All who wait in a lane that is no more.
-    pub(crate) fn remove(&mut self, lane: &Lane<T>) -> Option<Slab<Waker>> {
+    pub(crate) fn remove(&mut self, lane: &WakeQueue<T>) -> Option<Slab<Waker>> {
         let at = self.lanes.iter().position(|waiting| waiting.lane.id() == lane.id())?;
         Some(self.lanes.swap_remove(at).wakers)
     }
 
-    fn of_lane(&mut self, lane: &Arc<Lane<T>>) -> &mut Waiting<T> {
+    fn of_lane(&mut self, lane: &Arc<WakeQueue<T>>) -> &mut LaneWaiters<T> {
         let at = match self.lanes.iter().position(|waiting| waiting.lane.id() == lane.id()) {
             Some(at) => at,
             None => {
-                self.lanes.push(Waiting { lane: Arc::clone(lane), wakers: Slab::new(), round: 1, is_queued: false });
+                self.lanes.push(LaneWaiters {
+                    lane: Arc::clone(lane),
+                    wakers: Slab::new(),
+                    round: 1,
+                    is_queued: false,
+                });
                 self.lanes.len() - 1
             }
         };
@@ -122,7 +127,7 @@ impl<T> Waiters<T> {
     }
 }
 
-impl<T> Waiting<T> {
+impl<T> LaneWaiters<T> {
     fn has(&self, ticket: Ticket) -> bool {
         self.lane.id() == ticket.lane && self.round == ticket.round
     }
@@ -171,7 +176,7 @@ mod tests {
     proptest! {
         #[test]
         fn each_subscriber_waits_once_in_the_lane_that_it_named_last(steps in prop::collection::vec(step(), 0..80)) {
-            let lanes: Vec<_> = (1..).take(LANES).map(|id| Lane::<()>::new(id, true)).collect();
+            let lanes: Vec<_> = (1..).take(LANES).map(|id| WakeQueue::<()>::new(id, true)).collect();
             let wakers: Vec<Waker> = (0..SUBSCRIBERS).map(|_| Arc::new(Subscriber).into()).collect();
             let (mut waiters, mut tickets) = (Waiters::new(), [Ticket::default(); SUBSCRIBERS]);
             let (mut naive, mut queued) = (BTreeMap::new(), [false; LANES]);
@@ -188,7 +193,7 @@ mod tests {
                         assert_eq!(out.is_some(), naive.remove(&who).is_some());
                     }
                     Step::Mark => {
-                        let told: Vec<_> = waiters.mark().map(|lane| lane.id()).collect();
+                        let told: Vec<_> = waiters.queue_lanes().map(|lane| lane.id()).collect();
                         let due = (0..LANES).filter(|&lane| !queued[lane] && !lanes_of(&naive, lane).is_empty());
                         let due: Vec<_> = due.collect();
                         due.iter().for_each(|&lane| queued[lane] = true);

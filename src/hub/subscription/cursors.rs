@@ -10,48 +10,48 @@ use std::{
 
 use crate::hub::{
     core::Core,
-    position::Era,
+    position::Epoch,
     state::{
-        TopicLane, TopicShared, TopicState,
+        TopicQueue, TopicShared, TopicState,
         closings::{self, End},
-        found::{Budget, Picked},
+        found::{Budget, FoundEvent},
         frames::Slice,
         hold::Hold,
-        read::{Take, Wish},
-        waiters::{Dead, Ticket},
+        read::{Query, Selection},
+        waiters::{LaneClosed, Ticket},
     },
 };
 
 /// The topics, and the place in each.
-pub(crate) struct Seats(Held);
+pub(crate) struct Cursors(Held);
 
 /// Most have one topic, which is here itself: to go elsewhere for it costs memory, and time where all has gone cold.
 enum Held {
-    One(Seat),
-    Several(Box<[Seat]>),
+    One(TopicCursor),
+    Several(Box<[TopicCursor]>),
 }
 
 /// What it has in a topic.
-struct Seat {
+struct TopicCursor {
     topic: Hold,
     /// The position up to which what had gone before a new client came is no loss to it.
-    known: u64,
+    acked_gap: u64,
     ticket: Ticket,
     reader: u32,
 }
 
 /// What the subscribers of a topic share.
-pub(crate) enum Shared {
-    Slice(Slice),
+pub(crate) enum SharedRead {
+    Frame(Slice),
     /// There is nothing new at all.
-    Nothing,
+    UpToDate,
     /// There may be something elsewhere.
-    Other,
+    Fallback,
 }
 
 /// What one look at all topics found.
-pub(crate) struct Look {
-    pub(crate) events: Vec<Picked>,
+pub(crate) struct Batch {
+    pub(crate) events: Vec<FoundEvent>,
     /// How far the topic reaches that stopped first for the budget.
     pub(crate) told: Option<u64>,
     /// Events are missing, the last of them here.
@@ -62,13 +62,13 @@ pub(crate) struct Look {
 
 /// What came of waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Waits {
+pub(crate) enum WaitOutcome {
     /// There is something new.
-    No,
-    Yes,
+    Ready,
+    Registered,
 }
 
-impl Look {
+impl Batch {
     /// Leaves out what is behind an end.
     fn end_at(&mut self, end: Option<End>) {
         self.end = end;
@@ -79,12 +79,12 @@ impl Look {
     }
 }
 
-impl Seats {
+impl Cursors {
     /// To a client that is new, nothing is missing of what it would wish for. To any other, all that is gone after its cursor.
-    pub(crate) fn new(topics: Vec<Hold>, is_new: Option<Wish>) -> Self {
+    pub(crate) fn new(topics: Vec<Hold>, is_new: Option<Query>) -> Self {
         let seat = |topic: Hold| {
             let known = is_new.map_or(0, |wish| topic.lock().missed_through(wish));
-            Seat { topic, known, ticket: Ticket::default(), reader: 0 }
+            TopicCursor { topic, acked_gap: known, ticket: Ticket::default(), reader: 0 }
         };
         Self(match <[_; 1]>::try_from(topics) {
             Ok([topic]) => Held::One(seat(topic)),
@@ -93,18 +93,18 @@ impl Seats {
     }
 
     /// Returns whether there is an event that a new reader wishes for, or one that is missing to one that is not new.
-    pub(crate) fn has_any(&self, wish: Wish, is_new: bool) -> bool {
+    pub(crate) fn has_any(&self, wish: Query, is_new: bool) -> bool {
         self.all().iter().any(|seat| seat.topic.lock().has_any(wish, is_new))
     }
 
-    fn all(&self) -> &[Seat] {
+    fn all(&self) -> &[TopicCursor] {
         match &self.0 {
             Held::One(seat) => slice::from_ref(seat),
             Held::Several(seats) => seats,
         }
     }
 
-    fn all_mut(&mut self) -> &mut [Seat] {
+    fn all_mut(&mut self) -> &mut [TopicCursor] {
         match &mut self.0 {
             Held::One(seat) => slice::from_mut(seat),
             Held::Several(seats) => seats,
@@ -121,11 +121,11 @@ impl Seats {
         self.all().iter().map(|seat| (&*seat.topic, seat.reader as usize))
     }
 
-    pub(crate) fn join(&mut self, core: &Core, era: &Era, cursor: u64, member: Option<&Arc<str>>) {
+    pub(crate) fn join(&mut self, core: &Core, era: &Epoch, cursor: u64, member: Option<&Arc<str>>) {
         for seat in self.all_mut() {
             let mut state = seat.topic.lock();
             // Asked under the lock: of a history that is over, the cursor says nothing of the topic.
-            let cursor = if core.is_now(era) { cursor } else { 0 };
+            let cursor = if core.is_current(era) { cursor } else { 0 };
             seat.reader = u32::try_from(state.readers.join(cursor)).unwrap_or(u32::MAX);
             state.members.join(member);
             drop(state);
@@ -153,39 +153,39 @@ impl Seats {
     }
 
     /// A slice of what the subscribers of the one topic share, if this one is within it.
-    pub(crate) fn shared(&self, core: &Core, era: &Era, cursor: u64) -> Shared {
-        let Held::One(seat) = &self.0 else { return Shared::Other };
+    pub(crate) fn shared(&self, core: &Core, era: &Epoch, cursor: u64) -> SharedRead {
+        let Held::One(seat) = &self.0 else { return SharedRead::Fallback };
         let now = core.now();
         let mut state = seat.topic.lock();
         state.expire(now);
-        let producers = seat.advance(&mut state, cursor, core.is_now(era));
+        let producers = seat.advance(&mut state, cursor, core.is_current(era));
         let is_new = state.has_news(cursor);
         // A slice may reach beyond an end.
-        let is_behind = state.log.evicted_through() > cursor.max(seat.known) || state.closings.last() > cursor;
-        let slice = if is_behind { None } else { state.joined.after(cursor) };
+        let is_behind = state.log.evicted_through() > cursor.max(seat.acked_gap) || state.closings.last() > cursor;
+        let slice = if is_behind { None } else { state.frames.after(cursor) };
         drop(state);
         producers.into_iter().for_each(Waker::wake);
         match slice {
-            Some(slice) => Shared::Slice(slice),
-            None if is_new => Shared::Other,
-            None => Shared::Nothing,
+            Some(slice) => SharedRead::Frame(slice),
+            None if is_new => SharedRead::Fallback,
+            None => SharedRead::UpToDate,
         }
     }
 
     /// What each topic has of what is wished for.
-    pub(crate) fn look(&mut self, core: &Core, era: &Era, wish: Wish, budget: Budget, came: u64) -> Look {
+    pub(crate) fn look(&mut self, core: &Core, era: &Epoch, wish: Query, budget: Budget, came: u64) -> Batch {
         let now = core.now();
-        let mut look = Look { events: Vec::new(), told: None, missed: None, end: None };
+        let mut look = Batch { events: Vec::new(), told: None, missed: None, end: None };
         let mut closed = Vec::new();
         for (number, seat) in (0..).zip(self.all_mut()) {
             let mut state = seat.topic.lock();
             state.expire(now);
-            let producers = seat.advance(&mut state, wish.after, core.is_now(era));
+            let producers = seat.advance(&mut state, wish.after, core.is_current(era));
             let missed = state.missed_through(wish);
-            if missed > wish.after.max(seat.known) {
+            if missed > wish.after.max(seat.acked_gap) {
                 look.missed = look.missed.max(Some(missed));
             }
-            let told = state.pick(Wish { seat: number, ..wish }, budget, era.prefix(), &mut look.events);
+            let told = state.read(Query { seat: number, ..wish }, budget, era.prefix(), &mut look.events);
             // Most were never closed, and one that is open has no end.
             if closed.len() == number as usize && state.closings.last() > 0 {
                 closed.push(state.closings.beyond(wish.after));
@@ -199,7 +199,7 @@ impl Seats {
             let after = wish.after.max(look.missed.unwrap_or(0).saturating_sub(1));
             let end = closings::first_end(&closed, after, wish.through, came);
             // Within the present, all topics stay closed up to where it ends, if they are, and all of it is given.
-            let is_present = wish.take == Take::Present;
+            let is_present = wish.selection == Selection::Snapshot;
             look.end_at(end.map(|end| if is_present { end.moved_to(wish.through) } else { end }));
         }
         look
@@ -209,48 +209,48 @@ impl Seats {
     pub(crate) fn wait(
         &mut self,
         core: &Core,
-        era: &Era,
-        lane: &Arc<TopicLane>,
+        era: &Epoch,
+        lane: &Arc<TopicQueue>,
         cursor: u64,
         cx: &Context<'_>,
-    ) -> Result<Waits, Dead> {
+    ) -> Result<WaitOutcome, LaneClosed> {
         for seat in self.all_mut() {
-            if seat.wait(core, era, lane, cursor, cx)? == Waits::No {
-                return Ok(Waits::No);
+            if seat.wait(core, era, lane, cursor, cx)? == WaitOutcome::Ready {
+                return Ok(WaitOutcome::Ready);
             }
         }
-        Ok(Waits::Yes)
+        Ok(WaitOutcome::Registered)
     }
 }
 
-impl Seats {
+impl Cursors {
     /// The topics are of another history, of which the client has nothing.
     pub(crate) fn renew(&mut self) {
-        self.all_mut().iter_mut().for_each(|seat| seat.known = 0);
+        self.all_mut().iter_mut().for_each(|seat| seat.acked_gap = 0);
     }
 }
 
-impl Seat {
+impl TopicCursor {
     fn wait(
         &mut self,
         core: &Core,
-        era: &Era,
-        lane: &Arc<TopicLane>,
+        era: &Epoch,
+        lane: &Arc<TopicQueue>,
         cursor: u64,
         cx: &Context<'_>,
-    ) -> Result<Waits, Dead> {
+    ) -> Result<WaitOutcome, LaneClosed> {
         // Cloned before the lock, and what it replaces is dropped after it.
         let waker = cx.waker().clone();
         let mut state = self.topic.lock();
-        let is_now = core.is_now(era);
+        let is_now = core.is_current(era);
         let producers = self.advance(&mut state, cursor, is_now);
         // Under the topic's lock, what is in the topic is below the watermark. What is not cannot be read yet: one that did
         // not wait for it would look again and again.
         let has_news = state.has_news(cursor) && core.watermark() > cursor;
-        let waits = if has_news || !is_now { Waits::No } else { Waits::Yes };
+        let waits = if has_news || !is_now { WaitOutcome::Ready } else { WaitOutcome::Registered };
         let replaced = match waits {
-            Waits::Yes => state.waiters.register(lane, &mut self.ticket, waker),
-            Waits::No => Ok(Some(waker)),
+            WaitOutcome::Registered => state.waiters.register(lane, &mut self.ticket, waker),
+            WaitOutcome::Ready => Ok(Some(waker)),
         };
         drop(state);
         producers.into_iter().for_each(Waker::wake);
@@ -276,7 +276,7 @@ impl Seat {
     }
 }
 
-impl fmt::Debug for Seats {
+impl fmt::Debug for Cursors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.all().iter().map(|seat| seat.topic.name())).finish()
     }

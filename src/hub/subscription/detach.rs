@@ -13,25 +13,25 @@ use std::{
 
 use crate::{
     hub::{core::Core, state::TopicShared},
-    panic as caught,
-    streams::resources::Holds,
+    panic,
+    streams::resources::Detach,
 };
 
 /// Its cursor and its member in each of its topics.
-pub(crate) struct Standing {
+pub(crate) struct DetachHandle {
     core: Arc<Core>,
     /// The topics, and its number among the readers of each.
     places: Box<[(Arc<TopicShared>, usize)]>,
     member: Option<Arc<str>>,
-    has_left: HasLeft,
+    has_left: LeftFlag,
 }
 
 /// Whether a subscription has left its topics, or is about to: set before it takes the lock of the first. So under a topic's
 /// lock its number there is its own, unless this says otherwise.
 #[derive(Clone, Default)]
-pub(crate) struct HasLeft(Arc<AtomicBool>);
+pub(crate) struct LeftFlag(Arc<AtomicBool>);
 
-impl HasLeft {
+impl LeftFlag {
     pub(crate) fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -41,37 +41,37 @@ impl HasLeft {
     }
 }
 
-impl Standing {
+impl DetachHandle {
     pub(crate) fn new<'a>(
         core: &Arc<Core>,
         places: impl Iterator<Item = (&'a Arc<TopicShared>, usize)>,
         member: Option<&Arc<str>>,
-        has_left: HasLeft,
+        has_left: LeftFlag,
     ) -> Self {
         let places = places.map(|(topic, reader)| (Arc::clone(topic), reader)).collect();
         Self { core: Arc::clone(core), places, member: member.cloned(), has_left }
     }
 }
 
-impl Holds for Standing {
-    fn give_up(&self) {
+impl Detach for DetachHandle {
+    fn detach(&self) {
         for (topic, reader) in &self.places {
             let mut state = topic.lock();
             // Its number stays its own until it leaves. From then on it may be somebody else's.
             if self.has_left.get() {
                 continue;
             }
-            let Some(producers) = state.readers.set_absent(*reader) else { continue };
+            let Some(producers) = state.readers.detach(*reader) else { continue };
             state.members.leave(self.member.as_ref());
             drop(state);
-            caught::wake(producers);
+            panic::wake_all(producers);
             topic.arrivals.notify_waiters();
         }
         self.core.presence_changed();
     }
 }
 
-impl fmt::Debug for Standing {
+impl fmt::Debug for DetachHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.places.iter().map(|(topic, _)| topic.name())).finish()
     }
@@ -90,7 +90,7 @@ mod tests {
 
     fn join(hub: &Hub, member: &str) -> Subscription {
         let mut subscription = hub.subscribe(Subscribe::to("room").member(member)).expect("there is room");
-        while subscription.poll_given(&mut Context::from_waker(Waker::noop()), Budget::ONE).is_ready() {}
+        while subscription.poll_output(&mut Context::from_waker(Waker::noop()), Budget::ONE).is_ready() {}
         subscription
     }
 
@@ -100,10 +100,10 @@ mod tests {
         let hub = Hub::new();
         let presence = hub.topic("room").unwrap().presence();
         let mut alice = join(&hub, "alice");
-        let standing = alice.standing().unwrap();
+        let standing = alice.detach_handle().unwrap();
         drop(alice);
         let bob = join(&hub, "bob");
-        standing.give_up();
+        standing.detach();
         assert_eq!((presence.count(), presence.members()), (1, vec!["bob".into()]));
         drop(bob);
         assert_eq!((presence.count(), presence.members()), (0, vec![]));

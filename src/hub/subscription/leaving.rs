@@ -1,14 +1,14 @@
 //! What a subscription is to others, and how that ends.
 
-use super::detach::Standing;
-use super::{Given, Phase, Subscription};
+use super::detach::DetachHandle;
+use super::{Output, Phase, Subscription};
 use crate::observe::Reason;
 
 impl Subscription {
-    pub(super) fn end(&mut self, reason: Reason) -> Given {
+    pub(super) fn end(&mut self, reason: Reason) -> Output {
         self.leave();
         self.phase = Phase::Ended(reason);
-        Given::Ended(reason)
+        Output::Ended(reason)
     }
 
     /// Returns whether it is in its topics.
@@ -20,21 +20,21 @@ impl Subscription {
     /// that gives its places up still does.
     pub(super) fn become_again(&mut self, mut made: Self) {
         if self.has_joined() {
-            made.seats.take_places(&mut self.seats);
-            (made.place, made.has_left) = (self.place.take(), self.has_left.take());
+            made.cursors.take_places(&mut self.cursors);
+            (made.placement, made.has_left) = (self.placement.take(), self.has_left.take());
             (made.phase, self.phase) = (Phase::Again, Phase::New);
         }
         *self = made;
     }
 
     /// What it is to others, once it is.
-    pub(crate) fn standing(&mut self) -> Option<Standing> {
+    pub(crate) fn detach_handle(&mut self) -> Option<DetachHandle> {
         if !self.has_joined() {
             return None;
         }
         let has_left = self.has_left.get_or_insert_default().clone();
-        let member = self.aside.as_ref().and_then(|aside| aside.member.as_ref());
-        Some(Standing::new(&self.core, self.seats.places(), member, has_left))
+        let member = self.cold.as_ref().and_then(|aside| aside.member.as_ref());
+        Some(DetachHandle::new(&self.core, self.cursors.places(), member, has_left))
     }
 
     /// Leaves its topics, if it has not yet.
@@ -43,8 +43,8 @@ impl Subscription {
             has_left.set();
         }
         self.stop_waiting();
-        let member = self.aside.as_ref().and_then(|aside| aside.member.as_ref());
-        self.seats.leave(&self.core, self.has_joined(), member);
+        let member = self.cold.as_ref().and_then(|aside| aside.member.as_ref());
+        self.cursors.leave(&self.core, self.has_joined(), member);
         self.core.presence_changed();
     }
 }

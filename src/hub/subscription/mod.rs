@@ -20,30 +20,30 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use self::cold::Aside;
+use self::cold::ColdState;
 use self::{
-    cursors::{Seats, Shared, Waits},
-    detach::HasLeft,
+    cursors::{Cursors, SharedRead, WaitOutcome},
+    detach::LeftFlag,
     request::{Lag, Start, Subscribe},
-    resume::{Begin, Notice},
+    resume::{Notice, StartPoint},
 };
 use crate::{
-    hub::{position::Era, settings::Settings},
+    hub::{position::Epoch, settings::Settings},
     observe::Reason,
 };
 
 use super::{
-    core::{Core, Found},
+    core::{Core, Lookup},
     error::SubscribeError,
     position::Position,
-    replica::catch_up::{For, Waiting},
+    replica::catch_up::{CatchUpWait, WaitFor},
     state::{
-        found::{Budget, Ids, Picked},
+        found::{Budget, FoundEvent, Ids},
         frames::Slice,
-        read::{Take, Wish},
-        waiters::Dead,
+        read::{Query, Selection},
+        waiters::LaneClosed,
     },
-    wake::pump::Place,
+    wake::pump::Placement,
 };
 
 /// The events of one or several topics, from a position on; made by [`Hub::subscribe`](crate::hub::Hub::subscribe).
@@ -57,15 +57,15 @@ use super::{
 pub struct Subscription {
     core: Arc<Core>,
     /// What the cursor is of.
-    era: Arc<Era>,
-    seats: Seats,
+    epoch: Arc<Epoch>,
+    cursors: Cursors,
     /// Everything up to here was given, or was told to be missing, or is within the gap that is told next.
     cursor: u64,
-    place: Option<Place>,
+    placement: Option<Placement>,
     /// Shared with the handle that gives its places up while the body is not polled. Each stream that runs has it.
-    has_left: Option<HasLeft>,
+    has_left: Option<LeftFlag>,
     /// What most have no need of once they run.
-    aside: Option<Box<Aside>>,
+    cold: Option<Box<ColdState>>,
     lag: Lag,
     phase: Phase,
 }
@@ -83,21 +83,21 @@ enum Phase {
 }
 
 /// What a poll gives.
-pub(crate) enum Given {
+pub(crate) enum Output {
     /// Events, and what is told among them.
     Events {
-        told: Option<Told>,
-        events: Vec<Picked>,
+        told: Option<NoticeAt>,
+        events: Vec<FoundEvent>,
         ids: Ids,
     },
     /// Events as they stand on the wire, shared.
-    Shared(Slice),
+    Frame(Slice),
     Ended(Reason),
 }
 
 /// A notice that is told beside events.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Told {
+pub(crate) struct NoticeAt {
     pub(crate) notice: Notice,
     /// Its id: of a gap, also its end. `None`: what is given after it has the first.
     pub(crate) at: Option<u64>,
@@ -121,42 +121,47 @@ impl Subscription {
         if subscribe.member.as_ref().is_some_and(|member| member.len() > MAX_MEMBER) {
             return Err(SubscribeError::MemberTooLong(MAX_MEMBER));
         }
-        let Found { topics, era, head, has_begun } = core.subscribe(&subscribe.topics)?;
-        let (is_fed, lag) = (core.fed.is_some(), subscribe.lag);
+        let Lookup { topics, era, head, has_begun } = core.subscribe(&subscribe.topics)?;
+        let (is_fed, lag) = (core.replica.is_some(), subscribe.lag);
         let floor = resume::floor(&subscribe, era.position(head), is_fed, core.now());
-        let begin = Begin::new(&subscribe, era.position(head), floor, is_fed);
+        let begin = StartPoint::new(&subscribe, era.position(head), floor, is_fed);
         let is_bounded = subscribe.is_bounded();
-        let waiting = match &core.fed {
-            Some(_) if !has_begun || !knows_keys(core, &subscribe) => Some(Waiting::new(For::Begin(subscribe.clone()))),
+        let waiting = match &core.replica {
+            Some(_) if !has_begun || !knows_keys(core, &subscribe) => {
+                Some(CatchUpWait::new(WaitFor::FirstSync(subscribe.clone())))
+            }
             // What it has had already may have been under way when this client came.
-            Some(fed) if begin.cursor > head => Some(Waiting::new(For::Id { times: fed.times_caught_up() + 2 })),
+            Some(fed) if begin.cursor > head => {
+                Some(CatchUpWait::new(WaitFor::Position { times: fed.sync_count() + 2 }))
+            }
             _ => None,
         };
-        let seats = Seats::new(topics, begin.is_new.then(|| Wish::of_new(lag.take(), floor)));
-        let take = if begin.present_through > 0 { Take::Present } else { lag.take() };
-        let wish = Wish { take, after: begin.cursor, through: head, floor, came_at: begin.came_at, seat: 0 };
+        let seats = Cursors::new(topics, begin.is_new.then(|| Query::of_new(lag.take(), floor)));
+        let take = if begin.snapshot_through > 0 { Selection::Snapshot } else { lag.take() };
+        let wish =
+            Query { selection: take, after: begin.cursor, through: head, floor, came_at: begin.joined_at, seat: 0 };
         // A client without an event to come has been told of the ends that there are: it begins behind them.
         let has_any = begin.cursor < head && seats.has_any(wish, begin.is_new);
         let cursor = if has_any { begin.cursor } else { begin.cursor.max(head) };
         Ok(Self {
             core: Arc::clone(core),
-            era,
-            seats,
+            epoch: era,
+            cursors: seats,
             cursor,
-            place: None,
+            placement: None,
             has_left: None,
-            aside: Some(Box::new(Aside {
+            cold: Some(Box::new(ColdState {
                 first: begin.first,
                 foreign: begin.foreign,
                 came_with: (!begin.is_new).then_some(begin.cursor),
-                present_through: begin.present_through,
+                present_through: begin.snapshot_through,
                 floor: is_bounded.then(|| (floor, floor.sequence.max(head))),
                 asked: (is_bounded && is_fed).then(|| Box::new(subscribe.clone())),
-                came_at: begin.came_at,
+                came_at: begin.joined_at,
                 over_at: if has_any { head } else { 0 },
                 waiting,
                 member: subscribe.member,
-                ..Aside::default()
+                ..ColdState::default()
             })),
             lag,
             phase: Phase::New,
@@ -167,16 +172,16 @@ impl Subscription {
         &self.core.settings
     }
 
-    pub(crate) fn era(&self) -> &Era {
-        &self.era
+    pub(crate) fn epoch(&self) -> &Epoch {
+        &self.epoch
     }
 
     /// Returns the position that the client had when it came, or, if it came without an id, when a gap was found here.
     /// `None`: what it sent is no position.
     fn had(&self, found_at: u64) -> Option<Position> {
-        let aside = self.aside.as_ref();
+        let aside = self.cold.as_ref();
         let came_with = || aside.and_then(|aside| aside.came_with).unwrap_or(found_at);
-        aside.and_then(|aside| aside.foreign).unwrap_or_else(|| Some(self.era.position(came_with())))
+        aside.and_then(|aside| aside.foreign).unwrap_or_else(|| Some(self.epoch.position(came_with())))
     }
 
     /// Why it gives nothing any more, once it does not: [`Reason::Lagged`] or [`Reason::TopicClosed`].
@@ -189,17 +194,17 @@ impl Subscription {
     }
 
     /// The name of the topic that an event is from.
-    pub(crate) fn topic_of(&self, event: &Picked) -> Option<&Arc<str>> {
-        self.seats.topic(event.seat)
+    pub(crate) fn topic_of(&self, event: &FoundEvent) -> Option<&Arc<str>> {
+        self.cursors.topic(event.seat)
     }
 
     /// Polls for what comes next. The greeting, or that the client's id is none, is told first.
-    pub(crate) fn poll_given(&mut self, cx: &mut Context<'_>, budget: Budget) -> Poll<Given> {
+    pub(crate) fn poll_output(&mut self, cx: &mut Context<'_>, budget: Budget) -> Poll<Output> {
         if !self.has_begun(cx) {
             return Poll::Pending;
         }
         let mut first = match self.phase {
-            Phase::Ended(reason) => return Poll::Ready(Given::Ended(reason)),
+            Phase::Ended(reason) => return Poll::Ready(Output::Ended(reason)),
             Phase::New | Phase::Again => {
                 self.begin().filter(|notice| *notice == Notice::Gap || self.core.settings.greets())
             }
@@ -207,14 +212,14 @@ impl Subscription {
         };
         loop {
             if self.renew(&mut first) {
-                return self.poll_given(cx, budget);
+                return self.poll_output(cx, budget);
             }
             let given = self.next(budget, &mut first);
-            if let Some(Given::Ended(reason)) = given {
+            if let Some(Output::Ended(reason)) = given {
                 // It has left its topics: there is nothing to go on in.
-                return Poll::Ready(Given::Ended(reason));
+                return Poll::Ready(Output::Ended(reason));
             }
-            if !self.core.is_now(&self.era) {
+            if !self.core.is_current(&self.epoch) {
                 // It is of nothing any more, and the client is told so.
                 continue;
             }
@@ -231,16 +236,16 @@ impl Subscription {
     /// It comes to its topics, unless it is there. Gives what is to be told first.
     fn begin(&mut self) -> Option<Notice> {
         if !self.has_joined() {
-            let member = self.aside.as_ref().and_then(|aside| aside.member.as_ref());
-            self.seats.join(&self.core, &self.era, self.cursor, member);
+            let member = self.cold.as_ref().and_then(|aside| aside.member.as_ref());
+            self.cursors.join(&self.core, &self.epoch, self.cursor, member);
             self.core.presence_changed();
         }
         self.phase = Phase::Runs { has_read: false };
-        self.aside.as_mut().and_then(|aside| aside.first.take())
+        self.cold.as_mut().and_then(|aside| aside.first.take())
     }
 
-    fn next(&mut self, budget: Budget, first: &mut Option<Notice>) -> Option<Given> {
-        if let Some(held) = self.aside.as_mut().and_then(|aside| aside.held.take()) {
+    fn next(&mut self, budget: Budget, first: &mut Option<Notice>) -> Option<Output> {
+        if let Some(held) = self.cold.as_mut().and_then(|aside| aside.held.take()) {
             let sequence = held.sequence;
             return self.give(vec![held], Ids::Own, sequence);
         }
@@ -255,56 +260,56 @@ impl Subscription {
         }
         let shared = match self.take() {
             // Slices are of events as they come, with nothing to be told between them.
-            Take::All if !tells && !budget.is_one() && self.floor().is_none() => {
-                self.seats.shared(&self.core, &self.era, self.cursor)
+            Selection::All if !tells && !budget.is_one() && self.floor().is_none() => {
+                self.cursors.shared(&self.core, &self.epoch, self.cursor)
             }
-            _ => Shared::Other,
+            _ => SharedRead::Fallback,
         };
         match shared {
-            Shared::Slice(slice) => {
+            SharedRead::Frame(slice) => {
                 self.has_read(slice.through, true);
-                Some(Given::Shared(slice))
+                Some(Output::Frame(slice))
             }
-            Shared::Nothing => None,
-            Shared::Other => self.read(budget, first),
+            SharedRead::UpToDate => None,
+            SharedRead::Fallback => self.read(budget, first),
         }
     }
 
     /// Leaves a waker in each topic, unless there is something new in one.
-    fn wait(&mut self, cx: &Context<'_>) -> Poll<Option<Given>> {
-        if let (Some(fed), Some(aside)) = (&self.core.fed, &mut self.aside) {
+    fn wait(&mut self, cx: &Context<'_>) -> Poll<Option<Output>> {
+        if let (Some(fed), Some(aside)) = (&self.core.replica, &mut self.cold) {
             if let Some(waiting) = &mut aside.waiting {
-                waiting.wait(&fed.queue, cx.waker());
+                waiting.wait(&fed.waiting, cx.waker());
             }
         }
         // What its node did between the look and this has woken nobody.
-        if self.is_ahead_of_all().is_some() {
+        if self.is_beyond_log().is_some() {
             return Poll::Ready(None);
         }
-        if self.place.as_mut().is_some_and(|place| !place.is_here()) {
-            self.place = None;
+        if self.placement.as_mut().is_some_and(|place| !place.is_current()) {
+            self.placement = None;
         }
         for _ in 0..LANES_TRIED {
-            let place = self.place.get_or_insert_with(|| Place::here(&self.core));
-            match self.seats.wait(&self.core, &self.era, &place.lane, self.cursor, cx) {
+            let place = self.placement.get_or_insert_with(|| Placement::here(&self.core));
+            match self.cursors.wait(&self.core, &self.epoch, &place.lane, self.cursor, cx) {
                 Ok(waits) => return self.waits(waits),
-                Err(Dead { .. }) => self.place = None,
+                Err(LaneClosed { .. }) => self.placement = None,
             }
         }
         // The runtime that this is in is going down: whoever publishes wakes.
-        let lane = self.core.lanes.without_pump();
-        match self.seats.wait(&self.core, &self.era, &lane, self.cursor, cx) {
+        let lane = self.core.wake_queues.without_pump();
+        match self.cursors.wait(&self.core, &self.epoch, &lane, self.cursor, cx) {
             Ok(waits) => self.waits(waits),
-            Err(Dead { .. }) => Poll::Ready(None),
+            Err(LaneClosed { .. }) => Poll::Ready(None),
         }
     }
 
-    fn waits(&mut self, waits: Waits) -> Poll<Option<Given>> {
+    fn waits(&mut self, waits: WaitOutcome) -> Poll<Option<Output>> {
         match waits {
-            Waits::No => Poll::Ready(None),
-            Waits::Yes => {
+            WaitOutcome::Ready => Poll::Ready(None),
+            WaitOutcome::Registered => {
                 self.has_read(self.cursor, true);
-                if self.aside.is_some() {
+                if self.cold.is_some() {
                     self.settle();
                 }
                 Poll::Pending
@@ -314,8 +319,8 @@ impl Subscription {
 
     /// Lets go of what the subscription needs no more once it has read everything.
     fn settle(&mut self) {
-        let Some(aside) = &mut self.aside else { return };
-        if self.lag == Lag::Disconnect && self.core.fed.is_none() {
+        let Some(aside) = &mut self.cold else { return };
+        if self.lag == Lag::Disconnect && self.core.replica.is_none() {
             // From here on it is ended instead of being told a gap.
             aside.came_with = None;
         }
@@ -323,20 +328,20 @@ impl Subscription {
             aside.over_at = 0;
         }
         // One that takes every event needs not know when it came.
-        if self.lag != Lag::Latest && aside.is_of_no_use() {
-            self.aside = None;
+        if self.lag != Lag::Latest && aside.is_empty() {
+            self.cold = None;
         }
     }
 
-    fn take(&self) -> Take {
+    fn take(&self) -> Selection {
         match self.lag {
-            _ if self.is_in_present() => Take::Present,
+            _ if self.is_in_present() => Selection::Snapshot,
             lag => lag.take(),
         }
     }
 
     fn present_through(&self) -> u64 {
-        self.aside.as_ref().map_or(0, |aside| aside.present_through)
+        self.cold.as_ref().map_or(0, |aside| aside.present_through)
     }
 
     /// Returns whether only the present is given still.
@@ -359,10 +364,10 @@ fn knows_keys(core: &Core, subscribe: &Subscribe) -> bool {
 }
 
 impl Lag {
-    fn take(self) -> Take {
+    fn take(self) -> Selection {
         match self {
-            Self::Latest => Take::Newest,
-            Self::Disconnect | Self::Skip => Take::All,
+            Self::Latest => Selection::Conflated,
+            Self::Disconnect | Self::Skip => Selection::All,
         }
     }
 }
@@ -370,7 +375,7 @@ impl Lag {
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscription")
-            .field("topics", &self.seats)
+            .field("topics", &self.cursors)
             .field("cursor", &self.cursor)
             .finish_non_exhaustive()
     }

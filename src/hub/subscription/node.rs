@@ -7,7 +7,7 @@ use super::{request::Lag, resume::Notice};
 use crate::{
     hub::{
         position::Position,
-        replica::catch_up::{For, Waiting},
+        replica::catch_up::{CatchUpWait, WaitFor},
     },
     negotiate::last_event_id::LastEventId,
     observe::Reason,
@@ -17,28 +17,28 @@ impl Subscription {
     /// Goes over to the history that is now, if another has begun: the client has nothing of it. So has one whose id is
     /// ahead of all that there is. Returns whether it waits for its node again before anything else.
     pub(super) fn renew(&mut self, first: &mut Option<Notice>) -> bool {
-        let is_ahead = self.is_ahead_of_all();
+        let is_ahead = self.is_beyond_log();
         if is_ahead.is_some() {
             self.stop_waiting();
         }
-        let is_now = self.core.is_now(&self.era);
+        let is_now = self.core.is_current(&self.epoch);
         if is_now && is_ahead != Some(true) {
             return false;
         }
         // Taken before the look at the node, which has begun with this history then, or with one behind it.
-        let era = self.core.era_of_all();
+        let era = self.core.epoch_of_all_topics();
         if !is_now && (self.begins_again() || self.waits_for_keys()) {
             return true;
         }
         let had = self.had(self.cursor);
         *first = Some(Notice::Gap);
-        self.era = era;
+        self.epoch = era;
         self.cursor = 0;
-        let aside = self.aside.get_or_insert_default();
+        let aside = self.cold.get_or_insert_default();
         (aside.held, aside.owed, aside.foreign) = (None, None, Some(had));
         (aside.present_through, aside.came_at) = (0, 0);
         (aside.over_at, aside.end) = (0, None);
-        self.seats.renew();
+        self.cursors.renew();
         self.phase = Phase::Runs { has_read: false };
         false
     }
@@ -47,11 +47,11 @@ impl Subscription {
     /// all of it: the subscription is made once more then, by what was asked.
     fn begins_again(&mut self) -> bool {
         let had = self.had(self.cursor).map(Position::id);
-        let Some(mut asked) = self.aside.as_mut().and_then(|aside| aside.asked.take()) else { return false };
+        let Some(mut asked) = self.cold.as_mut().and_then(|aside| aside.asked.take()) else { return false };
         // One that has been told where it began is told that this is over.
         asked.after = had.as_ref().and_then(LastEventId::from_id).or(asked.after);
         self.stop_waiting();
-        self.aside.get_or_insert_default().waiting = Some(Waiting::new(For::Begin(*asked)));
+        self.cold.get_or_insert_default().waiting = Some(CatchUpWait::new(WaitFor::FirstSync(*asked)));
         true
     }
 
@@ -62,39 +62,39 @@ impl Subscription {
             return false;
         }
         self.stop_waiting();
-        self.aside.get_or_insert_default().waiting = Some(Waiting::new(For::Renew));
+        self.cold.get_or_insert_default().waiting = Some(CatchUpWait::new(WaitFor::NextEpoch));
         true
     }
 
     /// Returns whether its node has all that there is, with the keys of its topics. If those are not known, they are
     /// asked for.
     fn knows_all(&self) -> bool {
-        let Some(fed) = &self.core.fed else { return true };
-        fed.has_begun() && self.core.knows_keys(self.seats.places().map(|(topic, _)| topic.name()))
+        let Some(fed) = &self.core.replica else { return true };
+        fed.is_synced() && self.core.knows_keys(self.cursors.places().map(|(topic, _)| topic.name()))
     }
 
     /// Whether its node knows what there is. As long as it does not, the client waits and is nobody.
     pub(super) fn has_begun(&mut self, cx: &Context<'_>) -> bool {
-        let Some(fed) = &self.core.fed else { return true };
-        let Some(waiting) = self.aside.as_mut().and_then(|aside| aside.waiting.as_mut()) else { return true };
-        if matches!(waiting.for_what, For::Id { .. }) {
+        let Some(fed) = &self.core.replica else { return true };
+        let Some(waiting) = self.cold.as_mut().and_then(|aside| aside.waiting.as_mut()) else { return true };
+        if matches!(waiting.for_what, WaitFor::Position { .. }) {
             return true;
         }
         // First among those who are woken, then the look.
-        waiting.wait(&fed.queue, cx.waker());
-        if matches!(waiting.for_what, For::Renew) {
+        waiting.wait(&fed.waiting, cx.waker());
+        if matches!(waiting.for_what, WaitFor::NextEpoch) {
             let knows_all = self.knows_all();
             if knows_all {
                 self.stop_waiting();
             }
             return knows_all;
         }
-        let For::Begin(subscribe) = &waiting.for_what else { return true };
-        if !fed.has_begun() || !knows_keys(&self.core, subscribe) {
+        let WaitFor::FirstSync(subscribe) = &waiting.for_what else { return true };
+        if !fed.is_synced() || !knows_keys(&self.core, subscribe) {
             return false;
         }
         let core = Arc::clone(&self.core);
-        let Some(For::Begin(subscribe)) = self.stop_waiting() else { return true };
+        let Some(WaitFor::FirstSync(subscribe)) = self.stop_waiting() else { return true };
         match Self::new(&core, subscribe) {
             Ok(subscription) => self.become_again(subscription),
             // Its topic was closed meanwhile, and there is no room for another.
@@ -105,16 +105,16 @@ impl Subscription {
     }
 
     /// Whether its node had everything there was, and its id was not among it. `None`: that is not known yet, or not asked.
-    pub(super) fn is_ahead_of_all(&self) -> Option<bool> {
-        let (fed, waiting) = (self.core.fed.as_ref()?, self.aside.as_ref()?.waiting.as_ref()?);
-        let &For::Id { times } = &waiting.for_what else { return None };
+    pub(super) fn is_beyond_log(&self) -> Option<bool> {
+        let (fed, waiting) = (self.core.replica.as_ref()?, self.cold.as_ref()?.waiting.as_ref()?);
+        let &WaitFor::Position { times } = &waiting.for_what else { return None };
         let has_come = self.core.watermark() >= self.cursor;
-        (has_come || fed.times_caught_up() >= times).then_some(!has_come)
+        (has_come || fed.sync_count() >= times).then_some(!has_come)
     }
 
     /// Is not among those any more who are woken by what its node does.
-    pub(super) fn stop_waiting(&mut self) -> Option<For> {
-        let (fed, waiting) = (self.core.fed.as_ref()?, self.aside.as_mut()?.waiting.take()?);
-        Some(waiting.stop(&fed.queue))
+    pub(super) fn stop_waiting(&mut self) -> Option<WaitFor> {
+        let (fed, waiting) = (self.core.replica.as_ref()?, self.cold.as_mut()?.waiting.take()?);
+        Some(waiting.stop(&fed.waiting))
     }
 }

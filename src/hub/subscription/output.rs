@@ -10,20 +10,20 @@ use std::{
 use bytes::Bytes;
 use futures_core::Stream;
 
-use super::{Given, Subscription, Told, resume::Notice};
+use super::{NoticeAt, Output, Subscription, resume::Notice};
 use crate::{
     answer::Events,
-    body::source::{Pull, Pulled, Source},
+    body::source::{PollSource, Source, SourceOutput},
     event::{Event, chunk::Chunk, encode, field::EventId},
     hub::{
         position::Position,
         settings::Settings,
         state::{
-            found as picked,
-            found::{Budget, Ids, Picked},
+            found,
+            found::{Budget, FoundEvent, Ids},
         },
     },
-    streams::resources::Holds,
+    streams::resources::Detach,
 };
 
 /// What a [`Subscription`] gives as a stream.
@@ -51,29 +51,29 @@ impl Stream for Subscription {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Update>> {
         let this = self.get_mut();
-        Poll::Ready(match ready!(this.poll_given(cx, Budget::ONE)) {
-            Given::Events { told: Some(told), .. } => Some(this.update(told)),
-            Given::Events { told: None, events, ids } => events.first().and_then(|event| this.event(event, ids)),
+        Poll::Ready(match ready!(this.poll_output(cx, Budget::ONE)) {
+            Output::Events { told: Some(told), .. } => Some(this.update(told)),
+            Output::Events { told: None, events, ids } => events.first().and_then(|event| this.event(event, ids)),
             // Slices are for frames.
-            Given::Shared(_) | Given::Ended(_) => None,
+            Output::Frame(_) | Output::Ended(_) => None,
         })
     }
 }
 
 impl Source for Subscription {}
 
-impl Pull for Subscription {
-    fn poll_pull(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Pulled> {
+impl PollSource for Subscription {
+    fn poll_output(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SourceOutput> {
         let this = self.get_mut();
-        Poll::Ready(match ready!(this.poll_given(cx, Budget::FRAME)) {
-            Given::Shared(slice) => Pulled::Chunk(Chunk { bytes: slice.bytes, events: slice.events }),
-            Given::Events { told, events, ids } => this.chunk(told, &events, ids),
-            Given::Ended(reason) => Pulled::Ended(reason),
+        Poll::Ready(match ready!(this.poll_output(cx, Budget::FRAME)) {
+            Output::Frame(slice) => SourceOutput::Chunk(Chunk { bytes: slice.bytes, events: slice.events }),
+            Output::Events { told, events, ids } => this.chunk(told, &events, ids),
+            Output::Ended(reason) => SourceOutput::Ended(reason),
         })
     }
 
-    fn holds(self: Pin<&mut Self>) -> Option<Box<dyn Holds>> {
-        Some(Box::new(self.get_mut().standing()?))
+    fn detach_handle(self: Pin<&mut Self>) -> Option<Box<dyn Detach>> {
+        Some(Box::new(self.get_mut().detach_handle()?))
     }
 
     fn release(self: Pin<&mut Self>) {
@@ -88,39 +88,39 @@ impl From<Subscription> for Events<Subscription> {
 }
 
 impl Subscription {
-    fn event(&self, picked: &Picked, ids: Ids) -> Option<Update> {
+    fn event(&self, picked: &FoundEvent, ids: Ids) -> Option<Update> {
         let topic = Arc::clone(self.topic_of(picked)?);
-        let id = ids.of(picked, true).map(|sequence| self.era().position(sequence).id());
+        let id = ids.of(picked, true).map(|sequence| self.epoch().position(sequence).id());
         Some(Update::Event { topic, event: Event::from_rest(id, picked.event.clone()) })
     }
 
     /// Events, and what is told among them, on the wire.
-    fn chunk(&self, told: Option<Told>, events: &[Picked], ids: Ids) -> Pulled {
-        let (prefix, count) = (self.era().prefix(), events.len() as u64);
-        let mut buffer = Vec::with_capacity(picked::encoded_len(prefix, events));
+    fn chunk(&self, told: Option<NoticeAt>, events: &[FoundEvent], ids: Ids) -> SourceOutput {
+        let (prefix, count) = (self.epoch().prefix(), events.len() as u64);
+        let mut buffer = Vec::with_capacity(found::encoded_len(prefix, events));
         let Some(told) = told else {
-            picked::encode_to(prefix, events, ids, &mut buffer);
-            return Pulled::Chunk(Chunk { bytes: buffer.into(), events: count });
+            found::encode_to(prefix, events, ids, &mut buffer);
+            return SourceOutput::Chunk(Chunk { bytes: buffer.into(), events: count });
         };
         let update = self.update(told);
         let text = text(self.settings(), &update);
         let (before, after) = events.split_at(told.before.min(events.len()));
-        buffer.reserve_exact(picked::encoded_len(prefix, events) + prefix.len() + picked::MAX_ID + text.len());
-        picked::encode_to(prefix, before, ids, &mut buffer);
+        buffer.reserve_exact(found::encoded_len(prefix, events) + prefix.len() + found::MAX_ID + text.len());
+        found::encode_to(prefix, before, ids, &mut buffer);
         if let Some(at) = told.at {
-            picked::put_id(prefix, at, &mut buffer);
+            found::put_id(prefix, at, &mut buffer);
         }
         buffer.extend_from_slice(&text);
-        picked::encode_to(prefix, after, ids, &mut buffer);
+        found::encode_to(prefix, after, ids, &mut buffer);
         let chunk = Chunk { bytes: buffer.into(), events: count };
         match update {
-            Update::Gap(gap) => Pulled::Missed(Box::new(gap), chunk),
-            _ => Pulled::Chunk(chunk),
+            Update::Gap(gap) => SourceOutput::Gap(Box::new(gap), chunk),
+            _ => SourceOutput::Chunk(chunk),
         }
     }
 
-    fn update(&self, told: Told) -> Update {
-        let at = told.at.map(|at| self.era().position(at).id());
+    fn update(&self, told: NoticeAt) -> Update {
+        let at = told.at.map(|at| self.epoch().position(at).id());
         match (told.notice, at) {
             (Notice::Gap, Some(to)) => Update::Gap(Gap { from: told.from.map(Position::id), to }),
             (_, at) => Update::Subscribed(at),

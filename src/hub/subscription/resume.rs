@@ -17,26 +17,26 @@ pub(crate) enum Notice {
 }
 
 /// Where a subscription begins.
-pub(crate) struct Begin {
+pub(crate) struct StartPoint {
     pub(crate) cursor: u64,
     /// The client has nothing, and what had gone before it came is no loss to it.
     pub(crate) is_new: bool,
     /// The position of the hub, for a client that is new.
-    pub(crate) came_at: u64,
+    pub(crate) joined_at: u64,
     /// The notice that is told before anything else.
     pub(crate) first: Option<Notice>,
     /// The client came with something that is no position of this history: with a position of another, or with none.
     pub(crate) foreign: Option<Option<Position>>,
     /// Up to here only the present is given.
-    pub(crate) present_through: u64,
+    pub(crate) snapshot_through: u64,
 }
 
-impl Begin {
+impl StartPoint {
     /// By what the client sent, if it did, where the hub is now, and what the client may see of the past. A hub that is fed
     /// may be behind another node: a client from there is ahead of it, and waits.
     pub(crate) fn new(subscribe: &Subscribe, head: Position, floor: Floor, is_fed: bool) -> Self {
         let Some(asked) = &subscribe.after else { return Self::fresh(head, subscribe.start, floor) };
-        let none = Self { cursor: 0, is_new: false, came_at: 0, first: None, foreign: None, present_through: 0 };
+        let none = Self { cursor: 0, is_new: false, joined_at: 0, first: None, foreign: None, snapshot_through: 0 };
         let from = Position::parse(asked.as_bytes());
         match from {
             // A position of this run, and not one that is still to come.
@@ -58,7 +58,7 @@ impl Begin {
             Start::Latest => (0, head.sequence),
         };
         let (came_at, first) = (head.sequence, Some(Notice::Greeting));
-        Self { cursor, is_new: true, came_at, first, foreign: None, present_through }
+        Self { cursor, is_new: true, joined_at: came_at, first, foreign: None, snapshot_through: present_through }
     }
 }
 

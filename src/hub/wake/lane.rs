@@ -19,7 +19,7 @@ use crate::hub::sync::{
 
 /// Topics on their way to a pump. `T` is the topic.
 #[derive(Debug)]
-pub(crate) struct Lane<T> {
+pub(crate) struct WakeQueue<T> {
     id: u32,
     has_pump: bool,
     /// Where its pump runs.
@@ -35,7 +35,7 @@ struct Queue<T> {
     is_closed: bool,
 }
 
-impl<T> Lane<T> {
+impl<T> WakeQueue<T> {
     /// A lane of no runtime, with a pump or without.
     #[cfg(test)]
     pub(crate) fn new(id: u32, has_pump: bool) -> Arc<Self> {
@@ -67,14 +67,14 @@ impl<T> Lane<T> {
         self.runtime
     }
 
-    pub(crate) fn has_pump(&self) -> bool {
+    pub(crate) fn is_pumped(&self) -> bool {
         self.has_pump
     }
 
     /// Hands over a topic, and wakes the pump. Gives it back if the pump is gone: then whoever has it wakes.
-    pub(crate) fn put(&self, topic: T) -> Result<(), T> {
+    pub(crate) fn enqueue(&self, topic: T) -> Result<(), T> {
         let mut queue = lock(&self.queue);
-        if self.is_dead() {
+        if self.is_closed() {
             return Err(topic);
         }
         queue.topics.push_back(topic);
@@ -110,33 +110,33 @@ impl<T> Lane<T> {
 
     /// The pump is gone, with its runtime: nobody may wait for it from here on. Gives what is left in the queue, to be dropped
     /// outside of the lock.
-    pub(crate) fn die(&self) -> VecDeque<T> {
+    pub(crate) fn close_and_drain(&self) -> VecDeque<T> {
         // Under the queue's lock, so that each topic is either given here or to whoever would have put it in.
         let mut queue = lock(&self.queue);
         self.is_dead.store(true, Ordering::Release);
         std::mem::take(&mut queue.topics)
     }
 
-    pub(crate) fn is_dead(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.is_dead.load(Ordering::Acquire)
     }
 }
 
 /// The lanes of a hub: one for each runtime that has subscribers, and one for those outside of any.
 #[derive(Debug)]
-pub(crate) struct Lanes<T> {
-    pub(super) lanes: Mutex<Vec<Arc<Lane<T>>>>,
+pub(crate) struct WakeQueues<T> {
+    pub(super) lanes: Mutex<Vec<Arc<WakeQueue<T>>>>,
     last_id: AtomicU32,
 }
 
-impl<T> Lanes<T> {
+impl<T> WakeQueues<T> {
     pub(crate) fn new() -> Self {
         Self { lanes: Mutex::new(Vec::new()), last_id: AtomicU32::new(0) }
     }
 
     /// The lane whose wakers are woken by publishers.
-    pub(crate) fn without_pump(&self) -> Arc<Lane<T>> {
-        self.of(None).0
+    pub(crate) fn without_pump(&self) -> Arc<WakeQueue<T>> {
+        self.for_runtime(None).0
     }
 
     pub(crate) fn close(&self) {
@@ -145,19 +145,19 @@ impl<T> Lanes<T> {
         lanes.into_iter().for_each(|lane| lane.close());
     }
 
-    pub(crate) fn of(&self, runtime: Option<runtime::Id>) -> (Arc<Lane<T>>, bool) {
+    pub(crate) fn for_runtime(&self, runtime: Option<runtime::Id>) -> (Arc<WakeQueue<T>>, bool) {
         let mut lanes = lock(&self.lanes);
         // A runtime's id may come again when the runtime is gone. By then its pump is, too.
-        if let Some(lane) = lanes.iter().find(|lane| lane.runtime() == runtime && !lane.is_dead()) {
+        if let Some(lane) = lanes.iter().find(|lane| lane.runtime() == runtime && !lane.is_closed()) {
             return (Arc::clone(lane), false);
         }
         let id = self.last_id.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        let lane = Lane::of(id, runtime);
+        let lane = WakeQueue::of(id, runtime);
         lanes.push(Arc::clone(&lane));
         (lane, true)
     }
 
-    pub(crate) fn remove(&self, lane: &Lane<T>) {
+    pub(crate) fn remove(&self, lane: &WakeQueue<T>) {
         let mut lanes = lock(&self.lanes);
         lanes.retain(|other| other.id() != lane.id());
     }

@@ -9,16 +9,16 @@ use std::{
 
 use loom::{future::block_on, model::Builder, thread};
 
-use super::{lane::Lane, pump::Pump};
+use super::{lane::WakeQueue, pump::Pump};
 use crate::{
     event::Event,
     hub::{
         core::Core,
         handle::Hub,
         retention::Bounds,
-        state::{TopicLane, found::Budget},
+        state::{TopicQueue, found::Budget},
         subscription::{
-            Given, Subscription,
+            Output, Subscription,
             request::{Lag, Start, Subscribe},
         },
         sync::lock,
@@ -39,7 +39,7 @@ fn every_order(stops: usize, run: impl Fn() + Send + Sync + 'static) {
 fn hub() -> (Hub, Arc<Core>, Pump) {
     let hub = Hub::builder().bounds(Bounds::new().age(None)).greeting(None).build();
     let core = Arc::clone(hub.core());
-    let lane: Arc<TopicLane> = Lane::new(1000, true);
+    let lane: Arc<TopicQueue> = WakeQueue::new(1000, true);
     // In the place of the one that has none.
     lock(&core.lanes.lanes).push(Arc::clone(&lane));
     let pump = Pump { lane, core: Arc::downgrade(&core) };
@@ -60,9 +60,9 @@ fn read(mut subscription: Subscription, count: usize) -> (Vec<u64>, Option<Reaso
     let mut read = Vec::new();
     while read.len() < count {
         match block_on(poll_fn(|cx| subscription.poll_given(cx, Budget::FRAME))) {
-            Given::Events { events, .. } => read.extend(events.iter().map(|event| event.sequence)),
-            Given::Shared(slice) => read.push(slice.through),
-            Given::Ended(reason) => return (read, Some(reason)),
+            Output::Events { events, .. } => read.extend(events.iter().map(|event| event.sequence)),
+            Output::Frame(slice) => read.push(slice.through),
+            Output::Ended(reason) => return (read, Some(reason)),
         }
     }
     (read, None)

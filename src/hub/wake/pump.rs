@@ -3,7 +3,7 @@
 //! A subscription's first poll spawns one, for its hub and the runtime that it is in. It takes all who wait at once, wakes
 //! so many, and lets others run. When its runtime ends it wakes all who wait for it; their next poll finds another lane.
 
-use crate::hub::state::TopicLane;
+use crate::hub::state::TopicQueue;
 use std::{
     future::poll_fn,
     sync::{Arc, Weak},
@@ -14,22 +14,22 @@ use slab::Slab;
 use tokio::{runtime, task};
 
 use crate::hub::{core::Core, state::TopicShared};
-use crate::panic as caught;
+use crate::panic;
 
 /// Where a subscription is polled, and so whose pump wakes it.
 #[derive(Debug)]
-pub(crate) struct Place {
-    pub(crate) lane: Arc<TopicLane>,
+pub(crate) struct Placement {
+    pub(crate) lane: Arc<TopicQueue>,
     task: Option<task::Id>,
 }
 
-impl Place {
+impl Placement {
     pub(crate) fn here(core: &Arc<Core>) -> Self {
         Self { lane: lane_here(core), task: task::try_id() }
     }
 
     /// Whether it is still polled there: another runtime's pump may not run any more.
-    pub(crate) fn is_here(&mut self) -> bool {
+    pub(crate) fn is_current(&mut self) -> bool {
         // A task stays in its runtime. To ask for that each time would have all tasks count the same references.
         let task = task::try_id();
         if task.is_some() && task == self.task {
@@ -42,7 +42,7 @@ impl Place {
 
 /// A pump, whether its task runs or is dropped.
 struct Pump {
-    lane: Arc<TopicLane>,
+    lane: Arc<TopicQueue>,
     core: Weak<Core>,
 }
 
@@ -50,12 +50,12 @@ impl Pump {
     async fn run(self) {
         while let Some(topic) = poll_fn(|cx| self.lane.poll_next(cx)).await {
             let Some(core) = self.core.upgrade() else { return };
-            let era = core.era();
-            topic.join(&self.lane, era.prefix(), || core.is_now(&era));
+            let era = core.epoch();
+            topic.build_frames(&self.lane, era.prefix(), || core.is_current(&era));
             drop(core);
-            let mut wakers = Taken::from(&topic, &self.lane);
+            let mut wakers = OwedWakes::from(&topic, &self.lane);
             drop(topic);
-            while wakers.wake_some() {
+            while wakers.wake_batch() {
                 task::yield_now().await;
             }
         }
@@ -64,21 +64,21 @@ impl Pump {
 
 impl Drop for Pump {
     fn drop(&mut self) {
-        drop(self.lane.die());
+        drop(self.lane.close_and_drain());
         let Some(core) = self.core.upgrade() else { return };
-        core.lanes.remove(&self.lane);
+        core.wake_queues.remove(&self.lane);
         // A topic that is waited for is held, so it is among them.
         for topic in core.all_topics() {
             let wakers = topic.lock().waiters.remove(&self.lane);
-            caught::wake(wakers.into_iter().flatten().map(|(_, waker)| waker));
+            panic::wake_all(wakers.into_iter().flatten().map(|(_, waker)| waker));
         }
     }
 }
 
 /// Returns the lane of this runtime, with a pump, or the one without a pump that serves threads outside of any runtime.
-fn lane_here(core: &Arc<Core>) -> Arc<TopicLane> {
-    let Ok(runtime) = runtime::Handle::try_current() else { return core.lanes.without_pump() };
-    let (lane, is_new) = core.lanes.of(Some(runtime.id()));
+fn lane_here(core: &Arc<Core>) -> Arc<TopicQueue> {
+    let Ok(runtime) = runtime::Handle::try_current() else { return core.wake_queues.without_pump() };
+    let (lane, is_new) = core.wake_queues.for_runtime(Some(runtime.id()));
     if is_new {
         // Made before it is spawned: a runtime that is shutting down drops the task instead.
         let pump = Pump { lane: Arc::clone(&lane), core: Arc::downgrade(core) };
@@ -88,36 +88,36 @@ fn lane_here(core: &Arc<Core>) -> Arc<TopicLane> {
 }
 
 /// Wakers that are owed a wake, also by a pump that is dropped.
-struct Taken(slab::IntoIter<Waker>);
+struct OwedWakes(slab::IntoIter<Waker>);
 
-impl Taken {
-    fn from(topic: &TopicShared, lane: &TopicLane) -> Self {
+impl OwedWakes {
+    fn from(topic: &TopicShared, lane: &TopicQueue) -> Self {
         // About as many will wait again: room for them is made outside of the lock.
         let room = Slab::with_capacity(topic.lock().waiters.len(lane));
         Self(topic.lock().waiters.take(lane, room).into_iter())
     }
 
     /// Wakes a share of them. Whether there may be more.
-    fn wake_some(&mut self) -> bool {
+    fn wake_batch(&mut self) -> bool {
         let mut woken = 0;
-        let some = self.0.by_ref().take(WOKEN_AT_ONCE).map(|(_, waker)| {
+        let some = self.0.by_ref().take(WAKE_BATCH).map(|(_, waker)| {
             woken += 1;
             waker
         });
         // One that panics ends neither the pump nor the wait of the others.
-        caught::wake(some);
-        woken == WOKEN_AT_ONCE
+        panic::wake_all(some);
+        woken == WAKE_BATCH
     }
 }
 
-impl Drop for Taken {
+impl Drop for OwedWakes {
     fn drop(&mut self) {
-        while self.wake_some() {}
+        while self.wake_batch() {}
     }
 }
 
 /// How many are woken before others get their turn.
-const WOKEN_AT_ONCE: usize = 128;
+const WAKE_BATCH: usize = 128;
 
 #[cfg(all(test, not(tower_sse_loom)))]
 mod tests {
@@ -140,14 +140,14 @@ mod tests {
         subscriptions.iter_mut().for_each(wait);
         let core = hub.core();
         let [shared] = &*core.all_topics() else { panic!("there is one topic") };
-        let (lane, before) = (lane_here(core), core.era());
+        let (lane, before) = (lane_here(core), core.epoch());
         core.renew(7, 100);
         topic.publish(Event::new("1")).now().unwrap();
-        shared.join(&lane, before.prefix(), || core.is_now(&before));
-        assert!(shared.lock().joined.after(100).is_none());
-        let now = core.era();
-        shared.join(&lane, now.prefix(), || core.is_now(&now));
-        let slice = shared.lock().joined.after(100).unwrap();
+        shared.build_frames(&lane, before.prefix(), || core.is_current(&before));
+        assert!(shared.lock().frames.after(100).is_none());
+        let now = core.epoch();
+        shared.build_frames(&lane, now.prefix(), || core.is_current(&now));
+        let slice = shared.lock().frames.after(100).unwrap();
         assert!(slice.bytes.starts_with(b"id: 0000000000000007-101\n"), "{:?}", slice.bytes);
     }
 
@@ -156,7 +156,7 @@ mod tests {
     }
 
     fn wait_with(subscription: &mut Subscription, waker: &Waker) {
-        while subscription.poll_given(&mut Context::from_waker(waker), Budget::ONE).is_ready() {}
+        while subscription.poll_output(&mut Context::from_waker(waker), Budget::ONE).is_ready() {}
     }
 
     /// A waker that panicked ended the pump, and those behind it were woken only because all were.
@@ -172,8 +172,8 @@ mod tests {
             topic.publish(Event::new("1")).now().unwrap();
             task::yield_now().await;
             assert_eq!(moody.0.load(SeqCst), 3 * round);
-            let lanes = lock(&hub.core().lanes.lanes);
-            assert!(lanes.len() == 1 && !lanes[0].is_dead(), "its pump still runs");
+            let lanes = lock(&hub.core().wake_queues.lanes);
+            assert!(lanes.len() == 1 && !lanes[0].is_closed(), "its pump still runs");
         }
     }
 
