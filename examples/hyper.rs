@@ -74,7 +74,7 @@ async fn page(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infal
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let layer = SseLayer::from_fn(events).only(|head| head.uri().path() == "/");
+    let layer = SseLayer::from_fn(events).when(|head| head.uri().path() == "/");
     let service = TowerToHyperService::new(layer.layer(service_fn(page)));
 
     let port = std::env::var("PORT").map_or(Ok(3000), |port| port.parse::<u16>())?;

@@ -1,18 +1,18 @@
 //! Whether a client may still see what it sees: a look at it again, while the stream is open.
 //!
-//! A stream may be open for longer than the permission that it began with. [`Access`] asks again, at a period of its own,
+//! A stream may be open for longer than the permission that it began with. [`AccessCheck`] asks again, at a period of its own,
 //! whether the stream is idle or busy and whether its heartbeat is on or off. A check that takes its time holds up no event
-//! until its [time limit](Access::time_limit); then its [answer on expiry](Access::on_expiry) holds.
+//! until its [time limit](AccessCheck::timeout); then its [answer on expiry](AccessCheck::on_timeout) holds.
 //!
 //! ```
 //! use std::time::Duration;
-//! use tower_sse::{SseLayer, access::{Access, Verdict}};
+//! use tower_sse::{SseLayer, access::{AccessCheck, AccessDecision}};
 //!
 //! # async fn is_valid(_: Option<String>) -> bool { true }
-//! let layer = SseLayer::decorate().access(Access::every(Duration::from_secs(60), |head| {
+//! let layer = SseLayer::decorate().access(AccessCheck::every(Duration::from_secs(60), |head| {
 //!     let cookie = head.headers().get("cookie").and_then(|cookie| Some(cookie.to_str().ok()?.to_owned()));
 //!     async move {
-//!         if is_valid(cookie).await { Verdict::Allow } else { Verdict::Withdraw("the session is over".into()) }
+//!         if is_valid(cookie).await { AccessDecision::Allow } else { AccessDecision::Revoke("the session is over".into()) }
 //!     }
 //! }));
 //! ```
@@ -41,32 +41,32 @@ use crate::{
 /// A check of access, and when it is made.
 #[derive(Clone)]
 #[must_use = "it checks nothing until a layer has it"]
-pub struct Access {
+pub struct AccessCheck {
     period: Duration,
     time_limit: Duration,
-    on_expiry: Verdict,
+    on_expiry: AccessDecision,
     check: Arc<Check>,
 }
 
 /// What a check of access comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Verdict {
+pub enum AccessDecision {
     /// The stream goes on.
     Allow,
     /// Ends the stream for this reason, which is given to observers and not to the client. The end has the form of
     /// [`EarlyEnd`](crate::EarlyEnd).
-    Withdraw(Cow<'static, str>),
+    Revoke(Cow<'static, str>),
 }
 
 /// Access was withdrawn, for this reason: the error that an observer is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Withdrawn(pub(crate) Arc<str>);
+pub struct AccessRevoked(pub(crate) Arc<str>);
 
 type Check = dyn Fn(&RequestHead<'_>) -> Answer + Send + Sync;
-type Answer = Pin<Box<dyn Future<Output = Verdict> + Send>>;
+type Answer = Pin<Box<dyn Future<Output = AccessDecision> + Send>>;
 
-impl Access {
+impl AccessCheck {
     /// A check at this period. It gets the head of the request that the stream is an answer to, kept for it. Below a
     /// millisecond the period is a millisecond.
     ///
@@ -74,31 +74,31 @@ impl Access {
     pub fn every<F, Fut>(period: Duration, check: F) -> Self
     where
         F: Fn(&RequestHead<'_>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Verdict> + Send + 'static,
+        Fut: Future<Output = AccessDecision> + Send + 'static,
     {
         Self {
             period: period.max(Duration::from_millis(1)),
             time_limit: Duration::from_secs(10),
-            on_expiry: Verdict::Withdraw(Cow::Borrowed("the check of access did not answer")),
+            on_expiry: AccessDecision::Revoke(Cow::Borrowed("the check of access did not answer")),
             check: Arc::new(move |head| Box::pin(check(head))),
         }
     }
 
     /// How long a check may take. Default 10 s.
-    pub fn time_limit(mut self, limit: Duration) -> Self {
+    pub fn timeout(mut self, limit: Duration) -> Self {
         self.time_limit = limit;
         self
     }
 
     /// What holds when a check takes too long, or panics. Default: access is withdrawn; the client comes back and is asked
     /// as a new one.
-    pub fn on_expiry(mut self, verdict: Verdict) -> Self {
+    pub fn on_timeout(mut self, verdict: AccessDecision) -> Self {
         self.on_expiry = verdict;
         self
     }
 }
 
-impl Access {
+impl AccessCheck {
     /// Returns whether both are the same check, made in the same way.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let Self { period, time_limit, on_expiry, check } = self;
@@ -107,21 +107,21 @@ impl Access {
     }
 }
 
-impl Withdrawn {
+impl AccessRevoked {
     pub(crate) fn new(why: &str) -> Self {
         Self(why.into())
     }
 }
 
-impl fmt::Display for Withdrawn {
+impl fmt::Display for AccessRevoked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl Error for Withdrawn {}
+impl Error for AccessRevoked {}
 
-impl fmt::Debug for Access {
+impl fmt::Debug for AccessCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Access")
             .field("period", &self.period)
@@ -133,7 +133,7 @@ impl fmt::Debug for Access {
 
 /// The checks of one stream.
 pub(crate) struct Checks {
-    access: Arc<Access>,
+    access: Arc<AccessCheck>,
     head: Arc<OwnedHead>,
     next: Instant,
     /// One that has not answered, and when its time is over. Nobody waits for the lock: it makes the body `Sync`, where its
@@ -145,7 +145,7 @@ pub(crate) struct Checks {
 
 impl Checks {
     /// The first is a period from now: the event service has seen to it that the client may begin.
-    pub(crate) fn new(access: &Arc<Access>, head: &Arc<OwnedHead>) -> Box<Self> {
+    pub(crate) fn new(access: &Arc<AccessCheck>, head: &Arc<OwnedHead>) -> Box<Self> {
         let next = saturating_deadline(Instant::now(), access.period);
         Box::new(Self { access: Arc::clone(access), head: Arc::clone(head), next, under_way: None, others: None })
     }
@@ -159,7 +159,7 @@ impl Checks {
     }
 
     /// Drops the checks that are not to be kept.
-    pub(crate) fn retain(list: &mut Option<Box<Self>>, keep: impl Fn(&Arc<Access>) -> bool) {
+    pub(crate) fn retain(list: &mut Option<Box<Self>>, keep: impl Fn(&Arc<AccessCheck>) -> bool) {
         let mut next = list.take();
         while let Some(mut node) = next {
             next = node.others.take();
@@ -177,7 +177,7 @@ impl Checks {
     }
 
     /// Why access is withdrawn, if it is. Begins a check when it is time.
-    pub(crate) fn poll(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<Withdrawn> {
+    pub(crate) fn poll(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<AccessRevoked> {
         let mut next = Some(self);
         while let Some(checks) = next {
             let withdrawn = checks.poll_one(now, cx);
@@ -189,7 +189,7 @@ impl Checks {
         None
     }
 
-    fn poll_one(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<Withdrawn> {
+    fn poll_one(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<AccessRevoked> {
         if self.under_way.is_none() && self.next <= now {
             let begun = caught(|| (self.access.check)(&self.head.head()));
             self.under_way = match begun {
@@ -213,12 +213,12 @@ impl Checks {
         let _ = caught(|| drop(under_way));
     }
 
-    fn verdict(&mut self, verdict: Verdict, now: Instant) -> Option<Withdrawn> {
+    fn verdict(&mut self, verdict: AccessDecision, now: Instant) -> Option<AccessRevoked> {
         self.let_go();
         self.next = saturating_deadline(now, self.access.period);
         match verdict {
-            Verdict::Allow => None,
-            Verdict::Withdraw(why) => Some(Withdrawn::new(&why)),
+            AccessDecision::Allow => None,
+            AccessDecision::Revoke(why) => Some(AccessRevoked::new(&why)),
         }
     }
 }

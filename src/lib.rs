@@ -40,7 +40,7 @@
 //!
 //! The layer is around the handler of `/events`, which answers requests that do not ask for events; the layers of the router,
 //! such as an authentication by `route_layer`, stand outside of both. Around a whole router the layer would answer for each
-//! path, and past those layers: say by [`only`](SseLayer::only) which requests it is for.
+//! path, and past those layers: say by [`when`](SseLayer::when) which requests it is for.
 //!
 //! # The parts
 //!
@@ -83,7 +83,7 @@
 //! | `axum` | no | handlers answer [`Events`] and [`Refusal`], and extract [`LastEventId`]; see [`mod@axum`] |
 //! | `metrics` | no | `metrics::Metrics`, an observer that records numbers by the `metrics` facade |
 //! | `tracing` | no | `tracing::Tracing`, an observer with a span for each stream |
-//! | `rate-limit` | no | `streams::StreamsBuilder::opens_per_key`, by governor |
+//! | `rate-limit` | no | `streams::StreamsBuilder::rate_limit_per_key`, by governor |
 //! | `test-util` | no | `testing`: streams without a socket, an observer that remembers; `backplane::suite` |
 //! | `redis` | no | `backplane::redis`: a hub on many nodes, by a stream in Redis; see [`docs::nodes`] |
 //! | `redis-tls` | no | the same by TLS, with rustls |
@@ -132,8 +132,8 @@ pub mod future {
 /// The sources of [`Events`], for signatures that name them.
 pub mod source {
     pub use crate::{
-        answer::{channel::EventReceiver, interval::Every},
-        body::from_stream::FromStream,
+        answer::{channel::EventReceiver, interval::Interval},
+        body::from_stream::StreamSource,
     };
 }
 
@@ -144,13 +144,13 @@ pub use self::negotiate::request_head::RequestHead;
 pub use self::{
     answer::{
         Events, IntoAnswer, IntoReply, Reply,
-        channel::{ClosedError, EventSender, TrySendError},
+        channel::{EventSender, SendError, TrySendError},
     },
     body::{abort::EarlyEndError, error::BodyError, from_stream::IntoEvent, never::Never, source::Source},
     error::BoxError,
     event::{
         Event, EventBuilder,
-        field::{EventId, EventName, InvalidId, InvalidName},
+        field::{EventId, EventName, InvalidEventId, InvalidEventName},
         reader::{EventReader, ReadError},
     },
     middleware::{

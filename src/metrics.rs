@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `sse_streams_open` | gauge | |
 //! | `sse_streams_opened_total` | counter | |
-//! | `sse_streams_refused_total` | counter | `status`; `why`: a [`NotAdmitted`], with `_` for spaces, `hub_full`, or `other` |
+//! | `sse_streams_refused_total` | counter | `status`; `why`: a [`AdmissionError`], with `_` for spaces, `hub_full`, or `other` |
 //! | `sse_streams_closed_total` | counter | `reason`: a [`Reason`](crate::Reason), with `_` for spaces |
 //! | `sse_events_sent_total` | counter | |
 //! | `sse_bytes_sent_total` | counter | |
@@ -19,13 +19,13 @@
 //!
 //! | metric | | |
 //! |---|---|---|
-//! | `sse_link_up` | gauge | 1, or 0 while what feeds the hub cannot be reached |
-//! | `sse_link_lost_total` | counter | how often it could not be reached any more |
-//! | `sse_link_failures_total` | counter | reads that failed, each attempt to connect among them |
-//! | `sse_link_events_total` | counter | events that were read |
-//! | `sse_link_lag_seconds` | histogram | how long after it was published the newest of them was read, by the clocks of both |
-//! | `sse_link_skipped_total` | counter | entries that are no events |
-//! | `sse_link_renewed_total` | counter | new histories: a gap for all subscribers |
+//! | `sse_backplane_up` | gauge | 1, or 0 while what feeds the hub cannot be reached |
+//! | `sse_backplane_lost_total` | counter | how often it could not be reached any more |
+//! | `sse_backplane_failures_total` | counter | reads that failed, each attempt to connect among them |
+//! | `sse_backplane_events_total` | counter | events that were read |
+//! | `sse_backplane_lag_seconds` | histogram | how long after it was published the newest of them was read, by the clocks of both |
+//! | `sse_backplane_skipped_total` | counter | entries that are no events |
+//! | `sse_backplane_renewed_total` | counter | new histories: a gap for all subscribers |
 //!
 //! Each call of [`Metrics::record`] records the [health](Hub::health) of a hub:
 //!
@@ -55,7 +55,7 @@ use crate::{
     hub::{error::TopicError, handle::Hub},
     negotiate::refusal::Refusal,
     observe::link::{Link, LinkObserver},
-    streams::permit::NotAdmitted,
+    streams::permit::AdmissionError,
 };
 use crate::{
     negotiate::request_head::RequestHead,
@@ -154,7 +154,7 @@ impl Observer for Metrics {
     fn refused(&self, head: &RequestHead<'_>, refusal: &Refusal) {
         let mut labels = with(&self.labels, "status", refusal.status_for(head.method()).as_str());
         // A client is to come later in each case, whoever operates it is to do something else in each.
-        let not_admitted = refusal.source().and_then(|source| source.downcast_ref::<NotAdmitted>());
+        let not_admitted = refusal.source().and_then(|source| source.downcast_ref::<AdmissionError>());
         let is_hub_full = || refusal.source().and_then(|source| source.downcast_ref()).is_some_and(TopicError::is_full);
         let other = || if is_hub_full() { "hub full" } else { "other" };
         labels.push(label("why", not_admitted.map_or_else(other, |why| why.as_str())));
@@ -164,26 +164,26 @@ impl Observer for Metrics {
 
 impl LinkObserver for Metrics {
     fn link(&self, link: Link) {
-        gauge!("sse_link_up", self.labels.iter()).set(if link == Link::Up { 1.0 } else { 0.0 });
+        gauge!("sse_backplane_up", self.labels.iter()).set(if link == Link::Up { 1.0 } else { 0.0 });
         // Registered with the first that is told, so that a rate has where to begin.
-        self.count("sse_link_lost_total", u64::from(link == Link::Down));
+        self.count("sse_backplane_lost_total", u64::from(link == Link::Down));
     }
 
     fn read(&self, events: usize, lag: Duration) {
-        self.count("sse_link_events_total", events as u64);
-        histogram!("sse_link_lag_seconds", self.labels.iter()).record(lag);
+        self.count("sse_backplane_events_total", events as u64);
+        histogram!("sse_backplane_lag_seconds", self.labels.iter()).record(lag);
     }
 
     fn failed(&self, _: &(dyn Error + 'static)) {
-        self.count("sse_link_failures_total", 1);
+        self.count("sse_backplane_failures_total", 1);
     }
 
     fn skipped(&self, _: &str, _: &str) {
-        self.count("sse_link_skipped_total", 1);
+        self.count("sse_backplane_skipped_total", 1);
     }
 
     fn renewed(&self, _: &str) {
-        self.count("sse_link_renewed_total", 1);
+        self.count("sse_backplane_renewed_total", 1);
     }
 }
 
@@ -227,17 +227,21 @@ fn describe() {
     describe_counter!("sse_gaps_total", Unit::Count, "Times that a client was told that it has missed something.");
     describe_histogram!("sse_first_event_seconds", Unit::Seconds, "From the head of a stream to its first event.");
     describe_histogram!("sse_stream_duration_seconds", Unit::Seconds, "From the head of a stream to its end.");
-    describe_gauge!("sse_link_up", Unit::Count, "1 while what feeds the hub can be reached, else 0.");
+    describe_gauge!("sse_backplane_up", Unit::Count, "1 while what feeds the hub can be reached, else 0.");
     describe_counter!(
-        "sse_link_lost_total",
+        "sse_backplane_lost_total",
         Unit::Count,
         "Times that what feeds the hub could not be reached any more."
     );
-    describe_counter!("sse_link_failures_total", Unit::Count, "Reads of what feeds the hub that failed.");
-    describe_counter!("sse_link_events_total", Unit::Count, "Events that were read from what feeds the hub.");
-    describe_histogram!("sse_link_lag_seconds", Unit::Seconds, "From the publish of an event to its being read here.");
-    describe_counter!("sse_link_skipped_total", Unit::Count, "Entries of what feeds the hub that are no events.");
-    describe_counter!("sse_link_renewed_total", Unit::Count, "New histories: a gap for all subscribers.");
+    describe_counter!("sse_backplane_failures_total", Unit::Count, "Reads of what feeds the hub that failed.");
+    describe_counter!("sse_backplane_events_total", Unit::Count, "Events that were read from what feeds the hub.");
+    describe_histogram!(
+        "sse_backplane_lag_seconds",
+        Unit::Seconds,
+        "From the publish of an event to its being read here."
+    );
+    describe_counter!("sse_backplane_skipped_total", Unit::Count, "Entries of what feeds the hub that are no events.");
+    describe_counter!("sse_backplane_renewed_total", Unit::Count, "New histories: a gap for all subscribers.");
     describe_gauge!("sse_hub_topics", Unit::Count, "Topics that there are.");
     describe_gauge!("sse_hub_topics_held", Unit::Count, "Topics that stay, since something holds them.");
     describe_gauge!("sse_hub_bytes", Unit::Bytes, "Bytes that all topics keep.");

@@ -72,7 +72,7 @@ pub struct TestStream<B> {
 /// What a service answered instead of an event stream.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum NoStream<B, E> {
+pub enum OpenError<B, E> {
     /// Another response.
     Response(Response<B>),
     /// An error.
@@ -87,12 +87,12 @@ impl<B: Body<Error: Into<BoxError>>> TestStream<B> {
     /// # Errors
     ///
     /// The service answers something else, or the address is none.
-    pub async fn get<S, RB>(service: S, uri: &str, body: RB) -> Result<Self, NoStream<B, S::Error>>
+    pub async fn get<S, RB>(service: S, uri: &str, body: RB) -> Result<Self, OpenError<B, S::Error>>
     where
         S: Service<Request<RB>, Response = Response<B>>,
     {
         let mut request = Request::new(body);
-        *request.uri_mut() = uri.parse().map_err(NoStream::Address)?;
+        *request.uri_mut() = uri.parse().map_err(OpenError::Address)?;
         request.headers_mut().insert(ACCEPT, http::HeaderValue::from_static("text/event-stream"));
         Self::open(service, request).await
     }
@@ -102,15 +102,15 @@ impl<B: Body<Error: Into<BoxError>>> TestStream<B> {
     /// # Errors
     ///
     /// The service answers something else than an event stream.
-    pub async fn open<S, RB>(mut service: S, request: Request<RB>) -> Result<Self, NoStream<B, S::Error>>
+    pub async fn open<S, RB>(mut service: S, request: Request<RB>) -> Result<Self, OpenError<B, S::Error>>
     where
         S: Service<Request<RB>, Response = Response<B>>,
     {
-        poll_fn(|cx| service.poll_ready(cx)).await.map_err(NoStream::Error)?;
-        let response = service.call(request).await.map_err(NoStream::Error)?;
+        poll_fn(|cx| service.poll_ready(cx)).await.map_err(OpenError::Error)?;
+        let response = service.call(request).await.map_err(OpenError::Error)?;
         let kind = response.headers().get(http::header::CONTENT_TYPE);
         if response.status() != 200 || !kind.is_some_and(|kind| accept::is_event_stream(kind.as_bytes())) {
-            return Err(NoStream::Response(response));
+            return Err(OpenError::Response(response));
         }
         let (head, body) = response.into_parts();
         Ok(Self { head, reader: Box::pin(EventReader::new(body)), is_new: true, error: None })
@@ -186,7 +186,7 @@ impl<B: Body<Error: Into<BoxError>>> TestStream<B> {
     }
 
     /// All events up to the end, clean or by an [`error`](Self::error).
-    pub async fn rest(&mut self) -> Vec<Message> {
+    pub async fn collect(&mut self) -> Vec<Message> {
         let mut rest = Vec::new();
         while let Some(message) = self.message().await {
             rest.push(message);
@@ -289,7 +289,7 @@ impl StreamObserver for Remembers {
     }
 }
 
-impl<B: fmt::Debug, E: fmt::Debug> fmt::Display for NoStream<B, E> {
+impl<B: fmt::Debug, E: fmt::Debug> fmt::Display for OpenError<B, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Response(response) => write!(f, "the service answered {} and no event stream", response.status()),
@@ -299,4 +299,4 @@ impl<B: fmt::Debug, E: fmt::Debug> fmt::Display for NoStream<B, E> {
     }
 }
 
-impl<B: fmt::Debug, E: fmt::Debug> std::error::Error for NoStream<B, E> {}
+impl<B: fmt::Debug, E: fmt::Debug> std::error::Error for OpenError<B, E> {}

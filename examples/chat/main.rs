@@ -24,7 +24,7 @@ use axum::{
 use tokio::net::TcpListener;
 use tower_sse::{
     BoxError, Refusal, SseLayer,
-    hub::{Bounds, Hub, Lag, Start, Subscribe},
+    hub::{Hub, LagPolicy, Retention, Start, Subscribe},
 };
 
 use crate::{
@@ -46,7 +46,7 @@ impl Chat {
         let name = who.name()?;
         self.presences.tell(&self.hub, &room)?;
         let both = Subscribe::to(room.lines()).and(room.presence());
-        let both = both.start(Start::Beginning).lag(Lag::Latest);
+        let both = both.start(Start::Beginning).lag(LagPolicy::Conflate);
         Ok(match name {
             Some(name) => both.member(name),
             None => both,
@@ -73,8 +73,8 @@ async fn say(
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let kept = Bounds::new().events(1000).age(Duration::from_secs(24 * 60 * 60));
-    let chat = Chat { hub: Hub::builder().bounds(kept).build(), presences: Presences::default() };
+    let kept = Retention::new().events(1000).age(Duration::from_secs(24 * 60 * 60));
+    let chat = Chat { hub: Hub::builder().retention(kept).build(), presences: Presences::default() };
 
     let streams = chat.hub.service({
         let chat = chat.clone();

@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 use tower_sse::{
     Event, event_name,
-    hub::{Bounds, Hub, Presence, Topic, TopicError},
+    hub::{Hub, Presence, Retention, Topic, TopicError},
 };
 
 use crate::said::Room;
@@ -36,7 +36,7 @@ impl Presences {
     /// Somebody is coming to this room: from here on it is told who is there.
     pub(crate) fn tell(&self, hub: &Hub, room: &Room) -> Result<(), TopicError> {
         let presence = hub.topic(room.lines())?.presence();
-        let topic = hub.topic_with(room.presence(), Bounds::new().events(1).age(IDLE))?;
+        let topic = hub.topic_with(room.presence(), Retention::new().events(1).age(IDLE))?;
         let is_told = self.rooms(|rooms| rooms.insert(room.clone(), Instant::now()).is_some());
         if !is_told {
             tokio::spawn(self.clone().run(room.clone(), presence, topic));

@@ -29,7 +29,7 @@ use serde::Serialize;
 use tokio::{net::TcpListener, time::interval};
 use tower_sse::{
     BoxError, Event, SseLayer,
-    hub::{Bounds, Hub, Lag, Start, Subscribe, Topic},
+    hub::{Hub, LagPolicy, Retention, Start, Subscribe, Topic},
 };
 
 use crate::reading::{Machine, Memory, Reading, Traffic};
@@ -71,13 +71,13 @@ impl Topics {
     fn publish(&self, machine: &Machine) -> Result<(), BoxError> {
         let time = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
         for (core, &busy) in &machine.cores {
-            self.cpu.publish_keyed(&**core, Event::tagged(&Measured::Cpu { time, core, busy })?).now()?;
+            self.cpu.publish_keyed(&**core, Event::tagged(&Measured::Cpu { time, core, busy })?).try_result()?;
         }
         let memory = Measured::Memory { time, memory: machine.memory };
-        self.memory.publish_keyed("memory", Event::tagged(&memory)?).now()?;
+        self.memory.publish_keyed("memory", Event::tagged(&memory)?).try_result()?;
         for (interface, &traffic) in &machine.interfaces {
             let network = Measured::Network { time, interface, traffic };
-            self.network.publish_keyed(&**interface, Event::tagged(&network)?).now()?;
+            self.network.publish_keyed(&**interface, Event::tagged(&network)?).try_result()?;
         }
         Ok(())
     }
@@ -107,11 +107,12 @@ async fn run() -> Result<(), BoxError> {
     let first = Reading::of(&proc)?;
 
     // Of the log itself nothing is of use to anybody.
-    let hub = Hub::builder().bounds(Bounds::new().events(1)).build();
+    let hub = Hub::builder().retention(Retention::new().events(1)).build();
     let topics = Topics::of(&hub)?;
-    let live = SseLayer::new(
-        hub.service(|_| Subscribe::to_all(["cpu", "memory", "network"]).start(Start::Latest).lag(Lag::Latest)),
-    );
+    let live =
+        SseLayer::new(hub.service(|_| {
+            Subscribe::to_all(["cpu", "memory", "network"]).start(Start::Snapshot).lag(LagPolicy::Conflate)
+        }));
     let app = Router::new()
         .route("/", get(Html(include_str!("page.html"))).layer(live))
         .route("/uplot.js", get(|| file("text/javascript", include_str!("uplot/uPlot.iife.min.js"))))

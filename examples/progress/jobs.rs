@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use tower_sse::{
     Event, Events, LastEventId, Refusal, event_name,
-    hub::{Bounds, Hub, Lag, Start, Subscribe, Subscription, Topic},
+    hub::{Hub, LagPolicy, Retention, Start, Subscribe, Subscription, Topic},
 };
 
 use crate::collatz::{self, Longest};
@@ -71,7 +71,8 @@ impl Jobs {
     pub(crate) fn watch(&self, id: u64, last: Option<LastEventId>) -> Result<Events<Subscription>, Refusal> {
         self.jobs(|jobs| match jobs.get(&id) {
             Some(Job::Runs(topic)) => {
-                let progress = Subscribe::to(topic.name()).start(Start::Latest).lag(Lag::Latest).after(last);
+                let progress =
+                    Subscribe::to(topic.name()).start(Start::Snapshot).lag(LagPolicy::Conflate).resume_after(last);
                 Ok(self.hub.subscribe(progress)?.into())
             }
             Some(Job::Ended(_)) => Err(Refusal::stop()),
@@ -113,7 +114,7 @@ impl Jobs {
 impl Default for Jobs {
     fn default() -> Self {
         // Only the newest of each job is of use to anybody.
-        let hub = Hub::builder().bounds(Bounds::new().events(1).keys(1)).build();
+        let hub = Hub::builder().retention(Retention::new().events(1).keys(1)).build();
         Self { hub, jobs: Arc::default() }
     }
 }

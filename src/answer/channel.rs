@@ -72,7 +72,7 @@ struct Unwound;
 
 /// The client has left, or the stream has ended: nothing can be sent to it any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClosedError {
+pub struct SendError {
     event: Event,
 }
 
@@ -96,11 +96,11 @@ impl EventSender {
     /// # Cancel safety
     ///
     /// If the future is dropped before it is done, the event was not sent, and is lost. Other senders keep their place.
-    pub async fn send(&self, event: Event) -> Result<(), ClosedError> {
+    pub async fn send(&self, event: Event) -> Result<(), SendError> {
         if self.failure.is_set() {
-            return Err(ClosedError { event });
+            return Err(SendError { event });
         }
-        self.events.send(event).await.map_err(|error| ClosedError { event: error.0 })
+        self.events.send(event).await.map_err(|error| SendError { event: error.0 })
     }
 
     /// Sends an event if there is room now. Needs no runtime.
@@ -173,7 +173,7 @@ impl Failure {
     }
 }
 
-impl ClosedError {
+impl SendError {
     /// The event that was not sent.
     #[must_use]
     pub fn into_event(self) -> Event {
@@ -191,7 +191,7 @@ impl TrySendError {
     }
 }
 
-impl fmt::Display for ClosedError {
+impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the client has left")
     }
@@ -206,7 +206,7 @@ impl fmt::Display for TrySendError {
     }
 }
 
-impl Error for ClosedError {}
+impl Error for SendError {}
 impl Error for TrySendError {}
 
 impl fmt::Display for Unwound {

@@ -16,7 +16,7 @@ use crate::time::deadline::saturating_deadline;
 
 pin_project! {
     /// What [`Events::every`](crate::Events::every) makes of a source: a stream of what it gives, one at each period.
-    pub struct Every<F, Fut> {
+    pub struct Interval<F, Fut> {
         source: F,
         period: Duration,
         #[pin]
@@ -26,13 +26,13 @@ pin_project! {
     }
 }
 
-impl<F, Fut> Every<F, Fut> {
+impl<F, Fut> Interval<F, Fut> {
     pub(crate) fn new(period: Duration, source: F) -> Self {
         Self { source, period: period.max(Duration::from_millis(1)), asked: None, sleep: None }
     }
 }
 
-impl<F, Fut> Stream for Every<F, Fut>
+impl<F, Fut> Stream for Interval<F, Fut>
 where
     F: FnMut() -> Fut,
     Fut: Future,
@@ -62,7 +62,7 @@ where
     }
 }
 
-impl<F, Fut> fmt::Debug for Every<F, Fut> {
+impl<F, Fut> fmt::Debug for Interval<F, Fut> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Every").field("period", &self.period).finish_non_exhaustive()
     }

@@ -12,11 +12,11 @@ use tokio::time::Instant;
 
 use self::{
     channel::{EventReceiver, EventSender},
-    interval::Every,
+    interval::Interval,
 };
 use crate::{
     body::{
-        from_stream::{FromStream, IntoEvent},
+        from_stream::{IntoEvent, StreamSource},
         never::Never,
         source::Source,
     },
@@ -94,7 +94,7 @@ pub trait IntoAnswer: sealed::Sealed {
     fn into_answer(self) -> Result<Reply<Self::Source, Self::Body>, Refusal>;
 }
 
-impl<S> Events<FromStream<S>>
+impl<S> Events<StreamSource<S>>
 where
     S: Stream,
     S::Item: IntoEvent,
@@ -103,11 +103,11 @@ where
     ///
     /// It is polled when the connection takes more, and dropped when the client leaves, or when the stream ends.
     pub fn new(stream: S) -> Self {
-        Self::from_source(FromStream::new(stream))
+        Self::from_source(StreamSource::new(stream))
     }
 }
 
-impl<F, Fut> Events<FromStream<Every<F, Fut>>>
+impl<F, Fut> Events<StreamSource<Interval<F, Fut>>>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output: IntoEvent>,
@@ -125,11 +125,11 @@ where
     /// A source that takes longer than the period is asked again at the next full period. One whose client does not read
     /// is not asked. Below a millisecond the period is a millisecond.
     pub fn every(period: Duration, source: F) -> Self {
-        Self::new(Every::new(period, source))
+        Self::new(Interval::new(period, source))
     }
 }
 
-impl Events<FromStream<EventReceiver>> {
+impl Events<StreamSource<EventReceiver>> {
     /// A channel with room for this many events, and at least one: the sender waits while it is full, and
     /// [sees](EventSender::closed) that the client has left. Dropping all senders ends the stream, and
     /// [`EventSender::fail`] ends it with an error.

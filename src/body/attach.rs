@@ -8,12 +8,12 @@ use crate::observe::dispatch;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use crate::{access::Access, observe::Observer, streams::control::StreamControl};
+use crate::{access::AccessCheck, observe::Observer, streams::control::StreamControl};
 
 /// A layer that a stream has met.
 pub(crate) trait MetLayer: fmt::Debug + Send + Sync {
     fn observers(&self) -> &[Arc<dyn Observer>];
-    fn access(&self) -> Option<&Arc<Access>>;
+    fn access(&self) -> Option<&Arc<AccessCheck>>;
 }
 
 /// Says in a response's extensions that its body is this crate's.
@@ -62,7 +62,7 @@ impl MarkedStream {
     }
 
     /// Returns whether the stream has this check already.
-    pub(crate) fn has_access(&self, access: &Arc<Access>) -> bool {
+    pub(crate) fn has_access(&self, access: &Arc<AccessCheck>) -> bool {
         self.layers().filter_map(MetLayer::access).any(|other| other.is_same(access))
     }
 

@@ -33,7 +33,7 @@ impl State {
             return Some(end.why());
         }
         let withdrawn = self.checks.as_mut()?.poll(Instant::now(), cx)?;
-        Some(EndCause::Withdrawn(withdrawn))
+        Some(EndCause::Revoked(withdrawn))
     }
 
     /// What somebody outside asks it to end for, if that is meant for it.

@@ -18,7 +18,7 @@ use crate::{error::BoxError, event::Event};
 pin_project! {
     /// A stream of [`Event`]s, or of results of them, as [`Events`](crate::Events) has it.
     #[derive(Debug)]
-    pub struct FromStream<S> {
+    pub struct StreamSource<S> {
         #[pin]
         stream: CatchPanic<S>,
         ready: Coalesce,
@@ -65,20 +65,20 @@ mod sealed {
     }
 }
 
-impl<S> FromStream<S> {
+impl<S> StreamSource<S> {
     pub(crate) fn new(stream: S) -> Self {
         Self { stream: CatchPanic::new(stream), ready: Coalesce::default(), end: None }
     }
 }
 
-impl<S> Source for FromStream<S>
+impl<S> Source for StreamSource<S>
 where
     S: Stream,
     S::Item: IntoEvent,
 {
 }
 
-impl<S> PollSource for FromStream<S>
+impl<S> PollSource for StreamSource<S>
 where
     S: Stream,
     S::Item: IntoEvent,

@@ -294,7 +294,7 @@ impl State {
                 let Chunk { bytes, events } = self.failed(place);
                 Chunk { events, ..self.spread_reconnect_hint(&bytes) }
             }
-            EndCause::Withdrawn(_) => Chunk::NONE,
+            EndCause::Revoked(_) => Chunk::NONE,
         };
         self.end_early(why.reason(), why.clone().into_error(), last, place);
     }

@@ -10,7 +10,7 @@
 //! let id = EventId::try_from(String::from("42"))?; // checked when it runs
 //! assert!(EventName::try_from("two\nlines").is_err());
 //! assert_ne!(id, event_id!("43"));
-//! # Ok::<(), tower_sse::InvalidId>(())
+//! # Ok::<(), tower_sse::InvalidEventId>(())
 //! ```
 //!
 //! [HTML §9.2.6]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
@@ -41,11 +41,11 @@ pub struct EventId(Text);
 
 /// The text is not an event name: it is empty, or holds a CR or LF.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidName(());
+pub struct InvalidEventName(());
 
 /// The text is not an event id: it holds a CR, LF or NUL, or bytes that are not UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidId(());
+pub struct InvalidEventId(());
 
 /// An [`EventName`] out of a literal, checked at compile time.
 ///
@@ -136,22 +136,22 @@ impl EventId {
 }
 
 impl TryFrom<String> for EventName {
-    type Error = InvalidName;
+    type Error = InvalidEventName;
 
-    fn try_from(name: String) -> Result<Self, InvalidName> {
+    fn try_from(name: String) -> Result<Self, InvalidEventName> {
         if name.is_empty() || has_any(name.as_bytes(), b"\r\n") {
-            return Err(InvalidName(()));
+            return Err(InvalidEventName(()));
         }
         Ok(Self(Text::Shared(name.into())))
     }
 }
 
 impl TryFrom<String> for EventId {
-    type Error = InvalidId;
+    type Error = InvalidEventId;
 
-    fn try_from(id: String) -> Result<Self, InvalidId> {
+    fn try_from(id: String) -> Result<Self, InvalidEventId> {
         if has_any(id.as_bytes(), b"\r\n\0") {
-            return Err(InvalidId(()));
+            return Err(InvalidEventId(()));
         }
         Ok(Self(Text::Shared(id.into())))
     }
@@ -164,27 +164,27 @@ impl From<u64> for EventId {
 }
 
 impl TryFrom<&[u8]> for EventId {
-    type Error = InvalidId;
+    type Error = InvalidEventId;
 
-    fn try_from(id: &[u8]) -> Result<Self, InvalidId> {
-        std::str::from_utf8(id).map_err(|_| InvalidId(()))?.try_into()
+    fn try_from(id: &[u8]) -> Result<Self, InvalidEventId> {
+        std::str::from_utf8(id).map_err(|_| InvalidEventId(()))?.try_into()
     }
 }
 
-impl fmt::Display for InvalidName {
+impl fmt::Display for InvalidEventName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an event name must not be empty and must hold no CR or LF")
     }
 }
 
-impl fmt::Display for InvalidId {
+impl fmt::Display for InvalidEventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an event id must be UTF-8 and must hold no CR, LF or NUL")
     }
 }
 
-impl Error for InvalidName {}
-impl Error for InvalidId {}
+impl Error for InvalidEventName {}
+impl Error for InvalidEventId {}
 
 /// What both are as text: the same conversions and forms.
 macro_rules! text {
@@ -237,8 +237,8 @@ macro_rules! text {
     };
 }
 
-text!(EventName, InvalidName);
-text!(EventId, InvalidId);
+text!(EventName, InvalidEventName);
+text!(EventId, InvalidEventId);
 
 /// Text that is cheap to clone, and needs no allocation where it is a literal.
 #[derive(Clone)]

@@ -24,7 +24,7 @@ use super::{
     health::HubHealth,
     position::Position,
     registry::Registry,
-    retention::Bounds,
+    retention::Retention,
     state::{TopicShared, TopicState, counts::HubCounts, hold::Hold, log::Entry},
     sync::{Mutex, lock},
 };
@@ -141,7 +141,7 @@ impl Core {
     }
 
     /// The topic of this name, new if there is none. With bounds, they are its bounds from here on.
-    pub(crate) fn topic(&self, name: &str, bounds: Option<Bounds>) -> Result<Hold, TopicError> {
+    pub(crate) fn topic(&self, name: &str, bounds: Option<Retention>) -> Result<Hold, TopicError> {
         let now = self.now();
         let mut ordered = lock(&self.registry);
         let topic = ordered.open(name, now).map(|topic| Hold::on(&topic));

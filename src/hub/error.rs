@@ -38,7 +38,7 @@ pub enum SubscribeError {
     Topic(TopicError),
     /// No topic was named: nothing would ever come.
     NoTopic,
-    /// More topics were named than this many, which a [subscription may have](crate::hub::HubBuilder::topics_per_subscription).
+    /// More topics were named than this many, which a [subscription may have](crate::hub::HubBuilder::max_topics_per_subscription).
     TooManyTopics(usize),
     /// The member's value is longer than this many bytes.
     MemberTooLong(usize),

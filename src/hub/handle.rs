@@ -11,7 +11,7 @@ use super::{
     core::Core,
     error::{SubscribeError, TopicError},
     health::HubHealth,
-    retention::Bounds,
+    retention::Retention,
     subscription::{Subscription, request::Subscribe},
     topic::Topic,
 };
@@ -39,7 +39,7 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// The name is too long, or the hub has as many [topics](HubBuilder::topics) as it may.
+    /// The name is too long, or the hub has as many [topics](HubBuilder::max_topics) as it may.
     pub fn topic(&self, name: impl AsRef<str>) -> Result<Topic, TopicError> {
         self.open(name.as_ref(), None)
     }
@@ -49,7 +49,7 @@ impl Hub {
     /// # Errors
     ///
     /// As for [`topic`](Self::topic).
-    pub fn topic_with(&self, name: impl AsRef<str>, bounds: Bounds) -> Result<Topic, TopicError> {
+    pub fn topic_with(&self, name: impl AsRef<str>, bounds: Retention) -> Result<Topic, TopicError> {
         self.open(name.as_ref(), Some(bounds))
     }
 
@@ -65,13 +65,13 @@ impl Hub {
 
     /// How many topics there are now.
     #[must_use]
-    pub fn topics(&self) -> usize {
+    pub fn topic_count(&self) -> usize {
         self.0.topic_count()
     }
 
-    /// How many bytes all topics keep now, counted as by [`Bounds::bytes`].
+    /// How many bytes all topics keep now, counted as by [`Retention::bytes`].
     #[must_use]
-    pub fn bytes(&self) -> usize {
+    pub fn bytes_used(&self) -> usize {
         self.0.bytes_used()
     }
 
@@ -83,7 +83,7 @@ impl Hub {
 
     /// Whether what feeds the hub can be reached, and, by waiting for a change, when. `None`: it stands by itself.
     #[must_use]
-    pub fn link(&self) -> Option<tokio::sync::watch::Receiver<Link>> {
+    pub fn link_state(&self) -> Option<tokio::sync::watch::Receiver<Link>> {
         self.0.replica.as_ref().map(crate::hub::replica::Replica::link)
     }
 
@@ -116,7 +116,7 @@ impl Hub {
         Self(core)
     }
 
-    fn open(&self, name: &str, bounds: Option<Bounds>) -> Result<Topic, TopicError> {
+    fn open(&self, name: &str, bounds: Option<Retention>) -> Result<Topic, TopicError> {
         let shared = self.0.topic(name, bounds)?;
         Ok(Topic::new(Arc::clone(&self.0), shared))
     }
@@ -130,7 +130,7 @@ impl Default for Hub {
 
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hub").field("topics", &self.topics()).field("bytes", &self.bytes()).finish()
+        f.debug_struct("Hub").field("topics", &self.topic_count()).field("bytes", &self.bytes_used()).finish()
     }
 }
 
@@ -145,7 +145,7 @@ impl HubBuilder {
     pub(crate) fn new() -> Self {
         Self {
             settings: Settings {
-                bounds: Bounds::new(),
+                bounds: Retention::new(),
                 bytes: 64 << 20,
                 topics: 10_000,
                 topics_per_subscription: 256,
@@ -155,15 +155,15 @@ impl HubBuilder {
         }
     }
 
-    /// What each topic keeps that is not [told otherwise](Hub::topic_with). Default: [`Bounds::new`].
-    pub fn bounds(mut self, bounds: Bounds) -> Self {
+    /// What each topic keeps that is not [told otherwise](Hub::topic_with). Default: [`Retention::new`].
+    pub fn retention(mut self, bounds: Retention) -> Self {
         self.settings.bounds = bounds;
         self
     }
 
-    /// What all topics keep together, in bytes, counted as by [`Bounds::bytes`]. Default 64 MiB. Beyond it the oldest events
+    /// What all topics keep together, in bytes, counted as by [`Retention::bytes`]. Default 64 MiB. Beyond it the oldest events
     /// go, whichever topic they are in; if there are none any more, keyed values; and last what has just been published.
-    pub fn bytes(mut self, bytes: usize) -> Self {
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.settings.bytes = bytes;
         self
     }
@@ -174,13 +174,13 @@ impl HubBuilder {
     /// least recently read, and of those with keyed values last. One with a subscriber, a [`Topic`](crate::hub::Topic) or a
     /// [`Presence`](crate::hub::Presence) never goes: hold the `Topic` to keep its events and keyed values. Clients that come back
     /// for a topic that went are told a gap. Only if all are held, a new name is refused.
-    pub fn topics(mut self, topics: usize) -> Self {
+    pub fn max_topics(mut self, topics: usize) -> Self {
         self.settings.topics = topics;
         self
     }
 
     /// Sets how many topics a subscription may have, as names may come from clients. Defaults to 256.
-    pub fn topics_per_subscription(mut self, topics: usize) -> Self {
+    pub fn max_topics_per_subscription(mut self, topics: usize) -> Self {
         self.settings.topics_per_subscription = topics;
         self
     }
@@ -188,13 +188,13 @@ impl HubBuilder {
     /// The name of the event that a new client gets first. Its data are empty and its id is the position, so that a client
     /// that is cut before its first event comes back with an id. Default `subscribed`; `None`: there is none, and such a
     /// client comes back as a new one.
-    pub fn greeting(mut self, name: impl Into<Option<EventName>>) -> Self {
+    pub fn greeting_event(mut self, name: impl Into<Option<EventName>>) -> Self {
         self.settings.greeting = name.into();
         self
     }
 
     /// The name of the event that tells a client that it has missed something. Default `gap`.
-    pub fn gap(mut self, name: EventName) -> Self {
+    pub fn gap_event(mut self, name: EventName) -> Self {
         self.settings.gap = name;
         self
     }
@@ -207,14 +207,14 @@ impl HubBuilder {
 
     /// A hub that is fed by this backplane: the same on all nodes. What is published goes there, and comes from there.
     ///
-    /// The hub is fed in the runtime that this is called in. When that ends before the hub, its [link](Hub::link) is down for
+    /// The hub is fed in the runtime that this is called in. When that ends before the hub, its [link](Hub::link_state) is down for
     /// good.
     ///
     /// # Panics
     ///
     /// Outside of a tokio runtime, which the task that follows the backplane runs in.
     #[must_use]
-    pub fn build_on(self, backplane: impl Backplane) -> Hub {
+    pub fn build_with_backplane(self, backplane: impl Backplane) -> Hub {
         let backplane: Arc<dyn Backplane> = Arc::new(backplane);
         let core = Core::new(self.settings, Some(Replica::new(backplane)));
         tokio::spawn(apply::follow(Arc::downgrade(&core)));

@@ -12,11 +12,11 @@ pub struct HubHealth {
     pub topics: usize,
     /// The topics that stay, since a subscription, a [`Topic`](crate::hub::Topic) or a [`Presence`](crate::hub::Presence) holds them.
     pub held_topics: usize,
-    /// The most topics that there may be: [`HubBuilder::topics`](crate::hub::HubBuilder::topics).
+    /// The most topics that there may be: [`HubBuilder::max_topics`](crate::hub::HubBuilder::max_topics).
     pub max_topics: usize,
     /// The bytes that all topics keep.
     pub bytes: usize,
-    /// The most bytes that all topics may keep: [`HubBuilder::bytes`](crate::hub::HubBuilder::bytes).
+    /// The most bytes that all topics may keep: [`HubBuilder::max_bytes`](crate::hub::HubBuilder::max_bytes).
     pub max_bytes: usize,
     /// The topics and subscriptions that were refused since all topics were held.
     pub refused: u64,

@@ -30,7 +30,6 @@
 //! The rules, with a picture, are in [`docs::topics`](crate::docs::topics).
 
 pub(crate) mod caught_up;
-#[expect(clippy::module_inception, reason = "it is the hub")]
 pub(crate) mod handle;
 pub(crate) mod registry;
 pub(crate) mod replica;
@@ -59,12 +58,12 @@ pub use self::{
     health::HubHealth,
     presence::{Presence, PresenceChange},
     published::Published,
-    retention::Bounds,
+    retention::Retention,
     service::{HubService, IntoSubscribe},
     subscription::{
         Subscription,
         output::Update,
-        request::{Lag, Start, Subscribe},
+        request::{LagPolicy, Start, Subscribe},
     },
     topic::Topic,
 };

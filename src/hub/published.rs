@@ -14,7 +14,7 @@ use crate::{event::field::EventId, hub::replica::contract::BoxFuture};
 
 /// What becomes of a publish, which has already begun: dropping this cancels nothing.
 ///
-/// Within one process it is done when the call returns, and [`now`](Self::now) reads it anywhere. Where the hub is
+/// Within one process it is done when the call returns, and [`try_result`](Self::now) reads it anywhere. Where the hub is
 /// [fed from outside](crate::backplane) it is a future to wait for; the same code serves both.
 pub struct Published(Outcome);
 
@@ -38,7 +38,7 @@ impl Published {
     ///
     /// The event is too large, or its topic cannot be had: nothing of the call was published. Where the hub is fed from
     /// outside, also [`PublishError::Pending`], as long as it is not known.
-    pub fn now(self) -> Result<EventId, PublishError> {
+    pub fn try_result(self) -> Result<EventId, PublishError> {
         match self.0 {
             Outcome::Known(result) => result.map(Position::id),
             Outcome::Awaited(outcome) => outcome.now_or_never().unwrap_or(Err(PublishError::Pending)),

@@ -6,21 +6,21 @@ use std::time::Duration;
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_sse::hub::{Bounds, Hub};
+/// use tower_sse::hub::{Retention, Hub};
 ///
-/// let hub = Hub::builder().bounds(Bounds::new().events(100).age(Duration::from_secs(600))).build();
-/// let ticks = hub.topic_with("ticks", Bounds::new().events(10))?;
+/// let hub = Hub::builder().retention(Retention::new().events(100).age(Duration::from_secs(600))).build();
+/// let ticks = hub.topic_with("ticks", Retention::new().events(10))?;
 /// # Ok::<(), tower_sse::hub::TopicError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
+pub struct Retention {
     pub(crate) events: usize,
     pub(crate) bytes: usize,
     pub(crate) age: Option<Duration>,
     pub(crate) keys: usize,
 }
 
-impl Bounds {
+impl Retention {
     /// 1,024 events, 1 MiB, an hour, 1,024 keys.
     #[must_use]
     pub fn new() -> Self {
@@ -58,7 +58,7 @@ impl Bounds {
     }
 }
 
-impl Default for Bounds {
+impl Default for Retention {
     fn default() -> Self {
         Self::new()
     }

@@ -1,12 +1,12 @@
 //! The settings of a hub.
 
-use super::retention::Bounds;
+use super::retention::Retention;
 use crate::event::field::EventName;
 
 /// What is set on a hub.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    pub(crate) bounds: Bounds,
+    pub(crate) bounds: Retention,
     pub(crate) bytes: usize,
     pub(crate) topics: usize,
     pub(crate) topics_per_subscription: usize,

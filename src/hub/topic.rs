@@ -42,7 +42,7 @@ impl Topic {
     }
 
     /// Publishes an event and keeps it as the newest of this key, beside the log, for subscribers to whom only the present
-    /// counts. It counts twice towards the [bound in bytes](crate::hub::Bounds::bytes).
+    /// counts. It counts twice towards the [bound in bytes](crate::hub::Retention::bytes).
     pub fn publish_keyed(&self, key: impl Into<Arc<str>>, event: Event) -> Published {
         self.send(event, Some(key.into()), None)
     }
@@ -66,7 +66,10 @@ impl Topic {
     pub fn remove_key(&self, key: &str) {
         if let Some(fed) = &self.core.replica {
             let removes = Some(key.into());
-            drop(fed.backplane.publish(Outgoing { removes, ..Outgoing::new(Arc::clone(self.shared.name())) }));
+            drop(
+                fed.backplane
+                    .publish(Outgoing { remove_key: removes, ..Outgoing::new(Arc::clone(self.shared.name())) }),
+            );
             return;
         }
         self.shared.lock().latest.remove(key);
@@ -76,14 +79,14 @@ impl Topic {
     /// rather wait than have subscribers miss something.
     ///
     /// It waits for the slowest, also for one that has missed by now what it waits for, and for one that does not read at all
-    /// until the [watchdog](crate::streams::StreamsBuilder::stalled_after) of its layer's streams finds it: give it a time
+    /// until the [watchdog](crate::streams::StreamsBuilder::stall_timeout) of its layer's streams finds it: give it a time
     /// limit. Events that the log has no room for when it is called are not waited for. When the topic is closed
     /// it is done.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost when the future is dropped.
-    pub async fn drained(&self, events: usize) {
+    pub async fn wait_for_readers(&self, events: usize) {
         CaughtUp::new(&self.shared, events).await;
     }
 
@@ -125,7 +128,7 @@ impl Topic {
             }
             return Published::awaited(fed.backplane.publish(Outgoing {
                 events: events.into_iter().collect(),
-                closes: then == AfterAppend::Close,
+                close: then == AfterAppend::Close,
                 idempotency_key: once,
                 ..Outgoing::new(Arc::clone(self.shared.name()))
             }));

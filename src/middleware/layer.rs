@@ -11,7 +11,7 @@ use super::{
     settings::{Commit, LayerSettings},
 };
 use crate::{
-    access::Access,
+    access::AccessCheck,
     answer::IntoAnswer,
     event::{Event, encode::LastRetry},
     negotiate::{accept::Negotiate, request_head::RequestHead},
@@ -46,7 +46,7 @@ use crate::{
 /// ```
 ///
 /// Around a whole router the layer answers for each path, and stands outside of the layers that the router has by then, of
-/// authentication for one: put it around one route, or say by [`only`](Self::only) which requests it is for.
+/// authentication for one: put it around one route, or say by [`when`](Self::only) which requests it is for.
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it is put around a service"]
 pub struct SseLayer<E> {
@@ -99,9 +99,9 @@ impl<E> SseLayer<E> {
     /// use tower_sse::{Event, Events, SseLayer};
     ///
     /// # let events = |_: http::Request<()>| async { Events::new(futures_util::stream::pending::<Event>()) };
-    /// let layer = SseLayer::from_fn(events).only(|head| head.uri().path() == "/events");
+    /// let layer = SseLayer::from_fn(events).when(|head| head.uri().path() == "/events");
     /// ```
-    pub fn only(self, predicate: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
+    pub fn when(self, predicate: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.set(|settings| settings.predicate = Some(Arc::new(predicate)))
     }
 
@@ -200,7 +200,7 @@ impl<E> SseLayer<E> {
         self.set(|settings| settings.streams = Some(registry))
     }
 
-    /// Sets the key that a stream is counted by, and can be [ended](Streams::end) by: an address, a user. Defaults to none. It
+    /// Sets the key that a stream is counted by, and can be [ended](Streams::end_key) by: an address, a user. Defaults to none. It
     /// runs for each request that may become a stream, with [`decorate`](SseLayer::decorate) for every request, and only if there
     /// are [`streams`](Self::streams). If it panics the stream is refused.
     pub fn stream_key(self, key: impl Fn(&RequestHead<'_>) -> Option<Arc<str>> + Send + Sync + 'static) -> Self {
@@ -209,7 +209,7 @@ impl<E> SseLayer<E> {
 
     /// Whether a client may still see its stream, asked while it is open. Default: it is not asked. Costs a copy of the
     /// request's head for each stream, and its checks. See [`access`](crate::access).
-    pub fn access(self, access: Access) -> Self {
+    pub fn access(self, access: AccessCheck) -> Self {
         self.set(|settings| settings.access = Some(Arc::new(access)))
     }
 

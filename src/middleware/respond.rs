@@ -39,7 +39,7 @@ use crate::{
         attached::Client,
         control::StreamControl,
         outer::OuterSlot,
-        permit::{NotAdmitted, Permit},
+        permit::{AdmissionError, Permit},
         waiter::{Patience, Waiter},
     },
     time::jitter,
@@ -71,7 +71,7 @@ struct RequestSnapshot {
     head: Option<Arc<OwnedHead>>,
     method: Method,
     /// The request's place among streams, where there are any.
-    place: Result<Option<Permit>, NotAdmitted>,
+    place: Result<Option<Permit>, AdmissionError>,
     is_admitted: bool,
     waiter: Option<Waiter>,
     /// The time that is left to wait, if a layer outside has counted it before.
@@ -326,7 +326,7 @@ impl RequestContext {
     }
 
     /// Gives the place back.
-    fn not_admitted(&mut self, no: NotAdmitted) -> Refusal {
+    fn not_admitted(&mut self, no: AdmissionError) -> Refusal {
         if let Some(noted) = &mut self.noted {
             noted.place = Err(no);
         }

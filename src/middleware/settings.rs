@@ -11,14 +11,14 @@ use std::{
 use http::{Method, Request};
 
 use crate::{
-    access::Access,
+    access::AccessCheck,
     negotiate::{
         accept::{self, Decision, Negotiate},
         request_head::RequestHead,
     },
     observe::Observer,
     settings::{Comments, StreamSettings, heartbeat::Heartbeat},
-    streams::{permit::NotAdmitted, registry::Registry},
+    streams::{permit::AdmissionError, registry::Registry},
 };
 
 /// All that is set on a layer, shared by the services made of it.
@@ -37,7 +37,7 @@ pub(crate) struct LayerSettings {
     pub(crate) observers: Vec<Arc<dyn Observer>>,
     pub(crate) streams: Option<Arc<Registry>>,
     pub(crate) key: Option<KeyFn>,
-    pub(crate) access: Option<Arc<Access>>,
+    pub(crate) access: Option<Arc<AccessCheck>>,
 }
 
 /// When the head goes out without an answer.
@@ -57,7 +57,7 @@ impl MetLayer for LayerSettings {
         &self.observers
     }
 
-    fn access(&self) -> Option<&Arc<Access>> {
+    fn access(&self) -> Option<&Arc<AccessCheck>> {
         self.access.as_ref()
     }
 }
@@ -82,10 +82,10 @@ impl LayerSettings {
     }
 
     /// The key of a request, if there is one, and anybody asks.
-    pub(crate) fn stream_key(&self, head: &RequestHead<'_>) -> Result<Option<Arc<str>>, NotAdmitted> {
+    pub(crate) fn stream_key(&self, head: &RequestHead<'_>) -> Result<Option<Arc<str>>, AdmissionError> {
         let (Some(_), Some(key)) = (&self.streams, &self.key) else { return Ok(None) };
         // Without its key a stream cannot be counted; and other requests on this connection are not to blame.
-        catch_unwind(AssertUnwindSafe(|| key(head))).map_err(|_| NotAdmitted::NoKey)
+        catch_unwind(AssertUnwindSafe(|| key(head))).map_err(|_| AdmissionError::KeyPanicked)
     }
 
     /// Returns whether a request will be answered with a stream by the service inside, as far as its head tells.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Uri};
 
 use crate::{
-    event::field::{EventId, InvalidId},
+    event::field::{EventId, InvalidEventId},
     negotiate::request_head::RequestHead,
 };
 
@@ -100,9 +100,9 @@ impl LastEventId {
 }
 
 impl TryFrom<&LastEventId> for EventId {
-    type Error = InvalidId;
+    type Error = InvalidEventId;
 
-    fn try_from(id: &LastEventId) -> Result<Self, InvalidId> {
+    fn try_from(id: &LastEventId) -> Result<Self, InvalidEventId> {
         id.as_bytes().try_into()
     }
 }

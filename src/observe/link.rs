@@ -1,11 +1,6 @@
 //! Observers of the link between a hub and its backplane.
 
-#[cfg(feature = "redis")]
-use std::error::Error;
 use std::time::Duration;
-
-#[cfg(feature = "redis")]
-use crate::panic;
 
 /// Whether what feeds a hub can be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,30 +39,5 @@ pub trait LinkObserver: Send + Sync + 'static {
     /// A new history has begun: all subscribers are told a gap.
     fn renewed(&self, why: &str) {
         let _ = why;
-    }
-}
-
-/// Passes each call on.
-pub(crate) struct CatchPanics<O>(pub(crate) O);
-
-impl<O: LinkObserver> LinkObserver for CatchPanics<O> {
-    fn link(&self, link: Link) {
-        panic::catch(|| self.0.link(link));
-    }
-
-    fn read(&self, events: usize, lag: Duration) {
-        panic::catch(|| self.0.read(events, lag));
-    }
-
-    fn failed(&self, error: &(dyn Error + 'static)) {
-        panic::catch(|| self.0.failed(error));
-    }
-
-    fn skipped(&self, id: &str, why: &str) {
-        panic::catch(|| self.0.skipped(id, why));
-    }
-
-    fn renewed(&self, why: &str) {
-        panic::catch(|| self.0.renewed(why));
     }
 }

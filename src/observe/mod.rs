@@ -144,7 +144,7 @@ pub struct Closed<'a> {
     /// Why.
     pub reason: Reason,
     /// What the stream or the event service said, where the reason is [`Failed`](Reason::Failed) or
-    /// [`Refused`](Reason::Refused); why, where it is [`Withdrawn`](Reason::Withdrawn).
+    /// [`Refused`](Reason::Refused); why, where it is [`AccessRevoked`](Reason::Revoked).
     pub error: Option<&'a (dyn Error + Send + Sync + 'static)>,
     /// How long since the head went out.
     pub duration: Duration,
@@ -168,8 +168,8 @@ pub enum Reason {
     Lifetime,
     /// Its [deadline](crate::StreamSettings::deadline) came.
     Deadline,
-    /// [Access](crate::access) was withdrawn, or it was [ended by its key](crate::streams::Streams::end).
-    Withdrawn,
+    /// [Access](crate::access) was withdrawn, or it was [ended by its key](crate::streams::Streams::end_key).
+    Revoked,
     /// It was behind what its topics keep, and is to come back.
     Lagged,
     /// All its topics are closed.
@@ -178,7 +178,7 @@ pub enum Reason {
     Refused,
     /// The connection was gone while the stream waited for events.
     ClientGone,
-    /// The client had not read for as long as [`stalled_after`](crate::streams::StreamsBuilder::stalled_after) says, 5 min by
+    /// The client had not read for as long as [`stall_timeout`](crate::streams::StreamsBuilder::stall_timeout) says, 5 min by
     /// default: found by a watchdog, or when the connection was gone. In a drain a second is enough for a stream that is to
     /// leave.
     Stalled,
@@ -195,7 +195,7 @@ impl Reason {
             Self::Drained => "drained",
             Self::Lifetime => "lifetime",
             Self::Deadline => "deadline",
-            Self::Withdrawn => "access withdrawn",
+            Self::Revoked => "access withdrawn",
             Self::Lagged => "lagged",
             Self::TopicClosed => "topic closed",
             Self::Refused => "refused",

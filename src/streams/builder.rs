@@ -52,14 +52,14 @@ impl StreamsBuilder {
     }
 
     /// How many streams there may be at a time. Default: any number. Newcomers are refused, and nobody is evicted.
-    pub fn total(mut self, streams: usize) -> Self {
+    pub fn max_streams(mut self, streams: usize) -> Self {
         self.settings.total = streams;
         self
     }
 
     /// How many streams there may be of one [key](crate::SseLayer::stream_key). Default: any number. Those without a key are
     /// not limited. A browser on HTTP/1.1 opens at most six to a host.
-    pub fn per_key(mut self, streams: usize) -> Self {
+    pub fn max_per_key(mut self, streams: usize) -> Self {
         self.settings.per_key = streams;
         self
     }
@@ -67,20 +67,20 @@ impl StreamsBuilder {
     /// How often streams of one [key](crate::SseLayer::stream_key) may be opened: so many at once, and from then on so many
     /// within this time, evenly. Default: as often as they like. Each key that came lately takes about 100 bytes.
     #[cfg(feature = "rate-limit")]
-    pub fn opens_per_key(mut self, opens: std::num::NonZeroU32, within: Duration) -> Self {
+    pub fn rate_limit_per_key(mut self, opens: std::num::NonZeroU32, within: Duration) -> Self {
         self.settings.rate = crate::streams::rate::Rate::new(opens, within);
         self
     }
 
     /// When those who are refused shall come back: see [`Refusal::later`](crate::Refusal::later). Default 10 s.
-    pub fn come_back_after(mut self, after: Duration) -> Self {
+    pub fn retry_after(mut self, after: Duration) -> Self {
         self.settings.come_back_after = after;
         self
     }
 
     /// Over how long the clients of a drain come back: each is told to wait for its stream's `retry` (3 s where none is set),
     /// and between nothing and this time longer. Default 5 s.
-    pub fn spread(mut self, spread: Duration) -> Self {
+    pub fn reconnect_spread(mut self, spread: Duration) -> Self {
         self.settings.spread = spread;
         self
     }
@@ -95,7 +95,7 @@ impl StreamsBuilder {
     /// which [`docs::serving`](crate::docs::serving) shows, 30 s are enough.
     ///
     /// hyper holds what such a client has not read, and the connection, until the socket gives up: set `TCP_USER_TIMEOUT`.
-    pub fn stalled_after(mut self, after: impl Into<Option<Duration>>) -> Self {
+    pub fn stall_timeout(mut self, after: impl Into<Option<Duration>>) -> Self {
         self.settings.stalled_after = after.into();
         self
     }

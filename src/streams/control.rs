@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::{builder::STALLED_AFTER, end_cause::EndCause, permit::Permit, resources::Resources};
 use crate::{
-    access::Withdrawn,
+    access::AccessRevoked,
     observe::{Reason, dispatch::StreamObservers},
     streams::attached::Attached,
 };
@@ -185,14 +185,14 @@ impl StreamControl {
     }
 
     /// Asks the stream to end since its client may not see it any more. One that nobody reads ends here.
-    pub(crate) fn withdraw(&self, why: &Withdrawn) {
+    pub(crate) fn withdraw(&self, why: &AccessRevoked) {
         // It may be the first that is done from outside: the request was under way when its key was ended.
         let outside = self.outside.get_or_init(Box::default);
         outside.withdraw(why.clone());
         self.request_end(WITHDRAW);
         // Whether it is read is not known at once, and what it holds is not needed for its end.
         if !self.is_read_within(Duration::ZERO) {
-            outside.abandon(Reason::Withdrawn, Some(why));
+            outside.abandon(Reason::Revoked, Some(why));
         }
     }
 
@@ -224,7 +224,7 @@ impl StreamControl {
         match self.level(Ordering::Acquire) {
             DRAIN => Some(EndCause::Drain),
             CUT => Some(EndCause::DrainDeadline),
-            WITHDRAW => self.outside()?.revocation().cloned().map(EndCause::Withdrawn),
+            WITHDRAW => self.outside()?.revocation().cloned().map(EndCause::Revoked),
             STALL => Some(EndCause::Stalled),
             _ => None,
         }

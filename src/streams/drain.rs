@@ -11,11 +11,11 @@ use crate::time::deadline::saturating_deadline;
 /// How a drain went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Drained {
+pub struct DrainReport {
     /// Streams that came to their end.
     pub ended: usize,
     /// Streams that did not: their clients did not read, or did not read the end in time.
-    pub cut: usize,
+    pub aborted: usize,
 }
 
 impl Streams {
@@ -41,12 +41,12 @@ impl Streams {
     ///
     /// Streams whose clients have not read for a second are not waited for: they would never end, and their clients come back
     /// after a cut connection, too. Those that are to [finish](OnDrain::Finish) are waited for until their client counts as
-    /// [stalled](crate::streams::StreamsBuilder::stalled_after).
+    /// [stalled](crate::streams::StreamsBuilder::stall_timeout).
     ///
     /// # Cancel safety
     ///
     /// What has begun goes on when the future is dropped. It can be called again.
-    pub async fn drain(&self, deadline: Duration) -> Drained {
+    pub async fn drain(&self, deadline: Duration) -> DrainReport {
         let before = self.0.start_drain();
         let until = saturating_deadline(Instant::now(), deadline);
         let cut_at = until - CUT_BEFORE.min(deadline / 2);
@@ -56,7 +56,7 @@ impl Streams {
         }
         let (gone, open) = self.0.ended_and_open();
         let (all, stalled) = (gone.total - before.total, gone.stalled - before.stalled);
-        Drained { ended: all - stalled, cut: open + stalled }
+        DrainReport { ended: all - stalled, aborted: open + stalled }
     }
 }
 
@@ -71,7 +71,11 @@ impl Streams {
     /// # Cancel safety
     ///
     /// As for [`drain`](Self::drain). The server is dropped with the future.
-    pub async fn drain_beside<F: Future>(&self, server: F, deadline: Duration) -> (Drained, Option<F::Output>) {
+    pub async fn drain_with_server<F: Future>(
+        &self,
+        server: F,
+        deadline: Duration,
+    ) -> (DrainReport, Option<F::Output>) {
         let until = saturating_deadline(Instant::now(), deadline);
         let (server, drain) = (std::pin::pin!(server), std::pin::pin!(self.drain(deadline)));
         match select(server, drain).await {

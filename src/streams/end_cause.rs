@@ -1,6 +1,6 @@
 //! Why a stream ends before its source does.
 
-use crate::{access::Withdrawn, error::BoxError, observe::Reason};
+use crate::{access::AccessRevoked, error::BoxError, observe::Reason};
 
 /// What ends it.
 #[derive(Debug, Clone)]
@@ -13,7 +13,7 @@ pub(crate) enum EndCause {
     Drain,
     /// A drain, at its end.
     DrainDeadline,
-    Withdrawn(Withdrawn),
+    Revoked(AccessRevoked),
     Stalled,
 }
 
@@ -23,14 +23,14 @@ impl EndCause {
             Self::Deadline => Reason::Deadline,
             Self::Lifetime => Reason::Lifetime,
             Self::Drain | Self::DrainDeadline => Reason::Drained,
-            Self::Withdrawn(_) => Reason::Withdrawn,
+            Self::Revoked(_) => Reason::Revoked,
             Self::Stalled => Reason::Stalled,
         }
     }
 
     pub(crate) fn into_error(self) -> Option<BoxError> {
         match self {
-            Self::Withdrawn(why) => Some(why.into()),
+            Self::Revoked(why) => Some(why.into()),
             _ => None,
         }
     }

@@ -10,7 +10,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> std::io::Result<()> {
-//! let streams = Streams::builder().total(10_000).per_key(6).build();
+//! let streams = Streams::builder().max_streams(10_000).max_per_key(6).build();
 //! let layer = SseLayer::from_fn(|_| async {
 //!     Events::every(Duration::from_secs(1), || async { Event::new("tick") })
 //! })
@@ -27,7 +27,7 @@
 //!     () = stop() => {}
 //! }
 //! // All streams end, and their clients come back to the next process; the server has until then at most.
-//! streams.drain_beside(server, Duration::from_secs(20)).await;
+//! streams.drain_with_server(server, Duration::from_secs(20)).await;
 //! # Ok(())
 //! # }
 //! # async fn stop() {}
@@ -38,8 +38,8 @@
 //! | | who ends | how |
 //! |---|---|---|
 //! | [`Streams::drain`] | all | at once, with a `retry:` that is spread; those that [finish](OnDrain::Finish) have time until the deadline |
-//! | [`Streams::end`] | those of a key: a logout | at once |
-//! | the [watchdog](StreamsBuilder::stalled_after) | those whose client does not read | what they hold is freed; the connection itself is the server's to cut |
+//! | [`Streams::end_key`] | those of a key: a logout | at once |
+//! | the [watchdog](StreamsBuilder::stall_timeout) | those whose client does not read | what they hold is freed; the connection itself is the server's to cut |
 //!
 //! # Costs
 //!
@@ -65,5 +65,5 @@ pub(crate) mod shares;
 pub(crate) mod waiter;
 pub(crate) mod watchdog;
 
-pub use self::{builder::StreamsBuilder, drain::Drained, permit::NotAdmitted, registry::Streams};
+pub use self::{builder::StreamsBuilder, drain::DrainReport, permit::AdmissionError, registry::Streams};
 pub use crate::settings::OnDrain;

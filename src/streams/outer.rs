@@ -5,7 +5,7 @@ use std::{fmt, iter, sync::Arc};
 use http::Request;
 
 use super::{
-    permit::{NotAdmitted, Permit},
+    permit::{AdmissionError, Permit},
     registry::Registry,
     slot::Hold,
     waiter::Patience,
@@ -27,7 +27,7 @@ impl OuterSlot {
         registry: &Arc<Registry>,
         key: Option<Arc<str>>,
         request: &mut Request<B>,
-    ) -> Result<(Permit, Option<Patience>), NotAdmitted> {
+    ) -> Result<(Permit, Option<Patience>), AdmissionError> {
         let extensions = request.extensions_mut();
         let outer = || iter::successors(extensions.get::<Self>(), |place| place.outer.as_deref());
         let same = outer().find(|place| Arc::ptr_eq(&place.registry, registry));

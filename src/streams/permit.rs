@@ -25,17 +25,17 @@ pub(crate) struct Permit {
 /// Why a request for a stream was refused: the [source](Refusal::source) of the refusal that an observer is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum NotAdmitted {
+pub enum AdmissionError {
     /// A [drain](crate::streams::Streams::drain) has begun.
     Draining,
-    /// There are as many streams as there [may be](crate::streams::StreamsBuilder::total).
+    /// There are as many streams as there [may be](crate::streams::StreamsBuilder::max_streams).
     Full,
-    /// There are as many of this key as there [may be](crate::streams::StreamsBuilder::per_key).
+    /// There are as many of this key as there [may be](crate::streams::StreamsBuilder::max_per_key).
     FullForKey,
     /// This key comes too often: feature `rate-limit`.
     TooOften,
     /// The function that tells the key panicked.
-    NoKey,
+    KeyPanicked,
 }
 
 impl Permit {
@@ -54,7 +54,7 @@ impl Permit {
 
     /// Counts the place against the limits. Returns a waiter if there is no room now and may be in a moment. The patience is that
     /// of a request that has met a layer with streams before.
-    pub(crate) fn settle(&self, patience: Option<&Patience>) -> Result<Option<Waiter>, NotAdmitted> {
+    pub(crate) fn settle(&self, patience: Option<&Patience>) -> Result<Option<Waiter>, AdmissionError> {
         let Err(no) = self.registry.settle(self.number) else { return Ok(None) };
         let patience = patience.cloned().unwrap_or_else(|| Patience::of(&self.registry, self.number, self.share));
         let Some(left) = patience.left() else { return Err(no) };
@@ -63,11 +63,11 @@ impl Permit {
     }
 
     /// Returns the outcome of waiting. `None`: there is still no room.
-    pub(super) fn outcome(&self) -> Option<Result<(), NotAdmitted>> {
+    pub(super) fn outcome(&self) -> Option<Result<(), AdmissionError>> {
         self.registry.outcome(self.number)
     }
 
-    pub(super) fn stop_waiting(&self) -> Result<(), NotAdmitted> {
+    pub(super) fn stop_waiting(&self) -> Result<(), AdmissionError> {
         self.registry.stop_waiting(self.number)
     }
 
@@ -95,7 +95,7 @@ impl Drop for Permit {
     }
 }
 
-impl NotAdmitted {
+impl AdmissionError {
     /// A short word for it, the same in each release: what metrics call it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -104,30 +104,30 @@ impl NotAdmitted {
             Self::Full => "full",
             Self::FullForKey => "full for key",
             Self::TooOften => "too often",
-            Self::NoKey => "no key",
+            Self::KeyPanicked => "no key",
         }
     }
 
     /// The client comes back later; where its key cannot be told, it is an error of the server's.
     pub(crate) fn refusal(self, come_back_after: Duration) -> Refusal {
         let refusal = match self {
-            Self::NoKey => Refusal::status(http::StatusCode::INTERNAL_SERVER_ERROR),
+            Self::KeyPanicked => Refusal::status(http::StatusCode::INTERNAL_SERVER_ERROR),
             _ => Refusal::later(come_back_after),
         };
         refusal.with_source(self)
     }
 }
 
-impl fmt::Display for NotAdmitted {
+impl fmt::Display for AdmissionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Draining => "streams are being drained",
             Self::Full => "there are as many streams as there may be",
             Self::FullForKey => "there are as many streams of this key as there may be",
             Self::TooOften => "streams of this key are opened too often",
-            Self::NoKey => "the function that tells a stream's key panicked",
+            Self::KeyPanicked => "the function that tells a stream's key panicked",
         })
     }
 }
 
-impl Error for NotAdmitted {}
+impl Error for AdmissionError {}

@@ -13,13 +13,13 @@ use tokio::{runtime::Handle, sync::Notify};
 use super::control::StreamControl;
 use super::{
     builder::{Settings, StreamsBuilder},
-    permit::{NotAdmitted, Permit},
+    permit::{AdmissionError, Permit},
     slot::{Hold, Slot, StreamId},
     slots::{DrainPhase, Ended, OpenState, Slots},
     waiter::Turn,
     watchdog,
 };
-use crate::{access::Withdrawn, panic};
+use crate::{access::AccessRevoked, panic};
 
 /// The open streams of one or several layers. Cloning gives another handle to the same ones.
 ///
@@ -56,16 +56,22 @@ impl Streams {
 
     /// Returns the number of open streams, and of requests that will be answered with one: those that an event service
     /// answers, and those that [`decorate`](crate::SseLayer::decorate) [expects](crate::SseLayer::expect_stream) to be.
-    /// Streams that a [watchdog](StreamsBuilder::stalled_after) found are not among them. A stream and the one of a layer inside
+    /// Streams that a [watchdog](StreamsBuilder::stall_timeout) found are not among them. A stream and the one of a layer inside
     /// that it is made of count once.
     #[must_use]
-    pub fn open(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.0.state().places.counted()
+    }
+
+    /// Returns `true` if no stream is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Returns the number of these that have this key.
     #[must_use]
-    pub fn open_of(&self, key: &str) -> usize {
+    pub fn len_for_key(&self, key: &str) -> usize {
         self.0.state().places.of_key(key)
     }
 
@@ -77,8 +83,8 @@ impl Streams {
     /// So a logout that is itself a request of this key, under a layer with these streams, counts its own.
     ///
     /// Their clients come back, and are asked again.
-    pub fn end(&self, key: &str, why: impl Into<String>) -> usize {
-        let why = Withdrawn::new(&why.into());
+    pub fn end_key(&self, key: &str, why: impl Into<String>) -> usize {
+        let why = AccessRevoked::new(&why.into());
         let mut ended = 0;
         let of_key = |place: &mut Slot, found: &mut Vec<_>| {
             if place.has_key(key) {
@@ -108,13 +114,13 @@ impl Default for Streams {
 
 impl fmt::Debug for Streams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Streams").field("open", &self.open()).finish_non_exhaustive()
+        f.debug_struct("Streams").field("open", &self.len()).finish_non_exhaustive()
     }
 }
 
 impl Registry {
     /// Takes a tentative place.
-    pub(super) fn ask(self: &Arc<Self>, key: Option<Arc<str>>) -> Result<(Permit, Hold), NotAdmitted> {
+    pub(super) fn ask(self: &Arc<Self>, key: Option<Arc<str>>) -> Result<(Permit, Hold), AdmissionError> {
         let hold = self.state().places.ask(key)?;
         Ok((Permit::new(Arc::clone(self), &hold), hold))
     }
@@ -126,14 +132,14 @@ impl Registry {
     }
 
     /// Counts a place.
-    pub(super) fn settle(&self, number: usize) -> Result<(), NotAdmitted> {
+    pub(super) fn settle(&self, number: usize) -> Result<(), AdmissionError> {
         self.state().places.settle(number, &self.settings)
     }
 
     /// Has a place wait that there was no room for. Returns `None` if there is room by now.
-    pub(super) fn wait(&self, number: usize, no: NotAdmitted) -> Result<Option<Arc<Turn>>, NotAdmitted> {
+    pub(super) fn wait(&self, number: usize, no: AdmissionError) -> Result<Option<Arc<Turn>>, AdmissionError> {
         // Without a runtime there is no timer that would end the wait.
-        if no == NotAdmitted::TooOften || Handle::try_current().is_err() {
+        if no == AdmissionError::TooOften || Handle::try_current().is_err() {
             return Err(no);
         }
         let mut state = self.state();
@@ -160,11 +166,11 @@ impl Registry {
         }
     }
 
-    pub(super) fn outcome(&self, number: usize) -> Option<Result<(), NotAdmitted>> {
+    pub(super) fn outcome(&self, number: usize) -> Option<Result<(), AdmissionError>> {
         self.state().places.outcome(number)
     }
 
-    pub(super) fn stop_waiting(&self, number: usize) -> Result<(), NotAdmitted> {
+    pub(super) fn stop_waiting(&self, number: usize) -> Result<(), AdmissionError> {
         self.state().places.stop_waiting(number, &self.settings)
     }
 

@@ -13,7 +13,7 @@ use std::{
 
 use super::permit::Permit;
 use crate::{
-    access::Withdrawn,
+    access::AccessRevoked,
     event::gap::Gap,
     observe::{Reason, Sent, dispatch::StreamObservers},
     streams::attached::Attached,
@@ -24,7 +24,7 @@ use crate::{
 pub(crate) struct Resources {
     watch: Mutex<ObserverSlot>,
     held: Mutex<Held>,
-    why: OnceLock<Withdrawn>,
+    why: OnceLock<AccessRevoked>,
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ struct ObserverSlot {
     /// Those that are not being told something.
     observed: Option<Box<StreamObservers>>,
     is_telling: bool,
-    over: Option<(Reason, Option<Withdrawn>)>,
+    over: Option<(Reason, Option<AccessRevoked>)>,
 }
 
 impl Resources {
@@ -102,12 +102,12 @@ impl Resources {
         self.lock_held().permits().filter_map(|permit| permit.registry().stalled_after()).min()
     }
 
-    pub(crate) fn withdraw(&self, why: Withdrawn) {
+    pub(crate) fn withdraw(&self, why: AccessRevoked) {
         let _ = self.why.set(why);
     }
 
     /// Why access was withdrawn, if somebody outside did it.
-    pub(crate) fn revocation(&self) -> Option<&Withdrawn> {
+    pub(crate) fn revocation(&self) -> Option<&AccessRevoked> {
         self.why.get()
     }
 
@@ -160,7 +160,7 @@ impl Resources {
         if watch.over.is_some() {
             return;
         }
-        watch.over = Some((reason, self.why.get().filter(|_| reason == Reason::Withdrawn).cloned()));
+        watch.over = Some((reason, self.why.get().filter(|_| reason == Reason::Revoked).cloned()));
         let observed = watch.observed.take();
         drop(watch);
         if let Some(observed) = observed {
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn what_comes_once_the_stream_was_ended_from_outside_is_given_up() {
         let outside = Resources::default();
-        outside.abandon(Reason::Withdrawn, None);
+        outside.abandon(Reason::Revoked, None);
         let is_given_up = Arc::new(AtomicBool::new(false));
         outside.hold_detach(Box::new(Somebody(Arc::clone(&is_given_up))));
         assert!(is_given_up.load(SeqCst));

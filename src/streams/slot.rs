@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::control::StreamControl;
 use super::{shares::Shares, waiter::Turn};
-use crate::access::Withdrawn;
+use crate::access::AccessRevoked;
 
 /// A request that may be answered with a stream, or a stream.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(super) struct Slot {
     /// a layer inside.
     more_streams: Vec<Arc<StreamControl>>,
     /// The reason for which its key was ended. A stream that opens afterwards is too late.
-    pub(super) ended: Option<Withdrawn>,
+    pub(super) ended: Option<AccessRevoked>,
     /// The means to wake the request while it waits for room.
     pub(super) turn: Option<Arc<Turn>>,
     /// The time that the request has waited for room, here and in the places that layers inside have taken for it.
@@ -109,7 +109,7 @@ impl Slot {
     }
 
     /// Notes that its key was ended, for streams that open later.
-    pub(super) fn end(&mut self, why: &Withdrawn) {
+    pub(super) fn end(&mut self, why: &AccessRevoked) {
         self.ended.get_or_insert_with(|| why.clone());
     }
 

@@ -14,11 +14,11 @@ use slab::Slab;
 use super::control::StreamControl;
 use super::{
     builder::Settings,
-    permit::NotAdmitted,
+    permit::AdmissionError,
     slot::{Hold, Slot, StreamId},
     waiter::Turn,
 };
-use crate::access::Withdrawn;
+use crate::access::AccessRevoked;
 
 /// The places that are taken, by number and by key.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ pub(super) struct Ended {
 #[derive(Debug)]
 pub(super) struct OpenState {
     pub(super) drain_phase: DrainPhase,
-    pub(super) ended: Option<Withdrawn>,
+    pub(super) ended: Option<AccessRevoked>,
     /// The stream that this one follows: to be dropped without the lock.
     pub(super) _before: Option<Arc<StreamControl>>,
 }
@@ -72,9 +72,9 @@ pub(super) struct Left {
 
 impl Slots {
     /// Takes a tentative place.
-    pub(super) fn ask(&mut self, key: Option<Arc<str>>) -> Result<Hold, NotAdmitted> {
+    pub(super) fn ask(&mut self, key: Option<Arc<str>>) -> Result<Hold, AdmissionError> {
         if self.drain_phase != DrainPhase::Open {
-            return Err(NotAdmitted::Draining);
+            return Err(AdmissionError::Draining);
         }
         Ok(self.insert(Slot::new(key.into_iter())))
     }
@@ -109,7 +109,7 @@ impl Slots {
     }
 
     /// Counts a place and its keys, unless they are counted already.
-    pub(super) fn settle(&mut self, number: usize, settings: &Settings) -> Result<(), NotAdmitted> {
+    pub(super) fn settle(&mut self, number: usize, settings: &Settings) -> Result<(), AdmissionError> {
         let Some(place) = self.places.get(number).filter(|place| !place.is_settled()) else { return Ok(()) };
         self.has_room(place, settings)?;
         self.rate(number, settings)?;
@@ -126,14 +126,14 @@ impl Slots {
     pub(super) fn wait(
         &mut self,
         number: usize,
-        no: NotAdmitted,
+        no: AdmissionError,
         settings: &Settings,
-    ) -> Result<Arc<Turn>, NotAdmitted> {
+    ) -> Result<Arc<Turn>, AdmissionError> {
         let Some(place) = self.places.get(number) else { return Err(no) };
         if let Some(turn) = &place.turn {
             return Ok(Arc::clone(turn));
         }
-        let limit = if no == NotAdmitted::Full { settings.total } else { settings.per_key };
+        let limit = if no == AdmissionError::Full { settings.total } else { settings.per_key };
         let mut waiting = self.queue.iter().filter_map(|&number| self.places.get(number));
         if self.drain_phase != DrainPhase::Open
             || limit == 0
@@ -144,7 +144,7 @@ impl Slots {
         }
         // It is asked for good when there is room.
         if place.keys().any(|key| !key.is_rated && !settings.allows(&key.name, false)) {
-            return Err(NotAdmitted::TooOften);
+            return Err(AdmissionError::TooOften);
         }
         let turn = Arc::new(Turn::default());
         if let Some(place) = self.places.get_mut(number) {
@@ -155,18 +155,18 @@ impl Slots {
     }
 
     /// Returns the outcome for a place that waits. `None`: it still waits.
-    pub(super) fn outcome(&self, number: usize) -> Option<Result<(), NotAdmitted>> {
+    pub(super) fn outcome(&self, number: usize) -> Option<Result<(), AdmissionError>> {
         let place = self.places.get(number)?;
         match (place.is_settled(), &place.turn) {
             (true, _) => Some(Ok(())),
             // A drain takes the turn from a place that is not settled.
-            (false, None) if self.drain_phase != DrainPhase::Open => Some(Err(NotAdmitted::Draining)),
+            (false, None) if self.drain_phase != DrainPhase::Open => Some(Err(AdmissionError::Draining)),
             (false, _) => None,
         }
     }
 
     /// A place has waited for long enough.
-    pub(super) fn stop_waiting(&mut self, number: usize, settings: &Settings) -> Result<(), NotAdmitted> {
+    pub(super) fn stop_waiting(&mut self, number: usize, settings: &Settings) -> Result<(), AdmissionError> {
         self.queue.retain(|&waiting| waiting != number);
         // Its waiter has the turn, too: no waker is dropped here.
         if let Some(place) = self.places.get_mut(number) {
@@ -261,23 +261,23 @@ impl Slots {
         served
     }
 
-    fn has_room(&self, place: &Slot, settings: &Settings) -> Result<(), NotAdmitted> {
+    fn has_room(&self, place: &Slot, settings: &Settings) -> Result<(), AdmissionError> {
         if !place.is_counted && self.counted >= settings.total {
-            return Err(NotAdmitted::Full);
+            return Err(AdmissionError::Full);
         }
         let mut new = place.keys().filter(|key| !key.is_counted);
         if new.any(|key| self.of_key(&key.name) >= settings.per_key) {
-            return Err(NotAdmitted::FullForKey);
+            return Err(AdmissionError::FullForKey);
         }
         Ok(())
     }
 
     /// Asks the limit of rate for the keys that it was not asked for.
-    fn rate(&mut self, number: usize, settings: &Settings) -> Result<(), NotAdmitted> {
+    fn rate(&mut self, number: usize, settings: &Settings) -> Result<(), AdmissionError> {
         let Some(place) = self.places.get_mut(number) else { return Ok(()) };
         for key in place.keys_mut().filter(|key| !key.is_rated) {
             if !settings.allows(&key.name, true) {
-                return Err(NotAdmitted::TooOften);
+                return Err(AdmissionError::TooOften);
             }
             key.is_rated = true;
         }

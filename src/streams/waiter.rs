@@ -12,7 +12,7 @@ use futures_util::task::AtomicWaker;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::{
-    permit::{NotAdmitted, Permit},
+    permit::{AdmissionError, Permit},
     registry::Registry,
     slot::Hold,
 };
@@ -61,7 +61,7 @@ impl Waiter {
     }
 
     /// Completes when the permit is counted, or will not be.
-    pub(crate) fn poll(&mut self, permit: &Permit, cx: &mut Context<'_>) -> Poll<Result<(), NotAdmitted>> {
+    pub(crate) fn poll(&mut self, permit: &Permit, cx: &mut Context<'_>) -> Poll<Result<(), AdmissionError>> {
         // First who is to be woken, so that no place is missed that is free meanwhile.
         self.turn.0.register(cx.waker());
         if let Some(outcome) = permit.outcome() {

@@ -112,7 +112,7 @@ async fn a_handlers_events_are_drained_by_the_layer_around_it() {
         let handler = move || async move { events([event("a"), Wait(10_000), event("b")]).on_drain(on_drain) };
         let app: Router = Router::new().route("/", get(handler)).layer(SseLayer::decorate().streams(&streams));
         let response = call(app, Request::get("/")).await;
-        assert_eq!(streams.open(), 1);
+        assert_eq!(streams.len(), 1);
         // Before its first poll.
         streams.start_drain();
         let frames: Vec<_> = frames(response).await.into_iter().map(|(_, text)| text).collect();
@@ -121,6 +121,6 @@ async fn a_handlers_events_are_drained_by_the_layer_around_it() {
         } else {
             assert!(frames.len() == 2 && retry(&frames[1]).is_some(), "{frames:?}");
         }
-        assert_eq!(streams.open(), 0);
+        assert_eq!(streams.len(), 0);
     }
 }

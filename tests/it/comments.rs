@@ -214,7 +214,7 @@ async fn without_comments_a_refusal_of_a_handler_or_a_late_one_has_none() {
 
 #[tokio::test(start_paused = true)]
 async fn without_comments_a_layer_that_has_no_room_sends_none() {
-    let full = || Streams::builder().total(0).build();
+    let full = || Streams::builder().max_streams(0).build();
     let layers = || SseLayer::decorate().streams(&full()).comments(Comments::Omit);
     for method in [Method::GET, Method::POST] {
         let handler = answers(Response::from(events([event("a"), Hang])));
@@ -252,7 +252,7 @@ async fn ended(form: Option<LastRetry>) -> Vec<String> {
     let refusal = || Err::<Events<Never>, _>(Refusal::later(SECOND));
     read!(SseLayer::new(answers_after(0, refusal())), nothing());
     read!(SseLayer::new(answers_after(20_000, refusal())), nothing());
-    let full = Streams::builder().total(0).build();
+    let full = Streams::builder().max_streams(0).build();
     read!(SseLayer::new(answers(open())).streams(&full), nothing());
     last
 }

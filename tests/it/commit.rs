@@ -210,7 +210,7 @@ async fn a_late_event_stream_in_a_coding_ends_with_its_reason_and_gives_its_plac
     for ((name, value, status), method) in
         heads.into_iter().flat_map(|head| [(head, Method::GET), (head, Method::POST)])
     {
-        let (streams, told) = (Streams::builder().total(1).build(), Told::default());
+        let (streams, told) = (Streams::builder().max_streams(1).build(), Told::default());
         let response = Response::builder().status(status).header("content-type", "text/event-stream");
         let response = response.header(name, value).body(String::from("\x1f")).unwrap();
         let layer = late(Ok(response)).streams(&streams).observer(told.clone());
@@ -223,7 +223,7 @@ async fn a_late_event_stream_in_a_coding_ends_with_its_reason_and_gives_its_plac
         assert_eq!(frames, expected[..if method == Method::POST { 3 } else { 2 }], "{name}");
         assert!(told.closed()[0].starts_with("refused after 500 ms: 1 events"), "{:?}", told.closed());
         assert!(told.closed()[0].ends_with(why), "{:?}", told.closed());
-        assert_eq!((told.closed().len(), streams.open()), (1, 0), "and the body is still there");
+        assert_eq!((told.closed().len(), streams.len()), (1, 0), "and the body is still there");
     }
 }
 

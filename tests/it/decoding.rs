@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tower_sse::{
     Event, EventReader, Events, ReadError, Source, SseLayer,
     decode::{DecodeError, Decoder, Item},
-    hub::{Bounds, Hub, Start, Subscribe},
+    hub::{Hub, Retention, Start, Subscribe},
 };
 
 use crate::{
@@ -235,14 +235,14 @@ async fn what_is_written_by_default_is_read_by_default() {
 
 #[tokio::test(start_paused = true)]
 async fn the_largest_event_that_a_hub_publishes_is_read_by_default() {
-    for (bounds, bytes) in [(Bounds::new(), 1 << 20), (Bounds::new().bytes(9 << 20), 9 << 20)] {
-        let hub = Hub::builder().bounds(bounds).build();
+    for (bounds, bytes) in [(Retention::new(), 1 << 20), (Retention::new().bytes(9 << 20), 9 << 20)] {
+        let hub = Hub::builder().retention(bounds).build();
         let topic = hub.topic("a").unwrap();
-        let publish = |bytes: usize| topic.publish(Event::new("x".repeat(bytes))).now();
+        let publish = |bytes: usize| topic.publish(Event::new("x".repeat(bytes))).try_result();
         // What an event takes beside its data is less than a hundred bytes.
         let fits = (bytes - 100..=bytes).rev().find(|&bytes| publish(bytes).is_ok()).unwrap();
         let subscription = hub.subscribe(Subscribe::to("a").start(Start::Beginning)).unwrap();
-        topic.close(None).now().unwrap();
+        topic.close(None).try_result().unwrap();
         assert_eq!(read(subscription.into()).await.len(), fits);
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tower::{Layer, ServiceExt};
 use tower_sse::{
     BoxError, EarlyEnd, Event, Heartbeat, NoEvents, SseLayer, StreamSettings,
-    access::{Access, Verdict},
+    access::{AccessCheck, AccessDecision},
     event_name,
     streams::Streams,
 };
@@ -132,7 +132,7 @@ async fn no_coding_and_any_success_is_an_event_stream_like_another() {
         (203, &[EVENT_STREAM]),
     ];
     for (status, headers) in cases {
-        let (streams, told) = (Streams::builder().total(1).build(), Told::default());
+        let (streams, told) = (Streams::builder().max_streams(1).build(), Told::default());
         let layer = SseLayer::decorate().heartbeat(10 * SECOND).streams(&streams).observer(told.clone());
         let mut response = stream([bytes("data: a\n\n"), Hang]);
         *response.status_mut() = status.try_into().unwrap();
@@ -140,7 +140,7 @@ async fn no_coding_and_any_success_is_an_event_stream_like_another() {
         let mut body = decorate(layer.clone(), response).await;
         let frames = body.frames_within(15 * SECOND).await;
         let texts: Vec<_> = frames.iter().map(|(_, text)| text.as_str()).collect();
-        assert_eq!((&texts[..], streams.open()), (&[":\n", "data: a\n\n", ":\n"][..], 1), "{status} {headers:?}");
+        assert_eq!((&texts[..], streams.len()), (&[":\n", "data: a\n\n", ":\n"][..], 1), "{status} {headers:?}");
         layer.layer(answers(plain(status, headers))).oneshot(get()).await.unwrap();
         assert!(told.lines().pop().unwrap().starts_with("refused"), "{status} {headers:?}: {:?}", told.lines());
     }
@@ -182,7 +182,9 @@ async fn what_cannot_be_added_to_is_ended_by_an_error() {
     type Asks = fn(SseLayer<NoEvents>) -> SseLayer<NoEvents>;
     let asks: [(&str, Asks); 3] = [
         ("lifetime", |layer| layer.lifetime(SECOND)),
-        ("access withdrawn", |layer| layer.access(Access::every(SECOND, |_| ready(Verdict::Withdraw("over".into()))))),
+        ("access withdrawn", |layer| {
+            layer.access(AccessCheck::every(SECOND, |_| ready(AccessDecision::Revoke("over".into()))))
+        }),
         ("drained", |layer| layer),
     ];
     for ((status, headers), (reason, asks)) in SEALED.into_iter().flat_map(|case| asks.map(|asks| (case, asks))) {
@@ -201,7 +203,7 @@ async fn what_cannot_be_added_to_is_ended_by_an_error() {
         assert!(frames.len() == 2 && frames[1].starts_with("error "), "{reason}: {frames:?}");
         assert!(told.closed()[0].starts_with(reason), "{reason}: {:?}", told.closed());
         assert!(body.millis() <= 1_100, "{reason}: {}", body.millis());
-        assert_eq!(streams.open(), 0);
+        assert_eq!(streams.len(), 0);
     }
 }
 

@@ -16,8 +16,8 @@ use tokio::time::sleep;
 use tower::{Layer, ServiceExt};
 use tower_sse::{
     BoxError, Comments, EarlyEnd, EarlyEndError, Event, Events, Refusal, RequestHead, Source, SseLayer, StreamSettings,
-    access::{Access, Verdict},
-    hub::{Bounds, Hub},
+    access::{AccessCheck, AccessDecision},
+    hub::{Hub, Retention},
     streams::{OnDrain, Streams},
 };
 
@@ -120,15 +120,15 @@ impl Cause {
 
     fn dress<E>(self, layer: SseLayer<E>, streams: &Streams) -> SseLayer<E> {
         let layer = layer.on_failure(Event::new("sorry")).streams(streams).stream_key(|_| Some(Arc::from("ann")));
-        let no = |_: &RequestHead<'_>| std::future::ready(Verdict::Withdraw("revoked".into()));
-        if self == Self::Access { layer.access(Access::every(SECOND, no)) } else { layer }
+        let no = |_: &RequestHead<'_>| std::future::ready(AccessDecision::Revoke("revoked".into()));
+        if self == Self::Access { layer.access(AccessCheck::every(SECOND, no)) } else { layer }
     }
 
     async fn act(self, streams: Streams) {
         sleep(SECOND).await;
         match self {
             Self::Drain | Self::DrainsDeadline => drop(streams.drain(5 * SECOND).await),
-            Self::Logout => drop(streams.end("ann", "logged out")),
+            Self::Logout => drop(streams.end_key("ann", "logged out")),
             _ => {}
         }
     }
@@ -276,7 +276,7 @@ async fn a_late_refusal_of_a_post_is_aborted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_of_a_post_that_lags_is_aborted() {
-    let hub = Hub::builder().bounds(Bounds::new().events(2)).build();
+    let hub = Hub::builder().retention(Retention::new().events(2)).build();
     let topic = hub.topic("a").unwrap();
     let layer = SseLayer::new(answers(Events::from(hub.subscribe("a").unwrap()))).methods([Method::POST]);
     let response = layer.layer(answers(Response::new(String::new()))).oneshot(ask(Method::POST)).await.unwrap();

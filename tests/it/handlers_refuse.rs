@@ -278,12 +278,12 @@ async fn an_observer_of_a_late_layer_hears_a_refusal_inside_once() {
 
 #[tokio::test]
 async fn a_refusal_takes_no_place_among_streams() {
-    let streams = Streams::builder().total(1).build();
+    let streams = Streams::builder().max_streams(1).build();
     let app = router(No::Later).layer(SseLayer::decorate().streams(&streams));
     for method in METHODS {
         let request = Request::builder().method(method).body(Body::empty()).unwrap();
         let response = app.clone().oneshot(request).await.unwrap();
-        assert_eq!(streams.open(), 0);
+        assert_eq!(streams.len(), 0);
         drop(response);
     }
 }

@@ -21,7 +21,7 @@ macro_rules! for_each_layer {
         let $layer = SseLayer::new(answers_again(|| events([event("ours")])));
         $test;
         let $layer =
-            SseLayer::new(answers_again(|| events([event("ours")]))).negotiate(Negotiate::Always).only(|_| false);
+            SseLayer::new(answers_again(|| events([event("ours")]))).negotiate(Negotiate::Always).when(|_| false);
         $test;
         let $layer = SseLayer::decorate();
         $test;

@@ -154,9 +154,9 @@ async fn vary_is_left_alone_where_accept_was_not_consulted() {
     let layer = || SseLayer::new(answers(events([event("a")])));
     let cases = [
         respond(layer(), ask(Method::POST)).await.headers().clone(),
-        respond(layer().only(|_| false), get()).await.headers().clone(),
+        respond(layer().when(|_| false), get()).await.headers().clone(),
         respond(layer().negotiate(Negotiate::Always), get()).await.headers().clone(),
-        respond(layer().negotiate(Negotiate::Always).only(|_| false), get()).await.headers().clone(),
+        respond(layer().negotiate(Negotiate::Always).when(|_| false), get()).await.headers().clone(),
     ];
     for headers in cases {
         assert!(!headers.contains_key("vary"), "{headers:?}");
@@ -183,7 +183,7 @@ async fn other_methods_go_inside_unless_they_are_chosen() {
 #[tokio::test]
 async fn a_predicate_sees_the_head_and_is_not_asked_about_other_methods() {
     let layer = || {
-        SseLayer::new(answers_again(|| events([event("a")]))).only(|head| {
+        SseLayer::new(answers_again(|| events([event("a")]))).when(|head| {
             assert_eq!(head.method(), Method::GET);
             head.uri().path() == "/events"
                 && head.headers().contains_key("x-room")

@@ -14,15 +14,15 @@ use http::{Request, Response};
 use http_body::Body;
 use tower::Service;
 use tower_sse::{
-    BoxError, ClosedError, Comments, EarlyEnd, EarlyEndError, Event, EventBuilder, EventId, EventName, EventReader,
-    EventSender, Events, Heartbeat, InvalidId, InvalidName, LastEventId, LastRetry, Negotiate, Never, NoEvents,
-    Observer, ReadError, Reason, Refusal, Reply, RequestHead, Sent, Source, Sse, SseBody, SseLayer, StreamObserver,
+    BoxError, Comments, EarlyEnd, EarlyEndError, Event, EventBuilder, EventId, EventName, EventReader, EventSender,
+    Events, Heartbeat, InvalidEventId, InvalidEventName, LastEventId, LastRetry, Negotiate, Never, NoEvents, Observer,
+    ReadError, Reason, Refusal, Reply, RequestHead, SendError, Sent, Source, Sse, SseBody, SseLayer, StreamObserver,
     StreamSettings, TrySendError,
-    access::{Access, Verdict, Withdrawn},
+    access::{AccessCheck, AccessDecision, AccessRevoked},
     decode::{DecodeError, Decoder, Item, Message},
     future::{Oneshot, ResponseFuture, Standalone},
-    source::{EventReceiver, Every, FromStream},
-    streams::{Drained, NotAdmitted, OnDrain, Streams, StreamsBuilder},
+    source::{EventReceiver, Interval, StreamSource},
+    streams::{AdmissionError, DrainReport, OnDrain, Streams, StreamsBuilder},
 };
 
 /// `Send` and `Sync`, as most things are.
@@ -99,7 +99,7 @@ impl<T> futures_core::Stream for Holds<T> {
     }
 }
 
-type Stream<T> = FromStream<Holds<T>>;
+type Stream<T> = StreamSource<Holds<T>>;
 
 #[test]
 fn events_and_all_that_describes_them_can_go_anywhere() {
@@ -108,12 +108,12 @@ fn events_and_all_that_describes_them_can_go_anywhere() {
         EventBuilder: Send Sync Unpin Clone;
         EventName: Send Sync Unpin Clone;
         EventId: Send Sync Unpin Clone;
-        InvalidName: Send Sync Unpin Clone;
-        InvalidId: Send Sync Unpin Clone;
+        InvalidEventName: Send Sync Unpin Clone;
+        InvalidEventId: Send Sync Unpin Clone;
         LastEventId: Send Sync Unpin Clone;
         EventSender: Send Sync Unpin Clone;
         EventReceiver: Send Sync Unpin, lacks Clone;
-        ClosedError: Send Sync Unpin Clone;
+        SendError: Send Sync Unpin Clone;
         TrySendError: Send Sync Unpin Clone;
         Heartbeat: Send Sync Unpin Clone;
         StreamSettings: Send Sync Unpin Clone;
@@ -144,16 +144,16 @@ fn what_looks_at_streams_from_outside_is_shared_by_all_tasks() {
     promise! {
         Streams: Send Sync Unpin Clone;
         StreamsBuilder: Send Sync Unpin, lacks Clone;
-        Drained: Send Sync Unpin Copy;
+        DrainReport: Send Sync Unpin Copy;
         OnDrain: Send Sync Unpin Copy;
-        NotAdmitted: Send Sync Unpin Copy;
-        Access: Send Sync Unpin Clone;
-        Verdict: Send Sync Unpin Clone;
-        Withdrawn: Send Sync Unpin Clone;
+        AdmissionError: Send Sync Unpin Copy;
+        AccessCheck: Send Sync Unpin Clone;
+        AccessDecision: Send Sync Unpin Clone;
+        AccessRevoked: Send Sync Unpin Clone;
     }
     let streams = Streams::new();
     can_be_spawned(&streams.drain(std::time::Duration::ZERO));
-    can_be_spawned(&streams.drain_beside(ready(()), std::time::Duration::ZERO));
+    can_be_spawned(&streams.drain_with_server(ready(()), std::time::Duration::ZERO));
 }
 
 /// A drain may be waited for by a task of its own.
@@ -174,12 +174,12 @@ fn a_layer_and_its_service_are_what_their_parts_are() {
         Events<Neither>: Unpin, lacks Send Sync;
         Reply<Both, Both>: Send Sync Unpin;
         Reply<Both, Neither>: Unpin, lacks Send Sync;
-        FromStream<Both>: Send Sync Unpin;
-        FromStream<SendOnly>: Send Unpin, lacks Sync;
-        FromStream<Neither>: Unpin, lacks Send Sync;
-        FromStream<PhantomPinned>: Send Sync, lacks Unpin;
-        Every<Both, Both>: Send Sync, lacks Unpin;
-        Every<Neither, Both>:, lacks Send Sync Unpin;
+        StreamSource<Both>: Send Sync Unpin;
+        StreamSource<SendOnly>: Send Unpin, lacks Sync;
+        StreamSource<Neither>: Unpin, lacks Send Sync;
+        StreamSource<PhantomPinned>: Send Sync, lacks Unpin;
+        Interval<Both, Both>: Send Sync, lacks Unpin;
+        Interval<Neither, Both>:, lacks Send Sync Unpin;
         EventReader<Both>: Send Sync Unpin;
         EventReader<Neither>: Unpin, lacks Send Sync;
     }

@@ -70,7 +70,7 @@ async fn around_a_router_events_are_at_each_path_unless_only_says_where() {
     for path in ["/", "/nowhere"] {
         assert!(is_stream(&ask(&app().layer(layer()), path, &[]).await), "{path}");
     }
-    let app = app().layer(layer().only(|head| head.uri().path() == "/events"));
+    let app = app().layer(layer().when(|head| head.uri().path() == "/events"));
     assert!(is_stream(&ask(&app, "/events", &[]).await));
     assert_eq!(ask(&app, "/", &[]).await.status(), 401);
     assert_eq!(ask(&app, "/nowhere", &[]).await.status(), 404);

@@ -155,8 +155,8 @@ async fn each_way_in_finds_the_same_id() {
 async fn heads_of_requests_are_asked_in_the_same_way() {
     let heads = Arc::new(Mutex::new(Vec::new()));
     let hub = Hub::new();
-    let first = hub.topic("topic").unwrap().publish(Event::new("first")).now().unwrap();
-    hub.topic("topic").unwrap().publish(Event::new("second")).now().unwrap();
+    let first = hub.topic("topic").unwrap().publish(Event::new("first")).try_result().unwrap();
+    hub.topic("topic").unwrap().publish(Event::new("second")).try_result().unwrap();
     let seen = Arc::clone(&heads);
     let service = hub.service(move |head| {
         seen.lock().unwrap().push(LastEventId::of(head).map(|last| last.as_bytes().to_vec()));

@@ -37,7 +37,7 @@ async fn no_refusal_tells_a_client_to_wait_longer_than_its_timer_takes() {
         let frames = open(SseLayer::new(late).commit_after(Duration::from_millis(1))).await.rest().await;
         assert_longest(&frames.concat(), 1);
 
-        let full = Streams::builder().total(0).come_back_after(wait).build();
+        let full = Streams::builder().max_streams(0).retry_after(wait).build();
         let layer = SseLayer::new(answers(events([Hang]))).streams(&full);
         let text = respond(layer, get()).await.into_body().collect().await.unwrap().to_bytes();
         assert_longest(std::str::from_utf8(&text).unwrap(), 1);
@@ -68,7 +68,7 @@ async fn no_stream_tells_a_client_to_wait_longer_than_its_timer_takes() {
 
 #[tokio::test(start_paused = true)]
 async fn no_drain_tells_a_client_to_wait_longer_than_its_timer_takes() {
-    let streams = Streams::builder().spread(Duration::MAX).build();
+    let streams = Streams::builder().reconnect_spread(Duration::MAX).build();
     let service = service_fn(|_: http::Request<String>| async {
         Ok::<_, Refusal>(Events::new(futures_util::stream::pending::<Event>()).retry(Duration::MAX))
     });

@@ -15,7 +15,7 @@ use tokio::{runtime, task};
 use tower::{Layer, Service, service_fn};
 use tower_sse::{
     BodyError, BoxError, Event, Events, IntoReply, Observer, Refusal, RequestHead, SseLayer, StreamObserver,
-    access::{Access, Verdict},
+    access::{AccessCheck, AccessDecision},
     hub::{Hub, Subscribe, Topic},
     streams::Streams,
 };
@@ -40,7 +40,7 @@ pub(crate) fn idle_with_hooks() -> Runs {
     let layer = SseLayer::new(hub.service(|_| Subscribe::to("events")))
         .streams(&Streams::new())
         .stream_key(|_| Some(Arc::from("a user")))
-        .access(Access::every(Duration::from_secs(60), |_| ready(Verdict::Allow)))
+        .access(AccessCheck::every(Duration::from_secs(60), |_| ready(AccessDecision::Allow)))
         .observer(Watching);
     let streams = runtime.block_on(async {
         let mut streams = vec![answered(layer).await];

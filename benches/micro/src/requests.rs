@@ -85,7 +85,7 @@ pub(crate) fn stream() -> Runs {
 fn layered(accept: Option<HeaderValue>, negotiate: Negotiate, elsewhere: bool) -> Runs {
     let hub = Hub::new();
     let layer = SseLayer::new(hub.service(|_| Subscribe::to("events"))).negotiate(negotiate);
-    let layer = if elsewhere { layer.only(|head| head.uri().path() == "/events") } else { layer };
+    let layer = if elsewhere { layer.when(|head| head.uri().path() == "/events") } else { layer };
     let mut service = layer.layer(service_fn(answer));
     Box::new(move |times| (0..times).for_each(|_| drop(black_box(run(&mut service, request(accept.as_ref()))))))
 }

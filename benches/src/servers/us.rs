@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tower::{Layer, service_fn};
 use tower_sse::{
     Event, Events, SseLayer,
-    hub::{Bounds, Hub, Start, Subscribe, Topic},
+    hub::{Hub, Retention, Start, Subscribe, Topic},
 };
 
 use super::{
@@ -22,7 +22,7 @@ use super::{
 /// Serves what is published, replays the log, or floods.
 pub(crate) async fn serve(listener: TcpListener, control: TcpListener, http2: bool) -> io::Result<()> {
     let hub = Hub::new();
-    let kept = Bounds::new().events(20_000).bytes(32 << 20);
+    let kept = Retention::new().events(20_000).bytes(32 << 20);
     let watched = hub.topic("events").map_err(io::Error::other)?;
     let log = hub.topic_with("log", kept).map_err(io::Error::other)?;
 
@@ -31,7 +31,7 @@ pub(crate) async fn serve(listener: TcpListener, control: TcpListener, http2: bo
         _ => Subscribe::to("events"),
     }));
     // Only where the path is another does the other layer come into play.
-    let events = events.only(|head| head.uri().path() != "/flood");
+    let events = events.when(|head| head.uri().path() != "/flood");
     let flood = SseLayer::from_fn(async |request: Request<_>| flood(request.uri()));
     let nothing = service_fn(async |_| Ok::<_, Infallible>(not_found()));
 

@@ -28,7 +28,7 @@ use tokio::net::TcpListener;
 use tower_sse::{
     BoxError, Refusal, SseLayer,
     backplane::redis::Redis,
-    hub::{Bounds, Hub, Lag, Start, Subscribe},
+    hub::{Hub, LagPolicy, Retention, Start, Subscribe},
 };
 
 use crate::{
@@ -49,7 +49,7 @@ impl Chat {
         let name = who.name()?;
         self.presences.tell(&self.hub, &room)?;
         let both = Subscribe::to(room.lines()).and(room.presence());
-        let both = both.start(Start::Beginning).lag(Lag::Latest);
+        let both = both.start(Start::Beginning).lag(LagPolicy::Conflate);
         Ok(match name {
             Some(name) => both.member(name),
             None => both,
@@ -79,8 +79,9 @@ async fn main() -> Result<(), BoxError> {
     let url = env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379/".to_owned());
     // Begins without Redis too, and waits for it with its streams open.
     let redis = Redis::new(&url)?.prefix("chat").age(DAY);
-    let kept = Bounds::new().events(1000).age(DAY);
-    let chat = Chat { hub: Hub::builder().bounds(kept).build_on(redis), presences: Presences::default() };
+    let kept = Retention::new().events(1000).age(DAY);
+    let chat =
+        Chat { hub: Hub::builder().retention(kept).build_with_backplane(redis), presences: Presences::default() };
 
     let streams = chat.hub.service({
         let chat = chat.clone();

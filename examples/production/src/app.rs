@@ -55,17 +55,17 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(settings: &Settings, prometheus: PrometheusHandle) -> Result<Self, TopicError> {
         // Each of so many streams may be of a user of its own, with a topic of its own.
-        let hub = Hub::builder().topics(settings.streams.saturating_add(TOPICS)).build();
+        let hub = Hub::builder().max_topics(settings.streams.saturating_add(TOPICS)).build();
         Ok(Self {
             status: hub.topic(live::STATUS)?,
             notes: hub.topic(live::NOTES)?,
             hub,
             streams: Streams::builder()
-                .total(settings.streams)
-                .per_key(settings.streams_per_client)
-                .opens_per_key(settings.opens_per_minute, Duration::from_secs(60))
+                .max_streams(settings.streams)
+                .max_per_key(settings.streams_per_client)
+                .rate_limit_per_key(settings.opens_per_minute, Duration::from_secs(60))
                 // The sockets hold little: they are tuned.
-                .stalled_after(Duration::from_secs(30))
+                .stall_timeout(Duration::from_secs(30))
                 .build(),
             streams_limit: settings.streams,
             sessions: Sessions::new(settings),
@@ -92,7 +92,7 @@ impl App {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let status = format!(r#"{{"streams":{}}}"#, self.streams.open());
+            let status = format!(r#"{{"streams":{}}}"#, self.streams.len());
             let event = Event::builder().name(live::STATUS_EVENT).data(status);
             self.status.publish_keyed("streams", event);
             self.posts.sweep();

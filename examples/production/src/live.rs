@@ -11,9 +11,9 @@ use axum::{
 };
 use tower_sse::{
     EventName, Events, LastEventId, Negotiate, Refusal, RequestHead, SseLayer,
-    access::{Access, Verdict},
+    access::{AccessCheck, AccessDecision},
     event_name,
-    hub::{Lag, Start, Subscribe, Subscription},
+    hub::{LagPolicy, Start, Subscribe, Subscription},
     tracing::Tracing,
 };
 
@@ -54,16 +54,16 @@ async fn subscribe(
         topics = topics.and(NOTES).and(own(session.user())).member(session.user());
     }
     // The newest status is enough, also for one that was away for long.
-    let subscription = app.hub.subscribe(topics.start(Start::Latest).lag(Lag::Latest).after(last))?;
+    let subscription = app.hub.subscribe(topics.start(Start::Snapshot).lag(LagPolicy::Conflate).resume_after(last))?;
     Ok(subscription.into())
 }
 
 /// A session may end while its streams are open: by time, or by a logout in a moment when a stream was about to open.
-fn access(app: &Arc<App>, settings: &Settings) -> Access {
+fn access(app: &Arc<App>, settings: &Settings) -> AccessCheck {
     let app = Arc::clone(app);
-    Access::every(settings.access, move |head: &RequestHead<'_>| {
+    AccessCheck::every(settings.access, move |head: &RequestHead<'_>| {
         let session = Client::of(head.extensions()).and_then(|client| client.session.as_ref());
         let is_good = session.is_none_or(|session| app.sessions.is_good(session));
-        ready(if is_good { Verdict::Allow } else { Verdict::Withdraw("the session is over".into()) })
+        ready(if is_good { AccessDecision::Allow } else { AccessDecision::Revoke("the session is over".into()) })
     })
 }

@@ -87,12 +87,12 @@ async fn run(settings: Settings) -> Result<(), BoxError> {
             () = &mut server => return None,
             () = sleep(settings.leave_after) => drop(stop),
         }
-        let (drained, _) = app.streams.drain_beside(server, settings.drain).await;
+        let (drained, _) = app.streams.drain_with_server(server, settings.drain).await;
         Some(drained)
     };
     select! {
         drained = end => if let Some(drained) = drained {
-            info!(drained.ended, drained.cut, "left");
+            info!(drained.ended, drained.aborted, "left");
         },
         signal = signals.next() => warn!(signal, "left at once"),
     }

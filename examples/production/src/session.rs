@@ -144,7 +144,7 @@ pub(crate) async fn log_out(
     if let Some(session) = client.session {
         // First no new one, then no old one.
         app.sessions.end(&session);
-        let streams = app.streams.end(&key_of(&session.user), "logged out");
+        let streams = app.streams.end_key(&key_of(&session.user), "logged out");
         info!(user = session.user(), streams, "logged out");
     }
     let mut gone = app.sessions.cookie(String::new());

@@ -43,7 +43,7 @@ pub(super) fn parse<'a>(
         _ => {}
     }
     let age = Duration::ZERO;
-    Ok(Incoming { sequence, topic: topic.into(), key: key.map(Arc::from), event, closes, age })
+    Ok(Incoming { sequence, topic: topic.into(), key: key.map(Arc::from), event, close: closes, age })
 }
 
 /// The newest event of a key, as it is kept: its id, its name and its data, each after a line break. Gives the id as a pair
@@ -82,11 +82,11 @@ mod tests {
         assert_eq!((incoming.sequence, &*incoming.topic, incoming.key.as_deref()), (5 << 20 | 1, "news", Some("k")));
         let event = incoming.event.unwrap();
         assert_eq!((event.name(), &*event.data()), (Some("n"), "a\nb"));
-        assert!(!incoming.closes);
+        assert!(!incoming.close);
         let close = parsed(&[("topic", "news"), ("close", "1")]).unwrap();
-        assert!(close.closes && close.event.is_none());
+        assert!(close.close && close.event.is_none());
         let remove = parsed(&[("topic", "news"), ("key", "k"), ("remove", "1")]).unwrap();
-        assert!(!remove.closes && remove.event.is_none() && remove.key.is_some());
+        assert!(!remove.close && remove.event.is_none() && remove.key.is_some());
     }
 
     #[test]

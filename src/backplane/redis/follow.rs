@@ -137,7 +137,7 @@ impl Follower {
             return Ok(());
         }
         let found = keys::find(connection, &self.settings, epoch, &topics).await?;
-        found.into_iter().for_each(|(topic, newest)| self.feed.give_keys(&topic, newest));
+        found.into_iter().for_each(|(topic, newest)| self.feed.apply_keys(&topic, newest));
         Ok(())
     }
 
@@ -182,7 +182,7 @@ impl Follower {
         }
         read::give(look.entries.into_iter(), place.epoch, None, &self.settings, &self.feed);
         if is_all {
-            self.feed.caught_up(place.epoch.through(&place.last));
+            self.feed.synced_through(place.epoch.through(&place.last));
             read::make_room(connection, &self.settings, &place.last).await?;
         }
         Ok(is_all)

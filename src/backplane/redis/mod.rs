@@ -11,7 +11,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // Does not begin without Redis. `Redis::new` alone begins, and waits for it.
 //! let redis = Redis::new("redis://127.0.0.1/")?.prefix("chat").connect().await?;
-//! let hub = Hub::builder().build_on(redis);
+//! let hub = Hub::builder().build_with_backplane(redis);
 //!
 //! let id = hub.topic("news")?.publish(Event::new("hello")).await?;
 //! # Ok(())
@@ -32,6 +32,7 @@ pub(crate) mod error;
 pub(crate) mod follow;
 pub(crate) mod id;
 pub(crate) mod keys;
+pub(crate) mod observer;
 pub(crate) mod presence;
 pub(crate) mod publish;
 pub(crate) mod settings;
@@ -56,15 +57,16 @@ use self::{
     settings::{LONGEST_EXPIRY, RESPONSE_TIMEOUT, Settings},
 };
 use crate::{
+    backplane::redis::observer::CatchPanics,
     event::field::EventId,
     hub::{
         error::PublishError,
         replica::contract::{Backplane, BoxFuture, Feed, Outgoing},
     },
-    observe::link::{CatchPanics, LinkObserver},
+    observe::link::LinkObserver,
 };
 
-/// Feeds one hub from Redis; [`build_on`](crate::hub::HubBuilder::build_on) takes it.
+/// Feeds one hub from Redis; [`build_with_backplane`](crate::hub::HubBuilder::build_with_backplane) takes it.
 #[must_use = "it does nothing until a hub is built on it"]
 pub struct Redis {
     servers: Arc<Endpoints>,
@@ -98,7 +100,7 @@ impl Redis {
     /// # Errors
     ///
     /// It is no URL of Redis.
-    pub fn or(mut self, url: &str) -> Result<Self, RedisError> {
+    pub fn fallback(mut self, url: &str) -> Result<Self, RedisError> {
         match Arc::get_mut(&mut self.servers) {
             Some(servers) => servers.and(url)?,
             None => return Err(RedisError::protocol("it is in use")),
@@ -136,27 +138,27 @@ impl Redis {
 
     /// How much of the stream a node loads when it begins: the newest entries, as far as both bounds and
     /// [`age`](Self::age) go. Default 100,000 entries, 64 MiB. A client whose id is from before that is told a gap.
-    pub fn tail(mut self, entries: usize, bytes: usize) -> Self {
+    pub fn initial_load(mut self, entries: usize, bytes: usize) -> Self {
         (self.settings.tail_entries, self.settings.tail_bytes) = (entries, bytes);
         self
     }
 
     /// How long a publish waits until it is sent, and as long again for the answer. Default two seconds. What was not sent by
     /// then fails as [`NotSent`](PublishError::NotSent), what was not answered as [`Unknown`](PublishError::Unknown).
-    pub fn publish_within(mut self, limit: Duration) -> Self {
+    pub fn publish_timeout(mut self, limit: Duration) -> Self {
         self.settings.publish_within = limit;
         self
     }
 
     /// How long an [idempotency key](crate::hub::Topic::publish_once) is remembered. Default ten minutes.
-    pub fn remember(mut self, time: Duration) -> Self {
+    pub fn idempotency_ttl(mut self, time: Duration) -> Self {
         self.settings.remember = time;
         self
     }
 
     /// How long a node that says nothing any more stays in the [presence](crate::hub::Topic::presence) of the others, and some
     /// three seconds more. Default five seconds, at least two, at most a day: a node says once a second that it is there.
-    pub fn node_expires(mut self, after: Duration) -> Self {
+    pub fn presence_ttl(mut self, after: Duration) -> Self {
         self.settings.node_expires = after.clamp(SHORTEST_EXPIRY, LONGEST_EXPIRY);
         self
     }

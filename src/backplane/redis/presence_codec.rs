@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use crate::hub::state::members::LocalPresence;
+use crate::hub::state::members::TopicPresence;
 
-pub(super) fn encode(presence: &[LocalPresence]) -> Vec<u8> {
+pub(super) fn encode(presence: &[TopicPresence]) -> Vec<u8> {
     let mut into = Vec::new();
-    for LocalPresence { topic, count, members } in presence {
+    for TopicPresence { topic, count, members } in presence {
         put(&mut into, topic);
         put(&mut into, &count.to_string());
         put(&mut into, &members.len().to_string());
@@ -18,7 +18,7 @@ pub(super) fn encode(presence: &[LocalPresence]) -> Vec<u8> {
 }
 
 /// `None`: nobody has written this.
-pub(super) fn decode(mut from: &[u8]) -> Option<Vec<LocalPresence>> {
+pub(super) fn decode(mut from: &[u8]) -> Option<Vec<TopicPresence>> {
     let mut presence = Vec::new();
     while !from.is_empty() {
         let topic = Arc::from(take(&mut from)?);
@@ -26,7 +26,7 @@ pub(super) fn decode(mut from: &[u8]) -> Option<Vec<LocalPresence>> {
         let count = take(&mut from)?.parse::<u32>().ok().and_then(|count| usize::try_from(count).ok())?;
         let members: usize = take(&mut from)?.parse().ok()?;
         let members = (0..members).map(|_| take(&mut from).map(Arc::from)).collect::<Option<_>>()?;
-        presence.push(LocalPresence { topic, count, members });
+        presence.push(TopicPresence { topic, count, members });
     }
     Some(presence)
 }
@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn what_is_told_is_understood_and_nothing_else() {
         let presence =
-            vec![LocalPresence::new("room: 5:\n", 3, vec!["ann".into(), "".into()]), LocalPresence::new("", 1, vec![])];
+            vec![TopicPresence::new("room: 5:\n", 3, vec!["ann".into(), "".into()]), TopicPresence::new("", 1, vec![])];
         let told = encode(&presence);
         assert_eq!(decode(&told).as_ref(), Some(&presence));
         assert_eq!(decode(b""), Some(vec![]));

@@ -215,7 +215,7 @@ fn call(outgoing: &Outgoing, connection: &Connection, settings: &Settings) -> Cm
     }
     call.arg(format!("{:016x}", jitter::random())).arg(&*outgoing.topic).arg(settings.entries);
     call.arg(settings.age.map_or(0, whole_millis)).arg(whole_millis(settings.remember.min(LONGEST))).arg(settings.keys);
-    call.arg(u8::from(outgoing.closes)).arg(optional_arg(outgoing.removes.as_deref()));
+    call.arg(u8::from(outgoing.close)).arg(optional_arg(outgoing.remove_key.as_deref()));
     for (key, event) in &outgoing.events {
         call.arg(optional_arg(key.as_deref())).arg(optional_arg(event.name())).arg(&*event.data());
     }

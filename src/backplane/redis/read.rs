@@ -121,7 +121,7 @@ pub(super) fn give(
         newest = id::parts(&entry.id).map(|(ms, _)| Duration::from_millis(ms));
     }
     let number = events.len();
-    let skipped = feed.give(events);
+    let skipped = feed.apply(events);
     skipped.iter().for_each(|&sequence| settings.observer.skipped(&epoch.id(sequence), TOO_LARGE));
     if let Some(newest) = newest {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

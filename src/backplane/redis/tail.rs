@@ -39,8 +39,8 @@ pub(super) async fn load(
         None => epoch.through(&last),
     };
     let now = time(connection).await?;
-    feed.begin(epoch.number(), gone_through);
-    keys.into_iter().for_each(|(topic, newest)| feed.give_keys(&topic, newest));
+    feed.begin_epoch(epoch.number(), gone_through);
+    keys.into_iter().for_each(|(topic, newest)| feed.apply_keys(&topic, newest));
     let mut entries = entries.into_iter().peekable();
     while entries.peek().is_some() {
         read::give(entries.by_ref().take(READ_BATCH), epoch, Some(now), settings, feed);

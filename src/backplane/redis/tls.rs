@@ -25,7 +25,7 @@ impl Redis {
     /// # Errors
     ///
     /// They are no certificates, or no address is `rediss://`, or this is in use.
-    pub fn trust(self, authorities: impl Into<Vec<u8>>) -> Result<Self, RedisError> {
+    pub fn root_certificates(self, authorities: impl Into<Vec<u8>>) -> Result<Self, RedisError> {
         let authorities = authorities.into();
         let all = CertificateDer::pem_slice_iter(&authorities).collect::<Result<Vec<_>, _>>();
         if all.is_ok_and(|all| all.is_empty()) {
@@ -39,7 +39,11 @@ impl Redis {
     /// # Errors
     ///
     /// They are no certificate and key, or no address is `rediss://`, or this is in use.
-    pub fn identify(self, certificate: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Result<Self, RedisError> {
+    pub fn client_certificate(
+        self,
+        certificate: impl Into<Vec<u8>>,
+        key: impl Into<Vec<u8>>,
+    ) -> Result<Self, RedisError> {
         let identity = ClientTlsConfig { client_cert: certificate.into(), client_key: key.into() };
         self.set_tls(|tls| tls.identity = Some(identity))
     }

@@ -10,7 +10,7 @@ use crate::{
     hub::{
         handle::Hub,
         replica::contract::Backplane,
-        retention::Bounds,
+        retention::Retention,
         subscription::{
             output::Update,
             request::{Start, Subscribe},
@@ -20,7 +20,7 @@ use crate::{
 };
 
 fn hub<B: Backplane>(node: &mut impl FnMut() -> B) -> Hub {
-    Hub::builder().build_on(node())
+    Hub::builder().build_with_backplane(node())
 }
 
 fn topic(hub: &Hub) -> Topic {
@@ -141,7 +141,7 @@ pub(super) async fn a_key_has_its_newest_event_on_each_node_until_it_is_removed<
         within("an acknowledgement", keyed.publish_keyed(key, Event::new(data))).await.expect("it is published");
     }
     let later = hub(node);
-    let present = || Subscribe::to("topic").start(Start::Latest);
+    let present = || Subscribe::to("topic").start(Start::Snapshot);
     for hub in [&first, &later] {
         let mut reader = Reader::new(hub, present()).await;
         assert_eq!(reader.present(2).await, ["b1", "a2"]);
@@ -210,7 +210,7 @@ pub(super) async fn an_event_that_is_too_large_for_a_node_takes_nothing_from_it<
     node: &mut impl FnMut() -> B,
 ) {
     let large = hub(node);
-    let small = Hub::builder().bounds(Bounds::new().bytes(2000)).bytes(10_000).build_on(node());
+    let small = Hub::builder().retention(Retention::new().bytes(2000)).max_bytes(10_000).build_with_backplane(node());
     let mut reader = Reader::new(&small, Subscribe::to("topic")).await;
     publish(&topic(&large), "before").await;
     for size in [3000, 30_000] {
@@ -262,9 +262,9 @@ pub(super) async fn keys_are_found_however_many_topics_have_some<B: Backplane>(n
         let published = topic.publish_keyed("key", Event::new(name.clone()));
         within("an acknowledgement", published).await.expect("it is published");
     }
-    let later = Hub::builder().topics(TOPICS).build_on(node());
+    let later = Hub::builder().max_topics(TOPICS).build_with_backplane(node());
     for name in &names {
-        let mut reader = Reader::new(&later, Subscribe::to(&**name).start(Start::Latest)).await;
+        let mut reader = Reader::new(&later, Subscribe::to(&**name).start(Start::Snapshot)).await;
         assert_eq!(reader.event().await.1, *name);
     }
 }

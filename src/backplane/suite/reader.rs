@@ -32,7 +32,7 @@ impl Reader {
 
     /// One that goes on after this id.
     pub(super) fn after(hub: &Hub, topic: &str, id: &EventId) -> Self {
-        Self::early(hub, Subscribe::to(topic).after(LastEventId::from_id(id)))
+        Self::early(hub, Subscribe::to(topic).resume_after(LastEventId::from_id(id)))
     }
 
     pub(super) async fn next(&mut self) -> Option<Update> {

@@ -24,7 +24,7 @@ use self::{directory::Directory, reclaim::ReclaimQueue, tombstones::Tombstones};
 
 use super::{
     error::TopicError,
-    retention::Bounds,
+    retention::Retention,
     state::{TopicShared, TopicState, counts::HubCounts, members::Members},
 };
 
@@ -43,7 +43,7 @@ pub(crate) struct Registry {
     once: VecDeque<IdempotentPublish>,
     hub: Weak<dyn Table>,
     tally: Arc<HubCounts>,
-    bounds: Bounds,
+    bounds: Retention,
     elsewhere: Option<Arc<RemotePresence>>,
     /// `true` if the keys of a topic are found when they are asked for.
     pub(crate) finds_keys: bool,
@@ -365,11 +365,11 @@ mod tests {
     fn nothing_is_noted_of_topics_that_are_gone() {
         let hub = Hub::new();
         let kept = hub.topic("kept").unwrap();
-        kept.publish(Event::new("1")).now().unwrap();
+        kept.publish(Event::new("1")).try_result().unwrap();
         for number in 0..10 * OLDEST_LIMIT {
             let job = hub.topic(number.to_string()).unwrap();
-            job.publish(Event::new("1")).now().unwrap();
-            job.close(Event::new("last")).now().unwrap();
+            job.publish(Event::new("1")).try_result().unwrap();
+            job.close(Event::new("last")).try_result().unwrap();
         }
         let ordered = lock(&hub.core().registry);
         assert!(ordered.oldest.len() <= OLDEST_LIMIT + 1, "{}", ordered.oldest.len());

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::hub::{
-    state::members::{LocalPresence, Members},
+    state::members::{Members, TopicPresence},
     sync::{Mutex, lock},
 };
 
@@ -12,7 +12,7 @@ use crate::hub::{
 pub(crate) struct RemotePresence(Mutex<HashMap<Arc<str>, NodePresence>>);
 
 /// The topics of a node that have somebody.
-pub(crate) type NodePresence = HashMap<Arc<str>, LocalPresence>;
+pub(crate) type NodePresence = HashMap<Arc<str>, TopicPresence>;
 
 impl RemotePresence {
     /// Who is on another node now. Empty: nobody, or it is gone.

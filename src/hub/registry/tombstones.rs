@@ -77,7 +77,7 @@ impl Tombstones {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::retention::Bounds;
+    use crate::hub::retention::Retention;
 
     fn through(through: u64) -> Tombstone {
         Tombstone { through, ..Tombstone::default() }
@@ -120,7 +120,7 @@ mod tests {
     fn an_end_and_bounds_are_remembered_until_the_name_is_forgotten() {
         let mut removed = Tombstones::new(2);
         let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
-        let ended = Tombstone { through: 0, closed_since: 7, bounds: Some(Bounds::new().events(3)) };
+        let ended = Tombstone { through: 0, closed_since: 7, bounds: Some(Retention::new().events(3)) };
         removed.bury(&a, ended);
         removed.bury(&b, through(9));
         assert_eq!(removed.find("a"), ended);

@@ -16,7 +16,7 @@ use crate::{
         state::{
             ToWake, TopicShared, TopicState,
             log::{Entry, size_of_event},
-            members::LocalPresence,
+            members::TopicPresence,
         },
         sync::lock,
     },
@@ -192,7 +192,7 @@ impl Sink for Core {
         self.replica.as_ref().is_some_and(|fed| *fed.link.borrow() != Link::Connecting)
     }
 
-    fn local_presence(&self) -> Option<Vec<LocalPresence>> {
+    fn local_presence(&self) -> Option<Vec<TopicPresence>> {
         let fed = self.replica.as_ref()?;
         fed.presence_changed.swap(false, Ordering::AcqRel).then(|| {
             let topics = self.all_topics();
@@ -200,9 +200,9 @@ impl Sink for Core {
         })
     }
 
-    fn node_presence(&self, node: &str, presence: Vec<LocalPresence>) {
+    fn node_presence(&self, node: &str, presence: Vec<TopicPresence>) {
         let Some(fed) = &self.replica else { return };
-        let possible = |presence: LocalPresence| LocalPresence { count: presence.count.min(MOST_HERE), ..presence };
+        let possible = |presence: TopicPresence| TopicPresence { count: presence.count.min(MOST_HERE), ..presence };
         let mut by_topic: NodePresence =
             presence.into_iter().map(|presence| (Arc::clone(&presence.topic), possible(presence))).collect();
         // First for the topics that are made from here on.
@@ -236,7 +236,7 @@ impl Core {
         let mut ordered = lock(&self.registry);
         let before = ordered.last;
         for incoming in events.take(FED_AT_ONCE) {
-            let Incoming { sequence, topic: name, key, event, closes, age } = incoming;
+            let Incoming { sequence, topic: name, key, event, close: closes, age } = incoming;
             if sequence <= ordered.last {
                 continue;
             }

@@ -16,7 +16,7 @@ use futures_util::future::{Either, select};
 use super::requests::FeedRequests;
 use crate::{
     event::{Event, field::EventId},
-    hub::{error::PublishError, position::Position, state::members::LocalPresence},
+    hub::{error::PublishError, position::Position, state::members::TopicPresence},
     observe::link::Link,
 };
 
@@ -40,8 +40,8 @@ pub struct Incoming {
     /// The event. `None`: it only [closes](Self::closes) its topic, or, if there is a key, has that key forgotten.
     pub event: Option<Event>,
     /// Whether its topic is closed after it.
-    pub closes: bool,
-    /// The time since the event was published: bounds of [age](crate::hub::Bounds::age) count from then.
+    pub close: bool,
+    /// The time since the event was published: bounds of [age](crate::hub::Retention::age) count from then.
     pub age: Duration,
 }
 
@@ -59,8 +59,8 @@ pub(crate) trait Sink: Send + Sync {
     fn caught_up(&self, through: u64);
     fn set_link(&self, link: Link) -> bool;
     fn was_up(&self) -> bool;
-    fn local_presence(&self) -> Option<Vec<LocalPresence>>;
-    fn node_presence(&self, node: &str, presence: Vec<LocalPresence>);
+    fn local_presence(&self) -> Option<Vec<TopicPresence>>;
+    fn node_presence(&self, node: &str, presence: Vec<TopicPresence>);
 }
 
 impl Feed {
@@ -106,7 +106,7 @@ impl Feed {
 
     /// A history begins: positions are of this epoch from here on. Everything up to `gone_through` is not to be had any more.
     /// All logs are empty then, and subscribers are told a gap, if they had anything.
-    pub fn begin(&self, epoch: u64, gone_through: u64) {
+    pub fn begin_epoch(&self, epoch: u64, gone_through: u64) {
         if let Some(hub) = self.hub.upgrade() {
             hub.renew(epoch, gone_through);
         }
@@ -115,19 +115,19 @@ impl Feed {
     /// Gives these events to the hub. Those whose sequence is not above the last one's are left out. Returns the sequences of
     /// those that were skipped because they are larger than their topic, or the hub, may keep.
     #[expect(clippy::must_use_candidate, reason = "a backplane may know that none is too large")]
-    pub fn give(&self, events: Vec<Incoming>) -> Vec<u64> {
+    pub fn apply(&self, events: Vec<Incoming>) -> Vec<u64> {
         self.hub.upgrade().map(|hub| hub.feed(events)).unwrap_or_default()
     }
 
-    /// The newest event of a key, from before what is kept otherwise: after [`begin`](Self::begin), before all that is
-    /// [given](Self::give). It is in no log.
-    pub fn give_latest(&self, event: Incoming) {
+    /// The newest event of a key, from before what is kept otherwise: after [`begin`](Self::begin_epoch), before all that is
+    /// [given](Self::apply). It is in no log.
+    pub fn apply_latest(&self, event: Incoming) {
         if let Some(hub) = self.hub.upgrade() {
             hub.feed_latest(event);
         }
     }
 
-    /// Says that keys are not given with [`begin`](Self::begin), but for each topic when a subscriber needs them: then its
+    /// Says that keys are not given with [`begin`](Self::begin_epoch), but for each topic when a subscriber needs them: then its
     /// topic is [`wanted`](Self::wanted), and the subscriber waits. So what a node loads when it begins is bounded. Said
     /// before the first `begin`.
     pub fn find_keys_when_asked(&self) {
@@ -137,7 +137,7 @@ impl Feed {
     }
 
     /// Waits until the keys of topics are asked for, and takes the names of those topics. A topic is asked for again with each
-    /// [`caught_up`](Self::caught_up) for as long as a subscriber waits for it.
+    /// [`caught_up`](Self::synced_through) for as long as a subscriber waits for it.
     ///
     /// # Cancel safety
     ///
@@ -161,24 +161,24 @@ impl Feed {
         self.hub.upgrade().map(|hub| hub.still_wanted(topics)).unwrap_or_default()
     }
 
-    /// Returns the names of the topics that are subscribed to, or held: their keys are needed after a [`begin`](Self::begin).
+    /// Returns the names of the topics that are subscribed to, or held: their keys are needed after a [`begin`](Self::begin_epoch).
     #[must_use]
     pub fn in_use(&self) -> Vec<Arc<str>> {
         self.hub.upgrade().map(|hub| hub.in_use()).unwrap_or_default()
     }
 
-    /// Gives the newest event of each key of a topic, as it was at some moment after all that was [given](Self::give). They
+    /// Gives the newest event of each key of a topic, as it was at some moment after all that was [given](Self::apply). They
     /// are in no log. With this the keys of the topic are known, also if there are none.
-    pub fn give_keys(&self, topic: &str, newest: Vec<Incoming>) {
+    pub fn apply_keys(&self, topic: &str, newest: Vec<Incoming>) {
         if let Some(hub) = self.hub.upgrade() {
             hub.feed_keys(topic, newest);
         }
     }
 
     /// Everything up to here was given, and there was nothing more when this was read. Said after each
-    /// [`begin`](Self::begin), and once a second or more often: all who subscribe wait for the first, and clients that are
+    /// [`begin`](Self::begin_epoch), and once a second or more often: all who subscribe wait for the first, and clients that are
     /// ahead of this node for the next.
-    pub fn caught_up(&self, through: u64) {
+    pub fn synced_through(&self, through: u64) {
         if let Some(hub) = self.hub.upgrade() {
             hub.caught_up(through);
         }
@@ -203,12 +203,12 @@ impl Feed {
     /// Who is here, on this node, where anything changed since the last call: all topics that have somebody. `None`: nothing
     /// changed.
     #[must_use]
-    pub fn local_presence(&self) -> Option<Vec<LocalPresence>> {
+    pub fn local_presence(&self) -> Option<Vec<TopicPresence>> {
         self.hub.upgrade()?.local_presence()
     }
 
     /// Who is there, on another node: all topics that have somebody. Empty: the node is gone.
-    pub fn node_presence(&self, node: &str, presence: Vec<LocalPresence>) {
+    pub fn node_presence(&self, node: &str, presence: Vec<TopicPresence>) {
         if let Some(hub) = self.hub.upgrade() {
             hub.node_presence(node, presence);
         }
@@ -219,19 +219,19 @@ impl Incoming {
     /// An event in a topic.
     #[must_use]
     pub fn new(sequence: u64, topic: impl Into<Arc<str>>, event: Event) -> Self {
-        Self { sequence, topic: topic.into(), key: None, event: Some(event), closes: false, age: Duration::ZERO }
+        Self { sequence, topic: topic.into(), key: None, event: Some(event), close: false, age: Duration::ZERO }
     }
 
     /// The end of a topic.
     #[must_use]
     pub fn close(sequence: u64, topic: impl Into<Arc<str>>) -> Self {
-        Self { sequence, topic: topic.into(), key: None, event: None, closes: true, age: Duration::ZERO }
+        Self { sequence, topic: topic.into(), key: None, event: None, close: true, age: Duration::ZERO }
     }
 
     /// The newest event of this key is forgotten.
     #[must_use]
     pub fn remove(sequence: u64, topic: impl Into<Arc<str>>, key: impl Into<Arc<str>>) -> Self {
-        Self { closes: false, ..Self::close(sequence, topic) }.keyed(key)
+        Self { close: false, ..Self::close(sequence, topic) }.keyed(key)
     }
 
     /// The same, as the newest of this key.
@@ -269,8 +269,8 @@ pub trait Backplane: Send + Sync + 'static {
     fn publish(&self, outgoing: Outgoing) -> BoxFuture<Result<EventId, PublishError>>;
 
     /// Feeds the hub: first what is kept, then what comes, until the [feed is closed](Feed::is_closed). It runs in a task of
-    /// its own. If it ends before that, or panics, the [link](crate::hub::Hub::link) is down, and it is called again after a
-    /// pause: it [begins](Feed::begin) anew then.
+    /// its own. If it ends before that, or panics, the [link](crate::hub::Hub::link_state) is down, and it is called again after a
+    /// pause: it [begins](Feed::begin_epoch) anew then.
     fn follow(&self, feed: Feed) -> BoxFuture<()>;
 }
 
@@ -286,9 +286,9 @@ pub struct Outgoing {
     /// The events, each with its key, if it has one. Their own ids mean nothing.
     pub events: Vec<(Option<Arc<str>>, Event)>,
     /// Whether the topic is closed after them.
-    pub closes: bool,
+    pub close: bool,
     /// The key whose newest event is to be forgotten, if one is. There are no events then.
-    pub removes: Option<Arc<str>>,
+    pub remove_key: Option<Arc<str>>,
     /// A caller that repeats gives the same: the events of one key are published once.
     pub idempotency_key: Option<Arc<str>>,
 }
@@ -296,7 +296,7 @@ pub struct Outgoing {
 impl Outgoing {
     /// Nothing yet, in this topic.
     pub(crate) fn new(topic: Arc<str>) -> Self {
-        Self { topic, events: Vec::new(), closes: false, removes: None, idempotency_key: None }
+        Self { topic, events: Vec::new(), close: false, remove_key: None, idempotency_key: None }
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Members {
 #[derive(Debug, Default)]
 struct Nodes {
     here: Members,
-    there: BTreeMap<Arc<str>, LocalPresence>,
+    there: BTreeMap<Arc<str>, TopicPresence>,
 }
 
 /// Who came and who left since a watcher looked.
@@ -84,13 +84,13 @@ impl Members {
     }
 
     /// Who is on this node, if anybody.
-    pub(crate) fn local(&self, topic: &Arc<str>) -> Option<LocalPresence> {
+    pub(crate) fn local(&self, topic: &Arc<str>) -> Option<TopicPresence> {
         let here = &self.nodes.as_ref()?.here;
-        (here.count > 0).then(|| LocalPresence::new(Arc::clone(topic), here.count, here.values().cloned().collect()))
+        (here.count > 0).then(|| TopicPresence::new(Arc::clone(topic), here.count, here.values().cloned().collect()))
     }
 
     /// Who is on another node. Whether that is news.
-    pub(crate) fn set_node(&mut self, node: &str, there: Option<LocalPresence>) -> bool {
+    pub(crate) fn set_node(&mut self, node: &str, there: Option<TopicPresence>) -> bool {
         let Some(mut nodes) = self.nodes.take() else { return false };
         let before = nodes.there.remove(node);
         let changed = before != there;
@@ -138,7 +138,7 @@ impl Members {
 /// Who is in a topic, on this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct LocalPresence {
+pub struct TopicPresence {
     /// The topic.
     pub topic: Arc<str>,
     /// How many streams there are.
@@ -147,7 +147,7 @@ pub struct LocalPresence {
     pub members: Vec<Arc<str>>,
 }
 
-impl LocalPresence {
+impl TopicPresence {
     /// Who is in this topic.
     #[must_use]
     pub fn new(topic: impl Into<Arc<str>>, count: usize, members: Vec<Arc<str>>) -> Self {

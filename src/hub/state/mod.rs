@@ -47,7 +47,7 @@ use crate::hub::state::{
 };
 
 use super::{
-    retention::Bounds,
+    retention::Retention,
     sync::{Mutex, MutexGuard, lock, try_lock},
     wake::lane::WakeQueue,
 };
@@ -76,7 +76,7 @@ pub(crate) struct TopicShared {
 
 #[derive(Debug)]
 pub(crate) struct TopicState {
-    pub(crate) bounds: Bounds,
+    pub(crate) bounds: Retention,
     pub(crate) log: Log,
     pub(crate) latest: Latest,
     pub(crate) closings: Closings,
@@ -105,7 +105,7 @@ impl TopicShared {
         tally: &Arc<HubCounts>,
         name: Arc<str>,
         gone: &Tombstone,
-        bounds: Bounds,
+        bounds: Retention,
         members: Members,
     ) -> Arc<Self> {
         let state = TopicState {

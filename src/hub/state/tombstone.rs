@@ -1,6 +1,6 @@
 //! The record that is kept of a removed topic.
 
-use crate::hub::retention::Bounds;
+use crate::hub::retention::Retention;
 
 /// The record that is kept of a topic that is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -10,5 +10,5 @@ pub(crate) struct Tombstone {
     /// The position at which it was closed, or 0 if it was open.
     pub(crate) closed_since: u64,
     /// The bounds of its own, if it had some.
-    pub(crate) bounds: Option<Bounds>,
+    pub(crate) bounds: Option<Retention>,
 }

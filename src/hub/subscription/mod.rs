@@ -24,7 +24,7 @@ use self::cold::ColdState;
 use self::{
     cursors::{Cursors, SharedRead, WaitOutcome},
     detach::LeftFlag,
-    request::{Lag, Start, Subscribe},
+    request::{LagPolicy, Start, Subscribe},
     resume::{Notice, StartPoint},
 };
 use crate::{
@@ -66,7 +66,7 @@ pub struct Subscription {
     has_left: Option<LeftFlag>,
     /// What most have no need of once they run.
     cold: Option<Box<ColdState>>,
-    lag: Lag,
+    lag: LagPolicy,
     phase: Phase,
 }
 
@@ -109,18 +109,7 @@ pub(crate) struct NoticeAt {
 
 impl Subscription {
     pub(crate) fn new(core: &Arc<Core>, mut subscribe: Subscribe) -> Result<Self, SubscribeError> {
-        subscribe.topics.sort_unstable();
-        subscribe.topics.dedup();
-        if subscribe.topics.is_empty() {
-            return Err(SubscribeError::NoTopic);
-        }
-        let limit = core.settings.topics_per_subscription;
-        if subscribe.topics.len() > limit {
-            return Err(SubscribeError::TooManyTopics(limit));
-        }
-        if subscribe.member.as_ref().is_some_and(|member| member.len() > MAX_MEMBER) {
-            return Err(SubscribeError::MemberTooLong(MAX_MEMBER));
-        }
+        check(&core.settings, &mut subscribe)?;
         let Lookup { topics, era, head, has_begun } = core.subscribe(&subscribe.topics)?;
         let (is_fed, lag) = (core.replica.is_some(), subscribe.lag);
         let floor = resume::floor(&subscribe, era.position(head), is_fed, core.now());
@@ -186,7 +175,7 @@ impl Subscription {
 
     /// Why it gives nothing any more, once it does not: [`Reason::Lagged`] or [`Reason::TopicClosed`].
     #[must_use]
-    pub fn ended(&self) -> Option<Reason> {
+    pub fn end_reason(&self) -> Option<Reason> {
         match self.phase {
             Phase::Ended(reason) => Some(reason),
             _ => None,
@@ -320,7 +309,7 @@ impl Subscription {
     /// Lets go of what the subscription needs no more once it has read everything.
     fn settle(&mut self) {
         let Some(aside) = &mut self.cold else { return };
-        if self.lag == Lag::Disconnect && self.core.replica.is_none() {
+        if self.lag == LagPolicy::Disconnect && self.core.replica.is_none() {
             // From here on it is ended instead of being told a gap.
             aside.came_with = None;
         }
@@ -328,7 +317,7 @@ impl Subscription {
             aside.over_at = 0;
         }
         // One that takes every event needs not know when it came.
-        if self.lag != Lag::Latest && aside.is_empty() {
+        if self.lag != LagPolicy::Conflate && aside.is_empty() {
             self.cold = None;
         }
     }
@@ -357,16 +346,33 @@ impl Subscription {
     }
 }
 
+/// Sorts the topics and checks the request against the limits of the hub.
+fn check(settings: &Settings, subscribe: &mut Subscribe) -> Result<(), SubscribeError> {
+    subscribe.topics.sort_unstable();
+    subscribe.topics.dedup();
+    if subscribe.topics.is_empty() {
+        return Err(SubscribeError::NoTopic);
+    }
+    let limit = settings.topics_per_subscription;
+    if subscribe.topics.len() > limit {
+        return Err(SubscribeError::TooManyTopics(limit));
+    }
+    if subscribe.member.as_ref().is_some_and(|member| member.len() > MAX_MEMBER) {
+        return Err(SubscribeError::MemberTooLong(MAX_MEMBER));
+    }
+    Ok(())
+}
+
 /// Returns whether the keys that this subscriber is given are known. If not, they are asked for.
 fn knows_keys(core: &Core, subscribe: &Subscribe) -> bool {
-    let needs_keys = subscribe.start == Start::Latest || subscribe.lag == Lag::Latest;
+    let needs_keys = subscribe.start == Start::Snapshot || subscribe.lag == LagPolicy::Conflate;
     !needs_keys || core.knows_keys(subscribe.topics.iter())
 }
 
-impl Lag {
+impl LagPolicy {
     fn take(self) -> Selection {
         match self {
-            Self::Latest => Selection::Conflated,
+            Self::Conflate => Selection::Conflated,
             Self::Disconnect | Self::Skip => Selection::All,
         }
     }

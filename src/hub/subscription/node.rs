@@ -3,7 +3,7 @@
 use std::{sync::Arc, task::Context};
 
 use super::{Phase, Subscription, knows_keys};
-use super::{request::Lag, resume::Notice};
+use super::{request::LagPolicy, resume::Notice};
 use crate::{
     hub::{
         position::Position,
@@ -58,7 +58,7 @@ impl Subscription {
     /// Another history has begun, whose keyed values are not there before its node has all of it. A cursor that went over to
     /// it earlier would pass them. Returns whether it waits.
     fn waits_for_keys(&mut self) -> bool {
-        if self.lag != Lag::Latest || self.knows_all() {
+        if self.lag != LagPolicy::Conflate || self.knows_all() {
             return false;
         }
         self.stop_waiting();

@@ -32,7 +32,7 @@ use crate::{
 pub enum Update {
     /// The subscription has begun, here. `None`: what comes first is the present, whose last event has the position.
     Subscribed(Option<EventId>),
-    /// An event, with the hub's id. Those of the [present](crate::hub::Start::Latest) have none, but for the last of them, which
+    /// An event, with the hub's id. Those of the [present](crate::hub::Start::Snapshot) have none, but for the last of them, which
     /// has the position that all of them are of.
     Event {
         /// The topic that it was published in.
@@ -44,8 +44,8 @@ pub enum Update {
     Gap(Gap),
 }
 
-/// One thing at a time. Ends after [lag](crate::hub::Lag::Disconnect), or when its topics are closed:
-/// [`ended`](Subscription::ended) tells.
+/// One thing at a time. Ends after [lag](crate::hub::LagPolicy::Disconnect), or when its topics are closed:
+/// [`ended`](Subscription::end_reason) tells.
 impl Stream for Subscription {
     type Item = Update;
 

@@ -9,7 +9,7 @@
 //! any more, a gap is told in the place of the end.
 
 use super::{NoticeAt, Output, Phase, Subscription, cold::OwedGap};
-use super::{request::Lag, resume::Notice};
+use super::{request::LagPolicy, resume::Notice};
 use crate::{
     hub::state::{
         closings::End,
@@ -182,7 +182,7 @@ impl Subscription {
 
     /// Only one that has read something since it came can be too slow: so each connection comes ahead.
     fn is_too_slow(&self) -> bool {
-        self.lag == Lag::Disconnect && matches!(self.phase, Phase::Runs { has_read: true })
+        self.lag == LagPolicy::Disconnect && matches!(self.phase, Phase::Runs { has_read: true })
     }
 }
 

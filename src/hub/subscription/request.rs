@@ -7,11 +7,11 @@ use crate::{event::field::EventId, negotiate::last_event_id::LastEventId};
 /// Which topics, from where, and what happens when the reader is too slow.
 ///
 /// ```
-/// use tower_sse::hub::{Hub, Lag, Start, Subscribe};
+/// use tower_sse::hub::{Hub, LagPolicy, Start, Subscribe};
 ///
 /// let hub = Hub::new();
 /// let subscription = hub.subscribe(
-///     Subscribe::to("prices").and("news").start(Start::Latest).lag(Lag::Latest).member("alice"),
+///     Subscribe::to("prices").and("news").start(Start::Snapshot).lag(LagPolicy::Conflate).member("alice"),
 /// )?;
 /// # Ok::<(), tower_sse::hub::SubscribeError>(())
 /// ```
@@ -20,7 +20,7 @@ use crate::{event::field::EventId, negotiate::last_event_id::LastEventId};
 pub struct Subscribe {
     pub(crate) topics: Vec<Arc<str>>,
     pub(crate) start: Start,
-    pub(crate) lag: Lag,
+    pub(crate) lag: LagPolicy,
     pub(crate) after: Option<LastEventId>,
     pub(crate) member: Option<Arc<str>>,
     pub(crate) not_before: Option<EventId>,
@@ -39,11 +39,11 @@ pub struct Subscribe {
 pub enum Start {
     /// With what is published from now on. The default.
     #[default]
-    Now,
+    Live,
     /// With the present: the newest event of each key, and the newest without one. Up to the last event of the present
     /// nothing has an id, and that one has the position of the hub when the client came: a client that is cut before comes
     /// back as a new one, and gets the present again.
-    Latest,
+    Snapshot,
     /// With the oldest event that is kept.
     Beginning,
 }
@@ -51,7 +51,7 @@ pub enum Start {
 /// What happens to a reader that is behind what the log keeps. It is told so in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub enum Lag {
+pub enum LagPolicy {
     /// Ends the stream, cleanly, with a `retry:`. The client comes back with its last id, gets what is kept up to the end of
     /// the gap, is told the gap, and goes on. The default: a reader that is slow for good is seen, and still comes ahead.
     #[default]
@@ -60,7 +60,7 @@ pub enum Lag {
     Skip,
     /// Only the present counts, also before it is too late: of the events with a key the newest each, which is never lost.
     /// Those without a key as by [`Skip`](Self::Skip).
-    Latest,
+    Conflate,
 }
 
 impl Subscribe {
@@ -69,7 +69,7 @@ impl Subscribe {
         Self {
             topics: vec![topic.into()],
             start: Start::default(),
-            lag: Lag::default(),
+            lag: LagPolicy::default(),
             after: None,
             member: None,
             not_before: None,
@@ -89,21 +89,21 @@ impl Subscribe {
         Self { topics, ..Self::to("") }
     }
 
-    /// Where a client begins that comes without an id. Default: [`Start::Now`].
+    /// Where a client begins that comes without an id. Default: [`Start::Live`].
     pub fn start(mut self, start: Start) -> Self {
         self.start = start;
         self
     }
 
-    /// What happens when the reader is too slow. Default: [`Lag::Disconnect`].
-    pub fn lag(mut self, lag: Lag) -> Self {
+    /// What happens when the reader is too slow. Default: [`LagPolicy::Disconnect`].
+    pub fn lag(mut self, lag: LagPolicy) -> Self {
         self.lag = lag;
         self
     }
 
     /// Goes on after this id: what the client sent. One that this hub has not given, or not yet, is a gap; it is never
     /// taken on trust. Default: none, or, in a [`Hub::service`](crate::hub::Hub::service), the request's.
-    pub fn after(mut self, id: impl Into<Option<LastEventId>>) -> Self {
+    pub fn resume_after(mut self, id: impl Into<Option<LastEventId>>) -> Self {
         self.after = id.into();
         self
     }
@@ -120,8 +120,8 @@ impl Subscribe {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let hub = Hub::new();
     /// let room = hub.topic("room")?;
-    /// room.publish(Event::new("what was said before ann came")).now()?;
-    /// let joined = room.publish(Event::new("ann is here")).now()?;
+    /// room.publish(Event::new("what was said before ann came")).try_result()?;
+    /// let joined = room.publish(Event::new("ann is here")).try_result()?;
     /// // Also if she says that she had nothing, or an id of last year.
     /// let subscribe = Subscribe::to("room").start(Start::Beginning).not_before(joined);
     /// # let _ = hub.subscribe(subscribe)?;

@@ -53,9 +53,9 @@ impl StartPoint {
 
     fn fresh(head: Position, start: Start, floor: Floor) -> Self {
         let (cursor, present_through) = match start {
-            Start::Now => (head.sequence.max(floor.sequence), 0),
+            Start::Live => (head.sequence.max(floor.sequence), 0),
             Start::Beginning => (floor.sequence, 0),
-            Start::Latest => (0, head.sequence),
+            Start::Snapshot => (0, head.sequence),
         };
         let (came_at, first) = (head.sequence, Some(Notice::Greeting));
         Self { cursor, is_new: true, joined_at: came_at, first, foreign: None, snapshot_through: present_through }

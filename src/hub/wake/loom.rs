@@ -15,11 +15,11 @@ use crate::{
     hub::{
         core::Core,
         handle::Hub,
-        retention::Bounds,
+        retention::Retention,
         state::{TopicQueue, found::Budget},
         subscription::{
             Output, Subscription,
-            request::{Lag, Start, Subscribe},
+            request::{LagPolicy, Start, Subscribe},
         },
         sync::lock,
         topic::Topic,
@@ -37,7 +37,7 @@ fn every_order(stops: usize, run: impl Fn() + Send + Sync + 'static) {
 
 /// A hub whose subscribers wait for this pump.
 fn hub() -> (Hub, Arc<Core>, Pump) {
-    let hub = Hub::builder().bounds(Bounds::new().age(None)).greeting(None).build();
+    let hub = Hub::builder().bounds(Retention::new().age(None)).greeting(None).build();
     let core = Arc::clone(hub.core());
     let lane: Arc<TopicQueue> = WakeQueue::new(1000, true);
     // In the place of the one that has none.
@@ -51,7 +51,7 @@ fn publish(topic: &Topic, data: &str) {
 }
 
 fn subscribe(hub: &Hub, topics: &[&str]) -> Subscription {
-    hub.subscribe(Subscribe::to_all(topics.iter().copied()).start(Start::Beginning).lag(Lag::Skip))
+    hub.subscribe(Subscribe::to_all(topics.iter().copied()).start(Start::Beginning).lag(LagPolicy::Skip))
         .expect("there is room")
 }
 

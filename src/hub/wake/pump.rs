@@ -142,7 +142,7 @@ mod tests {
         let [shared] = &*core.all_topics() else { panic!("there is one topic") };
         let (lane, before) = (lane_here(core), core.epoch());
         core.renew(7, 100);
-        topic.publish(Event::new("1")).now().unwrap();
+        topic.publish(Event::new("1")).try_result().unwrap();
         shared.build_frames(&lane, before.prefix(), || core.is_current(&before));
         assert!(shared.lock().frames.after(100).is_none());
         let now = core.epoch();
@@ -169,7 +169,7 @@ mod tests {
         let waker = Arc::clone(&moody).into();
         for round in 1..=4 {
             subscriptions.iter_mut().for_each(|subscription| wait_with(subscription, &waker));
-            topic.publish(Event::new("1")).now().unwrap();
+            topic.publish(Event::new("1")).try_result().unwrap();
             task::yield_now().await;
             assert_eq!(moody.0.load(SeqCst), 3 * round);
             let lanes = lock(&hub.core().wake_queues.lanes);
@@ -186,7 +186,7 @@ mod tests {
         subscriptions.iter_mut().for_each(wait);
         let shared: Vec<_> = hub.core().all_topics().iter().map(Arc::downgrade).collect();
         for topic in &topics {
-            topic.publish(Event::new("1")).now().unwrap();
+            topic.publish(Event::new("1")).try_result().unwrap();
         }
         drop((hub, topics, subscriptions));
         assert!(shared.iter().any(|topic| topic.strong_count() > 0), "they are in the queue");

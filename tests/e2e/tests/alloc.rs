@@ -21,7 +21,7 @@ use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service};
 use tower_sse::{
     Event, Events, IntoReply, Observer, Refusal, RequestHead, SseLayer, StreamObserver,
-    access::{Access, Verdict},
+    access::{AccessCheck, AccessDecision},
     streams::{OnDrain, Streams},
 };
 
@@ -46,7 +46,7 @@ fn a_request_that_is_not_for_events_costs_nothing() {
     let mut post = get("text/event-stream");
     *post.method_mut() = Method::POST;
     assert_eq!(whole("by POST", events().layer(inside()), post), alone);
-    let only = events().only(|head| head.uri().path() == "/events");
+    let only = events().when(|head| head.uri().path() == "/events");
     assert_eq!(whole("where `only` says no", only.layer(inside()), get("text/event-stream")), alone);
     let decorate = SseLayer::decorate();
     assert_eq!(whole("decorated, and no event stream", decorate.layer(inside()), get("text/event-stream")), alone);
@@ -75,7 +75,7 @@ fn an_event_stream_costs_eight_blocks() {
     assert_eq!(observed.blocks, 8 + 6 + 4);
     // What is noted of the request, and what the record holds for others; three for the extension by which a layer inside
     // finds the place. The key is the user's, and is looked up; the places of all streams are made as they are needed.
-    let streams = Streams::builder().stalled_after(None).build();
+    let streams = Streams::builder().stall_timeout(None).build();
     let counted = events().streams(&streams).stream_key(|_| Some(Arc::from("a user")));
     let held: Vec<_> = (0..100).map(|_| self::answer(&counted).1).collect();
     let (counted, _) = self::answer(&counted);
@@ -91,8 +91,10 @@ fn a_hook_that_is_not_there_costs_nothing() {
     let minute = std::time::Duration::from_secs(60);
     let (with_settings, response) = answer(&events().lifetime(minute).on_drain(OnDrain::Finish).retry(minute));
     assert_eq!((with_settings, size_of_val(response.body())), (alone, size));
-    let watched =
-        events().observer(Watching).streams(&Streams::new()).access(Access::every(minute, |_| ready(Verdict::Allow)));
+    let watched = events()
+        .observer(Watching)
+        .streams(&Streams::new())
+        .access(AccessCheck::every(minute, |_| ready(AccessDecision::Allow)));
     assert_eq!(size_of_val(answer(&watched).1.body()), size, "what a hook needs is elsewhere");
 }
 

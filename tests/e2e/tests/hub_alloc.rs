@@ -44,10 +44,10 @@ fn a_subscriber_costs_what_is_said() {
     let (events, text) = (1000, "x".repeat(100));
     let before = dhat::HeapStats::get().curr_bytes;
     for _ in 0..events {
-        topic.publish(Event::new(&text)).now().expect("it is small");
+        topic.publish(Event::new(&text)).try_result().expect("it is small");
     }
     let each = (dhat::HeapStats::get().curr_bytes - before) / events;
-    println!("an event of {} bytes in the log: {each} bytes, counted as {}", text.len(), hub.bytes() / events);
+    println!("an event of {} bytes in the log: {each} bytes, counted as {}", text.len(), hub.bytes_used() / events);
     assert!(each <= text.len() + "data: \n\n".len() + 2 * 64);
 }
 

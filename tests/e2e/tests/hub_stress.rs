@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use tokio::{runtime, task::JoinSet, time::timeout};
 use tower_sse::{
     Event, EventId, LastEventId,
-    hub::{Bounds, Hub, Start, Subscribe, Update},
+    hub::{Hub, Retention, Start, Subscribe, Update},
 };
 use tower_sse_e2e::client::LIMIT;
 
@@ -44,7 +44,7 @@ struct Visit {
 }
 
 fn stress(runtime: &runtime::Runtime) {
-    let hub = Hub::builder().bounds(Bounds::new().events(EVENTS).bytes(64 << 20)).build();
+    let hub = Hub::builder().retention(Retention::new().events(EVENTS).bytes(64 << 20)).build();
     let delivered = Arc::new(AtomicUsize::new(0));
     let visits = runtime.block_on(async {
         let mut subscribers = JoinSet::new();
@@ -93,7 +93,7 @@ fn publisher(hub: Hub, number: usize) -> thread::JoinHandle<Vec<(usize, u64)>> {
 
 fn publish(hub: &Hub, topic: usize, data: &str) -> (usize, u64) {
     let handle = hub.topic(topic.to_string()).expect("there is room");
-    (topic, sequence(&handle.publish(Event::new(data)).now().expect("it is small")))
+    (topic, sequence(&handle.publish(Event::new(data)).try_result().expect("it is small")))
 }
 
 /// Comes and goes until it has seen the end of each of its topics.
@@ -108,7 +108,7 @@ async fn subscribe(hub: Hub, number: u64, delivered: Arc<AtomicUsize>) -> Vec<Vi
         let names = topics.iter().map(ToString::to_string);
         let mut asked = Subscribe::to_all(names).start(Start::Beginning);
         if let Some(after) = after {
-            asked = asked.after(LastEventId::from_id(&id(&hub, after)));
+            asked = asked.resume_after(LastEventId::from_id(&id(&hub, after)));
         }
         let mut subscription = hub.subscribe(asked).expect("there is room");
         let patience = if visits.len() < 3 { random.below(400) } else { usize::MAX };
@@ -143,7 +143,7 @@ fn pick(visits: &[Visit], last: &Visit, random: &mut Random) -> Option<u64> {
 
 /// The id of this place, with the epoch that the hub gives.
 fn id(hub: &Hub, sequence: u64) -> EventId {
-    let epoch = hub.topic("epoch").expect("there is room").publish_once("epoch", Event::new("")).now();
+    let epoch = hub.topic("epoch").expect("there is room").publish_once("epoch", Event::new("")).try_result();
     let epoch = epoch.expect("it is small");
     let epoch = epoch.as_str().split('-').next().unwrap_or_default().to_owned();
     EventId::try_from(format!("{epoch}-{sequence}")).expect("it is plain")

@@ -24,7 +24,7 @@ use tonic::{
 };
 use tower::Layer;
 use tower_sse::{
-    Closed, Event, Events, Observer, Reason, RequestHead, SseLayer, StreamObserver, source::FromStream,
+    Closed, Event, Events, Observer, Reason, RequestHead, SseLayer, StreamObserver, source::StreamSource,
     streams::Streams,
 };
 use tower_sse_e2e::{
@@ -66,7 +66,7 @@ impl Drop for Held {
 }
 
 /// Events of which each is more than the kernel takes.
-fn flood(held: Held) -> Events<FromStream<stream::BoxStream<'static, Event>>> {
+fn flood(held: Held) -> Events<StreamSource<stream::BoxStream<'static, Event>>> {
     let (held, event) = (Arc::new(held), Event::new("x".repeat(16 << 20)));
     Events::new(
         stream::repeat(event)
@@ -132,7 +132,7 @@ async fn stops_reading(address: SocketAddr) -> TcpStream {
 async fn it_is_cut_within_the_time_that_is_set_and_counted_as_stalled() {
     for server in ["axum", "hyper", "tonic"] {
         let (told, mut tells) = mpsc::unbounded_channel();
-        let streams = Streams::builder().stalled_after(Duration::from_millis(400)).build();
+        let streams = Streams::builder().stall_timeout(Duration::from_millis(400)).build();
         let options = Options { user_timeout: Some(Duration::from_secs(1)), not_sent: Some(16 << 10) };
         let address = start(server, options, &streams, &told).await;
         let begin = Instant::now();
@@ -150,7 +150,7 @@ async fn it_is_cut_within_the_time_that_is_set_and_counted_as_stalled() {
 }
 
 async fn all_are_closed(streams: &Streams) {
-    while streams.open() > 0 {
+    while !streams.is_empty() {
         tokio::task::yield_now().await;
     }
 }

@@ -30,10 +30,10 @@ impl Backplane for Ends {
         assert_ne!(time, 2, "the call itself panics");
         let go_on = Arc::clone(&self.go_on);
         Box::pin(async move {
-            feed.begin(1, time);
-            feed.give(vec![Incoming::new(time + 1, "topic", Event::new(time.to_string()))]);
+            feed.begin_epoch(1, time);
+            feed.apply(vec![Incoming::new(time + 1, "topic", Event::new(time.to_string()))]);
             feed.link(Link::Up);
-            feed.caught_up(time + 1);
+            feed.synced_through(time + 1);
             go_on.notified().await;
             assert_ne!(time, 0, "the task panics");
         })
@@ -43,8 +43,8 @@ impl Backplane for Ends {
 #[tokio::test(start_paused = true)]
 async fn a_backplane_that_ends_is_seen_and_begun_again() {
     let ends = Ends::default();
-    let hub = Hub::builder().build_on(ends.clone());
-    let mut link = hub.link().expect("it is fed");
+    let hub = Hub::builder().build_with_backplane(ends.clone());
+    let mut link = hub.link_state().expect("it is fed");
     link.wait_for(|link| *link == Link::Up).await.expect("it is followed");
     let mut reader = hub.subscribe("topic").expect("there is room");
     assert!(matches!(reader.next().await, Some(Update::Subscribed(_))));
@@ -62,8 +62,8 @@ async fn a_backplane_that_ends_is_seen_and_begun_again() {
 #[tokio::test(start_paused = true)]
 async fn a_backplane_is_not_begun_again_for_a_hub_that_is_gone() {
     let ends = Ends::default();
-    let hub = Hub::builder().build_on(ends.clone());
-    let mut link = hub.link().expect("it is fed");
+    let hub = Hub::builder().build_with_backplane(ends.clone());
+    let mut link = hub.link_state().expect("it is fed");
     link.wait_for(|link| *link == Link::Up).await.expect("it is followed");
     drop(hub);
     ends.go_on.notify_one();
@@ -76,8 +76,8 @@ async fn a_backplane_is_not_begun_again_for_a_hub_that_is_gone() {
 fn the_link_is_down_when_the_runtime_that_feeds_has_ended() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is made");
     let (hub, mut link) = runtime.block_on(async {
-        let hub = Hub::builder().build_on(Ends::default());
-        let mut link = hub.link().expect("it is fed");
+        let hub = Hub::builder().build_with_backplane(Ends::default());
+        let mut link = hub.link_state().expect("it is fed");
         link.wait_for(|link| *link == Link::Up).await.expect("it is followed");
         (hub, link)
     });
@@ -89,14 +89,15 @@ fn the_link_is_down_when_the_runtime_that_feeds_has_ended() {
 #[tokio::test(start_paused = true)]
 async fn a_hub_that_leaves_is_fed_no_more_and_waits_for_the_end() {
     let memory = super::memory::Memory::new();
-    let (here, there) = (Hub::builder().build_on(memory.node()), Hub::builder().build_on(memory.node()));
+    let (here, there) =
+        (Hub::builder().build_with_backplane(memory.node()), Hub::builder().build_with_backplane(memory.node()));
     let mut ann = here.subscribe(Subscribe::to("topic").member("ann")).expect("there is room");
     assert!(ann.next().await.is_some());
     let presence = there.topic("topic").expect("there is room").presence();
     let mut changes = std::pin::pin!(presence.changes());
     assert_eq!(changes.next().await.map(|change| change.count), Some(1));
     here.leave().await;
-    let link = here.link().expect("it is fed");
+    let link = here.link_state().expect("it is fed");
     assert_eq!(*link.borrow(), Link::Down);
     assert_eq!(changes.next().await.map(|change| change.count), Some(0), "though its stream is open");
     // Once more, and where there is nothing to leave.

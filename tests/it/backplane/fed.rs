@@ -7,14 +7,14 @@ use tokio::time::{Duration, sleep};
 use tower_sse::{
     Event, EventId, LastEventId,
     backplane::Link,
-    hub::{Bounds, Hub, PublishError, Start, Subscribe, Subscription, Update},
+    hub::{Hub, PublishError, Retention, Start, Subscribe, Subscription, Update},
 };
 
 use super::memory::Memory;
 
 async fn fed(memory: &Memory) -> Hub {
-    let hub = Hub::builder().build_on(memory.node());
-    let mut link = hub.link().expect("it is fed");
+    let hub = Hub::builder().build_with_backplane(memory.node());
+    let mut link = hub.link_state().expect("it is fed");
     link.wait_for(|link| *link == Link::Up).await.expect("it is followed");
     hub
 }
@@ -46,7 +46,8 @@ async fn a_new_history_is_a_gap_for_all_at_once_and_for_those_who_come_back() {
     memory.lose();
     // Nothing is published: it is told all the same.
     assert!(matches!(reader.next().await, Some(Update::Gap(_))));
-    let mut back = hub.subscribe(Subscribe::to("topic").after(LastEventId::from_id(&id))).expect("there is room");
+    let mut back =
+        hub.subscribe(Subscribe::to("topic").resume_after(LastEventId::from_id(&id))).expect("there is room");
     assert!(matches!(back.next().await, Some(Update::Gap(_))));
     publish(&hub, "after").await;
     assert_eq!(data(&mut reader).await, "after");
@@ -60,8 +61,8 @@ async fn who_comes_before_the_first_read_waits_and_is_nobody_until_then() {
     let id = publish(&first, "had").await;
     publish(&first, "missed").await;
     memory.stop(true);
-    let hub = Hub::builder().build_on(memory.node());
-    let back = Subscribe::to("topic").after(LastEventId::from_id(&id)).member("ann");
+    let hub = Hub::builder().build_with_backplane(memory.node());
+    let back = Subscribe::to("topic").resume_after(LastEventId::from_id(&id)).member("ann");
     let mut back = hub.subscribe(back).expect("there is room");
     let mut new = hub.subscribe("topic").expect("there is room");
     sleep(Duration::from_secs(60)).await;
@@ -86,7 +87,7 @@ async fn streams_stay_open_while_it_is_away_and_nothing_is_lost_or_doubled() {
     publish(&near, "before").await;
     assert_eq!(data(&mut reader).await, "before");
     memory.stop(true);
-    let mut link = far.link().expect("it is fed");
+    let mut link = far.link_state().expect("it is fed");
     link.wait_for(|link| *link == Link::Down).await.expect("it is followed");
     publish(&near, "meanwhile").await;
     sleep(Duration::from_secs(60)).await;
@@ -105,17 +106,19 @@ async fn a_node_that_begins_tells_who_comes_from_before_what_is_kept() {
     publish(&first, "3").await;
     memory.forget(2);
     let hub = fed(&memory).await;
-    let mut reader = hub.subscribe(Subscribe::to("topic").after(LastEventId::from_id(&old))).expect("there is room");
+    let mut reader =
+        hub.subscribe(Subscribe::to("topic").resume_after(LastEventId::from_id(&old))).expect("there is room");
     assert!(matches!(reader.next().await, Some(Update::Gap(_))));
     assert_eq!(data(&mut reader).await, "3");
-    let mut reader = hub.subscribe(Subscribe::to("topic").after(LastEventId::from_id(&kept))).expect("there is room");
+    let mut reader =
+        hub.subscribe(Subscribe::to("topic").resume_after(LastEventId::from_id(&kept))).expect("there is room");
     assert_eq!(data(&mut reader).await, "3");
 }
 
 /// Two topics of a hub that is fed, of which one has lost up to 4 and the other keeps 2 and 3. The id of 1.
 async fn one_has_lost(memory: &Memory) -> (Hub, EventId) {
     let hub = fed(memory).await;
-    let a = hub.topic_with("a", Bounds::new().events(1)).expect("there is room");
+    let a = hub.topic_with("a", Retention::new().events(1)).expect("there is room");
     let topic = hub.topic("topic").expect("there is room");
     let first = a.publish(Event::new("1")).await.expect("it is published");
     for (topic, data) in [(&topic, "2"), (&topic, "3"), (&a, "4"), (&a, "5")] {
@@ -139,7 +142,7 @@ fn all(reader: &mut Subscription) -> Vec<String> {
 async fn what_is_kept_up_to_the_end_of_a_gap_comes_before_it_where_a_hub_is_fed() {
     let memory = Memory::new();
     let (hub, first) = one_has_lost(&memory).await;
-    let back = |id: &EventId| hub.subscribe(Subscribe::to("a").and("topic").after(LastEventId::from_id(id)));
+    let back = |id: &EventId| hub.subscribe(Subscribe::to("a").and("topic").resume_after(LastEventId::from_id(id)));
     let mut reader = back(&first).expect("there is room");
     assert_eq!(all(&mut reader), ["2", "3", "gap 4", "5"]);
     // Of another history: told first, and then what had gone.
@@ -161,7 +164,7 @@ async fn a_publisher_waits_for_who_has_nothing_yet_of_a_new_history() {
         publish(&hub, &number.to_string()).await;
         assert_eq!([data(&mut slow).await, data(&mut quick).await], [number.to_string(), number.to_string()]);
     }
-    let mut before = Box::pin(topic.drained(0));
+    let mut before = Box::pin(topic.wait_for_readers(0));
     assert!(before.as_mut().now_or_never().is_none(), "what was given last is not read yet");
     memory.lose();
     publish(&hub, "new").await;
@@ -169,7 +172,7 @@ async fn a_publisher_waits_for_who_has_nothing_yet_of_a_new_history() {
     assert!(before.now_or_never().is_some(), "nobody comes to what is gone");
     assert_eq!(data(&mut quick).await, "new");
     assert!(quick.next().now_or_never().is_none());
-    let mut drained = Box::pin(topic.drained(0));
+    let mut drained = Box::pin(topic.wait_for_readers(0));
     assert!(drained.as_mut().now_or_never().is_none(), "one has not even been told");
     assert!(matches!(slow.next().await, Some(Update::Gap(_))));
     assert!(drained.as_mut().now_or_never().is_none());
@@ -207,7 +210,8 @@ async fn an_end_without_an_event_has_its_place_in_the_order() {
     publish(&hub, "event").await;
     let end = topic.close(None).await.expect("it is closed");
     // Who has seen the end is not ahead of this node.
-    let mut back = hub.subscribe(Subscribe::to("other").after(LastEventId::from_id(&end))).expect("there is room");
+    let mut back =
+        hub.subscribe(Subscribe::to("other").resume_after(LastEventId::from_id(&end))).expect("there is room");
     let other = hub.topic("other").expect("there is room");
     other.publish(Event::new("other")).await.expect("it is published");
     assert_eq!(data(&mut back).await, "other");
@@ -216,9 +220,9 @@ async fn an_end_without_an_event_has_its_place_in_the_order() {
 #[tokio::test(start_paused = true)]
 async fn an_event_that_is_too_large_is_refused_before_it_is_sent() {
     let memory = Memory::new();
-    let hub = Hub::builder().bounds(Bounds::new().bytes(1000)).build_on(memory.node());
+    let hub = Hub::builder().retention(Retention::new().bytes(1000)).build_with_backplane(memory.node());
     let topic = hub.topic("topic").expect("there is room");
-    let refused = topic.publish(Event::new("x".repeat(1000))).now();
+    let refused = topic.publish(Event::new("x".repeat(1000))).try_result();
     assert!(matches!(refused, Err(PublishError::TooLarge { limit: 1000, .. })), "{refused:?}");
     let mut reader = hub.subscribe(Subscribe::to("topic").start(Start::Beginning)).expect("there is room");
     assert!(matches!(reader.next().await, Some(Update::Subscribed(_))));
@@ -260,7 +264,7 @@ async fn a_topic_opened_again_reaches_streams_on_each_node() {
         assert!(stream.next().now_or_never().is_none());
     }
     // Nothing held the topics of the other node by then.
-    let back = Subscribe::to("a").and("b").after(LastEventId::from_id(&second));
+    let back = Subscribe::to("a").and("b").resume_after(LastEventId::from_id(&second));
     assert_eq!(data(&mut far.subscribe(back).expect("there is room")).await, "3");
 }
 

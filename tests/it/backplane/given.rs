@@ -16,7 +16,7 @@ impl Given {
     /// Builds a hub, and waits until it can be fed.
     pub(crate) async fn build(builder: HubBuilder) -> (Hub, Feed) {
         let given = Self::default();
-        let hub = builder.build_on(given.clone());
+        let hub = builder.build_with_backplane(given.clone());
         loop {
             let feed = given.0.lock().expect("nothing panics under it").take();
             match feed {

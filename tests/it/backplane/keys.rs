@@ -6,7 +6,7 @@ use futures_util::{FutureExt, StreamExt};
 use tower_sse::{
     Event, LastEventId,
     backplane::{Feed, Incoming, event_id},
-    hub::{Bounds, Hub, Lag, Start, Subscribe, Subscription, Update},
+    hub::{Hub, LagPolicy, Retention, Start, Subscribe, Subscription, Update},
 };
 
 use super::given::Given;
@@ -14,8 +14,8 @@ use super::given::Given;
 async fn node() -> (Hub, Feed) {
     let (hub, feed) = Given::build(Hub::builder()).await;
     feed.find_keys_when_asked();
-    feed.begin(1, 100);
-    feed.caught_up(100);
+    feed.begin_epoch(1, 100);
+    feed.synced_through(100);
     (hub, feed)
 }
 
@@ -24,7 +24,7 @@ fn key(sequence: u64, topic: &str, key: &str) -> Incoming {
 }
 
 fn present(hub: &Hub, topic: &str) -> Subscription {
-    hub.subscribe(Subscribe::to(topic).start(Start::Latest)).expect("there is room")
+    hub.subscribe(Subscribe::to(topic).start(Start::Snapshot)).expect("there is room")
 }
 
 /// Returns the data that is given now, without waiting.
@@ -52,10 +52,10 @@ async fn who_needs_keys_waits_until_they_are_found() {
     let mut reader = present(&hub, "a");
     assert!(reader.next().now_or_never().is_none(), "the keys are not known yet");
     assert_eq!(wanted(&feed), ["a"]);
-    feed.give_keys("a", vec![key(7, "a", "x"), key(9, "a", "y")]);
+    feed.apply_keys("a", vec![key(7, "a", "x"), key(9, "a", "y")]);
     assert_eq!(data(&mut reader), ["x7", "y9"]);
     // From here on the node knows them itself.
-    feed.give(vec![key(101, "a", "x"), Incoming::remove(102, "a", "y")]);
+    feed.apply(vec![key(101, "a", "x"), Incoming::remove(102, "a", "y")]);
     assert_eq!(data(&mut reader), ["x101"]);
     assert_eq!(data(&mut present(&hub, "a")), ["x101"]);
     assert!(wanted(&feed).is_empty());
@@ -67,13 +67,13 @@ async fn only_who_needs_keys_asks_for_them() {
     let mut now = hub.subscribe("a").expect("there is room");
     assert!(matches!(now.next().now_or_never(), Some(Some(Update::Subscribed(_)))));
     assert!(wanted(&feed).is_empty());
-    let mut latest = hub.subscribe(Subscribe::to("a").and("b").lag(Lag::Latest)).expect("there is room");
+    let mut latest = hub.subscribe(Subscribe::to("a").and("b").lag(LagPolicy::Conflate)).expect("there is room");
     assert!(latest.next().now_or_never().is_none());
     assert_eq!(wanted(&feed), ["a", "b"]);
-    feed.give_keys("b", vec![]);
+    feed.apply_keys("b", vec![]);
     assert!(latest.next().now_or_never().is_none());
     assert_eq!(wanted(&feed), ["a"], "the other one is known");
-    feed.give_keys("a", vec![]);
+    feed.apply_keys("a", vec![]);
     assert!(matches!(latest.next().now_or_never(), Some(Some(Update::Subscribed(_)))));
 }
 
@@ -89,9 +89,9 @@ async fn keys_are_asked_for_again_when_they_did_not_come() {
     });
     assert_eq!(text(&feed.wanted().await), ["a"]);
     // What stands behind the node was away. It says that it is there.
-    feed.caught_up(100);
+    feed.synced_through(100);
     assert_eq!(text(&feed.wanted().await), ["a"]);
-    feed.give_keys("a", vec![key(7, "a", "x")]);
+    feed.apply_keys("a", vec![key(7, "a", "x")]);
     let mut reader = reader.await.expect("it reads");
     assert_eq!(data(&mut reader), ["x7"]);
 }
@@ -102,12 +102,12 @@ async fn a_new_history_asks_anew() {
     let mut reader = present(&hub, "a");
     assert!(reader.next().now_or_never().is_none());
     assert_eq!(wanted(&feed), ["a"]);
-    feed.give_keys("a", vec![key(7, "a", "x")]);
+    feed.apply_keys("a", vec![key(7, "a", "x")]);
     assert_eq!(data(&mut reader), ["x7"]);
-    feed.begin(2, 50);
+    feed.begin_epoch(2, 50);
     assert_eq!(text(&feed.in_use()), ["a"], "who reads already does not ask");
-    feed.give_keys("a", vec![key(40, "a", "x")]);
-    feed.caught_up(50);
+    feed.apply_keys("a", vec![key(40, "a", "x")]);
+    feed.synced_through(50);
     assert_eq!(data(&mut present(&hub, "a")), ["x40"]);
     let mut other = present(&hub, "b");
     assert!(other.next().now_or_never().is_none());
@@ -119,13 +119,13 @@ async fn keys_that_come_late_do_not_take_the_place_of_newer_ones() {
     let (hub, feed) = node().await;
     let mut reader = present(&hub, "a");
     assert!(reader.next().now_or_never().is_none());
-    feed.give(vec![key(101, "a", "x")]);
-    feed.give_keys("a", vec![key(7, "a", "x"), key(8, "a", "y")]);
+    feed.apply(vec![key(101, "a", "x")]);
+    feed.apply_keys("a", vec![key(7, "a", "x"), key(8, "a", "y")]);
     assert_eq!(data(&mut reader), ["y8", "x101"]);
     // Keys of a topic that is in no use leave nothing behind.
-    let topics = hub.topics();
-    feed.give_keys("b", vec![key(9, "b", "x")]);
-    assert_eq!(hub.topics(), topics);
+    let topics = hub.topic_count();
+    feed.apply_keys("b", vec![key(9, "b", "x")]);
+    assert_eq!(hub.topic_count(), topics);
 }
 
 /// Returns what is given now: data, `+` for the greeting, and the end of a gap.
@@ -146,18 +146,18 @@ fn told(subscription: &mut Subscription) -> Vec<String> {
 /// looked for it for ever.
 #[tokio::test(start_paused = true)]
 async fn keys_ahead_of_a_node_keep_no_later_reader_busy() {
-    let (hub, feed) = Given::build(Hub::builder().topics(1)).await;
+    let (hub, feed) = Given::build(Hub::builder().max_topics(1)).await;
     feed.find_keys_when_asked();
-    feed.begin(1, 0);
-    feed.caught_up(2);
+    feed.begin_epoch(1, 0);
+    feed.synced_through(2);
     let mut reader = present(&hub, "a");
     assert!(reader.next().now_or_never().is_none());
-    feed.give_keys("a", vec![key(5, "a", "x")]);
+    feed.apply_keys("a", vec![key(5, "a", "x")]);
     drop(reader);
     drop(hub.subscribe("b").expect("there is room"));
     let mut later = hub.subscribe("a").expect("there is room");
     assert_eq!(told(&mut later), ["+"]);
-    feed.give(vec![key(5, "a", "x")]);
+    feed.apply(vec![key(5, "a", "x")]);
     assert_eq!(told(&mut later), ["x5"]);
 }
 
@@ -165,17 +165,17 @@ async fn keys_ahead_of_a_node_keep_no_later_reader_busy() {
 async fn keys_ahead_of_a_closed_topic_keep_no_reader_busy() {
     let (hub, feed) = Given::build(Hub::builder()).await;
     feed.find_keys_when_asked();
-    feed.begin(1, 0);
-    feed.caught_up(1);
-    let mut reader = hub.subscribe(Subscribe::to("a").lag(Lag::Latest)).expect("there is room");
+    feed.begin_epoch(1, 0);
+    feed.synced_through(1);
+    let mut reader = hub.subscribe(Subscribe::to("a").lag(LagPolicy::Conflate)).expect("there is room");
     assert!(reader.next().now_or_never().is_none());
-    feed.give(vec![Incoming::close(2, "a")]);
-    feed.give_keys("a", vec![key(5, "a", "x")]);
+    feed.apply(vec![Incoming::close(2, "a")]);
+    feed.apply_keys("a", vec![key(5, "a", "x")]);
     told(&mut reader);
     drop(reader);
     let mut later = hub.subscribe("a").expect("there is room");
     assert_eq!(told(&mut later), ["+"]);
-    feed.give(vec![key(5, "a", "x")]);
+    feed.apply(vec![key(5, "a", "x")]);
     assert_eq!(told(&mut later), ["x5"]);
 }
 
@@ -184,24 +184,24 @@ async fn keys_ahead_of_a_closed_topic_keep_no_reader_busy() {
 async fn a_reader_of_the_latest_gets_the_keys_of_another_history() {
     for is_there in [true, false] {
         let (hub, feed) = node().await;
-        let mut reader = hub.subscribe(Subscribe::to("a").lag(Lag::Latest)).expect("there is room");
+        let mut reader = hub.subscribe(Subscribe::to("a").lag(LagPolicy::Conflate)).expect("there is room");
         assert_eq!(told(&mut reader), [""; 0]);
         assert_eq!(wanted(&feed), ["a"]);
-        feed.give_keys("a", vec![]);
+        feed.apply_keys("a", vec![]);
         assert_eq!(told(&mut reader), ["+"]);
-        feed.begin(2, 200);
+        feed.begin_epoch(2, 200);
         assert_eq!(told(&mut reader), [""; 0], "the node does not know yet what there is");
         if is_there {
-            feed.give_keys("a", vec![key(150, "a", "x")]);
+            feed.apply_keys("a", vec![key(150, "a", "x")]);
         }
-        feed.caught_up(200);
+        feed.synced_through(200);
         if !is_there {
             assert_eq!(told(&mut reader), [""; 0], "the keys are not known yet");
             assert_eq!(wanted(&feed), ["a"]);
-            feed.give_keys("a", vec![key(150, "a", "x")]);
+            feed.apply_keys("a", vec![key(150, "a", "x")]);
         }
         assert_eq!(told(&mut reader), ["gap 149", "x150", "gap 200"]);
-        feed.give(vec![key(201, "a", "x")]);
+        feed.apply(vec![key(201, "a", "x")]);
         assert_eq!(told(&mut reader), ["x201"]);
     }
 }
@@ -209,27 +209,27 @@ async fn a_reader_of_the_latest_gets_the_keys_of_another_history() {
 #[tokio::test(start_paused = true)]
 async fn a_reader_of_the_latest_gets_keys_that_are_loaded_with_another_history() {
     let (hub, feed) = Given::build(Hub::builder()).await;
-    feed.begin(1, 0);
-    feed.caught_up(0);
-    let mut reader = hub.subscribe(Subscribe::to("a").lag(Lag::Latest)).expect("there is room");
+    feed.begin_epoch(1, 0);
+    feed.synced_through(0);
+    let mut reader = hub.subscribe(Subscribe::to("a").lag(LagPolicy::Conflate)).expect("there is room");
     assert_eq!(told(&mut reader), ["+"]);
-    feed.begin(2, 200);
+    feed.begin_epoch(2, 200);
     assert_eq!(told(&mut reader), [""; 0]);
     // And another one, before that has come.
-    feed.begin(3, 300);
+    feed.begin_epoch(3, 300);
     assert_eq!(told(&mut reader), [""; 0]);
-    feed.give_latest(key(250, "a", "x"));
-    feed.caught_up(300);
+    feed.apply_latest(key(250, "a", "x"));
+    feed.synced_through(300);
     assert_eq!(told(&mut reader), ["gap 249", "x250", "gap 300"]);
 }
 
 /// While nothing answers, each client that came and went left a name.
 #[tokio::test(start_paused = true)]
 async fn names_that_are_asked_for_are_those_that_something_holds() {
-    let (hub, feed) = Given::build(Hub::builder().topics(10)).await;
+    let (hub, feed) = Given::build(Hub::builder().max_topics(10)).await;
     feed.find_keys_when_asked();
-    feed.begin(1, 100);
-    feed.caught_up(100);
+    feed.begin_epoch(1, 100);
+    feed.synced_through(100);
     let mut stays = present(&hub, "stays");
     assert!(stays.next().now_or_never().is_none());
     for number in 0..1000 {
@@ -242,30 +242,30 @@ async fn names_that_are_asked_for_are_those_that_something_holds() {
 #[tokio::test(start_paused = true)]
 async fn keyed_values_for_which_there_is_no_room_are_counted() {
     for finds_keys in [false, true] {
-        let (hub, feed) = Given::build(Hub::builder().topics(1)).await;
+        let (hub, feed) = Given::build(Hub::builder().max_topics(1)).await;
         if finds_keys {
             feed.find_keys_when_asked();
         }
-        feed.begin(1, 100);
+        feed.begin_epoch(1, 100);
         let _held = hub.topic("held").expect("there is room");
-        feed.give_latest(key(7, "a", "x"));
-        feed.give(vec![key(101, "a", "x"), Incoming::new(102, "a", Event::new("1")), Incoming::remove(103, "a", "x")]);
-        feed.caught_up(103);
+        feed.apply_latest(key(7, "a", "x"));
+        feed.apply(vec![key(101, "a", "x"), Incoming::new(102, "a", Event::new("1")), Incoming::remove(103, "a", "x")]);
+        feed.synced_through(103);
         assert_eq!(hub.health().evicted_keys, if finds_keys { 0 } else { 2 });
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn keys_of_a_topic_that_went_are_found_again() {
-    let (hub, feed) = Given::build(Hub::builder().topics(1)).await;
+    let (hub, feed) = Given::build(Hub::builder().max_topics(1)).await;
     feed.find_keys_when_asked();
-    feed.begin(1, 100);
-    feed.caught_up(100);
+    feed.begin_epoch(1, 100);
+    feed.synced_through(100);
     for round in 0..3 {
         let mut reader = present(&hub, "a");
         assert!(reader.next().now_or_never().is_none(), "they are not known in round {round}");
         assert_eq!(wanted(&feed), ["a"]);
-        feed.give_keys("a", vec![key(7, "a", "x"), key(9, "a", "y")]);
+        feed.apply_keys("a", vec![key(7, "a", "x"), key(9, "a", "y")]);
         assert_eq!(data(&mut reader), ["x7", "y9"]);
         drop(reader);
         drop(hub.subscribe("b").expect("there is room"));
@@ -279,7 +279,7 @@ async fn a_client_that_is_cut_within_a_present_that_was_found_gets_all_of_it_aga
     let (hub, feed) = node().await;
     let mut cut = present(&hub, "a");
     assert!(cut.next().now_or_never().is_none());
-    feed.give_keys("a", vec![key(7, "a", "x"), key(9, "a", "y")]);
+    feed.apply_keys("a", vec![key(7, "a", "x"), key(9, "a", "y")]);
     assert!(matches!(cut.next().now_or_never(), Some(Some(Update::Subscribed(None)))));
     let Some(Some(Update::Event { event, .. })) = cut.next().now_or_never() else { panic!("the first key") };
     assert_eq!((&*event.data(), event.id()), ("x7", None));
@@ -299,22 +299,22 @@ async fn a_client_that_is_cut_within_a_present_that_was_found_gets_all_of_it_aga
 #[tokio::test(start_paused = true)]
 async fn a_gap_that_is_owed_when_another_history_begins_is_told_by_that() {
     let (hub, feed) = Given::build(Hub::builder()).await;
-    let _small = hub.topic_with("a", Bounds::new().events(1)).expect("there is room");
+    let _small = hub.topic_with("a", Retention::new().events(1)).expect("there is room");
     let event = |at: u64, topic: &str| Incoming::new(at, topic, Event::new(at.to_string()));
-    feed.begin(1, 0);
-    feed.give(vec![event(1, "a"), event(2, "b"), event(3, "b"), event(4, "a"), event(5, "a")]);
-    feed.caught_up(5);
-    let back = Subscribe::to("a").and("b").after(LastEventId::from_id(&event_id(1, 1)));
+    feed.begin_epoch(1, 0);
+    feed.apply(vec![event(1, "a"), event(2, "b"), event(3, "b"), event(4, "a"), event(5, "a")]);
+    feed.synced_through(5);
+    let back = Subscribe::to("a").and("b").resume_after(LastEventId::from_id(&event_id(1, 1)));
     let mut reader = hub.subscribe(back).expect("there is room");
     assert!(matches!(reader.next().now_or_never(), Some(Some(Update::Event { .. }))), "2, and a gap up to 4 is owed");
-    feed.begin(2, 0);
-    feed.give(vec![event(1, "a"), event(2, "b")]);
-    feed.caught_up(2);
+    feed.begin_epoch(2, 0);
+    feed.apply(vec![event(1, "a"), event(2, "b")]);
+    feed.synced_through(2);
     let Some(Some(Update::Gap(gap))) = reader.next().now_or_never() else { panic!("another history is a gap") };
     assert_eq!((gap.from, gap.to), (Some(event_id(1, 1)), event_id(2, 0)));
     assert_eq!(told(&mut reader), ["1", "2"]);
-    feed.give(vec![event(3, "a"), event(4, "a")]);
-    feed.caught_up(4);
-    let mut back = hub.subscribe(Subscribe::to("a").and("b").after(LastEventId::from_id(&event_id(2, 0))));
+    feed.apply(vec![event(3, "a"), event(4, "a")]);
+    feed.synced_through(4);
+    let mut back = hub.subscribe(Subscribe::to("a").and("b").resume_after(LastEventId::from_id(&event_id(2, 0))));
     assert_eq!(told(back.as_mut().expect("there is room")), ["2", "gap 3", "4"]);
 }

@@ -12,15 +12,15 @@ use super::given::Given;
 /// Each keyed topic of the backplane stayed, so that most users were refused.
 #[tokio::test(start_paused = true)]
 async fn a_node_with_more_keyed_topics_than_it_has_room_for_serves_all_who_come() {
-    let (hub, feed) = Given::build(Hub::builder().topics(100)).await;
-    feed.begin(1, 1000);
+    let (hub, feed) = Given::build(Hub::builder().max_topics(100)).await;
+    feed.begin_epoch(1, 1000);
     for number in 1..=1000 {
-        feed.give_latest(Incoming::new(number, format!("loaded {number}"), Event::new("x")).keyed("key"));
+        feed.apply_latest(Incoming::new(number, format!("loaded {number}"), Event::new("x")).keyed("key"));
     }
     let events =
         (1001..=2000).map(|number| Incoming::new(number, format!("read {number}"), Event::new("x")).keyed("key"));
-    feed.give(events.collect());
-    feed.caught_up(2000);
+    feed.apply(events.collect());
+    feed.synced_through(2000);
     let mut users = Vec::new();
     for number in 0..100 {
         let mut user = hub.subscribe(format!("user {number}")).expect("there is room");
@@ -30,12 +30,12 @@ async fn a_node_with_more_keyed_topics_than_it_has_room_for_serves_all_who_come(
     let health = hub.health();
     assert_eq!((health.topics, health.held_topics, health.refused), (100, 100, 0));
     // What is fed finds no room now, and those who are there miss nothing.
-    feed.give(vec![
+    feed.apply(vec![
         Incoming::new(2001, "without room", Event::new("x")),
         Incoming::new(2002, "user 7", Event::new("to them")),
     ]);
     assert!(matches!(users[7].next().await, Some(Update::Event { event, .. }) if event.data() == "to them"));
     drop(users);
-    let mut present = hub.subscribe(Subscribe::to("read 2000").start(Start::Latest)).expect("there is room");
+    let mut present = hub.subscribe(Subscribe::to("read 2000").start(Start::Snapshot)).expect("there is room");
     assert!(matches!(present.next().await, Some(Update::Subscribed(_))));
 }

@@ -11,7 +11,7 @@ use futures_util::future::{Either, select};
 use tokio::sync::Notify;
 use tower_sse::{
     EventId,
-    backplane::{Backplane, BoxFuture, Feed, Incoming, Link, LocalPresence, Outgoing, event_id},
+    backplane::{Backplane, BoxFuture, Feed, Incoming, Link, Outgoing, TopicPresence, event_id},
     hub::PublishError,
 };
 
@@ -32,7 +32,7 @@ struct Order {
     entries: Vec<Incoming>,
     once: BTreeMap<(Arc<str>, Arc<str>), u64>,
     latest: BTreeMap<(Arc<str>, Arc<str>), Incoming>,
-    presence: BTreeMap<usize, Vec<LocalPresence>>,
+    presence: BTreeMap<usize, Vec<TopicPresence>>,
     nodes: usize,
     /// Nobody is given anything.
     is_stopped: bool,
@@ -90,15 +90,15 @@ impl Memory {
             Some((epoch, through)) if *epoch == order.epoch => *through,
             _ => {
                 let gone = order.entries.first().map_or(order.last, |first| first.sequence - 1);
-                feed.begin(order.epoch, gone);
+                feed.begin_epoch(order.epoch, gone);
                 gone
             }
         };
-        feed.give(order.entries.iter().filter(|entry| entry.sequence > through).cloned().collect());
+        feed.apply(order.entries.iter().filter(|entry| entry.sequence > through).cloned().collect());
         let is_new = read.is_none_or(|(epoch, _)| epoch != order.epoch);
         let topics = feed.take_wanted().into_iter().chain(if is_new { feed.in_use() } else { Vec::new() });
         order.give_keys(feed, topics);
-        feed.caught_up(order.last);
+        feed.synced_through(order.last);
         *read = Some((order.epoch, order.last));
     }
 
@@ -139,12 +139,12 @@ impl Order {
     fn give_keys(&self, feed: &Feed, topics: impl IntoIterator<Item = Arc<str>>) {
         for topic in topics.into_iter().filter(|_| !self.is_stopped) {
             let keys = self.latest.iter().filter(|((of, _), _)| *of == topic);
-            feed.give_keys(&topic, keys.map(|(_, newest)| newest.clone()).collect());
+            feed.apply_keys(&topic, keys.map(|(_, newest)| newest.clone()).collect());
         }
     }
 
     fn publish(&mut self, outgoing: Outgoing) -> EventId {
-        let Outgoing { topic, events, closes, removes, idempotency_key, .. } = outgoing;
+        let Outgoing { topic, events, close: closes, remove_key: removes, idempotency_key, .. } = outgoing;
         let once = idempotency_key.map(|key| (Arc::clone(&topic), key));
         if let Some(&sequence) = once.as_ref().and_then(|once| self.once.get(once)) {
             return event_id(self.epoch, sequence);

@@ -20,20 +20,20 @@ async fn nothing_of_an_old_history_is_given_as_of_the_new() {
     for name in &names[1..] {
         all = all.and(&**name);
     }
-    feed.begin(1, 0);
-    feed.caught_up(0);
+    feed.begin_epoch(1, 0);
+    feed.synced_through(0);
     let mut reader = hub.subscribe(all).expect("there is room");
     assert!(matches!(reader.next().await, Some(Update::Subscribed(_))));
     let feeds = std::thread::spawn(move || {
         // In odd ones there are events, in even ones they are gone.
         for epoch in 1..=HISTORIES {
-            feed.begin(2 * epoch + 1, 0);
-            feed.give((1..).zip(&names).map(|(at, name)| Incoming::new(at, &**name, Event::new("x"))).collect());
-            feed.caught_up(TOPICS);
-            feed.begin(2 * epoch + 2, TOPICS);
-            feed.caught_up(TOPICS);
+            feed.begin_epoch(2 * epoch + 1, 0);
+            feed.apply((1..).zip(&names).map(|(at, name)| Incoming::new(at, &**name, Event::new("x"))).collect());
+            feed.synced_through(TOPICS);
+            feed.begin_epoch(2 * epoch + 2, TOPICS);
+            feed.synced_through(TOPICS);
         }
-        feed.give(vec![Incoming::new(TOPICS + 1, &*names[0], Event::new("end"))]);
+        feed.apply(vec![Incoming::new(TOPICS + 1, &*names[0], Event::new("end"))]);
     });
     while let Some(update) = reader.next().await {
         let Update::Event { event, .. } = update else { continue };
@@ -55,9 +55,9 @@ async fn a_client_that_comes_while_a_node_loads_waits_for_the_end_of_that() {
     let (hub, feed) = Given::build(Hub::builder()).await;
     let feeds = std::thread::spawn(move || {
         for epoch in 1..=10 * HISTORIES {
-            feed.begin(epoch, 0);
-            (1..=3).for_each(|at| drop(feed.give(vec![Incoming::new(at, "a", Event::new("past"))])));
-            feed.caught_up(3);
+            feed.begin_epoch(epoch, 0);
+            (1..=3).for_each(|at| drop(feed.apply(vec![Incoming::new(at, "a", Event::new("past"))])));
+            feed.synced_through(3);
         }
     });
     let comes = || {

@@ -3,16 +3,16 @@
 use futures_util::{FutureExt, StreamExt};
 use tower_sse::{
     Event,
-    backplane::{Feed, Incoming, LocalPresence},
-    hub::{Bounds, Hub, Start, Subscribe, Subscription, Update},
+    backplane::{Feed, Incoming, TopicPresence},
+    hub::{Hub, Retention, Start, Subscribe, Subscription, Update},
 };
 
 use super::given::Given;
 
 async fn node() -> (Hub, Feed) {
-    let (hub, feed) = Given::build(Hub::builder().bounds(Bounds::new().bytes(4000)).bytes(10_000)).await;
-    feed.begin(1, 0);
-    feed.caught_up(0);
+    let (hub, feed) = Given::build(Hub::builder().retention(Retention::new().bytes(4000)).max_bytes(10_000)).await;
+    feed.begin_epoch(1, 0);
+    feed.synced_through(0);
     (hub, feed)
 }
 
@@ -35,18 +35,18 @@ fn data(subscription: &mut Subscription) -> Vec<String> {
 async fn an_event_beyond_the_bounds_is_skipped_and_takes_no_place() {
     let (hub, feed) = node().await;
     for (last, size) in [(1, 5000), (11, 70_000)] {
-        feed.give(vec![
+        feed.apply(vec![
             Incoming::new(last, "small", Event::new("a")),
             Incoming::new(last + 1, "large", Event::new("b")),
         ]);
         let large = Event::new("x".repeat(size));
-        let skipped = feed.give(vec![
+        let skipped = feed.apply(vec![
             Incoming::new(last + 2, "large", large.clone()),
             Incoming::new(last + 3, "large", large).keyed("key"),
             Incoming::new(last + 4, "large", Event::new("c")),
         ]);
         assert_eq!(skipped, [last + 2, last + 3]);
-        feed.caught_up(last + 4);
+        feed.synced_through(last + 4);
     }
     assert_eq!(data(&mut from_the_beginning(&hub, "small")), ["a", "a"]);
     assert_eq!(data(&mut from_the_beginning(&hub, "large")), ["b", "c", "b", "c"]);
@@ -58,17 +58,17 @@ async fn a_topic_is_closed_also_by_what_is_too_large() {
     let mut reader = from_the_beginning(&hub, "topic");
     assert!(matches!(reader.next().await, Some(Update::Subscribed(_))));
     let mut last = Incoming::new(1, "topic", Event::new("x".repeat(5000)));
-    last.closes = true;
-    assert_eq!(feed.give(vec![last]), [1]);
+    last.close = true;
+    assert_eq!(feed.apply(vec![last]), [1]);
     assert!(reader.next().await.is_none(), "its stream ends");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_key_beyond_the_bounds_is_not_loaded() {
     let (hub, feed) = node().await;
-    feed.give(vec![Incoming::new(1, "topic", Event::new("kept"))]);
-    feed.give_latest(Incoming::new(2, "topic", Event::new("x".repeat(5000))).keyed("key"));
-    feed.caught_up(2);
+    feed.apply(vec![Incoming::new(1, "topic", Event::new("kept"))]);
+    feed.apply_latest(Incoming::new(2, "topic", Event::new("x".repeat(5000))).keyed("key"));
+    feed.synced_through(2);
     assert_eq!(data(&mut from_the_beginning(&hub, "topic")), ["kept"]);
 }
 
@@ -79,7 +79,7 @@ async fn counts_that_no_node_has_end_nothing() {
     let presence = hub.topic("topic").expect("there is room").presence();
     let mut reader = from_the_beginning(&hub, "topic");
     for node in ["a", "b", "c"] {
-        feed.node_presence(node, vec![LocalPresence::new("topic", usize::MAX, vec!["eve".into()])]);
+        feed.node_presence(node, vec![TopicPresence::new("topic", usize::MAX, vec!["eve".into()])]);
     }
     assert!(matches!(reader.next().await, Some(Update::Subscribed(_))));
     assert!(presence.count() > 3);

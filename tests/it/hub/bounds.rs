@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Empty};
 use tower::{Layer, ServiceExt};
 use tower_sse::{
     Event, Heartbeat, SseLayer,
-    hub::{Bounds, Hub, Lag, PublishError, Start, Subscribe, Update},
+    hub::{Hub, LagPolicy, PublishError, Retention, Start, Subscribe, Update},
 };
 
 /// The data of all events that are kept.
@@ -24,14 +24,14 @@ fn kept(hub: &Hub, topic: &str) -> Vec<String> {
 }
 
 fn publish(hub: &Hub, topic: &str, data: &str) {
-    hub.topic(topic).expect("there is room").publish(Event::new(data)).now().expect("it is small");
+    hub.topic(topic).expect("there is room").publish(Event::new(data)).try_result().expect("it is small");
 }
 
 #[test]
 fn a_topic_keeps_so_many_events_and_so_many_bytes() {
     let hub = Hub::new();
-    let _few = hub.topic_with("few", Bounds::new().events(2)).unwrap();
-    let small = hub.topic_with("small", Bounds::new().bytes(250)).unwrap();
+    let _few = hub.topic_with("few", Retention::new().events(2)).unwrap();
+    let small = hub.topic_with("small", Retention::new().bytes(250)).unwrap();
     for number in ["1", "2", "3"] {
         publish(&hub, "few", number);
         publish(&hub, "small", number);
@@ -40,9 +40,9 @@ fn a_topic_keeps_so_many_events_and_so_many_bytes() {
     assert_eq!(kept(&hub, "small"), ["1", "2", "3"], "each counts for 73 bytes");
     publish(&hub, "small", &"4".repeat(100));
     assert_eq!(kept(&hub, "small"), ["3", &"4".repeat(100)]);
-    let error = small.publish(Event::new("5".repeat(200))).now().unwrap_err();
+    let error = small.publish(Event::new("5".repeat(200))).try_result().unwrap_err();
     assert!(matches!(error, PublishError::TooLarge { limit: 250, .. }), "{error}");
-    let error = small.publish_all([Event::new("6"), Event::new("7".repeat(200))]).now().unwrap_err();
+    let error = small.publish_all([Event::new("6"), Event::new("7".repeat(200))]).try_result().unwrap_err();
     assert!(matches!(error, PublishError::TooLarge { .. }), "{error}");
     assert_eq!(kept(&hub, "small"), ["3", &"4".repeat(100)], "if one is too large none is published");
 }
@@ -53,31 +53,31 @@ fn new_bounds_hold_at_once() {
     for number in ["1", "2", "3"] {
         publish(&hub, "a", number);
     }
-    let _topic = hub.topic_with("a", Bounds::new().events(1)).unwrap();
+    let _topic = hub.topic_with("a", Retention::new().events(1)).unwrap();
     assert_eq!(kept(&hub, "a"), ["3"]);
 }
 
 #[test]
 fn a_hub_lets_the_oldest_of_all_its_topics_go() {
-    let hub = Hub::builder().bytes(4 * 73).build();
+    let hub = Hub::builder().max_bytes(4 * 73).build();
     for (topic, data) in [("quiet", "1"), ("busy", "2"), ("busy", "3"), ("busy", "4")] {
         publish(&hub, topic, data);
     }
-    assert_eq!(hub.bytes(), 4 * 73);
+    assert_eq!(hub.bytes_used(), 4 * 73);
     publish(&hub, "busy", "5");
     assert_eq!(kept(&hub, "quiet"), [""; 0]);
     assert_eq!(kept(&hub, "busy"), ["2", "3", "4", "5"]);
-    assert_eq!(hub.bytes(), 4 * 73);
+    assert_eq!(hub.bytes_used(), 4 * 73);
 }
 
 #[test]
 fn keys_are_bounded_and_the_least_recent_goes() {
     let hub = Hub::new();
-    let topic = hub.topic_with("a", Bounds::new().events(1).keys(2)).unwrap();
+    let topic = hub.topic_with("a", Retention::new().events(1).keys(2)).unwrap();
     for key in ["x", "y", "x", "z"] {
-        topic.publish_keyed(key, Event::new(key)).now().unwrap();
+        topic.publish_keyed(key, Event::new(key)).try_result().unwrap();
     }
-    let mut present = hub.subscribe(Subscribe::to("a").start(Start::Latest)).unwrap();
+    let mut present = hub.subscribe(Subscribe::to("a").start(Start::Snapshot)).unwrap();
     let mut keys = Vec::new();
     while let Some(Some(update)) = present.next().now_or_never() {
         if let Update::Event { event, .. } = update {
@@ -89,44 +89,44 @@ fn keys_are_bounded_and_the_least_recent_goes() {
 
 #[test]
 fn a_hub_whose_keys_are_too_much_lets_them_go() {
-    let hub = Hub::builder().bytes(1000).build();
+    let hub = Hub::builder().max_bytes(1000).build();
     for number in 0..100 {
         let topic = hub.topic(format!("{}", number % 3)).unwrap();
-        topic.publish_keyed(number.to_string(), Event::new("x")).now().unwrap();
-        assert!(hub.bytes() <= 1000, "{}", hub.bytes());
+        topic.publish_keyed(number.to_string(), Event::new("x")).try_result().unwrap();
+        assert!(hub.bytes_used() <= 1000, "{}", hub.bytes_used());
     }
 }
 
 /// They were not found any more, for as long as one client did not read.
 #[test]
 fn keys_of_a_topic_that_is_closed_go_too_when_the_hub_is_full() {
-    let hub = Hub::builder().bytes(1000).build();
+    let hub = Hub::builder().max_bytes(1000).build();
     let closed = hub.topic("closed").unwrap();
-    let mut stalled = hub.subscribe(Subscribe::to("closed").lag(Lag::Latest)).unwrap();
+    let mut stalled = hub.subscribe(Subscribe::to("closed").lag(LagPolicy::Conflate)).unwrap();
     assert!(stalled.next().now_or_never().is_some());
     for number in 0..8 {
-        closed.publish_keyed(number.to_string(), Event::new("x")).now().unwrap();
+        closed.publish_keyed(number.to_string(), Event::new("x")).try_result().unwrap();
     }
-    closed.close(None).now().unwrap();
-    let full = hub.bytes();
+    closed.close(None).try_result().unwrap();
+    let full = hub.bytes_used();
     assert!(full > 500, "{full}");
     for number in 0..20 {
-        hub.topic("open").unwrap().publish_keyed(number.to_string(), Event::new("x")).now().unwrap();
-        assert!(hub.bytes() <= 1000, "{}", hub.bytes());
+        hub.topic("open").unwrap().publish_keyed(number.to_string(), Event::new("x")).try_result().unwrap();
+        assert!(hub.bytes_used() <= 1000, "{}", hub.bytes_used());
     }
     publish(&hub, "open", &"x".repeat(900));
-    assert!(hub.bytes() <= 1000, "{}", hub.bytes());
+    assert!(hub.bytes_used() <= 1000, "{}", hub.bytes_used());
     assert!(matches!(stalled.next().now_or_never(), Some(Some(Update::Gap(_)))), "it has missed some");
 }
 
 /// What was published there went at once, and every reader of it was told that it had missed it.
 #[test]
 fn a_hub_that_is_full_of_keys_still_gives_what_is_published() {
-    let hub = Hub::builder().bytes(1000).build();
+    let hub = Hub::builder().max_bytes(1000).build();
     let keys = hub.topic("keys").unwrap();
     let mut key = 0;
-    while hub.bytes() <= 800 || key < 20 {
-        keys.publish_keyed(key.to_string(), Event::new("x")).now().unwrap();
+    while hub.bytes_used() <= 800 || key < 20 {
+        keys.publish_keyed(key.to_string(), Event::new("x")).try_result().unwrap();
         key += 1;
     }
     assert_eq!(kept(&hub, "keys").len(), 1, "the rest are keys");
@@ -135,7 +135,7 @@ fn a_hub_that_is_full_of_keys_still_gives_what_is_published() {
     for number in ["1", "2", "3"] {
         assert!(news.next().now_or_never().is_none());
         publish(&hub, "news", number);
-        assert!(hub.bytes() <= 1000, "{}", hub.bytes());
+        assert!(hub.bytes_used() <= 1000, "{}", hub.bytes_used());
         let update = news.next().now_or_never().unwrap();
         assert!(matches!(&update, Some(Update::Event { event, .. }) if event.data() == number), "{update:?}");
     }
@@ -144,8 +144,8 @@ fn a_hub_that_is_full_of_keys_still_gives_what_is_published() {
 /// Frames that readers share went out however old they were.
 #[tokio::test(start_paused = true)]
 async fn what_is_too_old_is_not_read_by_who_comes_late() {
-    let hub = Hub::builder().bounds(Bounds::new().age(Duration::from_secs(60))).build();
-    let layer = SseLayer::new(hub.service(|_| Subscribe::to("a").lag(Lag::Skip))).heartbeat(Heartbeat::off());
+    let hub = Hub::builder().retention(Retention::new().age(Duration::from_secs(60))).build();
+    let layer = SseLayer::new(hub.service(|_| Subscribe::to("a").lag(LagPolicy::Skip))).heartbeat(Heartbeat::off());
     let inside = tower::service_fn(|_: Request<()>| async {
         Ok::<_, std::convert::Infallible>(http::Response::new(Empty::<bytes::Bytes>::new()))
     });
@@ -171,7 +171,7 @@ async fn what_is_too_old_is_not_read_by_who_comes_late() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_too_old_goes_when_its_topic_or_others_are_used() {
-    let hub = Hub::builder().bounds(Bounds::new().age(Duration::from_secs(60))).build();
+    let hub = Hub::builder().retention(Retention::new().age(Duration::from_secs(60))).build();
     publish(&hub, "a", "old");
     tokio::time::advance(Duration::from_secs(50)).await;
     publish(&hub, "a", "new");
@@ -181,14 +181,14 @@ async fn what_is_too_old_goes_when_its_topic_or_others_are_used() {
     for _ in 0..4 {
         publish(&hub, "b", "x");
     }
-    assert_eq!(hub.topics(), 1, "what nobody uses and has no event is no topic");
+    assert_eq!(hub.topic_count(), 1, "what nobody uses and has no event is no topic");
 }
 
 #[test]
 fn names_of_clients_do_not_fill_a_hub() {
-    let hub = Hub::builder().topics(3).build();
+    let hub = Hub::builder().max_topics(3).build();
     let event = hub.topic("has an event").unwrap();
-    event.publish(Event::new("1")).now().unwrap();
+    event.publish(Event::new("1")).try_result().unwrap();
     let held = hub.topic("is held").unwrap();
     for number in 0..100 {
         let gone = hub.subscribe(format!("nobody {number}")).unwrap();
@@ -196,7 +196,7 @@ fn names_of_clients_do_not_fill_a_hub() {
         let mut watched = hub.subscribe(format!("somebody {number}")).unwrap();
         assert!(watched.next().now_or_never().is_some());
     }
-    assert_eq!(hub.topics(), 2);
+    assert_eq!(hub.topic_count(), 2);
     let third = hub.subscribe("third").unwrap();
     let error = hub.subscribe("fourth").unwrap_err();
     assert_eq!(error.to_string(), "the topic cannot be had");
@@ -222,7 +222,7 @@ fn any_text_is_a_name_up_to_256_bytes() {
 
 #[tokio::test]
 async fn a_hub_without_room_asks_browsers_to_come_later_and_refuses_what_cannot_be() {
-    let hub = Hub::builder().topics(1).build();
+    let hub = Hub::builder().max_topics(1).build();
     let _only = hub.topic("only").unwrap();
     for (path, status) in [("/only", 200), ("/full", 200), (&*format!("/{}", "x".repeat(300)), 400)] {
         let layer = SseLayer::new(hub.service(|head| Subscribe::to(&head.uri().path()[1..])));
@@ -244,8 +244,8 @@ fn nothing_is_kept_of_what_is_gone() {
     let hub = Hub::new();
     for number in 0..10 {
         let topic = hub.topic(number.to_string()).unwrap();
-        topic.publish_keyed("x", Event::new("x")).now().unwrap();
-        topic.close(Event::new("last")).now().unwrap();
+        topic.publish_keyed("x", Event::new("x")).try_result().unwrap();
+        topic.close(Event::new("last")).try_result().unwrap();
     }
-    assert_eq!((hub.topics(), hub.bytes()), (0, 0));
+    assert_eq!((hub.topic_count(), hub.bytes_used()), (0, 0));
 }

@@ -4,7 +4,7 @@ mod due;
 
 use tower_sse::{
     Reason,
-    hub::{Hub, Lag, Start, Subscribe},
+    hub::{Hub, LagPolicy, Start, Subscribe},
 };
 
 use super::{
@@ -41,7 +41,7 @@ impl Has {
 pub(super) struct Client {
     source: Source,
     topics: Vec<usize>,
-    lag: Lag,
+    lag: LagPolicy,
     has: Has,
     is_stream: bool,
     /// Ends behind this are its own.
@@ -92,7 +92,7 @@ pub(super) struct Client {
 pub(super) struct Wants {
     pub(super) names: Vec<&'static str>,
     pub(super) through: Through,
-    pub(super) lag: Lag,
+    pub(super) lag: LagPolicy,
     pub(super) start: Start,
     pub(super) has: Has,
     /// What was published before this position is not for it.
@@ -119,8 +119,8 @@ impl Client {
         let has = if is_ahead { Has::Foreign } else { has };
         let (base, present_through) = match (has, start) {
             (Has::Position(sequence), _) => (sequence, 0),
-            (Has::Nothing, Start::Now) => (model.head(), 0),
-            (Has::Nothing, Start::Latest) => (0, model.head()),
+            (Has::Nothing, Start::Live) => (model.head(), 0),
+            (Has::Nothing, Start::Snapshot) => (0, model.head()),
             (Has::Nothing, Start::Beginning) => (floor, 0),
             _ => (0, 0),
         };
@@ -250,7 +250,7 @@ impl Client {
             // What it was has been superseded or has gone.
             self.reached = if self.is_first { self.reached } else { self.present_through };
         }
-        let is_disconnected = self.lag == Lag::Disconnect && self.has_read;
+        let is_disconnected = self.lag == LagPolicy::Disconnect && self.has_read;
         if self.promised.is_none() && self.owed.is_none() && !is_disconnected {
             self.owed = self.missing(model);
             self.found_at = self.reached;
@@ -343,7 +343,10 @@ impl Client {
     }
 
     fn check_gap(&mut self, to: u64, model: &Model) {
-        assert!(self.lag != Lag::Disconnect || !self.has_read || self.owed.is_some(), "one that lags is disconnected");
+        assert!(
+            self.lag != LagPolicy::Disconnect || !self.has_read || self.owed.is_some(),
+            "one that lags is disconnected"
+        );
         let is_in_place_of_end = self.is_in_place_of_end(to, model);
         let (owed, may_tell) = (self.owed.take(), self.may_tell(model));
         match (owed, may_tell) {
@@ -414,7 +417,7 @@ impl Client {
     fn check_end(&mut self, reason: Reason, model: &Model) {
         match reason {
             Reason::Lagged => {
-                assert!(self.lag == Lag::Disconnect && self.has_read, "it had not lagged");
+                assert!(self.lag == LagPolicy::Disconnect && self.has_read, "it had not lagged");
                 assert_eq!(self.owed, None, "it is told the gap first");
                 let is_behind = self.missing(model).or(self.may_tell(model)).is_some();
                 assert!(is_behind || model.is_careful, "it had not missed anything");

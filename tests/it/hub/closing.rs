@@ -9,7 +9,7 @@ use std::{
 use futures_util::{FutureExt, StreamExt};
 use tower_sse::{
     Event, EventId, LastEventId, Reason,
-    hub::{Bounds, Hub, Lag, Start, Subscribe, Subscription, Topic, Update},
+    hub::{Hub, LagPolicy, Retention, Start, Subscribe, Subscription, Topic, Update},
 };
 
 /// The data of the events that can be read now, with `+` for the greeting and `gap` for a gap.
@@ -27,11 +27,11 @@ fn read(subscription: &mut Subscription) -> Vec<String> {
 }
 
 fn publish(topic: &Topic, data: &str) -> EventId {
-    topic.publish(Event::new(data)).now().expect("the event is small")
+    topic.publish(Event::new(data)).try_result().expect("the event is small")
 }
 
 fn close(topic: &Topic, last: Option<&str>) -> EventId {
-    topic.close(last.map(Event::new)).now().expect("the event is small")
+    topic.close(last.map(Event::new)).try_result().expect("the event is small")
 }
 
 fn topics<const N: usize>(hub: &Hub, names: [&str; N]) -> [Topic; N] {
@@ -70,9 +70,9 @@ fn a_topic_opened_again_reaches_streams_over_several_topics() {
         got.extend(read(&mut both));
         assert_eq!(got, ["+", "1", "last of a", "2", "3"], "reads between: {reads}");
         // Both topics are held by the stream, so nothing was let go.
-        let mut back = subscribe(&hub, Subscribe::to("a").and("b").after(after(&first)));
+        let mut back = subscribe(&hub, Subscribe::to("a").and("b").resume_after(after(&first)));
         assert_eq!(read(&mut back), ["last of a", "2", "3"]);
-        let mut back = subscribe(&hub, Subscribe::to("a").and("b").after(after(&third)));
+        let mut back = subscribe(&hub, Subscribe::to("a").and("b").resume_after(after(&third)));
         assert_eq!(read(&mut back), [""; 0]);
     }
 }
@@ -93,14 +93,14 @@ fn several_rounds_of_closing_lose_nothing() {
         }
     }
     assert_eq!(read(&mut both), expected);
-    assert_eq!(both.ended(), None, "b was never closed");
+    assert_eq!(both.end_reason(), None, "b was never closed");
 }
 
 /// A stream that had not read yet when its topic was opened again went on, and one that had read ended.
 #[test]
 fn a_stream_ends_where_all_its_topics_are_closed_whenever_it_reads() {
     for reads in [false, true] {
-        for lag in [Lag::Disconnect, Lag::Skip, Lag::Latest] {
+        for lag in [LagPolicy::Disconnect, LagPolicy::Skip, LagPolicy::Conflate] {
             let hub = Hub::new();
             let [a, b, other] = topics(&hub, ["a", "b", "other"]);
             let mut both = subscribe(&hub, Subscribe::to("a").and("b").lag(lag));
@@ -116,7 +116,7 @@ fn a_stream_ends_where_all_its_topics_are_closed_whenever_it_reads() {
             publish(&b, "opened again");
             got.extend(read(&mut both));
             assert_eq!(got, ["+", "last of a", "1"], "{lag:?}, reads between: {reads}");
-            assert_eq!(both.ended(), Some(Reason::TopicClosed));
+            assert_eq!(both.end_reason(), Some(Reason::TopicClosed));
         }
     }
 }
@@ -132,18 +132,18 @@ fn a_client_that_comes_back_after_an_end_goes_on_behind_it() {
         // An end without an event has no id that a client gets.
         let id = if last.is_some() { end } else { event };
         read(&mut first);
-        assert_eq!(first.ended(), Some(Reason::TopicClosed));
+        assert_eq!(first.end_reason(), Some(Reason::TopicClosed));
         // While the topic is closed, and again once it is open.
-        let mut waits = subscribe(&hub, Subscribe::to("a").after(after(&id)));
+        let mut waits = subscribe(&hub, Subscribe::to("a").resume_after(after(&id)));
         assert_eq!(read(&mut waits), [""; 0]);
-        assert_eq!(waits.ended(), None, "its end was told before");
+        assert_eq!(waits.end_reason(), None, "its end was told before");
         publish(&a, "2");
         assert_eq!(read(&mut waits), ["2"]);
-        let mut back = subscribe(&hub, Subscribe::to("a").after(after(&id)));
+        let mut back = subscribe(&hub, Subscribe::to("a").resume_after(after(&id)));
         assert_eq!(read(&mut back), ["2"]);
         close(&a, None);
         assert_eq!((read(&mut waits), read(&mut back)), (vec![], vec![]));
-        assert_eq!([waits.ended(), back.ended()], [Some(Reason::TopicClosed); 2]);
+        assert_eq!([waits.end_reason(), back.end_reason()], [Some(Reason::TopicClosed); 2]);
     }
 }
 
@@ -153,23 +153,23 @@ fn what_is_kept_from_before_a_close_is_given_before_the_end() {
     let [a] = topics(&hub, ["a"]);
     let id = publish(&a, "1");
     publish(&a, "2");
-    a.publish_keyed("x", Event::new("x")).now().unwrap();
+    a.publish_keyed("x", Event::new("x")).try_result().unwrap();
     close(&a, Some("last"));
-    let back = Subscribe::to("a").after(after(&id));
+    let back = Subscribe::to("a").resume_after(after(&id));
     let all = Subscribe::to("a").start(Start::Beginning);
-    let present = Subscribe::to("a").start(Start::Latest).lag(Lag::Latest);
+    let present = Subscribe::to("a").start(Start::Snapshot).lag(LagPolicy::Conflate);
     let cases =
         [(back, vec!["2", "x", "last"]), (all, vec!["+", "1", "2", "x", "last"]), (present, vec!["+", "x", "last"])];
     for (wants, expected) in cases {
         let mut stream = subscribe(&hub, wants);
         assert_eq!(read(&mut stream), expected);
-        assert_eq!(stream.ended(), Some(Reason::TopicClosed));
+        assert_eq!(stream.end_reason(), Some(Reason::TopicClosed));
     }
     // Closings that were over before a stream came do not end it.
     publish(&a, "again");
     let mut all = subscribe(&hub, Subscribe::to("a").start(Start::Beginning));
     assert_eq!(read(&mut all), ["+", "1", "2", "x", "last", "again"]);
-    assert_eq!(all.ended(), None);
+    assert_eq!(all.end_reason(), None);
 }
 
 /// Each new subscriber opened the topic, so that a stream over it and others never ended.
@@ -185,8 +185,8 @@ fn waiting_on_a_closed_name_does_not_open_it() {
     assert_eq!([read(&mut waits), read(&mut comes_late)], [["+"], ["+"]]);
     close(&b, Some("last"));
     assert_eq!((read(&mut both), read(&mut comes_late)), (vec!["last".to_owned()], vec!["last".to_owned()]));
-    assert_eq!((both.ended(), comes_late.ended()), (Some(Reason::TopicClosed), Some(Reason::TopicClosed)));
-    assert_eq!((read(&mut waits), waits.ended()), (vec![], None));
+    assert_eq!((both.end_reason(), comes_late.end_reason()), (Some(Reason::TopicClosed), Some(Reason::TopicClosed)));
+    assert_eq!((read(&mut waits), waits.end_reason()), (vec![], None));
     // Nothing but the one that waits holds the topic by now.
     publish(&hub.topic("a").unwrap(), "1");
     assert_eq!(read(&mut waits), ["1"]);
@@ -195,19 +195,19 @@ fn waiting_on_a_closed_name_does_not_open_it() {
 /// The name of a topic that is gone is still known to be closed.
 #[test]
 fn a_closed_name_is_remembered_when_nothing_holds_it() {
-    let hub = Hub::builder().topics(2).build();
+    let hub = Hub::builder().max_topics(2).build();
     close(&hub.topic("a").unwrap(), Some("last"));
-    assert_eq!((hub.topics(), hub.bytes()), (0, 0));
+    assert_eq!((hub.topic_count(), hub.bytes_used()), (0, 0));
     let mut both = subscribe(&hub, Subscribe::to("a").and("b"));
     assert_eq!(read(&mut both), ["+"]);
     close(&hub.topic("b").unwrap(), None);
-    assert_eq!((read(&mut both), both.ended()), (vec![], Some(Reason::TopicClosed)));
-    assert_eq!(hub.topics(), 0);
+    assert_eq!((read(&mut both), both.end_reason()), (vec![], Some(Reason::TopicClosed)));
+    assert_eq!(hub.topic_count(), 0);
     // A publish opens it, also for names that are looked up later.
     publish(&hub.topic("a").unwrap(), "1");
     let mut both = subscribe(&hub, Subscribe::to("a").and("b").start(Start::Beginning));
     assert_eq!(read(&mut both), ["+", "1"]);
-    assert_eq!(both.ended(), None);
+    assert_eq!(both.end_reason(), None);
 }
 
 #[test]
@@ -218,11 +218,11 @@ fn a_topic_that_is_closed_twice_ends_those_that_came_between() {
     let mut between = subscribe(&hub, "a");
     assert_eq!(read(&mut between), ["+"]);
     close(&a, Some("second end"));
-    assert_eq!((read(&mut between), between.ended()), (vec!["second end".to_owned()], Some(Reason::TopicClosed)));
+    assert_eq!((read(&mut between), between.end_reason()), (vec!["second end".to_owned()], Some(Reason::TopicClosed)));
     let mut between = subscribe(&hub, "a");
     assert_eq!(read(&mut between), ["+"]);
     close(&a, None);
-    assert_eq!((read(&mut between), between.ended()), (vec![], Some(Reason::TopicClosed)));
+    assert_eq!((read(&mut between), between.end_reason()), (vec![], Some(Reason::TopicClosed)));
 }
 
 /// A position is of the hub: an end that has none of its own could not be told from one that a client has seen.
@@ -240,7 +240,7 @@ fn each_close_has_its_own_position() {
 fn bounds_of_a_topic_hold_after_it_is_opened_again() {
     for holds in [true, false] {
         let hub = Hub::new();
-        let topic = hub.topic_with("a", Bounds::new().events(2)).unwrap();
+        let topic = hub.topic_with("a", Retention::new().events(2)).unwrap();
         let held = holds.then(|| topic.clone());
         publish(&topic, "1");
         close(&topic, None);
@@ -258,14 +258,14 @@ fn bounds_of_a_topic_hold_after_it_is_opened_again() {
 fn keyed_values_survive_a_close_while_the_topic_is_held() {
     let hub = Hub::new();
     let [a, _b] = topics(&hub, ["a", "b"]);
-    let mut slow = subscribe(&hub, Subscribe::to("a").and("b").lag(Lag::Latest));
+    let mut slow = subscribe(&hub, Subscribe::to("a").and("b").lag(LagPolicy::Conflate));
     for (key, data) in [("x", "x1"), ("y", "y1")] {
-        a.publish_keyed(key, Event::new(data)).now().unwrap();
+        a.publish_keyed(key, Event::new(data)).try_result().unwrap();
     }
     close(&a, None);
-    a.publish_keyed("x", Event::new("x2")).now().unwrap();
+    a.publish_keyed("x", Event::new("x2")).try_result().unwrap();
     assert_eq!(read(&mut slow), ["+", "y1", "x2"]);
-    let mut present = subscribe(&hub, Subscribe::to("a").start(Start::Latest));
+    let mut present = subscribe(&hub, Subscribe::to("a").start(Start::Snapshot));
     assert_eq!(read(&mut present), ["+", "y1", "x2"]);
 }
 
@@ -310,13 +310,13 @@ fn a_publisher_that_waits_for_readers_is_done_at_a_close_that_is_over() {
     let mut stalled = subscribe(&hub, Subscribe::to("a").and("b"));
     assert!(stalled.next().now_or_never().is_some());
     publish(&a, "1");
-    let (mut polled, unpolled) = (Box::pin(a.drained(0)), Box::pin(a.drained(0)));
+    let (mut polled, unpolled) = (Box::pin(a.wait_for_readers(0)), Box::pin(a.wait_for_readers(0)));
     assert!((&mut polled).now_or_never().is_none());
     close(&a, None);
     publish(&a, "2");
     assert!(polled.now_or_never().is_some());
     // What is published after the close is waited for as ever, by the same readers.
-    let mut later = Box::pin(a.drained(0));
+    let mut later = Box::pin(a.wait_for_readers(0));
     assert!((&mut later).now_or_never().is_none());
     drop(unpolled);
     read(&mut stalled);
@@ -359,57 +359,57 @@ fn a_topic_that_is_closed_keeps_nothing_once_nothing_holds_it() {
     let [a] = topics(&hub, ["a"]);
     let (mut reads, other) = (subscribe(&hub, "a"), a.clone());
     let presence = a.presence();
-    a.publish_keyed("x", Event::new("x")).now().unwrap();
+    a.publish_keyed("x", Event::new("x")).try_result().unwrap();
     let id = close(&a, Some("last"));
     drop((a, other));
-    assert!(hub.bytes() > 0);
+    assert!(hub.bytes_used() > 0);
     read(&mut reads);
-    assert!(hub.bytes() > 0, "the presence holds it");
+    assert!(hub.bytes_used() > 0, "the presence holds it");
     drop(presence);
-    assert_eq!((hub.topics(), hub.bytes()), (0, 0));
+    assert_eq!((hub.topic_count(), hub.bytes_used()), (0, 0));
     // What went is known to be gone.
     let first = id.as_str().rsplit_once('-').map(|(epoch, _)| format!("{epoch}-0")).unwrap();
     let first = EventId::try_from(first.as_str()).unwrap();
-    let mut back = subscribe(&hub, Subscribe::to("a").after(after(&first)));
+    let mut back = subscribe(&hub, Subscribe::to("a").resume_after(after(&first)));
     assert_eq!(read(&mut back), ["gap"]);
 }
 
 /// The closings that are known are those of what is kept, however often a topic was closed while a reader stalled.
 #[test]
 fn a_reader_behind_many_closings_comes_ahead_through_each_that_is_kept() {
-    let hub = Hub::builder().bounds(Bounds::new().events(2)).build();
+    let hub = Hub::builder().retention(Retention::new().events(2)).build();
     let [a, _b] = topics(&hub, ["a", "b"]);
-    let mut slow = subscribe(&hub, Subscribe::to("a").lag(Lag::Skip));
+    let mut slow = subscribe(&hub, Subscribe::to("a").lag(LagPolicy::Skip));
     assert_eq!(read(&mut slow), ["+"]);
     for round in 0..1000 {
         publish(&a, &round.to_string());
         close(&a, None);
     }
     let Some(Some(Update::Gap(gap))) = slow.next().now_or_never() else { panic!("999 are gone") };
-    assert_eq!((read(&mut slow), slow.ended()), (vec![], Some(Reason::TopicClosed)));
-    let mut back = subscribe(&hub, Subscribe::to("a").after(after(&gap.to)));
+    assert_eq!((read(&mut slow), slow.end_reason()), (vec![], Some(Reason::TopicClosed)));
+    let mut back = subscribe(&hub, Subscribe::to("a").resume_after(after(&gap.to)));
     assert_eq!(read(&mut back), ["998", "999"], "closings that were over do not end it");
-    assert_eq!(back.ended(), Some(Reason::TopicClosed));
+    assert_eq!(back.end_reason(), Some(Reason::TopicClosed));
 }
 
 /// The end was forgotten with the event that opened the topic again, of which a reader of the latest values misses nothing.
 #[test]
 fn a_reader_of_the_latest_ends_at_the_first_end_though_events_went() {
-    let hub = Hub::builder().bounds(Bounds::new().events(1)).build();
+    let hub = Hub::builder().retention(Retention::new().events(1)).build();
     let [a] = topics(&hub, ["a"]);
-    let publish_keyed = |key: &str| a.publish_keyed(key, Event::new(key)).now().unwrap();
-    let mut reader = subscribe(&hub, Subscribe::to("a").lag(Lag::Latest));
-    let mut other = subscribe(&hub, Subscribe::to("a").lag(Lag::Latest));
+    let publish_keyed = |key: &str| a.publish_keyed(key, Event::new(key)).try_result().unwrap();
+    let mut reader = subscribe(&hub, Subscribe::to("a").lag(LagPolicy::Conflate));
+    let mut other = subscribe(&hub, Subscribe::to("a").lag(LagPolicy::Conflate));
     assert_eq!([read(&mut reader), read(&mut other)], [["+"], ["+"]]);
     let x = publish_keyed("x");
     assert_eq!(read(&mut other), ["x"]);
     close(&a, None);
     publish_keyed("y");
     publish_keyed("z");
-    assert_eq!((read(&mut reader), reader.ended()), (vec!["x".to_owned()], Some(Reason::TopicClosed)));
-    assert_eq!((read(&mut other), other.ended()), (vec![], Some(Reason::TopicClosed)));
-    let mut back = subscribe(&hub, Subscribe::to("a").lag(Lag::Latest).after(after(&x)));
-    assert_eq!((read(&mut back), back.ended()), (vec!["y".to_owned(), "z".to_owned()], None));
+    assert_eq!((read(&mut reader), reader.end_reason()), (vec!["x".to_owned()], Some(Reason::TopicClosed)));
+    assert_eq!((read(&mut other), other.end_reason()), (vec![], Some(Reason::TopicClosed)));
+    let mut back = subscribe(&hub, Subscribe::to("a").lag(LagPolicy::Conflate).resume_after(after(&x)));
+    assert_eq!((read(&mut back), back.end_reason()), (vec!["y".to_owned(), "z".to_owned()], None));
 }
 
 /// Of more closings than 64 the first were forgotten, and the reader went on to the first that was known.
@@ -418,8 +418,8 @@ fn a_reader_is_told_a_gap_in_the_place_of_an_end_that_is_forgotten() {
     for rounds in [64, 65, 100] {
         let hub = Hub::new();
         let [a] = topics(&hub, ["a"]);
-        let mut reader = subscribe(&hub, Subscribe::to("a").lag(Lag::Skip));
-        let mut new = subscribe(&hub, Subscribe::to("a").lag(Lag::Skip));
+        let mut reader = subscribe(&hub, Subscribe::to("a").lag(LagPolicy::Skip));
+        let mut new = subscribe(&hub, Subscribe::to("a").lag(LagPolicy::Skip));
         let mut ends = subscribe(&hub, "a");
         assert_eq!([read(&mut reader), read(&mut ends)], [["+"], ["+"]]);
         for round in 0..rounds {
@@ -431,11 +431,11 @@ fn a_reader_is_told_a_gap_in_the_place_of_an_end_that_is_forgotten() {
         if forgotten > 0 {
             expected.insert(1, "gap".to_owned());
         }
-        assert_eq!((read(&mut reader), reader.ended()), (expected.clone(), Some(Reason::TopicClosed)));
+        assert_eq!((read(&mut reader), reader.end_reason()), (expected.clone(), Some(Reason::TopicClosed)));
         expected.insert(0, "+".to_owned());
-        assert_eq!((read(&mut new), new.ended()), (expected, Some(Reason::TopicClosed)));
+        assert_eq!((read(&mut new), new.end_reason()), (expected, Some(Reason::TopicClosed)));
         read(&mut ends);
-        assert_eq!(ends.ended(), Some(if forgotten > 0 { Reason::Lagged } else { Reason::TopicClosed }));
+        assert_eq!(ends.end_reason(), Some(if forgotten > 0 { Reason::Lagged } else { Reason::TopicClosed }));
     }
 }
 
@@ -451,7 +451,7 @@ fn closings_of_one_topic_are_no_gap_while_another_is_open() {
         close(&a, None);
         expected.push(round.to_string());
     }
-    assert_eq!((read(&mut both), both.ended()), (expected, None));
+    assert_eq!((read(&mut both), both.end_reason()), (expected, None));
     close(&b, None);
-    assert_eq!((read(&mut both), both.ended()), (vec![], Some(Reason::TopicClosed)));
+    assert_eq!((read(&mut both), both.end_reason()), (vec![], Some(Reason::TopicClosed)));
 }

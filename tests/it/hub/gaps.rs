@@ -2,7 +2,7 @@
 
 use tower_sse::{
     Event, EventId, Reason,
-    hub::{Bounds, Hub, Lag, Start, Subscribe, Topic},
+    hub::{Hub, LagPolicy, Retention, Start, Subscribe, Topic},
 };
 
 use super::source::{Given, Source, Through};
@@ -12,7 +12,7 @@ const BOTH: [Through; 2] = [Through::Wire, Through::Stream];
 /// Topics `a`, which has lost all up to 10, and `b`, which keeps 2 to 9. The first id, that was in `a`.
 fn one_has_lost() -> (Hub, Topic, Topic, EventId) {
     let hub = Hub::new();
-    let (a, b) = (hub.topic_with("a", Bounds::new().events(1)), hub.topic("b"));
+    let (a, b) = (hub.topic_with("a", Retention::new().events(1)), hub.topic("b"));
     let (a, b) = (a.expect("there is room"), b.expect("there is room"));
     let first = publish(&a, "1");
     for number in 2..=9 {
@@ -24,7 +24,7 @@ fn one_has_lost() -> (Hub, Topic, Topic, EventId) {
 }
 
 fn publish(topic: &Topic, data: &str) -> EventId {
-    topic.publish(Event::new(data)).now().expect("it is small")
+    topic.publish(Event::new(data)).try_result().expect("it is small")
 }
 
 fn both() -> Subscribe {
@@ -89,10 +89,10 @@ fn until_gap(hub: &Hub, subscribe: Subscribe, saved: &str, seen: &mut Vec<u64>) 
 /// The page of the documents saves the id of a gap and loads itself anew, with that id in its address.
 #[test]
 fn the_page_that_reloads_at_a_gap_comes_to_rest() {
-    for lag in [Lag::Disconnect, Lag::Skip, Lag::Latest] {
+    for lag in [LagPolicy::Disconnect, LagPolicy::Skip, LagPolicy::Conflate] {
         let (hub, a, b, first) = one_has_lost();
         for key in ["x", "y", "x"] {
-            b.publish_keyed(key, Event::new("keyed")).now().expect("it is small");
+            b.publish_keyed(key, Event::new("keyed")).try_result().expect("it is small");
             publish(&a, "1x");
         }
         let epoch = first.as_str().rsplit_once('-').expect("it is an id").0.to_owned();
@@ -137,13 +137,13 @@ fn a_client_that_is_cut_after_each_event_is_told_a_gap_once() {
 fn the_newest_of_each_key_comes_before_a_gap_that_ends_after_it() {
     for through in BOTH {
         let hub = Hub::new();
-        let topic = hub.topic_with("a", Bounds::new().events(2)).expect("there is room");
+        let topic = hub.topic_with("a", Retention::new().events(2)).expect("there is room");
         let first = publish(&topic, "1");
-        topic.publish_keyed("x", Event::new("2")).now().expect("it is small");
+        topic.publish_keyed("x", Event::new("2")).try_result().expect("it is small");
         for number in 3..=6 {
             publish(&topic, &number.to_string());
         }
-        let subscribe = Subscribe::to("a").lag(Lag::Latest);
+        let subscribe = Subscribe::to("a").lag(LagPolicy::Conflate);
         let mut back = Source::new(&hub, subscribe, Some(first.to_string()), through);
         assert_eq!(read(&mut back), ["2", "gap 1..4", "5", "6"]);
     }
@@ -166,7 +166,7 @@ fn an_id_that_is_none_is_told_before_the_oldest_that_is_kept_and_then_what_had_g
 #[test]
 fn what_goes_missing_after_a_gap_was_found_is_a_further_gap() {
     let (hub, a, b, first) = one_has_lost();
-    let mut slow = Source::new(&hub, both().lag(Lag::Disconnect), Some(first.to_string()), Through::Stream);
+    let mut slow = Source::new(&hub, both().lag(LagPolicy::Disconnect), Some(first.to_string()), Through::Stream);
     assert!(matches!(slow.read()[..], [Given::Event { id: Some(2), .. }]), "the gap up to 10 is found here");
     publish(&a, "12");
     publish(&b, "13");
@@ -186,13 +186,13 @@ fn a_client_that_is_cut_within_the_present_gets_the_present_again() {
     for through in BOTH {
         for keeps in [1024, 4] {
             let hub = Hub::new();
-            let topic = hub.topic_with("a", Bounds::new().events(keeps)).expect("there is room");
-            topic.publish_keyed("x", Event::new("x")).now().expect("it is small");
-            topic.publish_keyed("y", Event::new("y")).now().expect("it is small");
+            let topic = hub.topic_with("a", Retention::new().events(keeps)).expect("there is room");
+            topic.publish_keyed("x", Event::new("x")).try_result().expect("it is small");
+            topic.publish_keyed("y", Event::new("y")).try_result().expect("it is small");
             for number in 0..900 {
-                topic.publish_keyed("z", Event::new(number.to_string())).now().expect("it is small");
+                topic.publish_keyed("z", Event::new(number.to_string())).try_result().expect("it is small");
             }
-            let new = || Source::new(&hub, Subscribe::to("a").start(Start::Latest), None, through);
+            let new = || Source::new(&hub, Subscribe::to("a").start(Start::Snapshot), None, through);
             // Nothing has an id before all of it has come: it has none to come back with.
             assert_eq!(read(&mut new()), ["+?", "x@?", "y@?", "899@902"]);
             let mut whole = new();
@@ -209,7 +209,7 @@ fn a_client_to_whom_there_is_no_present_has_a_position_at_once() {
         let hub = Hub::new();
         let (a, _b) = (hub.topic("a").expect("there is room"), hub.topic("b").expect("there is room"));
         publish(&a, "1");
-        let mut new = Source::new(&hub, Subscribe::to("b").start(Start::Latest), None, through);
+        let mut new = Source::new(&hub, Subscribe::to("b").start(Start::Snapshot), None, through);
         assert_eq!(read(&mut new), ["+1"]);
     }
 }
@@ -221,9 +221,9 @@ fn a_present_of_many_frames_has_an_id_at_its_end_only() {
     let (a, b) = (hub.topic("a").expect("there is room"), hub.topic("b").expect("there is room"));
     for number in 0..10 {
         let topic = if number % 2 == 0 { &a } else { &b };
-        topic.publish_keyed(number.to_string(), Event::new("x".repeat(3000))).now().expect("it is small");
+        topic.publish_keyed(number.to_string(), Event::new("x".repeat(3000))).try_result().expect("it is small");
     }
-    let mut new = Source::new(&hub, both().start(Start::Latest), None, Through::Wire);
+    let mut new = Source::new(&hub, both().start(Start::Snapshot), None, Through::Wire);
     let all = read(&mut new);
     let ids: Vec<_> = all.iter().map(|event| event.rsplit('@').next().unwrap_or_default()).collect();
     assert_eq!(ids, [&["+?"][..], &["?"; 9], &["10"]].concat());
@@ -234,8 +234,8 @@ fn an_end_does_not_come_before_a_gap_that_is_owed() {
     for through in BOTH {
         let (hub, a, b, first) = one_has_lost();
         let mut back = Source::new(&hub, both(), Some(first.to_string()), through);
-        a.close(None).now().expect("it is closed");
-        b.close(None).now().expect("it is closed");
+        a.close(None).try_result().expect("it is closed");
+        b.close(None).try_result().expect("it is closed");
         let all = read(&mut back);
         assert_eq!(all[7..], ["9", "gap 1..10", "11", &format!("{:?}", Reason::TopicClosed)]);
     }

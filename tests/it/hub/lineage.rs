@@ -4,7 +4,7 @@
 //! The rules here are independent of how a gap is found: nothing is delivered twice, and each event that was not
 //! delivered is followed by a gap at or above it.
 
-use tower_sse::hub::Lag;
+use tower_sse::hub::LagPolicy;
 
 use super::model::{Model, Record};
 
@@ -41,7 +41,7 @@ impl Lineage {
     }
 
     /// Asserts that it lacks nothing, after it has read everything up to here.
-    pub(super) fn lacks_nothing(&self, reached: u64, topics: &[usize], lag: Lag, model: &Model) {
+    pub(super) fn lacks_nothing(&self, reached: u64, topics: &[usize], lag: LagPolicy, model: &Model) {
         let is_owed = |event: &&Record| {
             let sequence = event.sequence;
             topics.contains(&event.topic)
@@ -49,7 +49,7 @@ impl Lineage {
                 && (self.base < sequence && sequence <= reached)
                 && self.given.binary_search(&sequence).is_err()
                 && self.no_loss.binary_search(&sequence).is_err()
-                && !(lag == Lag::Latest && self.is_past(event))
+                && !(lag == LagPolicy::Conflate && self.is_past(event))
         };
         for event in model.events.iter().filter(is_owed) {
             let is_told = self.gaps.iter().any(|&to| to >= event.sequence);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{FutureExt, StreamExt};
 use tower_sse::{
     Event, EventId, LastEventId,
-    hub::{Bounds, Hub, Lag, Start, Subscribe, Subscription, Topic, Update},
+    hub::{Hub, LagPolicy, Retention, Start, Subscribe, Subscription, Topic, Update},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -22,29 +22,32 @@ fn read(subscription: &mut Subscription) -> Vec<String> {
 }
 
 fn publish(topic: &Topic, data: &str) -> EventId {
-    topic.publish(Event::new(data)).now().expect("it is small")
+    topic.publish(Event::new(data)).try_result().expect("it is small")
 }
 
 /// Each way to ask for the past: as a new client by each start, and with ids that are from before, foreign, or none.
 fn asked(topic: &str, before: &EventId) -> Vec<Subscribe> {
     let ids = [before.as_str(), "0123456789abcdef-1", "garbage"].map(|id| EventId::try_from(id).expect("it is an id"));
-    let back = ids.iter().map(|id| Subscribe::to(topic).after(LastEventId::from_id(id)));
-    let new = [Start::Now, Start::Latest, Start::Beginning].map(|start| Subscribe::to(topic).start(start));
+    let back = ids.iter().map(|id| Subscribe::to(topic).resume_after(LastEventId::from_id(id)));
+    let new = [Start::Live, Start::Snapshot, Start::Beginning].map(|start| Subscribe::to(topic).start(start));
     let both = new.into_iter().chain(back);
-    both.flat_map(|asked| [Lag::Disconnect, Lag::Skip, Lag::Latest].map(|lag| asked.clone().lag(lag))).collect()
+    both.flat_map(|asked| {
+        [LagPolicy::Disconnect, LagPolicy::Skip, LagPolicy::Conflate].map(|lag| asked.clone().lag(lag))
+    })
+    .collect()
 }
 
-/// An old or a foreign id gave a client all that was kept, though `Start::Now` had it see nothing of the past.
+/// An old or a foreign id gave a client all that was kept, though `Start::Live` had it see nothing of the past.
 #[test]
 fn nothing_from_before_a_position_is_given_whatever_a_client_asks() {
     let hub = Hub::new();
     let room = hub.topic("room").expect("there is room");
     let first = publish(&room, "secret 1");
-    room.publish_keyed("x", Event::new("secret x")).now().expect("it is small");
+    room.publish_keyed("x", Event::new("secret x")).try_result().expect("it is small");
     publish(&room, "secret 3");
     let joined = publish(&room, "ann is here");
     publish(&room, "hello");
-    room.publish_keyed("y", Event::new("y")).now().expect("it is small");
+    room.publish_keyed("y", Event::new("y")).try_result().expect("it is small");
     for asked in asked("room", &first) {
         let mut client = hub.subscribe(asked.clone().not_before(joined.clone())).expect("there is room");
         let all = read(&mut client);
@@ -52,7 +55,7 @@ fn nothing_from_before_a_position_is_given_whatever_a_client_asks() {
         publish(&room, "from now on");
         assert_eq!(read(&mut client), ["from now on"], "{asked:?}");
     }
-    let back = Subscribe::to("room").after(LastEventId::from_id(&first)).not_before(joined.clone());
+    let back = Subscribe::to("room").resume_after(LastEventId::from_id(&first)).not_before(joined.clone());
     let mut back = hub.subscribe(back).expect("there is room");
     assert_eq!(read(&mut back)[..3], ["gap 3", "ann is here", "hello"], "it is told that there was more");
     let all = Subscribe::to("room").start(Start::Beginning).not_before(joined);
@@ -73,17 +76,17 @@ fn a_bound_of_another_hub_hides_all_that_was_there_before_the_client() {
             publish(&room, "news");
             assert_eq!(read(&mut client), ["news"]);
             // The next one finds it in the past.
-            room.publish_all((0..1024).map(|_| Event::new("secret"))).now().expect("they are small");
+            room.publish_all((0..1024).map(|_| Event::new("secret"))).try_result().expect("they are small");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_older_than_a_duration_is_given_but_keyed_values() {
-    let hub = Hub::builder().bounds(Bounds::new().age(None)).build();
+    let hub = Hub::builder().retention(Retention::new().age(None)).build();
     let room = hub.topic("room").expect("there is room");
     let first = publish(&room, "secret 1");
-    room.publish_keyed("x", Event::new("x")).now().expect("it is small");
+    room.publish_keyed("x", Event::new("x")).try_result().expect("it is small");
     publish(&room, "secret 3");
     tokio::time::sleep(10 * MINUTE).await;
     publish(&room, "lately");
@@ -97,12 +100,13 @@ async fn nothing_older_than_a_duration_is_given_but_keyed_values() {
         publish(&room, "lately");
         assert_eq!(read(&mut client), ["lately"], "{asked:?}");
     }
-    let present = Subscribe::to("room").start(Start::Latest).not_older_than(Duration::ZERO);
+    let present = Subscribe::to("room").start(Start::Snapshot).not_older_than(Duration::ZERO);
     assert_eq!(read(&mut hub.subscribe(present).expect("there is room"))[..2], ["+", "x"]);
-    let back = |lag| Subscribe::to("room").after(LastEventId::from_id(&first)).lag(lag).not_older_than(5 * MINUTE);
-    let mut all = hub.subscribe(back(Lag::Skip)).expect("there is room");
+    let back =
+        |lag| Subscribe::to("room").resume_after(LastEventId::from_id(&first)).lag(lag).not_older_than(5 * MINUTE);
+    let mut all = hub.subscribe(back(LagPolicy::Skip)).expect("there is room");
     assert_eq!(read(&mut all)[..2], ["gap 3", "lately"], "it is told that there was more");
-    let mut latest = hub.subscribe(back(Lag::Latest)).expect("there is room");
+    let mut latest = hub.subscribe(back(LagPolicy::Conflate)).expect("there is room");
     assert_eq!(read(&mut latest)[..3], ["x", "gap 3", "lately"]);
 }
 
@@ -111,7 +115,7 @@ async fn nothing_older_than_a_duration_is_given_but_keyed_values() {
 async fn what_a_client_may_not_see_stays_hidden_in_another_history() {
     use crate::backplane::memory::Memory;
     let memory = Memory::new();
-    let hub = Hub::builder().build_on(memory.node());
+    let hub = Hub::builder().build_with_backplane(memory.node());
     tokio::time::sleep(MINUTE).await;
     let room = hub.topic("room").expect("there is room");
     let joined = room.publish(Event::new("ann is here")).await.expect("it is published");
@@ -128,22 +132,22 @@ async fn what_a_client_may_not_see_stays_hidden_in_another_history() {
 
 #[tokio::test(start_paused = true)]
 async fn of_two_bounds_each_hides_what_it_hides() {
-    let hub = Hub::builder().bounds(Bounds::new().age(None)).build();
+    let hub = Hub::builder().retention(Retention::new().age(None)).build();
     let room = hub.topic("room").expect("there is room");
-    let keyed = |key: &str| room.publish_keyed(key, Event::new(key)).now().expect("it is small");
+    let keyed = |key: &str| room.publish_keyed(key, Event::new(key)).try_result().expect("it is small");
     let first = publish(&room, "before both");
     keyed("secret");
     let joined = publish(&room, "too old");
     keyed("x");
     tokio::time::sleep(10 * MINUTE).await;
     publish(&room, "seen");
-    for (lag, expected) in [(Lag::Skip, vec!["seen"]), (Lag::Latest, vec!["x", "seen"])] {
+    for (lag, expected) in [(LagPolicy::Skip, vec!["seen"]), (LagPolicy::Conflate, vec!["x", "seen"])] {
         let bounded = Subscribe::to("room").lag(lag).not_before(joined.clone()).not_older_than(5 * MINUTE);
         let mut new = hub.subscribe(bounded.clone().start(Start::Beginning)).expect("there is room");
         assert_eq!(read(&mut new)[1..], expected, "{lag:?}");
-        let mut present = hub.subscribe(bounded.clone().start(Start::Latest)).expect("there is room");
+        let mut present = hub.subscribe(bounded.clone().start(Start::Snapshot)).expect("there is room");
         assert_eq!(read(&mut present), ["+", "x", "seen"], "{lag:?}");
-        let mut back = hub.subscribe(bounded.after(LastEventId::from_id(&first))).expect("there is room");
+        let mut back = hub.subscribe(bounded.resume_after(LastEventId::from_id(&first))).expect("there is room");
         let all = read(&mut back);
         let events: Vec<_> = all.iter().filter(|data| !data.starts_with("gap")).cloned().collect();
         assert_eq!(events, expected, "{lag:?}");

@@ -6,7 +6,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::time::Instant;
 use tower_sse::{
     Event, Reason,
-    hub::{Bounds, Hub, PresenceChange, Start, Subscribe, Subscription, Update},
+    hub::{Hub, PresenceChange, Retention, Start, Subscribe, Subscription, Update},
 };
 
 fn join(hub: &Hub, member: &str) -> Subscription {
@@ -40,7 +40,7 @@ async fn who_comes_and_goes_is_told_once_a_second_at_most() {
 
     drop((bob, second));
     assert_eq!(names(&changes.next().await.unwrap()), (String::new(), "alice bob".into(), 0));
-    room.close(None).now().unwrap();
+    room.close(None).try_result().unwrap();
     assert_eq!(changes.next().await, None);
 }
 
@@ -62,14 +62,14 @@ fn one_who_is_not_polled_is_not_here() {
 fn a_publisher_waits_for_the_slowest_and_no_longer() {
     let hub = Hub::new();
     let room = hub.topic("room").unwrap();
-    assert!(room.drained(0).now_or_never().is_some(), "there is nobody to wait for");
+    assert!(room.wait_for_readers(0).now_or_never().is_some(), "there is nobody to wait for");
     let (mut quick, mut slow) = (join(&hub, "quick"), join(&hub, "slow"));
-    room.publish_all(["1", "2", "3"].map(Event::new)).now().unwrap();
+    room.publish_all(["1", "2", "3"].map(Event::new)).try_result().unwrap();
     while quick.next().now_or_never().is_some() {}
-    let mut within_two = Box::pin(room.drained(2));
-    let mut within_none = Box::pin(room.drained(0));
+    let mut within_two = Box::pin(room.wait_for_readers(2));
+    let mut within_none = Box::pin(room.wait_for_readers(0));
     assert!((&mut within_two).now_or_never().is_none());
-    assert!(room.drained(3).now_or_never().is_some());
+    assert!(room.wait_for_readers(3).now_or_never().is_some());
     // What was given last counts as unread until the subscriber comes for more.
     assert!(slow.next().now_or_never().is_some());
     assert!((&mut within_two).now_or_never().is_none());
@@ -85,14 +85,14 @@ async fn closing_wakes_publishers_that_wait() {
     let hub = Hub::new();
     let room = hub.topic("room").unwrap();
     let _stalled = join(&hub, "stalled");
-    room.publish(Event::new("1")).now().unwrap();
+    room.publish(Event::new("1")).try_result().unwrap();
     let waits = tokio::spawn({
         let room = room.clone();
-        async move { room.drained(0).await }
+        async move { room.wait_for_readers(0).await }
     });
     tokio::task::yield_now().await;
     assert!(!waits.is_finished());
-    room.close(None).now().unwrap();
+    room.close(None).try_result().unwrap();
     waits.await.unwrap();
 }
 
@@ -101,8 +101,8 @@ fn a_closed_topic_gives_what_it_has_and_ends_and_its_name_is_free() {
     let hub = Hub::new();
     let room = hub.topic("room").unwrap();
     let (mut behind, mut unpolled) = (join(&hub, "behind"), hub.subscribe("room").unwrap());
-    room.publish(Event::new("1")).now().unwrap();
-    room.close(Event::new("last")).now().unwrap();
+    room.publish(Event::new("1")).try_result().unwrap();
+    room.close(Event::new("last")).try_result().unwrap();
     let rest = |subscription: &mut Subscription| {
         let mut rest = Vec::new();
         while let Some(update) = subscription.next().now_or_never().expect("it does not wait any more") {
@@ -114,18 +114,18 @@ fn a_closed_topic_gives_what_it_has_and_ends_and_its_name_is_free() {
     };
     assert_eq!(rest(&mut behind), ["1", "last"]);
     assert_eq!(rest(&mut unpolled), ["1", "last"]);
-    assert_eq!(behind.ended(), Some(Reason::TopicClosed));
+    assert_eq!(behind.end_reason(), Some(Reason::TopicClosed));
 
     // The next publish opens it again.
     let mut new = join(&hub, "new");
-    room.publish(Event::new("2")).now().unwrap();
+    room.publish(Event::new("2")).try_result().unwrap();
     assert!(matches!(new.next().now_or_never(), Some(Some(Update::Event { event, .. })) if event.data() == "2"));
-    room.close(Event::new("last again")).now().unwrap();
+    room.close(Event::new("last again")).try_result().unwrap();
     assert_eq!(rest(&mut new), ["last again"]);
-    room.close(Event::new("of nothing")).now().unwrap();
-    assert_eq!(hub.topics(), 1, "it is held");
+    room.close(Event::new("of nothing")).try_result().unwrap();
+    assert_eq!(hub.topic_count(), 1, "it is held");
     drop(room);
-    assert_eq!(hub.topics(), 0);
+    assert_eq!(hub.topic_count(), 0);
 }
 
 /// They went on with the topic that had been closed.
@@ -133,17 +133,17 @@ fn a_closed_topic_gives_what_it_has_and_ends_and_its_name_is_free() {
 fn a_topic_that_is_held_is_used_after_it_was_opened_again() {
     let hub = Hub::new();
     let room = hub.topic("room").unwrap();
-    room.close(None).now().unwrap();
-    room.publish_keyed("x", Event::new("x")).now().unwrap();
+    room.close(None).try_result().unwrap();
+    room.publish_keyed("x", Event::new("x")).try_result().unwrap();
     let mut stalled = join(&hub, "stalled");
     assert_eq!(room.presence().count(), 1);
-    room.publish(Event::new("1")).now().unwrap();
-    let mut drained = Box::pin(room.drained(0));
+    room.publish(Event::new("1")).try_result().unwrap();
+    let mut drained = Box::pin(room.wait_for_readers(0));
     assert!((&mut drained).now_or_never().is_none(), "one is behind");
     while stalled.next().now_or_never().is_some() {}
     assert!(drained.now_or_never().is_some());
     room.remove_key("x");
-    let mut present = hub.subscribe(Subscribe::to("room").start(Start::Latest)).unwrap();
+    let mut present = hub.subscribe(Subscribe::to("room").start(Start::Snapshot)).unwrap();
     let mut data = Vec::new();
     while let Some(Some(update)) = present.next().now_or_never() {
         if let Update::Event { event, .. } = update {
@@ -156,16 +156,16 @@ fn a_topic_that_is_held_is_used_after_it_was_opened_again() {
 #[test]
 fn a_publisher_waits_for_one_that_missed_what_it_waits_for_until_that_one_comes_or_leaves() {
     let hub = Hub::new();
-    let room = hub.topic_with("room", Bounds::new().events(2)).unwrap();
+    let room = hub.topic_with("room", Retention::new().events(2)).unwrap();
     let mut stalled = join(&hub, "stalled");
     assert!(stalled.next().now_or_never().is_none());
-    room.publish(Event::new("1")).now().unwrap();
-    let mut drained = Box::pin(room.drained(0));
+    room.publish(Event::new("1")).try_result().unwrap();
+    let mut drained = Box::pin(room.wait_for_readers(0));
     assert!((&mut drained).now_or_never().is_none());
-    room.publish_all(["2", "3", "4"].map(Event::new)).now().unwrap();
+    room.publish_all(["2", "3", "4"].map(Event::new)).try_result().unwrap();
     assert!((&mut drained).now_or_never().is_none(), "it is still the slowest");
     assert!(stalled.next().now_or_never().is_some());
-    assert_eq!(stalled.ended(), Some(Reason::Lagged));
+    assert_eq!(stalled.end_reason(), Some(Reason::Lagged));
     assert!(drained.now_or_never().is_some());
 }
 
@@ -173,10 +173,10 @@ fn a_publisher_waits_for_one_that_missed_what_it_waits_for_until_that_one_comes_
 fn an_idempotency_key_publishes_once() {
     let hub = Hub::new();
     let room = hub.topic("room").unwrap();
-    let first = room.publish_once("order 7", Event::new("1")).now().unwrap();
-    room.publish(Event::new("2")).now().unwrap();
-    assert_eq!(room.publish_once("order 7", Event::new("1")).now().unwrap(), first);
-    assert_ne!(room.publish_once("order 8", Event::new("3")).now().unwrap(), first);
+    let first = room.publish_once("order 7", Event::new("1")).try_result().unwrap();
+    room.publish(Event::new("2")).try_result().unwrap();
+    assert_eq!(room.publish_once("order 7", Event::new("1")).try_result().unwrap(), first);
+    assert_ne!(room.publish_once("order 8", Event::new("3")).try_result().unwrap(), first);
 }
 
 /// The second topic got the id of the first one's event, and nothing was published there.
@@ -185,14 +185,14 @@ fn an_idempotency_key_belongs_to_its_topic() {
     let hub = Hub::new();
     let [ann, bob] = ["ann", "bob"].map(|name| hub.topic(name).unwrap());
     let mut reader = hub.subscribe("bob").unwrap();
-    let first = ann.publish_once("request 1", Event::new("to ann")).now().unwrap();
-    let second = bob.publish_once("request 1", Event::new("to bob")).now().unwrap();
+    let first = ann.publish_once("request 1", Event::new("to ann")).try_result().unwrap();
+    let second = bob.publish_once("request 1", Event::new("to bob")).try_result().unwrap();
     assert_ne!(first, second);
     assert!(matches!(reader.next().now_or_never(), Some(Some(Update::Subscribed(_)))));
     let event = reader.next().now_or_never();
     assert!(matches!(&event, Some(Some(Update::Event { event, .. })) if event.data() == "to bob"), "{event:?}");
     // Each is known by its own key, also after a topic was closed and opened again.
-    bob.close(None).now().unwrap();
-    assert_eq!(bob.publish_once("request 1", Event::new("again")).now().unwrap(), second);
-    assert_eq!(ann.publish_once("request 1", Event::new("again")).now().unwrap(), first);
+    bob.close(None).try_result().unwrap();
+    assert_eq!(bob.publish_once("request 1", Event::new("again")).try_result().unwrap(), second);
+    assert_eq!(ann.publish_once("request 1", Event::new("again")).try_result().unwrap(), first);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{FutureExt, StreamExt};
 use tower_sse::{
     Event, EventId, LastEventId, Reason,
-    hub::{Bounds, Hub, Lag, PublishError, Start, Subscribe, Subscription, Topic, Update},
+    hub::{Hub, LagPolicy, PublishError, Retention, Start, Subscribe, Subscription, Topic, Update},
 };
 
 /// What there is now, in short: data of events, `+` for the greeting, `gap` for a gap.
@@ -29,7 +29,7 @@ fn short(id: &EventId) -> String {
 }
 
 fn publish(topic: &Topic, data: &str) -> EventId {
-    topic.publish(Event::new(data)).now().expect("it is small")
+    topic.publish(Event::new(data)).try_result().expect("it is small")
 }
 
 fn after(id: &EventId) -> Option<LastEventId> {
@@ -55,30 +55,30 @@ fn who_comes_back_goes_on_where_it_was() {
     let topic = hub.topic("a").unwrap();
     let first = publish(&topic, "1");
     publish(&topic, "2");
-    let mut back = hub.subscribe(Subscribe::to("a").after(after(&first))).unwrap();
+    let mut back = hub.subscribe(Subscribe::to("a").resume_after(after(&first))).unwrap();
     assert_eq!(read(&mut back), ["2"]);
 }
 
 #[test]
 fn who_missed_something_is_told_once_and_goes_on() {
     let hub = Hub::new();
-    let topic = hub.topic_with("a", Bounds::new().events(2)).unwrap();
+    let topic = hub.topic_with("a", Retention::new().events(2)).unwrap();
     let first = publish(&topic, "1");
     for number in 2..=5 {
         publish(&topic, &number.to_string());
     }
-    let mut back = hub.subscribe(Subscribe::to("a").after(after(&first))).unwrap();
+    let mut back = hub.subscribe(Subscribe::to("a").resume_after(after(&first))).unwrap();
     assert_eq!(read(&mut back), ["gap 1..3", "4", "5"]);
 }
 
 /// It was told a gap by its keys: the newest of a key had gone before it came.
 #[test]
 fn a_new_client_has_missed_nothing_whatever_it_reads() {
-    for lag in [Lag::Skip, Lag::Latest] {
+    for lag in [LagPolicy::Skip, LagPolicy::Conflate] {
         let hub = Hub::new();
-        let topic = hub.topic_with("a", Bounds::new().events(2).keys(1)).unwrap();
+        let topic = hub.topic_with("a", Retention::new().events(2).keys(1)).unwrap();
         for key in ["x", "y", "z"] {
-            topic.publish_keyed(key, Event::new(key)).now().unwrap();
+            topic.publish_keyed(key, Event::new(key)).try_result().unwrap();
         }
         let mut new = hub.subscribe(Subscribe::to("a").start(Start::Beginning).lag(lag)).unwrap();
         let all = read(&mut new);
@@ -90,9 +90,9 @@ fn a_new_client_has_missed_nothing_whatever_it_reads() {
 /// It was told another gap within the first, which had been told for another topic.
 #[test]
 fn what_goes_missing_within_a_gap_that_was_told_is_not_told_again() {
-    let hub = Hub::builder().bounds(Bounds::new().events(2)).build();
+    let hub = Hub::builder().retention(Retention::new().events(2)).build();
     let (a, b) = (hub.topic("a").unwrap(), hub.topic("b").unwrap());
-    let mut slow = hub.subscribe(Subscribe::to("a").and("b").lag(Lag::Skip)).unwrap();
+    let mut slow = hub.subscribe(Subscribe::to("a").and("b").lag(LagPolicy::Skip)).unwrap();
     assert_eq!(read(&mut slow), ["+"]);
     for (topic, data) in [(&a, "1"), (&a, "2"), (&b, "3"), (&b, "4"), (&b, "5")] {
         publish(topic, data);
@@ -105,27 +105,27 @@ fn what_goes_missing_within_a_gap_that_was_told_is_not_told_again() {
 }
 
 /// A reader that had `1` and `2` when the log of two went on to `5`.
-fn overtaken(lag: Lag) -> (Topic, Subscription) {
+fn overtaken(lag: LagPolicy) -> (Topic, Subscription) {
     let hub = Hub::new();
-    let topic = hub.topic_with("a", Bounds::new().events(2)).expect("there is room");
+    let topic = hub.topic_with("a", Retention::new().events(2)).expect("there is room");
     let mut slow = hub.subscribe(Subscribe::to("a").lag(lag)).expect("there is room");
     publish(&topic, "1");
     publish(&topic, "2");
     assert_eq!(read(&mut slow), ["+", "1", "2"]);
-    topic.publish_all([3, 4, 5].map(|number| Event::new(number.to_string()))).now().expect("they are small");
+    topic.publish_all([3, 4, 5].map(|number| Event::new(number.to_string()))).try_result().expect("they are small");
     (topic, slow)
 }
 
 #[test]
 fn a_reader_that_is_overtaken_gets_what_its_policy_says() {
-    let (_topic, mut slow) = overtaken(Lag::Skip);
+    let (_topic, mut slow) = overtaken(LagPolicy::Skip);
     assert_eq!(read(&mut slow), ["gap 2..3", "4", "5"]);
-    let (_topic, mut slow) = overtaken(Lag::Disconnect);
+    let (_topic, mut slow) = overtaken(LagPolicy::Disconnect);
     assert_eq!(read(&mut slow), [""; 0]);
-    assert_eq!(slow.ended(), Some(Reason::Lagged));
-    let (topic, mut slow) = overtaken(Lag::Latest);
-    topic.publish_keyed("x", Event::new("x1")).now().unwrap();
-    topic.publish_keyed("x", Event::new("x2")).now().unwrap();
+    assert_eq!(slow.end_reason(), Some(Reason::Lagged));
+    let (topic, mut slow) = overtaken(LagPolicy::Conflate);
+    topic.publish_keyed("x", Event::new("x1")).try_result().unwrap();
+    topic.publish_keyed("x", Event::new("x2")).try_result().unwrap();
     assert_eq!(read(&mut slow), ["gap 2..5", "x2"]);
 }
 
@@ -138,25 +138,25 @@ fn several_topics_are_one_order() {
         publish(topic, &number.to_string());
     }
     assert_eq!(read(&mut both), ["+", "0", "1", "2", "3", "4"]);
-    a.close(Event::new("last of a")).now().unwrap();
+    a.close(Event::new("last of a")).try_result().unwrap();
     assert_eq!(read(&mut both), ["last of a"]);
-    assert_eq!(both.ended(), None);
-    b.close(None).now().unwrap();
+    assert_eq!(both.end_reason(), None);
+    b.close(None).try_result().unwrap();
     assert_eq!(read(&mut both), [""; 0]);
-    assert_eq!(both.ended(), Some(Reason::TopicClosed));
+    assert_eq!(both.end_reason(), Some(Reason::TopicClosed));
 }
 
 #[test]
 fn only_the_present_counts_for_latest() {
     let hub = Hub::new();
-    let topic = hub.topic_with("a", Bounds::new().events(2)).unwrap();
-    let keyed = |key: &str, data: &str| topic.publish_keyed(key, Event::new(data)).now().unwrap();
+    let topic = hub.topic_with("a", Retention::new().events(2)).unwrap();
+    let keyed = |key: &str, data: &str| topic.publish_keyed(key, Event::new(data)).try_result().unwrap();
     keyed("x", "x1");
     keyed("y", "y1");
     keyed("x", "x2");
     publish(&topic, "u1");
     keyed("x", "x3");
-    let mut new = hub.subscribe(Subscribe::to("a").start(Start::Latest).lag(Lag::Latest)).unwrap();
+    let mut new = hub.subscribe(Subscribe::to("a").start(Start::Snapshot).lag(LagPolicy::Conflate)).unwrap();
     assert_eq!(read(&mut new), ["+", "y1", "u1", "x3"]);
     for number in 4..=9 {
         keyed("x", &format!("x{number}"));
@@ -170,23 +170,23 @@ fn ids_of_another_run_or_of_nobody_are_a_gap() {
     let topic = hub.topic("a").unwrap();
     publish(&topic, "1");
     let other = publish(&Hub::new().topic("a").unwrap(), "1");
-    let mut back = hub.subscribe(Subscribe::to("a").after(after(&other))).unwrap();
+    let mut back = hub.subscribe(Subscribe::to("a").resume_after(after(&other))).unwrap();
     assert_eq!(read(&mut back), ["gap 1..0", "1"]);
     let garbage = after(&EventId::try_from("x\"y").unwrap());
-    let mut back = hub.subscribe(Subscribe::to("a").after(garbage)).unwrap();
+    let mut back = hub.subscribe(Subscribe::to("a").resume_after(garbage)).unwrap();
     assert_eq!(read(&mut back), ["gap ?..0", "1"]);
 }
 
 #[test]
 fn what_is_too_large_is_not_published() {
-    let hub = Hub::builder().bytes(1000).build();
+    let hub = Hub::builder().max_bytes(1000).build();
     let topic = hub.topic("a").unwrap();
-    let error = topic.publish(Event::new("x".repeat(1000))).now().unwrap_err();
+    let error = topic.publish(Event::new("x".repeat(1000))).try_result().unwrap_err();
     assert!(matches!(error, PublishError::TooLarge { limit: 1000, .. }), "{error}");
     for number in 0..100 {
         publish(&topic, &number.to_string());
     }
-    assert!(hub.bytes() <= 1000);
+    assert!(hub.bytes_used() <= 1000);
 }
 
 #[tokio::test(start_paused = true)]
@@ -200,14 +200,14 @@ async fn subscribers_are_woken_by_the_pump() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(topic.presence().count(), 300);
     publish(&topic, "1");
-    topic.drained(0).await;
+    topic.wait_for_readers(0).await;
     publish(&topic, "2");
     for reader in readers {
         let got = reader.await.unwrap();
         assert!(matches!(&got[2], Update::Event { event, .. } if event.data() == "2"), "{got:?}");
     }
     drop(topic);
-    assert_eq!(hub.topics(), 1, "its log is still there");
+    assert_eq!(hub.topic_count(), 1, "its log is still there");
 }
 
 /// It was told gaps only: by the time that it came for an event, that one was gone.
@@ -215,9 +215,9 @@ async fn subscribers_are_woken_by_the_pump() {
 /// One update each time, while two are published: it never catches up.
 #[test]
 fn a_reader_that_is_slower_than_the_log_for_good_comes_ahead() {
-    for lag in [Lag::Disconnect, Lag::Skip, Lag::Latest] {
+    for lag in [LagPolicy::Disconnect, LagPolicy::Skip, LagPolicy::Conflate] {
         let hub = Hub::new();
-        let topic = hub.topic_with("a", Bounds::new().events(2)).unwrap();
+        let topic = hub.topic_with("a", Retention::new().events(2)).unwrap();
         let mut slow = hub.subscribe(Subscribe::to("a").lag(lag)).unwrap();
         let (mut last, mut position, mut given) = (None, 0, 0);
         for number in 0..300 {
@@ -231,8 +231,9 @@ fn a_reader_that_is_slower_than_the_log_for_good_comes_ahead() {
                 Some(Update::Gap(gap)) => Some(gap.to),
                 Some(Update::Subscribed(at)) => at,
                 _ => {
-                    assert_eq!((slow.ended(), lag), (Some(Reason::Lagged), Lag::Disconnect));
-                    slow = hub.subscribe(Subscribe::to("a").lag(lag).after(last.as_ref().and_then(after))).unwrap();
+                    assert_eq!((slow.end_reason(), lag), (Some(Reason::Lagged), LagPolicy::Disconnect));
+                    slow =
+                        hub.subscribe(Subscribe::to("a").lag(lag).resume_after(last.as_ref().and_then(after))).unwrap();
                     continue;
                 }
             };

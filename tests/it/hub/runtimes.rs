@@ -28,7 +28,7 @@ fn multi_thread() -> Runtime {
 }
 
 fn publish(topic: &Topic, data: &str) {
-    topic.publish(Event::new(data)).now().expect("it is small");
+    topic.publish(Event::new(data)).try_result().expect("it is small");
 }
 
 /// The data of the next event.
@@ -189,7 +189,7 @@ fn a_topic_that_is_closed_while_a_runtime_ends_ends_its_streams_elsewhere() {
         let mut subscription = hub.subscribe("a").unwrap();
         runtime.block_on(async { while subscription.next().now_or_never().is_some() {} });
         // Told to the pump, which does not run any more.
-        topic.close(Event::new("last")).now().unwrap();
+        topic.close(Event::new("last")).try_result().unwrap();
         let (sender, receiver) = mpsc::channel();
         let reader = thread::spawn(move || {
             let updates = block_on(subscription.collect::<Vec<_>>());
@@ -220,8 +220,8 @@ fn a_hub_needs_no_runtime_to_be_made_published_to_or_dropped() {
     let topic = hub.topic("a").unwrap();
     publish(&topic, "1");
     assert!(block_on(topic.publish(Event::new("2"))).is_ok());
-    block_on(topic.drained(0));
-    topic.close(None).now().unwrap();
+    block_on(topic.wait_for_readers(0));
+    topic.close(None).try_result().unwrap();
     drop(topic);
-    assert_eq!((hub.topics(), hub.bytes()), (0, 0));
+    assert_eq!((hub.topic_count(), hub.bytes_used()), (0, 0));
 }

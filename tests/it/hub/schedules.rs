@@ -1,7 +1,7 @@
 //! Every short schedule of publishes, evictions, removals, subscribes, reads and resumes: a client gets exactly what the rules
 //! say.
 
-use tower_sse::hub::{Lag, Start};
+use tower_sse::hub::{LagPolicy, Start};
 
 use super::{
     client::Has,
@@ -50,7 +50,7 @@ fn extend(beginning: &Beginning, steps: &[Step], length: usize, schedule: &mut V
 
 /// One that is cut after each thing comes back with an id, and where it began is of no matter then.
 fn endings(beginning: &Beginning) -> impl Iterator<Item = Ending> {
-    let is_cut = beginning.wants.iter().all(|wants| wants.start == Start::Now || wants.through == Through::Wire);
+    let is_cut = beginning.wants.iter().all(|wants| wants.start == Start::Live || wants.through == Through::Wire);
     Ending::ALL.into_iter().filter(move |ending| *ending == Ending::ReadAll || is_cut)
 }
 
@@ -133,7 +133,8 @@ fn in_every_short_schedule_what_is_not_for_a_client_is_hidden_from_it() {
         Come(0, Has::Position(1)),
         Come(0, Has::Foreign),
     ];
-    let is_told_apart = |kind: &Beginning| kind.wants[0].through == Through::Stream && kind.wants[0].lag != Lag::Skip;
+    let is_told_apart =
+        |kind: &Beginning| kind.wants[0].through == Through::Stream && kind.wants[0].lag != LagPolicy::Skip;
     let mut bounded: Vec<_> = kinds(&["a", "b"], limits, false).into_iter().filter(is_told_apart).collect();
     bounded.iter_mut().for_each(|kind| kind.wants[0].not_before = Some(3));
     all(&bounded, &steps, 4);
@@ -144,7 +145,7 @@ fn in_every_short_schedule_a_key_that_is_removed_is_missed_by_nobody() {
     use Step::{PublishKeyed, Read, ReadAll, RemoveKey, Resume};
     let limits = Limits { events: 1, keys: 2, bytes: MANY };
     let steps = [PublishKeyed("a", "x"), PublishKeyed("a", "y"), RemoveKey("a", "x"), Read(0), ReadAll(0), Resume(0)];
-    let latest = kinds(&["a"], limits, true).into_iter().filter(|kind| kind.wants[0].lag == Lag::Latest);
+    let latest = kinds(&["a"], limits, true).into_iter().filter(|kind| kind.wants[0].lag == LagPolicy::Conflate);
     all(&latest.collect::<Vec<_>>(), &steps, 5);
 }
 
@@ -174,6 +175,6 @@ fn in_every_short_schedule_what_is_forgotten_of_removed_topics_is_too_careful_at
     let limits = Limits { events: 2, keys: 0, bytes: MANY };
     let steps = [Publish("a"), Close("a", true), Close("b", true), Close("c", true), ReadAll(0), Resume(0)];
     let few = kinds(&["a"], limits, true).into_iter().map(|kind| Beginning { topics: 2, ..kind });
-    let few = few.filter(|kind| kind.wants[0].start == Start::Now && kind.wants[0].through == Through::Stream);
+    let few = few.filter(|kind| kind.wants[0].start == Start::Live && kind.wants[0].through == Through::Stream);
     all(&few.collect::<Vec<_>>(), &steps, 5);
 }

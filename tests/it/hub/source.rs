@@ -45,7 +45,7 @@ impl Source {
         match through {
             Through::Stream => {
                 let id = id.map(|id| LastEventId::from_id(&id.try_into().expect("it is an id")));
-                Self::Stream(Box::new(hub.subscribe(subscribe.after(id.flatten())).expect("there is room")))
+                Self::Stream(Box::new(hub.subscribe(subscribe.resume_after(id.flatten())).expect("there is room")))
             }
             Through::Wire => Self::Wire { body: body(hub, subscribe, id), decoder: Box::default(), rest: Vec::new() },
         }
@@ -56,7 +56,7 @@ impl Source {
         match self {
             Self::Stream(subscription) => match subscription.next().now_or_never() {
                 None => Vec::new(),
-                Some(None) => vec![Given::Ended(subscription.ended().expect("it says why it ends"))],
+                Some(None) => vec![Given::Ended(subscription.end_reason().expect("it says why it ends"))],
                 Some(Some(update)) => vec![update.into()],
             },
             Self::Wire { body, decoder, rest } => match body.frame().now_or_never() {

@@ -3,7 +3,7 @@
 use futures_util::{FutureExt, StreamExt};
 use tower_sse::{
     Event, EventId, LastEventId, Refusal,
-    hub::{Hub, Lag, Start, Subscribe, SubscribeError, Subscription, Update},
+    hub::{Hub, LagPolicy, Start, Subscribe, SubscribeError, Subscription, Update},
 };
 
 /// The data of the events that can be read now, with `+` for the greeting and `gap` for a gap.
@@ -21,11 +21,15 @@ fn read(subscription: &mut Subscription) -> Vec<String> {
 }
 
 fn publish(hub: &Hub, name: &str) -> EventId {
-    hub.topic(name).expect("there is room").publish(Event::new(name)).now().expect("the event is small")
+    hub.topic(name).expect("there is room").publish(Event::new(name)).try_result().expect("the event is small")
 }
 
 fn publish_keyed(hub: &Hub, name: &str, key: &str) {
-    hub.topic(name).expect("there is room").publish_keyed(key, Event::new(key)).now().expect("the event is small");
+    hub.topic(name)
+        .expect("there is room")
+        .publish_keyed(key, Event::new(key))
+        .try_result()
+        .expect("the event is small");
 }
 
 /// A client that reads a topic, and leaves.
@@ -34,7 +38,7 @@ fn visit(hub: &Hub, name: &str) {
 }
 
 fn hub(topics: usize) -> Hub {
-    Hub::builder().topics(topics).build()
+    Hub::builder().max_topics(topics).build()
 }
 
 /// The data that are kept. Looking at them is a visit.
@@ -49,7 +53,7 @@ fn names_that_nobody_reads_make_room_for_subscribers() {
     for number in 0..1000 {
         publish(&hub, &format!("unread {number}"));
     }
-    assert_eq!(hub.topics(), 100);
+    assert_eq!(hub.topic_count(), 100);
     let users: Vec<_> =
         (0..100).map(|number| hub.subscribe(format!("user {number}")).expect("there is room")).collect();
     let health = hub.health();
@@ -67,7 +71,7 @@ fn topics_go_in_the_order_of_how_little_they_are_read() {
         publish(&hub, name);
     }
     let held = hub.topic("held").unwrap();
-    held.publish(Event::new("held")).now().unwrap();
+    held.publish(Event::new("held")).try_result().unwrap();
     let watched = hub.subscribe("watched").unwrap();
     publish(&hub, "watched");
     visit(&hub, "read first");
@@ -123,39 +127,39 @@ fn a_topic_that_is_published_to_outlives_one_that_is_not() {
 fn a_topic_that_is_held_keeps_its_keyed_values() {
     let hub = hub(10);
     let held = hub.topic("held").unwrap();
-    held.publish_keyed("key", Event::new("value")).now().unwrap();
+    held.publish_keyed("key", Event::new("value")).try_result().unwrap();
     for number in 0..100 {
         publish_keyed(&hub, &number.to_string(), "key");
     }
     assert_eq!(hub.health().evicted_keys, 91);
-    let mut present = hub.subscribe(Subscribe::to("held").start(Start::Latest)).unwrap();
+    let mut present = hub.subscribe(Subscribe::to("held").start(Start::Snapshot)).unwrap();
     assert_eq!(read(&mut present), ["+", "value"]);
 }
 
 #[test]
 fn keyed_values_that_make_room_by_a_bound_are_counted() {
-    let hub = Hub::builder().bytes(1000).build();
+    let hub = Hub::builder().max_bytes(1000).build();
     let topic = hub.topic("a").unwrap();
     for key in ["x", "y", "x"] {
-        topic.publish_keyed(key, Event::new(key)).now().unwrap();
+        topic.publish_keyed(key, Event::new(key)).try_result().unwrap();
     }
     topic.remove_key("y");
     assert_eq!(hub.health().evicted_keys, 0, "one that is replaced or removed is not lost");
     for number in 0..100 {
-        topic.publish_keyed(number.to_string(), Event::new("1")).now().unwrap();
+        topic.publish_keyed(number.to_string(), Event::new("1")).try_result().unwrap();
     }
-    let mut present = hub.subscribe(Subscribe::to("a").start(Start::Latest)).unwrap();
+    let mut present = hub.subscribe(Subscribe::to("a").start(Start::Snapshot)).unwrap();
     assert_eq!(hub.health().evicted_keys, 101 - (read(&mut present).len() as u64 - 1));
 }
 
 #[test]
 fn clients_that_come_back_to_a_topic_that_went_are_told() {
-    for lag in [Lag::Disconnect, Lag::Latest] {
+    for lag in [LagPolicy::Disconnect, LagPolicy::Conflate] {
         let hub = hub(1);
         let had = publish(&hub, "a");
         publish_keyed(&hub, "a", "missed");
         publish(&hub, "b");
-        let mut back = hub.subscribe(Subscribe::to("a").lag(lag).after(LastEventId::from_id(&had))).unwrap();
+        let mut back = hub.subscribe(Subscribe::to("a").lag(lag).resume_after(LastEventId::from_id(&had))).unwrap();
         assert_eq!(read(&mut back), ["gap"], "{lag:?}");
         // It is told once, and misses nothing from then on.
         publish(&hub, "a");
@@ -168,10 +172,10 @@ fn clients_that_come_back_to_a_topic_that_went_are_told() {
 fn what_is_forgotten_of_topics_that_went_costs_a_gap_and_only_where_no_topic_is() {
     let hub = hub(3);
     let held = hub.topic("held").unwrap();
-    let first = held.publish(Event::new("1")).now().unwrap();
-    held.publish(Event::new("2")).now().unwrap();
+    let first = held.publish(Event::new("1")).try_result().unwrap();
+    held.publish(Event::new("2")).try_result().unwrap();
     let back = |name: &str| {
-        let subscribe = Subscribe::to(name).after(LastEventId::from_id(&first));
+        let subscribe = Subscribe::to(name).resume_after(LastEventId::from_id(&first));
         read(&mut hub.subscribe(subscribe).unwrap())
     };
     for number in 0..4 {
@@ -184,8 +188,8 @@ fn what_is_forgotten_of_topics_that_went_costs_a_gap_and_only_where_no_topic_is(
     assert_eq!(back("never there"), ["gap"], "too careful, since it is not known to have had nothing");
     assert_eq!(back("held"), ["2"], "what is there is known exactly");
     // A client that comes back with a new id is told nothing.
-    let last = held.publish(Event::new("3")).now().unwrap();
-    let mut new = hub.subscribe(Subscribe::to("never there").after(LastEventId::from_id(&last))).unwrap();
+    let last = held.publish(Event::new("3")).try_result().unwrap();
+    let mut new = hub.subscribe(Subscribe::to("never there").resume_after(LastEventId::from_id(&last))).unwrap();
     assert_eq!(read(&mut new), [""; 0]);
 }
 
@@ -216,13 +220,13 @@ fn refusals_are_counted_and_full_is_seen() {
 
 #[test]
 fn a_subscription_has_so_many_topics_and_no_more() {
-    let hub = Hub::builder().topics_per_subscription(3).build();
+    let hub = Hub::builder().max_topics_per_subscription(3).build();
     let three = ["a", "b", "c", "a", "a"];
     assert!(hub.subscribe(Subscribe::to_all(three)).is_ok(), "one that is named again counts once");
     let refused = hub.subscribe(Subscribe::to_all(three).and("d")).unwrap_err();
     assert!(matches!(refused, SubscribeError::TooManyTopics(3)), "{refused}");
     assert_eq!(Refusal::from(refused).status_for(&http::Method::GET), 400);
-    assert_eq!(hub.topics(), 0, "none was created");
+    assert_eq!(hub.topic_count(), 0, "none was created");
     let many = (0..300).map(|number| number.to_string());
     assert!(matches!(Hub::new().subscribe(Subscribe::to_all(many)), Err(SubscribeError::TooManyTopics(256))));
 }

@@ -3,7 +3,7 @@
 use futures_util::{FutureExt, StreamExt};
 use tower_sse::{
     Event, Reason,
-    hub::{Bounds, Hub, Lag, Start, Topic, Update},
+    hub::{Hub, LagPolicy, Retention, Start, Topic, Update},
 };
 
 use super::{
@@ -68,8 +68,8 @@ pub(super) struct Beginning {
 impl World {
     pub(super) fn new(beginning: &Beginning) -> Self {
         let Limits { events, keys, bytes } = beginning.limits;
-        let bounds = Bounds::new().events(events).keys(keys).age(None);
-        let hub = Hub::builder().bounds(bounds).bytes(bytes).topics(beginning.topics).build();
+        let bounds = Retention::new().events(events).keys(keys).age(None);
+        let hub = Hub::builder().retention(bounds).max_bytes(bytes).max_topics(beginning.topics).build();
         let first = hub.subscribe("a").map(|mut new| new.next().now_or_never()).expect("there is room");
         let Some(Some(Update::Subscribed(Some(at)))) = first else { unreachable!("a new client is told where it is") };
         let epoch = at.as_str().rsplit_once('-').expect("it is an id").0.to_owned();
@@ -91,17 +91,17 @@ impl World {
         match step {
             Step::Publish(name) => {
                 let data = self.data(0);
-                self.topic(name).publish(Event::new(&data)).now().expect("it is small");
+                self.topic(name).publish(Event::new(&data)).try_result().expect("it is small");
                 self.model.publish(name, None, data);
             }
             Step::PublishKeyed(name, key) => {
                 let data = self.data(0);
-                self.topic(name).publish_keyed(key, Event::new(&data)).now().expect("it is small");
+                self.topic(name).publish_keyed(key, Event::new(&data)).try_result().expect("it is small");
                 self.model.publish(name, Some(key), data);
             }
             Step::PublishAll(name) => {
                 let data = [self.data(0), self.data(1)];
-                self.topic(name).publish_all(data.iter().map(Event::new)).now().expect("they are small");
+                self.topic(name).publish_all(data.iter().map(Event::new)).try_result().expect("they are small");
                 self.model.publish_all(name, data);
             }
             Step::Close(name, says) => self.close(name, says),
@@ -128,14 +128,14 @@ impl World {
 
     fn close(&mut self, name: &'static str, says: bool) {
         let last = says.then(|| self.data(0));
-        self.topic(name).close(last.as_ref().map(Event::new)).now().expect("it is small");
+        self.topic(name).close(last.as_ref().map(Event::new)).try_result().expect("it is small");
         self.model.close(name, last);
         self.closed += 1;
         self.model.is_careful |= self.closed > self.beginning.topics;
     }
 
     pub(super) fn keeps_what_it_should(&self) {
-        assert_eq!(self.hub.bytes(), self.model.bytes(), "what is kept");
+        assert_eq!(self.hub.bytes_used(), self.model.bytes(), "what is kept");
     }
 
     /// At the end everything is as it should be, too.
@@ -254,22 +254,22 @@ impl Drop for Told<'_> {
     }
 }
 
-pub(super) const LAGS: [Lag; 3] = [Lag::Disconnect, Lag::Skip, Lag::Latest];
+pub(super) const LAGS: [LagPolicy; 3] = [LagPolicy::Disconnect, LagPolicy::Skip, LagPolicy::Conflate];
 
-pub(super) const STARTS: [Start; 3] = [Start::Now, Start::Latest, Start::Beginning];
+pub(super) const STARTS: [Start; 3] = [Start::Live, Start::Snapshot, Start::Beginning];
 
 /// More than any schedule makes.
 pub(super) const MANY: usize = 1 << 20;
 
-pub(super) fn wants(names: &[&'static str], through: Through, lag: Lag, start: Start) -> Wants {
+pub(super) fn wants(names: &[&'static str], through: Through, lag: LagPolicy, start: Start) -> Wants {
     Wants { names: names.to_vec(), through, lag, start, has: Has::Nothing, not_before: None }
 }
 
 /// Each policy and each start, as a stream; on the wire those that differ.
 pub(super) fn kinds(names: &[&'static str], limits: Limits, is_there: bool) -> Vec<Beginning> {
     let streams = LAGS.into_iter().flat_map(|lag| STARTS.map(|start| (Through::Stream, lag, start)));
-    let bodies = LAGS.into_iter().map(|lag| (Through::Wire, lag, Start::Now));
-    let bodies = bodies.chain([(Through::Wire, Lag::Latest, Start::Latest)]);
+    let bodies = LAGS.into_iter().map(|lag| (Through::Wire, lag, Start::Live));
+    let bodies = bodies.chain([(Through::Wire, LagPolicy::Conflate, Start::Snapshot)]);
     let all = streams.chain(bodies).map(|(through, lag, start)| vec![wants(names, through, lag, start)]);
     all.map(|wants| Beginning { limits, topics: MANY, wants, data: 3, is_there }).collect()
 }

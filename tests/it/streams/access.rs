@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use tower::Service;
 use tower_sse::{
     Event, Events, Heartbeat, IntoReply, Refusal, SseLayer,
-    access::{Access, Verdict},
+    access::{AccessCheck, AccessDecision},
 };
 
 use super::{Endless, SECOND, open_end};
@@ -27,26 +27,29 @@ use crate::support::{
 type Frames = Vec<(u64, String)>;
 
 /// Checks at this period that answer so, and how many there were.
-fn checks<Fut>(period: Duration, answer: impl Fn(u64) -> Fut + Send + Sync + 'static) -> (Access, Arc<AtomicU64>)
+fn checks<Fut>(period: Duration, answer: impl Fn(u64) -> Fut + Send + Sync + 'static) -> (AccessCheck, Arc<AtomicU64>)
 where
-    Fut: Future<Output = Verdict> + Send + 'static,
+    Fut: Future<Output = AccessDecision> + Send + 'static,
 {
     let made = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&made);
-    (Access::every(period, move |_| answer(count.fetch_add(1, SeqCst) + 1)), made)
+    (AccessCheck::every(period, move |_| answer(count.fetch_add(1, SeqCst) + 1)), made)
 }
 
-fn verdict(allows: bool) -> Verdict {
-    if allows { Verdict::Allow } else { Verdict::Withdraw(Cow::Borrowed("the session is over")) }
+fn verdict(allows: bool) -> AccessDecision {
+    if allows { AccessDecision::Allow } else { AccessDecision::Revoke(Cow::Borrowed("the session is over")) }
 }
 
 /// Allows before this check, at once.
-fn allows_before(last: u64) -> impl Fn(u64) -> Ready<Verdict> + Send + Sync {
+fn allows_before(last: u64) -> impl Fn(u64) -> Ready<AccessDecision> + Send + Sync {
     move |number| ready(verdict(number < last))
 }
 
 /// The same, after so long.
-fn allows_slowly_before(last: u64, takes: Duration) -> impl Fn(u64) -> Pin<Box<dyn Future<Output = Verdict> + Send>> {
+fn allows_slowly_before(
+    last: u64,
+    takes: Duration,
+) -> impl Fn(u64) -> Pin<Box<dyn Future<Output = AccessDecision> + Send>> {
     move |number| {
         Box::pin(async move {
             sleep(takes).await;
@@ -61,7 +64,7 @@ fn busy() -> Events<impl tower_sse::Source> {
 }
 
 /// The frames of a layer's stream within 100 s, and what was told of its end.
-async fn read<E>(layer: SseLayer<E>, access: Access) -> (Frames, Vec<String>)
+async fn read<E>(layer: SseLayer<E>, access: AccessCheck) -> (Frames, Vec<String>)
 where
     E: Service<Request<String>, Response: IntoReply, Error: Into<Refusal>> + Clone,
 {
@@ -143,7 +146,7 @@ async fn a_check_that_took_its_time_is_made_again_after_a_period() {
 async fn a_check_that_never_answers_is_taken_for_its_answer_on_expiry() {
     for is_busy in [false, true] {
         let (access, made) = checks(5 * SECOND, |_| pending());
-        let access = access.time_limit(3 * SECOND);
+        let access = access.timeout(3 * SECOND);
         let (_, closed) = if is_busy {
             read(SseLayer::new(answers(busy())), access).await
         } else {
@@ -154,7 +157,7 @@ async fn a_check_that_never_answers_is_taken_for_its_answer_on_expiry() {
     }
 
     let (access, made) = checks(5 * SECOND, |_| pending());
-    let access = access.time_limit(3 * SECOND).on_expiry(Verdict::Allow);
+    let access = access.timeout(3 * SECOND).on_timeout(AccessDecision::Allow);
     let (_, closed) = read(SseLayer::new(Endless), access).await;
     assert!(closed.is_empty() || closed[0].starts_with("client gone"), "it goes on: {closed:?}");
     assert_eq!(made.load(SeqCst), 12, "and is asked again: at 5 s and each 8 s from there");
@@ -167,9 +170,9 @@ struct Hostile {
 }
 
 impl Future for Hostile {
-    type Output = Verdict;
+    type Output = AccessDecision;
 
-    fn poll(self: Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<Verdict> {
+    fn poll(self: Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<AccessDecision> {
         assert!(!self.in_poll, "the check panics");
         std::task::Poll::Pending
     }
@@ -190,13 +193,13 @@ fn hostile(number: u64) -> Hostile {
 #[tokio::test(start_paused = true)]
 async fn a_check_that_panics_is_taken_for_its_answer_on_expiry() {
     let (access, made) = checks(5 * SECOND, hostile);
-    let access = access.time_limit(SECOND);
+    let access = access.timeout(SECOND);
     let (frames, closed) = read(SseLayer::new(Endless), access.clone()).await;
     assert_eq!(frames.len(), 2);
     assert!(is_withdrawn(&closed, 5_000, "the check of access did not answer"), "{closed:?}");
 
     made.store(0, SeqCst);
-    let (_, closed) = read(SseLayer::new(Endless), access.on_expiry(Verdict::Allow)).await;
+    let (_, closed) = read(SseLayer::new(Endless), access.on_timeout(AccessDecision::Allow)).await;
     assert!(closed[0].starts_with("client gone after 100000 ms"), "{closed:?}");
     // 5, 10, 15 and 16 for its answer, 21, …
     assert_eq!(made.load(SeqCst), 18);
@@ -222,7 +225,7 @@ async fn a_check_that_is_under_way_is_let_go_of_at_the_end_of_the_stream() {
         async move {
             pending::<()>().await;
             drop(holds);
-            Verdict::Allow
+            AccessDecision::Allow
         }
     });
     let mut body = open(SseLayer::new(answers(events([Wait(5_000)]))).access(access)).await;
@@ -240,7 +243,7 @@ async fn no_period_and_no_limit_is_too_long_or_too_short() {
         (Duration::ZERO, Duration::ZERO, Some(1)),
     ] {
         let (access, _) = checks(period, |_| pending());
-        let (_, closed) = read(SseLayer::new(Endless), access.time_limit(limit)).await;
+        let (_, closed) = read(SseLayer::new(Endless), access.timeout(limit)).await;
         let expected = match ends {
             Some(millis) => format!("access withdrawn after {millis} ms"),
             None => String::from("client gone after 100000 ms"),
@@ -251,7 +254,7 @@ async fn no_period_and_no_limit_is_too_long_or_too_short() {
 
 #[tokio::test(start_paused = true)]
 async fn a_check_sees_the_requests_head() {
-    let access = Access::every(SECOND, |head| {
+    let access = AccessCheck::every(SECOND, |head| {
         let cookie = head.headers().get("cookie").and_then(|cookie| cookie.to_str().ok());
         ready(verdict((head.uri().path(), cookie, head.extensions().get()) == ("/room", Some("me"), Some(&7_u8))))
     });

@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, sleep, timeout};
 use tower_sse::{
     Event, Events, Refusal, SseLayer,
-    streams::{Drained, OnDrain, Streams},
+    streams::{DrainReport, OnDrain, Streams},
 };
 
 use super::{SECOND, ask_for, endless, open_end, read, retry, serve};
@@ -18,7 +18,7 @@ use crate::support::{Told, Wait, answers_after, answers_again, ask, event, event
 
 #[tokio::test(start_paused = true)]
 async fn streams_leave_at_once_with_a_retry_that_is_spread() {
-    let (streams, told) = (Streams::builder().spread(20 * SECOND).build(), Told::default());
+    let (streams, told) = (Streams::builder().reconnect_spread(20 * SECOND).build(), Told::default());
     let service = serve(&endless(&streams, &told));
     let mut body = read(&service).await;
     let (frames, drained) = tokio::join!(body.rest(), async {
@@ -28,10 +28,10 @@ async fn streams_leave_at_once_with_a_retry_that_is_spread() {
     assert_eq!(body.millis(), 1_000, "at once");
     assert_eq!((frames.len(), &*frames[0], &*frames[1]), (3, ":\n", "data: a\n\n"));
     assert!((3_000..=23_000).contains(&retry(&frames[2]).unwrap()), "{frames:?}");
-    assert_eq!((drained.ended, drained.cut), (1, 0));
+    assert_eq!((drained.ended, drained.aborted), (1, 0));
     assert_eq!(told.closed().len(), 1);
     assert!(told.closed()[0].starts_with("drained after 1000 ms: 1 events"), "{:?}", told.closed());
-    assert_eq!(streams.open(), 0);
+    assert_eq!(streams.len(), 0);
 }
 
 /// Ten seconds of work.
@@ -50,7 +50,7 @@ async fn streams_that_finish_come_to_their_own_end() {
         (streams.drain(60 * SECOND).await, begin.elapsed())
     });
     assert_eq!(frames, [":\n", "data: a\n\n", "data: b\n\n"]);
-    assert_eq!((drained.0.ended, drained.0.cut, drained.1), (1, 0, 9 * SECOND));
+    assert_eq!((drained.0.ended, drained.0.aborted, drained.1), (1, 0, 9 * SECOND));
     assert!(told.closed()[0].starts_with("finished after 10000 ms"), "{:?}", told.closed());
 }
 
@@ -106,7 +106,7 @@ async fn a_stream_that_has_an_event_just_when_the_drain_begins_is_cut_at_the_dea
 
 #[tokio::test(start_paused = true)]
 async fn at_the_deadline_what_still_goes_on_is_cut_with_its_last_event_and_a_retry() {
-    let (streams, told) = (Streams::builder().spread(SECOND).build(), Told::default());
+    let (streams, told) = (Streams::builder().reconnect_spread(SECOND).build(), Told::default());
     let layer = SseLayer::new(answers_again(|| open_end().on_failure(Event::new("sorry"))));
     let layer = layer.on_drain(OnDrain::Finish).streams(&streams).observer(told.clone());
     let service = serve(&layer);
@@ -118,13 +118,13 @@ async fn at_the_deadline_what_still_goes_on_is_cut_with_its_last_event_and_a_ret
     assert_eq!(*at, 19_000, "a second is left for it to be read: {frames:?}");
     let come_back = retry(last.strip_prefix("data: sorry\n\n").unwrap()).unwrap();
     assert!((3_000..=4_000).contains(&come_back), "{last}");
-    assert_eq!((drained.ended, drained.cut), (1, 0));
+    assert_eq!((drained.ended, drained.aborted), (1, 0));
     assert!(told.closed()[0].starts_with("drained after 19000 ms: 2 events"), "{:?}", told.closed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn newcomers_are_told_to_come_back_later() {
-    let (streams, told) = (Streams::builder().come_back_after(2 * SECOND).build(), Told::default());
+    let (streams, told) = (Streams::builder().retry_after(2 * SECOND).build(), Told::default());
     let layer = endless(&streams, &told).methods([Method::GET, Method::POST, Method::HEAD]);
     let service = serve(&layer);
     streams.start_drain();
@@ -150,7 +150,7 @@ async fn newcomers_are_told_to_come_back_later() {
             "refused POST 503 Service Unavailable, streams are being drained"
         ]
     );
-    assert_eq!(streams.open(), 0);
+    assert_eq!(streams.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -168,11 +168,11 @@ async fn readers_that_do_not_read_are_not_waited_for_and_reported_as_cut() {
     let begin = Instant::now();
     let (_, drained) = tokio::join!(reads.rest(), streams.drain(60 * SECOND));
     assert!(begin.elapsed() <= SECOND, "{:?}", begin.elapsed());
-    assert_eq!((drained.ended, drained.cut, streams.open()), (1, 3, 3));
+    assert_eq!((drained.ended, drained.aborted, streams.len()), (1, 3, 3));
     // The server goes, and all its connections with it.
     drop(stalled);
     let stalled = told.closed().iter().filter(|closed| closed.starts_with("stalled after ")).count();
-    assert_eq!((stalled, told.closed().len(), streams.open()), (3, 4, 0), "{:?}", told.closed());
+    assert_eq!((stalled, told.closed().len(), streams.len()), (3, 4, 0), "{:?}", told.closed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -194,7 +194,7 @@ async fn work_whose_reader_is_slow_is_waited_for() {
         sleep(SECOND).await;
         (streams.drain(100 * SECOND).await, begin.elapsed())
     });
-    assert_eq!((frames, drained.ended, drained.cut, took), (6, 1, 0, 30 * SECOND));
+    assert_eq!((frames, drained.ended, drained.aborted, took), (6, 1, 0, 30 * SECOND));
 }
 
 /// With the buffers that a kernel begins with, a body is polled this seldom while its client reads 40 KB each second.
@@ -213,11 +213,11 @@ async fn work_that_is_read_from_full_buffers_is_waited_for() {
         sleep(SECOND).await;
         streams.drain(1_000 * SECOND).await
     });
-    assert_eq!((drained.ended, drained.cut), (1, 0));
+    assert_eq!((drained.ended, drained.aborted), (1, 0));
 }
 
 /// How a drain goes while a stream that finishes is read once each so many seconds, and how long it takes.
-async fn drained_beside_a_slow_reader(streams: Streams, pause: Duration, frames: usize) -> (Drained, Duration) {
+async fn drained_beside_a_slow_reader(streams: Streams, pause: Duration, frames: usize) -> (DrainReport, Duration) {
     let large = || Events::new(futures_util::stream::iter((0..5).map(|_| Event::new("x".repeat(9_000)))));
     let layer = SseLayer::new(answers_again(large)).on_drain(OnDrain::Finish).streams(&streams);
     let mut body = read(&serve(&layer)).await;
@@ -242,18 +242,18 @@ async fn drained_beside_a_slow_reader(streams: Streams, pause: Duration, frames:
 #[tokio::test(start_paused = true)]
 async fn work_whose_reader_takes_a_while_for_each_buffer_is_waited_for() {
     for stalled_after in [Some(100 * SECOND), Some(300 * SECOND), None] {
-        let streams = Streams::builder().stalled_after(stalled_after).build();
+        let streams = Streams::builder().stall_timeout(stalled_after).build();
         let (drained, took) = drained_beside_a_slow_reader(streams, 90 * SECOND, 100).await;
-        assert_eq!((drained.ended, drained.cut, took), (1, 0, 540 * SECOND), "{stalled_after:?}");
+        assert_eq!((drained.ended, drained.aborted, took), (1, 0, 540 * SECOND), "{stalled_after:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn work_whose_reader_has_stopped_is_waited_for_until_it_counts_as_stalled() {
     for (stalled_after, at_most) in [(Some(20 * SECOND), 26), (Some(300 * SECOND), 376), (None, 3_001)] {
-        let streams = Streams::builder().stalled_after(stalled_after).build();
+        let streams = Streams::builder().stall_timeout(stalled_after).build();
         let (drained, took) = drained_beside_a_slow_reader(streams, 10_000 * SECOND, 2).await;
-        assert_eq!((drained.ended, drained.cut), (0, 1), "{stalled_after:?}");
+        assert_eq!((drained.ended, drained.aborted), (0, 1), "{stalled_after:?}");
         let at_least = stalled_after.unwrap_or(3_000 * SECOND);
         assert!((at_least..=at_most * SECOND).contains(&took), "{stalled_after:?}: {took:?}");
     }
@@ -261,18 +261,18 @@ async fn work_whose_reader_has_stopped_is_waited_for_until_it_counts_as_stalled(
 
 #[tokio::test(start_paused = true)]
 async fn readers_that_the_watchdog_finds_meanwhile_are_reported_as_cut() {
-    let streams = Streams::builder().stalled_after(5 * SECOND).build();
+    let streams = Streams::builder().stall_timeout(5 * SECOND).build();
     let service = serve(&SseLayer::new(answers_again(work)).streams(&streams));
     let mut stalled = read(&service).await;
     assert!(stalled.poll_once().is_ready());
     let layer = SseLayer::new(answers_again(|| open_end().on_drain(OnDrain::Finish))).streams(&streams);
     let mut reads = read(&serve(&layer)).await;
     let (_, drained) = tokio::join!(reads.rest(), streams.drain(60 * SECOND));
-    assert_eq!((drained.ended, drained.cut, streams.open()), (1, 1, 0));
+    assert_eq!((drained.ended, drained.aborted, streams.len()), (1, 1, 0));
 }
 
 /// What a drain comes to that begins while a request waits for this answer, which takes five seconds, and how long it takes.
-async fn drained_beside(answer: Result<(), Refusal>, client_leaves_after: Duration) -> (Duration, Drained) {
+async fn drained_beside(answer: Result<(), Refusal>, client_leaves_after: Duration) -> (Duration, DrainReport) {
     let streams = Streams::new();
     let slow = answers_after(5_000, answer.map(|()| work()));
     let service = serve(&SseLayer::new(slow).streams(&streams));
@@ -287,7 +287,7 @@ async fn drained_beside(answer: Result<(), Refusal>, client_leaves_after: Durati
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_has_no_answer_yet_is_waited_for() {
-    let counts = |(took, drained): (Duration, Drained)| (took, drained.ended, drained.cut);
+    let counts = |(took, drained): (Duration, DrainReport)| (took, drained.ended, drained.aborted);
     assert_eq!(counts(drained_beside(Ok(()), 60 * SECOND).await), (15 * SECOND, 1, 0), "it opens a stream");
     assert_eq!(counts(drained_beside(Err(Refusal::stop()), 60 * SECOND).await), (5 * SECOND, 0, 0));
     assert_eq!(counts(drained_beside(Ok(()), 3 * SECOND).await), (3 * SECOND, 0, 0), "its client leaves");
@@ -307,10 +307,10 @@ async fn it_can_be_begun_twice_dropped_and_waited_for_by_two() {
     };
     let (frames, (one, other)) = tokio::join!(body.rest(), drains);
     assert_eq!(frames.len(), 3, "it finished: {frames:?}");
-    assert_eq!((one.ended, one.cut, begin.elapsed()), (1, 0, 10 * SECOND));
+    assert_eq!((one.ended, one.aborted, begin.elapsed()), (1, 0, 10 * SECOND));
     assert_eq!(other, one);
     let nobody = streams.drain(60 * SECOND).await;
-    assert_eq!((nobody.ended, nobody.cut, begin.elapsed()), (0, 0, 10 * SECOND), "at once");
+    assert_eq!((nobody.ended, nobody.aborted, begin.elapsed()), (0, 0, 10 * SECOND), "at once");
 }
 
 #[tokio::test(start_paused = true)]
@@ -322,7 +322,7 @@ async fn a_drain_that_was_cut_cuts_who_opens_after_it() {
     });
     let service = serve(&layer.streams(&streams));
     let (mut body, drained) = tokio::join!(read(&service), streams.drain(4 * SECOND));
-    assert_eq!((drained.ended, drained.cut, streams.open()), (0, 0, 1));
+    assert_eq!((drained.ended, drained.aborted, streams.len()), (0, 0, 1));
     let frames = body.rest().await;
     assert_eq!((frames.len(), body.millis()), (2, 0), "{frames:?}");
     assert!(retry(&frames[1]).is_some());
@@ -335,7 +335,7 @@ async fn no_deadline_is_too_short_or_too_long() {
         let mut body = read(&serve(&endless(&streams, &told))).await;
         let (_, drained) = tokio::join!(body.rest(), streams.drain(deadline));
         // Where there is no time at all, nobody is waited for.
-        assert_eq!(drained.ended + drained.cut, 1);
-        assert_eq!((streams.open(), told.closed().len()), (0, 1));
+        assert_eq!(drained.ended + drained.aborted, 1);
+        assert_eq!((streams.len(), told.closed().len()), (0, 1));
     }
 }

@@ -18,7 +18,7 @@ async fn other_requests_have_until_the_deadline() {
         sleep(15 * SECOND).await;
         "its last request is answered"
     };
-    let (_, (drained, served)) = tokio::join!(body.rest(), streams.drain_beside(server, 20 * SECOND));
+    let (_, (drained, served)) = tokio::join!(body.rest(), streams.drain_with_server(server, 20 * SECOND));
     assert_eq!((drained.ended, served, begin.elapsed()), (1, Some("its last request is answered"), 15 * SECOND));
 }
 
@@ -33,9 +33,9 @@ async fn a_server_that_does_not_end_is_dropped_at_the_deadline() {
         let _held = stalled;
         pending::<()>().await;
     };
-    let (drained, served) = streams.drain_beside(server, 20 * SECOND).await;
-    assert_eq!((drained.ended, drained.cut, served, begin.elapsed()), (0, 1, None, 20 * SECOND));
-    assert_eq!(streams.open(), 0);
+    let (drained, served) = streams.drain_with_server(server, 20 * SECOND).await;
+    assert_eq!((drained.ended, drained.aborted, served, begin.elapsed()), (0, 1, None, 20 * SECOND));
+    assert_eq!(streams.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -46,6 +46,6 @@ async fn a_server_that_ends_first_does_not_end_the_drain() {
         sleep(SECOND / 2).await;
         body.rest().await
     };
-    let (_, (drained, served)) = tokio::join!(reads, streams.drain_beside(ready("done"), 20 * SECOND));
-    assert_eq!((drained.ended, drained.cut, served), (1, 0, Some("done")));
+    let (_, (drained, served)) = tokio::join!(reads, streams.drain_with_server(ready("done"), 20 * SECOND));
+    assert_eq!((drained.ended, drained.aborted, served), (1, 0, Some("done")));
 }

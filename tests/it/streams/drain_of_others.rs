@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt};
 use tower_sse::{
     BoxError, Event, Events, SseLayer,
-    streams::{Drained, OnDrain, Streams},
+    streams::{DrainReport, OnDrain, Streams},
 };
 
 use super::{SECOND, open_end, read, retry, serve};
@@ -18,7 +18,7 @@ use crate::support::{
 type Steps = Vec<Step<Result<http_body::Frame<bytes::Bytes>, BoxError>>>;
 
 /// What a decorated stream comes to that is drained after a second, and when.
-async fn drained(steps: Steps, on_drain: OnDrain, deadline: Duration) -> (Vec<(u64, String)>, Drained, Told) {
+async fn drained(steps: Steps, on_drain: OnDrain, deadline: Duration) -> (Vec<(u64, String)>, DrainReport, Told) {
     let (streams, told) = (Streams::new(), Told::default());
     let layer = SseLayer::decorate().streams(&streams).observer(told.clone()).on_drain(on_drain);
     let mut body = decorate(layer.on_failure(Event::new("sorry")), stream(steps)).await;
@@ -26,7 +26,7 @@ async fn drained(steps: Steps, on_drain: OnDrain, deadline: Duration) -> (Vec<(u
         sleep(SECOND).await;
         streams.drain(deadline).await
     });
-    assert_eq!(streams.open(), 0);
+    assert_eq!(streams.len(), 0);
     assert_eq!(told.closed().len(), 1);
     (frames, drained, told)
 }
@@ -55,7 +55,7 @@ async fn a_decorated_stream_leaves_when_the_event_that_is_under_way_has_ended() 
 async fn a_decorated_stream_whose_event_does_not_end_leaves_after_a_grace() {
     let (frames, drained, told) = drained(vec![bytes("data: a\nda"), Hang], OnDrain::Leave, 60 * SECOND).await;
     assert_eq!(frames.len(), 2, "nothing is put into the event: {frames:?}");
-    assert_eq!((drained.ended, drained.cut), (1, 0));
+    assert_eq!((drained.ended, drained.aborted), (1, 0));
     assert!(told.closed()[0].starts_with("drained after 6000 ms"), "{:?}", told.closed());
 }
 
@@ -64,7 +64,7 @@ async fn the_grace_for_an_event_is_over_before_the_deadline_of_the_drain() {
     for on_drain in [OnDrain::Leave, OnDrain::Finish] {
         let start = Instant::now();
         let (_, drained, told) = drained(vec![bytes("data: a\nda"), Hang], on_drain, 4 * SECOND).await;
-        assert_eq!((drained.ended, drained.cut), (1, 0), "{on_drain:?}: {:?}", told.closed());
+        assert_eq!((drained.ended, drained.aborted), (1, 0), "{on_drain:?}: {:?}", told.closed());
         assert!(told.closed()[0].starts_with("drained"));
         assert!(start.elapsed() < 1_100 * SECOND);
     }
@@ -108,7 +108,7 @@ async fn a_late_answer_says_whether_it_finishes() {
             streams.drain(60 * SECOND).await
         });
         assert_eq!(body.millis(), ends_after, "{own:?}: {frames:?}");
-        assert_eq!((drained.ended, drained.cut), (1, 0));
+        assert_eq!((drained.ended, drained.aborted), (1, 0));
     }
 }
 
@@ -124,7 +124,7 @@ async fn a_late_stream_of_this_crates_own_is_drained_with_its_layer() {
     });
     assert_eq!(frames[..2], [":\n", "data: a\n\n"]);
     assert!(retry(&frames[2]).is_some(), "{frames:?}");
-    assert_eq!((body.millis(), drained.ended, told.closed().len(), streams.open()), (5_000, 1, 1, 0));
+    assert_eq!((body.millis(), drained.ended, told.closed().len(), streams.len()), (5_000, 1, 1, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,9 +132,9 @@ async fn a_whole_response_whose_body_is_thrown_away_leaves_nothing_behind() {
     let (streams, told) = (Streams::new(), Told::default());
     let layer = SseLayer::decorate().streams(&streams).observer(told.clone());
     let response = layer.layer(answers(Response::from(open_end()))).oneshot(get()).await.unwrap();
-    assert_eq!(streams.open(), 1);
+    assert_eq!(streams.len(), 1);
     drop(response);
-    assert_eq!((streams.open(), told.closed().len()), (0, 1));
+    assert_eq!((streams.len(), told.closed().len()), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]

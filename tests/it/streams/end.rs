@@ -37,10 +37,10 @@ async fn only_the_streams_of_the_key_end() {
     for request in [of("alic"), of("alicee"), of(""), get()] {
         others.push(Reading::new(ask_for(&service, request).await.into_body()));
     }
-    assert_eq!((streams.open(), streams.open_of("alice"), streams.open_of("bob")), (5, 1, 0));
+    assert_eq!((streams.len(), streams.len_for_key("alice"), streams.len_for_key("bob")), (5, 1, 0));
     let (frames, ended) = tokio::join!(alices.rest(), async {
         sleep(SECOND).await;
-        streams.end("alice", "logged out")
+        streams.end_key("alice", "logged out")
     });
     assert_eq!((ended, alices.millis()), (1, 1_000));
     assert_eq!(frames, [":\n", "data: a\n\n"], "the client is not told why");
@@ -50,30 +50,30 @@ async fn only_the_streams_of_the_key_end() {
         assert_eq!(body.next().await.unwrap(), "data: a\n\n");
         assert!(body.poll_once().is_pending());
     }
-    assert_eq!((streams.open(), streams.open_of("alice"), streams.end("alice", "again")), (4, 0, 0));
+    assert_eq!((streams.len(), streams.len_for_key("alice"), streams.end_key("alice", "again")), (4, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_nobody_polls_ends_from_outside_and_once() {
     // How often it was polled: never; up to a frame; up to waiting.
     for polls in 0..4 {
-        let (streams, told) = (Streams::builder().stalled_after(None).build(), Told::default());
+        let (streams, told) = (Streams::builder().stall_timeout(None).build(), Told::default());
         let service = house(&streams, &told);
         let mut body = Reading::new(ask_for(&service, of("alice")).await.into_body());
         for _ in 0..polls {
             let _ = body.poll_once();
         }
         sleep(100 * SECOND).await;
-        assert_eq!(streams.end("alice", "logged out"), 1);
+        assert_eq!(streams.end_key("alice", "logged out"), 1);
         let waits = polls == 3;
         assert_eq!(told.closed().len(), usize::from(!waits), "polls: {polls}");
-        assert_eq!(streams.open(), usize::from(waits), "its permit is free");
-        assert_eq!(streams.end("alice", "again"), usize::from(waits));
+        assert_eq!(streams.len(), usize::from(waits), "its permit is free");
+        assert_eq!(streams.end_key("alice", "again"), usize::from(waits));
 
         // It is polled again, and goes at once.
         let rest = body.rest().await;
         assert_eq!(rest.len(), usize::from(polls == 0), "nothing but the prelude: {rest:?}");
-        assert_eq!((told.closed().len(), streams.open()), (1, 0), "once");
+        assert_eq!((told.closed().len(), streams.len()), (1, 0), "once");
         assert!(told.closed()[0].starts_with("access withdrawn after 100000 ms"), "{:?}", told.closed());
         assert!(told.closed()[0].ends_with(", logged out"), "the first reason: {:?}", told.closed());
     }
@@ -96,11 +96,11 @@ async fn a_stream_whose_service_answers_after_the_end_is_over_before_its_first_e
             },
             async {
                 sleep(5 * SECOND).await;
-                streams.end("alice", "logged out")
+                streams.end_key("alice", "logged out")
             }
         );
         assert_eq!((ended, frames), (1, vec![String::from(":\n")]));
-        assert_eq!((streams.open(), told.closed().len()), (0, 1));
+        assert_eq!((streams.len(), told.closed().len()), (0, 1));
         assert!(told.closed()[0].starts_with("access withdrawn"), "{:?}", told.closed());
     }
 }
@@ -115,7 +115,7 @@ async fn an_end_is_heard_by_a_stream_that_a_drain_lets_finish() {
     let start = Instant::now();
     let (frames, drained, ()) = tokio::join!(body.rest(), streams.drain(100 * SECOND), async {
         sleep(5 * SECOND).await;
-        streams.end("alice", "logged out");
+        streams.end_key("alice", "logged out");
     });
     assert_eq!((frames.len(), start.elapsed(), drained.ended), (2, 5 * SECOND, 1));
     assert!(told.closed()[0].starts_with("access withdrawn"), "{:?}", told.closed());
@@ -129,7 +129,7 @@ async fn a_decorated_stream_ends_with_the_event_that_is_under_way() {
     let mut body = decorate(layer, stream(steps)).await;
     let (frames, ended) = tokio::join!(body.rest(), async {
         sleep(SECOND).await;
-        streams.end("alice", "logged out")
+        streams.end_key("alice", "logged out")
     });
     assert_eq!((ended, frames), (1, [":\n", "data: a\n", "\n"].map(String::from).to_vec()));
     assert!(told.closed()[0].starts_with("access withdrawn after 2000 ms"), "{:?}", told.closed());
@@ -151,11 +151,11 @@ async fn many_are_ended_and_many_are_not() {
     for _ in 0..50 {
         bodies.push(Reading::new(ask_for(&service, of("alice")).await.into_body()));
     }
-    let alices = streams.open_of("alice");
-    assert_eq!(streams.end("alice", "logged out"), alices);
+    let alices = streams.len_for_key("alice");
+    assert_eq!(streams.end_key("alice", "logged out"), alices);
     let mut ended = 0;
     for body in &mut bodies {
         ended += usize::from(tokio::time::timeout(Duration::from_millis(1), body.rest()).await.is_ok());
     }
-    assert_eq!((ended, streams.open(), streams.open_of("alice")), (alices, bodies.len() - alices, 0));
+    assert_eq!((ended, streams.len(), streams.len_for_key("alice")), (alices, bodies.len() - alices, 0));
 }

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use tower::Layer;
 use tower_sse::{
     Events, SseLayer,
-    access::{Access, Verdict},
+    access::{AccessCheck, AccessDecision},
     streams::{OnDrain, Streams},
 };
 
@@ -26,14 +26,14 @@ async fn a_request_under_way_is_ended_by_its_key() {
     for ((request, way), is_observed) in both(&asks, 5 * SECOND, open_end).map(|way| (way, false)).chain(observed) {
         let ended = async {
             sleep(SECOND).await;
-            (streams.end("bob", "logged out"), streams.end("alice", "logged out"))
+            (streams.end_key("bob", "logged out"), streams.end_key("alice", "logged out"))
         };
         let (mut body, ended) = tokio::join!(way.open(request()), ended);
         assert_eq!(ended, (0, 1), "{}", way.name);
         let rest = body.rest().await.concat();
         assert!(!rest.contains("data"), "{}: {rest}", way.name);
         // That of a POST is aborted, a moment after its last frame.
-        assert!((streams.open(), body.millis() <= 50) == (0, true), "{}: {} ms", way.name, body.millis());
+        assert!((streams.len(), body.millis() <= 50) == (0, true), "{}: {} ms", way.name, body.millis());
         let Some(closed) = told.closed().pop().filter(|_| is_observed) else {
             assert!(!is_observed && told.lines().is_empty());
             continue;
@@ -57,13 +57,13 @@ async fn a_drain_waits_for_a_request_under_way_and_for_its_work() {
         let read = async { way.open(request()).await.rest().await.concat() };
         let (text, (drained, took)) = tokio::join!(read, drained);
         assert!(text.contains("data: b"), "{}: {text}", way.name);
-        assert_eq!((took, drained.ended, drained.cut), (15 * SECOND, 1, 0), "{}", way.name);
+        assert_eq!((took, drained.ended, drained.aborted), (15 * SECOND, 1, 0), "{}", way.name);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_open_stream_is_ended_by_what_its_layer_asks_for() {
-    let no = || Access::every(SECOND, |_| ready(Verdict::Withdraw("over".into())));
+    let no = || AccessCheck::every(SECOND, |_| ready(AccessDecision::Revoke("over".into())));
     let counted = ways(&Asks::default(), SECOND, open_end).len();
     for (number, is_observed) in (0..counted).flat_map(|number| [(number, false), (number, true)]) {
         let streams = Streams::new();
@@ -82,7 +82,7 @@ async fn an_open_stream_is_ended_by_what_its_layer_asks_for() {
             let (frames, ()) = tokio::join!(body.frames_within(10 * SECOND), async {
                 sleep(SECOND).await;
                 match at {
-                    2 => assert_eq!(streams.end("me", "over"), 1),
+                    2 => assert_eq!(streams.end_key("me", "over"), 1),
                     3 => streams.start_drain(),
                     _ => {}
                 }
@@ -97,7 +97,7 @@ async fn an_open_stream_is_ended_by_what_its_layer_asks_for() {
             let once = usize::from(is_observed);
             assert_eq!((opened, told.closed().len()), (once, once), "{}: {lines:?}", way.name);
             assert!(told.closed().iter().all(|end| end.starts_with(reason)), "{}, {reason}: {lines:?}", way.name);
-            assert_eq!(streams.open(), 0);
+            assert_eq!(streams.len(), 0);
         }
     }
 }

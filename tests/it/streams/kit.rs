@@ -12,9 +12,9 @@ use tower_sse::{
     EarlyEnd, Event, Events, Heartbeat, Reason, Source, SseLayer,
     decode::Item,
     event_name,
-    hub::{Bounds, Hub, Lag, Subscribe, Topic},
+    hub::{Hub, LagPolicy, Retention, Subscribe, Topic},
     streams::Streams,
-    testing::{NoStream, Recorder, TestStream},
+    testing::{OpenError, Recorder, TestStream},
 };
 
 use super::{Endless, Inside, SECOND, endless, serve};
@@ -39,7 +39,7 @@ async fn a_stream_is_read_as_a_client_reads_it() {
     assert_eq!((stream.message().await.unwrap().data(), begin.elapsed()), ("1", 10 * SECOND));
     assert_eq!(stream.last_event_id(), "1");
     assert_eq!((recorder.opened(), recorder.closed().len()), (1, 0));
-    let rest: Vec<_> = stream.rest().await.iter().map(|message| message.data().to_owned()).collect();
+    let rest: Vec<_> = stream.collect().await.iter().map(|message| message.data().to_owned()).collect();
     assert!(rest == ["2"] || rest == ["2", "3"], "{rest:?}");
     let [closed] = &recorder.closed()[..] else { panic!("one has ended") };
     assert_eq!((closed.path.as_str(), closed.reason, closed.error.as_deref()), ("/prices", Reason::Lifetime, None));
@@ -65,10 +65,10 @@ async fn an_abort_is_told_from_an_end_however_it_is_read() {
         assert_eq!(stream.error().is_some(), aborts);
 
         let mut stream = open().await.unwrap();
-        assert_eq!((stream.rest().await.len(), stream.error().is_some()), (1, aborts));
+        assert_eq!((stream.collect().await.len(), stream.error().is_some()), (1, aborts));
         let mut stream = open().await.unwrap();
         assert_eq!(stream.heartbeat().await, None, "an event is none");
-        assert_eq!((stream.rest().await.len(), stream.error().is_some()), (0, aborts));
+        assert_eq!((stream.collect().await.len(), stream.error().is_some()), (0, aborts));
     }
 }
 
@@ -109,7 +109,7 @@ async fn a_heartbeat_with_a_name_is_a_message() {
 async fn what_is_no_stream_is_given_as_it_is() {
     let page = service_fn(|_: Request<String>| async { Ok::<_, Infallible>(Response::new(String::from("a page"))) });
     match TestStream::get(page, "/", String::new()).await {
-        Err(NoStream::Response(response)) => assert_eq!(response.into_body(), "a page"),
+        Err(OpenError::Response(response)) => assert_eq!(response.into_body(), "a page"),
         other => panic!("{other:?}"),
     }
     let fails = service_fn(|_: Request<String>| async { Err::<Response<String>, _>("broken") });
@@ -129,16 +129,16 @@ async fn an_address_that_is_none_is_not_taken_for_another() {
 
 #[tokio::test(start_paused = true)]
 async fn a_recorder_remembers_refusals_gaps_and_errors() {
-    let (streams, recorder) = (Streams::builder().total(0).build(), Recorder::new());
+    let (streams, recorder) = (Streams::builder().max_streams(0).build(), Recorder::new());
     let service = serve(&endless(&streams, &Told::default()).observer(recorder.clone()));
     let mut refused = TestStream::get(service, "/", String::new()).await.expect("a browser sees a stream that ends");
-    assert_eq!(refused.rest().await, []);
+    assert_eq!(refused.collect().await, []);
     assert_eq!((recorder.refused(), recorder.opened()), (1, 0));
 
     let layer = SseLayer::new(answers(events([event("a"), crate::support::error("broken")])));
     let service = layer.observer(recorder.clone()).layer(Inside);
     let mut stream = TestStream::get(service, "/", String::new()).await.unwrap();
-    assert_eq!(stream.rest().await.len(), 1);
+    assert_eq!(stream.collect().await.len(), 1);
     assert_eq!(recorder.closed()[0].error.as_deref(), Some("broken"));
     assert_eq!((recorder.closed()[0].reason, recorder.closed()[0].gaps), (Reason::Failed, 0));
 }
@@ -148,7 +148,7 @@ async fn lag<B: Body<Data = Bytes, Error: std::error::Error>>(topic: &Topic, bod
     let mut gaps = 0;
     for _ in 0..times {
         for number in 0..5 {
-            topic.publish(Event::new(number.to_string())).now().unwrap();
+            topic.publish(Event::new(number.to_string())).try_result().unwrap();
         }
         let frames = body.frames_within(Duration::from_millis(1)).await;
         gaps += frames.iter().map(|(_, text)| text.matches("event: gap\n").count() as u64).sum::<u64>();
@@ -159,9 +159,9 @@ async fn lag<B: Body<Data = Bytes, Error: std::error::Error>>(topic: &Topic, bod
 #[tokio::test(start_paused = true)]
 async fn a_slow_client_decides_no_number_of_calls_and_all_gaps_count() {
     let (told, recorder) = (Told::default(), Recorder::new());
-    let hub = Hub::builder().bounds(Bounds::new().events(2)).build();
+    let hub = Hub::builder().retention(Retention::new().events(2)).build();
     let topic = hub.topic("a").unwrap();
-    let layer = SseLayer::new(hub.service(|_| Subscribe::to("a").lag(Lag::Skip))).heartbeat(Heartbeat::off());
+    let layer = SseLayer::new(hub.service(|_| Subscribe::to("a").lag(LagPolicy::Skip))).heartbeat(Heartbeat::off());
     let mut body = open(layer.observer(told.clone()).observer(recorder.clone())).await;
     body.frames_within(SECOND).await;
     let calls = || told.lines().iter().filter(|line| *line == "lagged").count();

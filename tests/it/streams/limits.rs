@@ -44,7 +44,7 @@ async fn is_a_stream(service: &Sse<Inside, Endless>, request: Request<String>) -
 
 #[tokio::test(start_paused = true)]
 async fn newcomers_are_refused_and_nobody_is_evicted() {
-    let (streams, told) = (Streams::builder().total(2).come_back_after(2 * SECOND).build(), Told::default());
+    let (streams, told) = (Streams::builder().max_streams(2).retry_after(2 * SECOND).build(), Told::default());
     let service = serve(&endless(&streams, &told).methods([Method::GET, Method::POST]));
     let mut first = [read(&service).await, read(&service).await];
     for method in [Method::GET, Method::POST] {
@@ -61,31 +61,34 @@ async fn newcomers_are_refused_and_nobody_is_evicted() {
         assert_eq!(body.next().await.unwrap(), "data: a\n\n");
     }
     drop(first);
-    assert_eq!(streams.open(), 0);
+    assert_eq!(streams.len(), 0);
     assert!(is_a_stream(&service, ask(Method::POST)).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_key_has_its_own_limit_and_those_without_have_none() {
-    let (streams, told) = (Streams::builder().per_key(2).build(), Told::default());
+    let (streams, told) = (Streams::builder().max_per_key(2).build(), Told::default());
     let service = by_user(&streams, &told);
     let mut held = Vec::new();
     for request in [of("a"), of("a"), of("b"), of("b"), get(), get(), get(), get()] {
         held.push(ask_for(&service, request).await);
     }
-    assert_eq!((streams.open(), streams.open_of("a"), streams.open_of("b"), streams.open_of("")), (8, 2, 2, 0));
+    assert_eq!(
+        (streams.len(), streams.len_for_key("a"), streams.len_for_key("b"), streams.len_for_key("")),
+        (8, 2, 2, 0)
+    );
     ask_for(&service, of("a")).await;
     assert_eq!(told.lines()[8], "refused GET 200 OK, there are as many streams of this key as there may be");
     held.remove(0);
-    assert_eq!(streams.open_of("a"), 1);
+    assert_eq!(streams.len_for_key("a"), 1);
     assert!(is_a_stream(&service, of("a")).await);
     drop(held);
-    assert_eq!((streams.open(), streams.open_of("a")), (0, 0));
+    assert_eq!((streams.len(), streams.len_for_key("a")), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_no_stream_takes_no_permit() {
-    let (streams, told) = (Streams::builder().total(0).build(), Told::default());
+    let (streams, told) = (Streams::builder().max_streams(0).build(), Told::default());
     let service = serve(&endless(&streams, &told));
     let page = ask_for(&service, Request::new(String::new())).await;
     assert_eq!(page.headers().get("content-type"), None);
@@ -102,7 +105,7 @@ fn counts_runs(
     let (handle, runs) = (streams.clone(), Arc::clone(runs));
     let events = service_fn(move |_: Request<String>| {
         runs.fetch_add(1, SeqCst);
-        assert_eq!(handle.open(), 1, "it has a permit while it runs");
+        assert_eq!(handle.len(), 1, "it has a permit while it runs");
         ready(Ok::<_, Refusal>(open_end()))
     });
     SseLayer::new(events).streams(streams)
@@ -112,7 +115,7 @@ fn counts_runs(
 async fn a_head_request_is_admitted_like_any_other() {
     let draining = Streams::new();
     draining.start_drain();
-    let (full, per_key) = (Streams::builder().total(0).build(), Streams::builder().per_key(0).build());
+    let (full, per_key) = (Streams::builder().max_streams(0).build(), Streams::builder().max_per_key(0).build());
     for (streams, why) in [
         (draining, "streams are being drained"),
         (full, "there are as many streams as there may be"),
@@ -132,10 +135,10 @@ async fn a_head_request_is_admitted_like_any_other() {
 
 #[tokio::test(start_paused = true)]
 async fn a_head_request_gives_its_permit_back_with_the_head() {
-    let (streams, runs) = (Streams::builder().total(1).build(), Arc::default());
+    let (streams, runs) = (Streams::builder().max_streams(1).build(), Arc::default());
     let mut answered = pin!(serve(&counts_runs(&streams, &runs)).call(ask(Method::HEAD)));
     let head = answered.as_mut().await.unwrap();
-    assert_eq!((runs.load(SeqCst), streams.open()), (1, 0));
+    assert_eq!((runs.load(SeqCst), streams.len()), (1, 0));
     drop(head);
     assert!(is_a_stream(&serve(&endless(&streams, &Told::default())), get()).await);
 }
@@ -147,7 +150,7 @@ where
 {
     let mut answered = pin!(serve(&layer.streams(streams)).call(get()));
     answered.as_mut().await.unwrap();
-    streams.open()
+    streams.len()
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,17 +169,17 @@ async fn a_client_that_leaves_before_the_answer_gives_its_permit_back() {
     let service = serve(&SseLayer::new(never).commit_after(None).streams(&streams));
     let asked = service.oneshot(get());
     assert!(timeout(SECOND, asked).await.is_err());
-    assert_eq!(streams.open(), 0);
+    assert_eq!(streams.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_decorated_stream_counts_and_a_page_does_not() {
-    let (streams, told) = (Streams::builder().total(1).build(), Told::default());
+    let (streams, told) = (Streams::builder().max_streams(1).build(), Told::default());
     let layer = SseLayer::decorate().streams(&streams).observer(told.clone());
     let script = Script::new([bytes("data: a\n\n"), Hang]);
     let life = script.life();
     let first = decorated(&layer, stream([bytes("data: a\n\n"), Hang])).await;
-    assert_eq!(streams.open(), 1);
+    assert_eq!(streams.len(), 1);
 
     let second =
         layer.layer(answers(Response::builder().header("content-type", "text/event-stream").body(script).unwrap()));
@@ -185,9 +188,9 @@ async fn a_decorated_stream_counts_and_a_page_does_not() {
     assert_eq!(told.lines()[1..], ["refused GET 200 OK, there are as many streams as there may be"]);
 
     let page = layer.layer(answers(Response::new(String::from("a page")))).oneshot(get()).await.unwrap();
-    assert_eq!((page.status(), streams.open()), (StatusCode::OK, 1));
+    assert_eq!((page.status(), streams.len()), (StatusCode::OK, 1));
     drop(first);
-    assert_eq!(streams.open(), 0);
+    assert_eq!(streams.len(), 0);
 }
 
 async fn decorated<B>(layer: &SseLayer<NoEvents>, response: Response<B>) -> Response<impl http_body::Body>
@@ -206,7 +209,7 @@ async fn a_function_that_panics_for_a_key_hurts_only_its_own_request() {
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     let why = "the function that tells a stream's key panicked";
     assert_eq!(told.lines()[1..], [format!("refused GET 500 Internal Server Error, {why}")]);
-    assert_eq!((streams.open(), other.frames_within(SECOND).await.len()), (1, 2));
+    assert_eq!((streams.len(), other.frames_within(SECOND).await.len()), (1, 2));
 
     // A request for a stream is refused, and so is an answer that is one. Another answer is given.
     let layer = SseLayer::decorate().streams(&streams).stream_key(user);
@@ -222,20 +225,20 @@ async fn a_function_that_panics_for_a_key_hurts_only_its_own_request() {
 
 #[tokio::test(start_paused = true)]
 async fn layers_that_have_the_same_streams_count_together() {
-    let (streams, told) = (Streams::builder().total(2).build(), Told::default());
+    let (streams, told) = (Streams::builder().max_streams(2).build(), Told::default());
     let one = serve(&endless(&streams, &told));
     let layer = SseLayer::decorate().streams(&streams);
     let _first = read(&one).await;
     let _second = decorated(&layer, stream([bytes("data: a\n\n"), Hang])).await;
-    assert_eq!(streams.open(), 2);
+    assert_eq!(streams.len(), 2);
     ask_for(&one, get()).await;
     assert_eq!(told.lines().len(), 2);
-    assert_eq!(streams.clone().open(), 2, "a clone is another handle");
+    assert_eq!(streams.clone().len(), 2, "a clone is another handle");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_limit_holds_when_many_come_at_the_same_time() {
-    let (streams, told) = (Streams::builder().total(100).per_key(7).build(), Told::default());
+    let (streams, told) = (Streams::builder().max_streams(100).max_per_key(7).build(), Told::default());
     let service = by_user(&streams, &told);
     let come = |number: usize| {
         let service = service.clone();
@@ -246,11 +249,11 @@ async fn the_limit_holds_when_many_come_at_the_same_time() {
     for response in asked {
         held.push(response.await.unwrap());
     }
-    assert_eq!(streams.open(), 100);
-    assert!((0..20).all(|key| streams.open_of(&key.to_string()) <= 7));
+    assert_eq!(streams.len(), 100);
+    assert!((0..20).all(|key| streams.len_for_key(&key.to_string()) <= 7));
     drop(held);
-    assert_eq!(streams.open(), 0);
-    assert!((0..20).all(|key| streams.open_of(&key.to_string()) == 0));
+    assert_eq!(streams.len(), 0);
+    assert!((0..20).all(|key| streams.len_for_key(&key.to_string()) == 0));
 }
 
 #[cfg(feature = "rate-limit")]
@@ -260,7 +263,7 @@ mod rate {
     use super::*;
 
     fn limited(opens: u32, within: Duration, told: &Told) -> Sse<Inside, Endless> {
-        let streams = Streams::builder().opens_per_key(NonZeroU32::new(opens).unwrap(), within).build();
+        let streams = Streams::builder().rate_limit_per_key(NonZeroU32::new(opens).unwrap(), within).build();
         by_user(&streams, told)
     }
 
@@ -300,7 +303,7 @@ async fn a_service_that_panics_before_its_answer_gives_its_permit_back() {
     });
     let service = serve(&SseLayer::new(panics).streams(&streams));
     assert!(tokio::spawn(service.oneshot(get())).await.is_err());
-    assert_eq!(streams.open(), 0);
+    assert_eq!(streams.len(), 0);
 }
 
 /// Drops a body that it shares, when a layer tells it that the stream opens.
@@ -334,7 +337,7 @@ impl<B: http_body::Body + Unpin> http_body::Body for Shared<B> {
 /// The permit was left in a slot that nobody looked at any more, for ever where there is no watchdog.
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_dropped_while_its_layer_meets_it_holds_no_permit() {
-    let streams = Streams::builder().stalled_after(None).build();
+    let streams = Streams::builder().stall_timeout(None).build();
     let told = Told::default();
     let shared = Arc::new(Mutex::new(None));
     let response = Response::from(open_end()).map(|body| {
@@ -343,7 +346,7 @@ async fn a_body_that_is_dropped_while_its_layer_meets_it_holds_no_permit() {
     });
     let layer = SseLayer::decorate().streams(&streams).observer(Drops(Arc::clone(&shared))).observer(told.clone());
     let response = layer.layer(answers(response)).oneshot(get()).await.unwrap();
-    assert_eq!((streams.open(), told.closed().len()), (0, 1));
+    assert_eq!((streams.len(), told.closed().len()), (0, 1));
     drop(response);
 }
 

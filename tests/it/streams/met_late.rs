@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_sse::{
     BodyError, Event, IntoReply, NoEvents, Observer, Refusal, SseLayer,
-    access::{Access, Verdict},
+    access::{AccessCheck, AccessDecision},
     streams::{OnDrain, Streams},
 };
 
@@ -104,7 +104,7 @@ async fn met_after_its_first_frame(layer: SseLayer<NoEvents>) -> Reading<impl Bo
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_was_polled_before_its_layer_met_it_is_ended_by_what_the_layer_asks_for() {
-    let no = || Access::every(SECOND, |_| ready(Verdict::Withdraw("over".into())));
+    let no = || AccessCheck::every(SECOND, |_| ready(AccessDecision::Revoke("over".into())));
     let streams = Streams::new();
     let layers = [
         SseLayer::decorate().lifetime(SECOND),
@@ -118,7 +118,7 @@ async fn a_stream_that_was_polled_before_its_layer_met_it_is_ended_by_what_the_l
         let (frames, ()) = tokio::join!(body.frames_within(20 * SECOND), async {
             sleep(SECOND).await;
             match number {
-                2 => assert_eq!(streams.end("me", "over"), 1),
+                2 => assert_eq!(streams.end_key("me", "over"), 1),
                 3 => streams.start_drain(),
                 _ => {}
             }
@@ -160,16 +160,16 @@ async fn slow(_: Request<String>) -> Result<Response<impl Body<Data = Bytes, Err
 }
 
 /// A late layer around this service, read for 10 s, with an observer and a check that it shares with a layer inside.
-async fn acts_once<S>(inner: impl FnOnce(Arc<dyn Observer>, Access) -> S)
+async fn acts_once<S>(inner: impl FnOnce(Arc<dyn Observer>, AccessCheck) -> S)
 where
     S: Service<Request<String>, Response: IntoReply, Error = Refusal> + Clone,
 {
     let (told, asked) = (Told::default(), Arc::new(AtomicUsize::new(0)));
     let observer: Arc<dyn Observer> = Arc::new(told.clone());
     let counts = Arc::clone(&asked);
-    let access = Access::every(SECOND, move |_| {
+    let access = AccessCheck::every(SECOND, move |_| {
         counts.fetch_add(1, SeqCst);
-        ready(Verdict::Allow)
+        ready(AccessDecision::Allow)
     });
     let inner = inner(Arc::clone(&observer), access.clone());
     let mut body = open(SseLayer::new(inner).commit_after(SECOND).observer(observer).access(access)).await;

@@ -35,7 +35,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use tower::{Layer, Service, ServiceExt};
-use tower_sse::{BodyError, Event, Events, Refusal, Sse, SseLayer, source::FromStream, streams::Streams};
+use tower_sse::{BodyError, Event, Events, Refusal, Sse, SseLayer, source::StreamSource, streams::Streams};
 
 use crate::support::{Give, Hang, Reading, Script, Told, get};
 
@@ -46,7 +46,7 @@ pub(crate) fn open_end() -> Events<OpenEnd> {
     Events::new(Script::new([Give(Event::new("a")), Hang]))
 }
 
-pub(crate) type OpenEnd = FromStream<Script<Event>>;
+pub(crate) type OpenEnd = StreamSource<Script<Event>>;
 
 /// An event service that opens such streams.
 #[derive(Clone)]

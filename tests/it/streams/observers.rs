@@ -8,7 +8,7 @@ use std::{
 use http::Request;
 use tower_sse::{
     Closed, Event, Observer, Refusal, RequestHead, Sent, SseLayer, StreamObserver,
-    hub::{Bounds, Gap, Hub, Lag, Subscribe},
+    hub::{Gap, Hub, LagPolicy, Retention, Subscribe},
     streams::Streams,
 };
 
@@ -78,15 +78,15 @@ async fn one_that_panics_in_any_method_hurts_neither_the_stream_nor_the_others()
     use Panics::{Closed, Drop, FirstEvent, Lagged, Opened, Refused, Sent};
     for panics in [Opened, FirstEvent, Sent, Lagged, Closed, Refused, Drop] {
         let (streams, before, after) = (Streams::new(), Told::default(), Told::default());
-        let hub = Hub::builder().bounds(Bounds::new().events(2)).build();
+        let hub = Hub::builder().retention(Retention::new().events(2)).build();
         let topic = hub.topic("a").unwrap();
-        let layer = SseLayer::new(hub.service(|_| Subscribe::to("a").lag(Lag::Skip)));
+        let layer = SseLayer::new(hub.service(|_| Subscribe::to("a").lag(LagPolicy::Skip)));
         let layer = layer.observer(before.clone()).observer(Hostile(panics)).observer(after.clone());
         let service = serve(&layer.streams(&streams));
         let mut body = read(&service).await;
         body.frames_within(SECOND).await;
         for number in 0..5 {
-            topic.publish(Event::new(number.to_string())).now().unwrap();
+            topic.publish(Event::new(number.to_string())).try_result().unwrap();
         }
         let frames = body.frames_within(SECOND).await;
         assert!(frames[0].1.contains("data: 3\n\n") && frames[0].1.contains("data: 4\n\n"), "{frames:?}");
@@ -98,7 +98,7 @@ async fn one_that_panics_in_any_method_hurts_neither_the_stream_nor_the_others()
         let kinds: Vec<_> = before.lines().iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
         let expected = ["opened", "sent", "sent", "lagged", "first", "sent", "sent", "closed", "refused"];
         assert_eq!(kinds, expected);
-        assert_eq!(streams.open(), 0);
+        assert_eq!(streams.len(), 0);
     }
 }
 
@@ -146,14 +146,14 @@ async fn ended_by_its_observer(when: &'static str) -> (usize, Vec<String>) {
     let (streams, told) = (Streams::new(), Told::default());
     let handle = streams.clone();
     let ends = Does(move |what| {
-        let ended = (what == when).then(|| handle.end("me", "since it likes to"));
-        assert!(handle.open() <= 1 && ended.unwrap_or_default() <= 1);
+        let ended = (what == when).then(|| handle.end_key("me", "since it likes to"));
+        assert!(handle.len() <= 1 && ended.unwrap_or_default() <= 1);
     });
     let layer = endless(&streams, &told).stream_key(user).observer(ends);
     let mut body = Reading::new(ask_for(&serve(&layer), of("me")).await.into_body());
     let frames = body.frames_within(SECOND).await.len();
     drop(body);
-    assert_eq!(streams.open(), 0);
+    assert_eq!(streams.len(), 0);
     (frames, told.closed())
 }
 
@@ -184,7 +184,7 @@ async fn one_may_end_others_and_drop_their_bodies_and_begin_a_drain() {
     let does = Does({
         let held = Arc::new(held);
         move |what| match what {
-            "opened" => assert_eq!(handle.end("them", "not wanted"), 5),
+            "opened" => assert_eq!(handle.end_key("them", "not wanted"), 5),
             "sent" => held.lock().unwrap().clear(),
             "closed" => handle.start_drain(),
             _ => {}
@@ -193,7 +193,7 @@ async fn one_may_end_others_and_drop_their_bodies_and_begin_a_drain() {
     let layer = SseLayer::new(answers(events([event("a")]))).streams(&streams).observer(does);
     open(layer).await.rest().await;
     assert!(streams.is_draining());
-    assert_eq!((streams.open(), told.closed().len()), (0, 10));
+    assert_eq!((streams.len(), told.closed().len()), (0, 10));
     let withdrawn = told.closed().iter().filter(|closed| closed.ends_with(", not wanted")).count();
     assert_eq!(withdrawn, 5, "{:?}", told.closed());
 }

@@ -47,19 +47,19 @@ async fn a_waker_that_panics_keeps_no_other_stream_from_its_end() {
         if is_drain {
             streams.start_drain();
         } else {
-            assert_eq!(streams.end("me", "over"), 10);
+            assert_eq!(streams.end_key("me", "over"), 10);
         }
         assert_eq!((panics.0.load(SeqCst), counts.0.load(SeqCst)), (5, 5));
         for body in &mut bodies {
             body.rest().await;
         }
-        assert_eq!(streams.open(), 0);
+        assert_eq!(streams.len(), 0);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_waker_that_panics_keeps_no_other_request_that_waits_from_its_turn() {
-    let streams = Streams::builder().total(1).build();
+    let streams = Streams::builder().max_streams(1).build();
     let service = serve(&endless(&streams, &Told::default()));
     let _held = ask_for(&service, get()).await;
     let (panics, counts) = (Arc::new(Wakes(AtomicUsize::new(0), true)), Arc::new(Wakes::default()));
@@ -79,10 +79,10 @@ async fn panics(_: Request<String>) -> Result<Response<String>, Refusal> {
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_panics_gives_its_place_back() {
     for request in WAYS {
-        let streams = Streams::builder().total(1).build();
+        let streams = Streams::builder().max_streams(1).build();
         let service = of_me(&streams).layer(of_me(&streams).layer(service_fn(panics)));
         let answer = tokio::spawn(service.oneshot(request())).await;
         assert!(answer.is_err_and(|error| error.is_panic()));
-        assert_eq!((streams.open(), streams.open_of("me"), streams.end("me", "none")), (0, 0, 0));
+        assert_eq!((streams.len(), streams.len_for_key("me"), streams.end_key("me", "none")), (0, 0, 0));
     }
 }

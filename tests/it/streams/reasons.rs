@@ -7,8 +7,8 @@ use tokio::time::{Instant, sleep};
 use tower::Service;
 use tower_sse::{
     BodyError, BoxError, Event, Events, IntoReply, Refusal, SseLayer,
-    access::{Access, Verdict},
-    hub::{Bounds, Hub, Lag, Subscribe},
+    access::{AccessCheck, AccessDecision},
+    hub::{Hub, LagPolicy, Retention, Subscribe},
     streams::{OnDrain, Streams},
 };
 
@@ -25,7 +25,7 @@ struct Watched {
 
 impl Watched {
     fn new() -> Self {
-        Self { streams: Streams::builder().stalled_after(8 * SECOND).build(), told: <[Told; 2]>::default() }
+        Self { streams: Streams::builder().stall_timeout(8 * SECOND).build(), told: <[Told; 2]>::default() }
     }
 
     fn by<E>(&self, layer: SseLayer<E>) -> SseLayer<E> {
@@ -52,7 +52,7 @@ impl Watched {
             assert!(told.closed()[0].starts_with(&format!("{reason} after ")), "{reason}: {lines:?}");
             assert!(lines.last().unwrap().starts_with("closed"), "{reason}: {lines:?}");
         }
-        assert_eq!((self.streams.open(), self.streams.open_of("key")), (0, 0), "{reason}");
+        assert_eq!((self.streams.len(), self.streams.len_for_key("key")), (0, 0), "{reason}");
     }
 }
 
@@ -89,7 +89,7 @@ async fn an_end_that_is_set() {
     read_to_its_end(SseLayer::new(Endless).lifetime(SECOND), "lifetime").await;
     let deadline = || open_end().deadline(Instant::now() + SECOND);
     read_to_its_end(SseLayer::new(answers(deadline())), "deadline").await;
-    let access = Access::every(SECOND, |_| ready(Verdict::Withdraw("over".into())));
+    let access = AccessCheck::every(SECOND, |_| ready(AccessDecision::Revoke("over".into())));
     read_to_its_end(SseLayer::new(Endless).access(access), "access withdrawn").await;
 }
 
@@ -105,7 +105,7 @@ async fn an_end_from_outside() {
 
     let watched = Watched::new();
     let mut body = watched.open(SseLayer::new(Endless)).await;
-    assert_eq!(watched.streams.end("key", "over"), 1);
+    assert_eq!(watched.streams.end_key("key", "over"), 1);
     body.rest().await;
     drop(body);
     watched.ended("access withdrawn");
@@ -135,7 +135,7 @@ async fn an_end_of_its_topic() {
     let (hub, watched) = (Hub::new(), Watched::new());
     let topic = hub.topic("a").unwrap();
     let mut body = watched.open(SseLayer::new(hub.service(|_| Subscribe::to("a")))).await;
-    topic.close(Event::new("the last")).now().unwrap();
+    topic.close(Event::new("the last")).try_result().unwrap();
     let rest = body.rest().await;
     assert_eq!(rest.len(), 1, "{rest:?}");
     drop(body);
@@ -144,17 +144,17 @@ async fn an_end_of_its_topic() {
 
 #[tokio::test(start_paused = true)]
 async fn an_end_since_the_reader_is_too_slow_and_a_gap_that_is_told_instead() {
-    for lag in [Lag::Disconnect, Lag::Skip] {
-        let (hub, watched) = (Hub::builder().bounds(Bounds::new().events(2)).build(), Watched::new());
+    for lag in [LagPolicy::Disconnect, LagPolicy::Skip] {
+        let (hub, watched) = (Hub::builder().retention(Retention::new().events(2)).build(), Watched::new());
         let topic = hub.topic("a").unwrap();
         let mut body = watched.open(SseLayer::new(hub.service(move |_| Subscribe::to("a").lag(lag)))).await;
         for number in 0..10 {
-            topic.publish(Event::new(number.to_string())).now().unwrap();
+            topic.publish(Event::new(number.to_string())).try_result().unwrap();
         }
         let frames = body.frames_within(Duration::from_millis(1)).await;
         drop(body);
         let gaps = watched.told[0].lines().iter().filter(|line| *line == "lagged").count();
-        let disconnects = lag == Lag::Disconnect;
+        let disconnects = lag == LagPolicy::Disconnect;
         assert_eq!((frames.len(), gaps), (1, usize::from(!disconnects)), "{frames:?}");
         watched.ended(if disconnects { "lagged" } else { "client gone" });
     }

@@ -25,7 +25,7 @@ use crate::support::{Reading, Told, answers_again, ask, get};
 #[tokio::test(start_paused = true)]
 async fn layers_with_the_same_streams_share_one_place() {
     for request in [get, || ask(Method::POST)] {
-        let streams = Streams::builder().total(1).per_key(1).build();
+        let streams = Streams::builder().max_streams(1).max_per_key(1).build();
         let layer = |key: &'static str| SseLayer::decorate().streams(&streams).stream_key(move |_| Some(key.into()));
         let handler = service_fn(|_: Request<String>| async {
             sleep(5 * SECOND).await;
@@ -35,13 +35,13 @@ async fn layers_with_the_same_streams_share_one_place() {
         let (response, ()) = tokio::join!(ask_for(&service, request()), async {
             sleep(SECOND).await;
             let is_known = usize::from(request().method() == Method::GET);
-            assert_eq!(streams.open(), is_known);
+            assert_eq!(streams.len(), is_known);
         });
-        let counts = || (streams.open(), streams.open_of("tenant"), streams.open_of("user"));
+        let counts = || (streams.len(), streams.len_for_key("tenant"), streams.len_for_key("user"));
         assert_eq!(counts(), (1, 1, 1), "it did not refuse its own request");
         let mut body = Reading::new(response.into_body());
         assert_eq!(body.frames_within(SECOND).await.len(), 2);
-        let (rest, ended) = tokio::join!(body.rest(), async { streams.end("tenant", "over") });
+        let (rest, ended) = tokio::join!(body.rest(), async { streams.end_key("tenant", "over") });
         // That of a POST is aborted, behind a comment.
         assert_eq!(rest.is_empty(), request().method() == Method::GET, "{rest:?}");
         assert!(!rest.concat().contains("data"), "{rest:?}");
@@ -51,7 +51,7 @@ async fn layers_with_the_same_streams_share_one_place() {
 
 #[tokio::test(start_paused = true)]
 async fn a_late_event_service_shares_the_place_of_the_layer_inside_it() {
-    let streams = Streams::builder().total(1).build();
+    let streams = Streams::builder().max_streams(1).build();
     let late = service_fn(|_: Request<String>| async {
         sleep(5 * SECOND).await;
         Ok::<_, Refusal>(open_end())
@@ -75,9 +75,9 @@ async fn a_late_event_service_shares_the_place_of_the_layer_inside_it() {
             "{asked_after:?}: {frames:?} {:?}",
             told.lines()
         );
-        assert_eq!((streams.open(), streams.open_of("me")), (1, 1));
-        let (rest, ended) = tokio::join!(body.rest(), async { streams.end("me", "over") });
-        assert_eq!((rest.len(), ended, streams.open()), (0, 1, 0));
+        assert_eq!((streams.len(), streams.len_for_key("me")), (1, 1));
+        let (rest, ended) = tokio::join!(body.rest(), async { streams.end_key("me", "over") });
+        assert_eq!((rest.len(), ended, streams.len()), (0, 1, 0));
         assert!(told.closed().pop().unwrap().ends_with(", over"), "{:?}", told.closed());
     }
 }
@@ -101,12 +101,12 @@ async fn an_event_service_that_merges_streams_of_its_own_leaves_none_of_them_out
     let layer = SseLayer::decorate().streams(&streams).stream_key(|_| Some("me".into()));
     let mut body = Reading::new(ask_for(&layer.layer(merges), get()).await.into_body());
     // The first shares the place of the request with the stream that is answered.
-    assert_eq!((streams.open(), streams.end("me", "over"), body.rest().await.len()), (2, 2, 1));
+    assert_eq!((streams.len(), streams.end_key("me", "over"), body.rest().await.len()), (2, 2, 1));
     let held = std::mem::take(&mut *held.lock().unwrap());
     for mut body in held {
         assert!(!body.rest().await.concat().contains("data"));
     }
-    assert_eq!(streams.open(), 0);
+    assert_eq!(streams.len(), 0);
 }
 
 /// Answers a stream a second later, so that all requests have come by then.
@@ -160,7 +160,7 @@ async fn made_at_once(
     });
     ask_for(&SseLayer::decorate().streams(streams).layer(service), request).await;
     let answers = std::mem::take(&mut *kept.lock().unwrap());
-    (streams.open(), answers.into_iter().filter(is_stream).collect())
+    (streams.len(), answers.into_iter().filter(is_stream).collect())
 }
 
 /// Both requests outside, each with the number of each service inside.
@@ -173,20 +173,20 @@ async fn two_of_five_have_room(streams: Streams, request: Request<String>, numbe
     let told = Told::default();
     let (name, inner) = inner_services(&streams, &told).remove(number);
     let (open, answers) = made_at_once(&streams, &inner, request, &["ann"; 5]).await;
-    assert_eq!((open, answers.len(), streams.open_of("ann")), (2, 2, 2), "{name}");
+    assert_eq!((open, answers.len(), streams.len_for_key("ann")), (2, 2, 2), "{name}");
     let refused: Vec<_> = told.lines().into_iter().filter(|line| line.starts_with("refused")).collect();
     assert_eq!(refused.len(), 3, "{name}: {refused:?}");
     assert!(refused.iter().all(|line| line.ends_with(full)), "{name}: {refused:?}");
     drop(answers);
-    assert_eq!((streams.open(), streams.open_of("ann")), (0, 0), "{name}");
+    assert_eq!((streams.len(), streams.len_for_key("ann")), (0, 0), "{name}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn requests_made_at_once_inside_one_are_each_admitted() {
     for (request, number) in each_way() {
-        let total = Streams::builder().total(2).build();
+        let total = Streams::builder().max_streams(2).build();
         two_of_five_have_room(total, request(), number, "as many streams as there may be").await;
-        let per_key = Streams::builder().per_key(2).build();
+        let per_key = Streams::builder().max_per_key(2).build();
         two_of_five_have_room(per_key, request(), number, "of this key as there may be").await;
     }
 }
@@ -196,7 +196,7 @@ async fn requests_made_at_once_inside_one_are_each_admitted() {
 async fn requests_made_at_once_inside_one_each_count_for_the_rate() {
     for (request, number) in each_way() {
         let rate = std::num::NonZeroU32::new(2).unwrap();
-        let streams = Streams::builder().opens_per_key(rate, 10_000 * SECOND).build();
+        let streams = Streams::builder().rate_limit_per_key(rate, 10_000 * SECOND).build();
         two_of_five_have_room(streams, request(), number, "opened too often").await;
     }
 }
@@ -204,13 +204,13 @@ async fn requests_made_at_once_inside_one_each_count_for_the_rate() {
 #[tokio::test(start_paused = true)]
 async fn requests_made_at_once_inside_one_have_each_their_own_key() {
     for (request, number) in each_way() {
-        let (streams, told) = (Streams::builder().per_key(1).build(), Told::default());
+        let (streams, told) = (Streams::builder().max_per_key(1).build(), Told::default());
         let (name, inner) = inner_services(&streams, &told).remove(number);
         let (open, answers) = made_at_once(&streams, &inner, request(), &["ann", "bob", "cid"]).await;
-        let of = |key| streams.open_of(key);
+        let of = |key| streams.len_for_key(key);
         assert_eq!((open, answers.len(), of("ann"), of("bob"), of("cid")), (3, 3, 1, 1, 1), "{name}");
         drop(answers);
-        assert_eq!((streams.open(), of("ann"), of("bob")), (0, 0, 0), "{name}");
+        assert_eq!((streams.len(), of("ann"), of("bob")), (0, 0, 0), "{name}");
     }
 }
 
@@ -227,11 +227,11 @@ async fn opens_one_after_another(inner: AnyService, request: Request<String>) ->
 #[tokio::test(start_paused = true)]
 async fn a_stream_beside_one_that_shares_the_place_of_its_request_is_admitted() {
     for (request, number) in each_way() {
-        let (streams, told) = (Streams::builder().total(1).build(), Told::default());
+        let (streams, told) = (Streams::builder().max_streams(1).build(), Told::default());
         let (name, inner) = inner_services(&streams, &told).remove(number);
         let service = service_fn(move |request| opens_one_after_another(inner.clone(), request));
         ask_for(&SseLayer::decorate().streams(&streams).layer(service), request()).await;
-        assert_eq!(streams.open(), 0, "{name}");
+        assert_eq!(streams.len(), 0, "{name}");
     }
 }
 
@@ -251,7 +251,7 @@ async fn answers_one_of_its_own(
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_made_of_one_inside_has_its_place() {
     for request in WAYS {
-        let streams = Streams::builder().total(1).per_key(1).build();
+        let streams = Streams::builder().max_streams(1).max_per_key(1).build();
         let inner = SseLayer::from_fn(|_: Request<String>| ready(open_end())).streams(&streams).layer(Inside);
         let (inner, kept) = (boxed(inner), Kept::default());
         let keeps = Arc::clone(&kept);
@@ -259,16 +259,16 @@ async fn a_stream_that_is_made_of_one_inside_has_its_place() {
         let mut body = Reading::new(ask_for(&of_me(&streams).layer(service), request()).await.into_body());
         assert_eq!(body.frames_within(SECOND).await.len(), 2);
         let mut source = kept.lock().unwrap().pop().unwrap();
-        assert_eq!((streams.open(), streams.open_of("me"), source.frames_within(SECOND).await.len()), (1, 1, 2));
-        let (_, _, ended) = tokio::join!(body.rest(), source.rest(), async { streams.end("me", "over") });
-        assert_eq!((ended, streams.open(), streams.open_of("me")), (1, 0, 0));
+        assert_eq!((streams.len(), streams.len_for_key("me"), source.frames_within(SECOND).await.len()), (1, 1, 2));
+        let (_, _, ended) = tokio::join!(body.rest(), source.rest(), async { streams.end_key("me", "over") });
+        assert_eq!((ended, streams.len(), streams.len_for_key("me")), (1, 0, 0));
     }
 }
 
 /// It stayed in the queue for as long as the request outside, and was given a place that it had no use for.
 #[tokio::test(start_paused = true)]
 async fn a_wait_inside_that_is_given_up_takes_no_place() {
-    let streams = Streams::builder().total(1).build();
+    let streams = Streams::builder().max_streams(1).build();
     let inner = SseLayer::from_fn(|_: Request<String>| ready(open_end())).streams(&streams).layer(Inside);
     let held = ask_for(&inner, get()).await;
     let gives_up = inner.clone();
@@ -285,10 +285,10 @@ async fn a_wait_inside_that_is_given_up_takes_no_place() {
     tokio::join!(ask_for(&outer, WAYS[1]()), async {
         sleep(SECOND).await;
         drop(held);
-        assert_eq!(streams.open(), 0);
+        assert_eq!(streams.len(), 0);
         assert!(is_stream(&ask_for(&inner, get()).await));
     });
     let page = SseLayer::decorate().streams(&streams).layer(answers_again(|| Response::new(String::new())));
     ask_for(&page, WAYS[1]()).await;
-    assert_eq!(streams.open(), 0);
+    assert_eq!(streams.len(), 0);
 }

@@ -14,7 +14,7 @@ const PARTS: usize = 10;
 
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_come_back_evenly_over_the_spread() {
-    let streams = Streams::builder().spread(20 * SECOND).build();
+    let streams = Streams::builder().reconnect_spread(20 * SECOND).build();
     let service = serve(&endless(&streams, &Told::default()).retry(2 * SECOND));
     let mut bodies = Vec::new();
     for _ in 0..10_000 {
@@ -33,5 +33,5 @@ async fn ten_thousand_come_back_evenly_over_the_spread() {
     assert_eq!(parts.iter().sum::<usize>(), 10_000);
     // 1,000 each, with a standard deviation of 30.
     assert!(parts.iter().all(|part| part.abs_diff(1_000) < 200), "{parts:?}");
-    assert_eq!(streams.open(), 0);
+    assert_eq!(streams.len(), 0);
 }

@@ -34,7 +34,7 @@ fn member(head: &RequestHead<'_>) -> Subscribe {
 }
 
 fn is_done(topic: &Topic) -> bool {
-    topic.drained(0).now_or_never().is_some()
+    topic.wait_for_readers(0).now_or_never().is_some()
 }
 
 fn members(topic: &Topic) -> (String, usize) {
@@ -45,7 +45,7 @@ fn members(topic: &Topic) -> (String, usize) {
 async fn one_that_is_stalled_is_not_waited_for_and_not_present() {
     let (hub, told) = (Hub::new(), Told::default());
     let room = hub.topic("room").unwrap();
-    let streams = Streams::builder().stalled_after(8 * SECOND).build();
+    let streams = Streams::builder().stall_timeout(8 * SECOND).build();
     let service =
         SseLayer::new(hub.service(member)).streams(&streams).observer(told.clone()).stream_key(user).layer(Inside);
     let mut stalled = Reading::new(ask_for(&service, of("alice")).await.into_body());
@@ -54,7 +54,7 @@ async fn one_that_is_stalled_is_not_waited_for_and_not_present() {
         assert_eq!(body.next().await.unwrap(), ":\n");
         assert!(body.next().await.unwrap().contains("subscribed"));
     }
-    room.publish(Event::new("1")).now().unwrap();
+    room.publish(Event::new("1")).try_result().unwrap();
     assert!(reads.next().await.unwrap().contains("data: 1"));
     assert!(reads.poll_once().is_pending());
     assert_eq!((members(&room), is_done(&room)), (("alice bob".into(), 2), false));
@@ -62,7 +62,7 @@ async fn one_that_is_stalled_is_not_waited_for_and_not_present() {
     assert_eq!(changes.next().await.unwrap().count, 2);
     let waits = tokio::spawn({
         let room = room.clone();
-        async move { room.drained(0).await }
+        async move { room.wait_for_readers(0).await }
     });
 
     sleep(11 * SECOND).await;
@@ -76,7 +76,7 @@ async fn one_that_is_stalled_is_not_waited_for_and_not_present() {
     let rest = stalled.rest().await;
     assert!(rest.iter().all(|frame| !frame.contains("data")), "{rest:?}");
     drop(stalled);
-    room.publish(Event::new("2")).now().unwrap();
+    room.publish(Event::new("2")).try_result().unwrap();
     assert_eq!((members(&room), is_done(&room)), (("bob carol".into(), 2), false), "others are waited for");
     for body in [&mut reads, &mut third] {
         while body.poll_once().is_ready() {}
@@ -101,14 +101,14 @@ async fn one_that_is_logged_out_is_not_present_from_then_on_whether_it_reads_or_
             assert!(body.poll_once().is_pending());
         }
         assert_eq!(members(&room), ("alice".into(), 1));
-        assert_eq!(streams.end("alice", "logged out"), 1);
+        assert_eq!(streams.end_key("alice", "logged out"), 1);
         if reads {
             body.rest().await;
         }
         assert_eq!(members(&room), (String::new(), 0), "reads: {reads}");
         drop(room);
         drop(body);
-        assert_eq!(hub.topics(), 0, "what is empty goes with the last that holds it");
+        assert_eq!(hub.topic_count(), 0, "what is empty goes with the last that holds it");
     }
 }
 
@@ -117,10 +117,10 @@ async fn one_that_is_logged_out_is_not_present_from_then_on_whether_it_reads_or_
 async fn one_that_is_stalled_in_another_history_is_not_present() {
     for bounded in [false, true] {
         let (hub, feed) = Given::build(Hub::builder()).await;
-        feed.begin(1, 0);
-        feed.caught_up(0);
+        feed.begin_epoch(1, 0);
+        feed.synced_through(0);
         let room = hub.topic("room").unwrap();
-        let streams = Streams::builder().stalled_after(8 * SECOND).build();
+        let streams = Streams::builder().stall_timeout(8 * SECOND).build();
         let subscribe = move |head: &RequestHead<'_>| member(head).not_older_than(bounded.then_some(60 * SECOND));
         let service = SseLayer::new(hub.service(subscribe)).streams(&streams).stream_key(user).layer(Inside);
         let mut stalled = Reading::new(ask_for(&service, of("alice")).await.into_body());
@@ -130,9 +130,9 @@ async fn one_that_is_stalled_in_another_history_is_not_present() {
         let mut changes = Box::pin(room.presence().changes());
         assert_eq!(changes.next().await.unwrap().count, 1);
         for epoch in 2..4 {
-            feed.begin(epoch, 0);
+            feed.begin_epoch(epoch, 0);
             assert!(!bounded || stalled.poll_once().is_pending(), "it waits for its node");
-            feed.caught_up(0);
+            feed.synced_through(0);
             assert!(stalled.next().await.unwrap().contains("event: gap"));
             assert_eq!(members(&room), ("alice".into(), 1), "bounded: {bounded}");
         }

@@ -51,17 +51,17 @@ fn drops_first(
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_replaced_on_the_way_leaves_no_place_behind() {
-    let streams = Streams::builder().total(1).build();
+    let streams = Streams::builder().max_streams(1).build();
     let layer = || SseLayer::decorate().streams(&streams);
     let inner = layer().layer(answers_again(|| Response::from(open_end())));
     let replaced = inner.map_response(|response| response.map(|_| String::from("data: instead\n\n")));
     let service = layer().layer(replaced);
     for request in WAYS.iter().cycle().take(4) {
         let mut body = Reading::new(ask_for(&service, request()).await.into_body());
-        assert_eq!(streams.open(), 1);
+        assert_eq!(streams.len(), 1);
         assert_eq!(body.rest().await, [":\n", "data: instead\n\n"]);
         drop(body);
-        assert_eq!(streams.open(), 0);
+        assert_eq!(streams.len(), 0);
     }
 }
 
@@ -72,10 +72,10 @@ async fn a_request_whose_first_stream_is_dropped_is_ended_by_its_key() {
         let service = of_me(&streams).layer(drops_first(&streams, 1, 5 * SECOND));
         let (response, ended) = tokio::join!(ask_for(&service, request()), async {
             sleep(2 * SECOND).await;
-            streams.end("me", "over")
+            streams.end_key("me", "over")
         });
         let rest = Reading::new(response.into_body()).rest().await.concat();
-        assert_eq!((ended, rest.contains("data"), streams.open()), (1, false, 0), "{rest}");
+        assert_eq!((ended, rest.contains("data"), streams.len()), (1, false, 0), "{rest}");
     }
 }
 
@@ -90,7 +90,7 @@ async fn a_drain_waits_for_a_request_whose_first_stream_is_dropped() {
             sleep(2 * SECOND).await;
             streams.drain(60 * SECOND).await
         });
-        assert_eq!((drained.ended, drained.cut), (1, 0));
+        assert_eq!((drained.ended, drained.aborted), (1, 0));
         assert!(start.elapsed() >= 5 * SECOND && start.elapsed() < 6 * SECOND, "{:?}", start.elapsed());
     }
 }
@@ -98,14 +98,14 @@ async fn a_drain_waits_for_a_request_whose_first_stream_is_dropped() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_tried_again_is_not_refused_for_its_own_place() {
     for request in WAYS {
-        let streams = Streams::builder().total(1).per_key(1).build();
+        let streams = Streams::builder().max_streams(1).max_per_key(1).build();
         let service = of_me(&streams).layer(drops_first(&streams, 3, Duration::ZERO));
         for _ in 0..2 {
             let mut body = Reading::new(ask_for(&service, request()).await.into_body());
             let frames = body.frames_within(SECOND).await;
-            assert_eq!((frames.len(), streams.open(), streams.open_of("me")), (2, 1, 1), "{frames:?}");
+            assert_eq!((frames.len(), streams.len(), streams.len_for_key("me")), (2, 1, 1), "{frames:?}");
         }
-        assert_eq!((streams.open(), streams.open_of("me")), (0, 0));
+        assert_eq!((streams.len(), streams.len_for_key("me")), (0, 0));
     }
 }
 
@@ -113,15 +113,15 @@ async fn a_request_that_is_tried_again_is_not_refused_for_its_own_place() {
 #[tokio::test(start_paused = true)]
 async fn layers_with_different_streams_each_count_once_and_leave_nothing_behind() {
     for request in WAYS {
-        let (ours, theirs) = (Streams::builder().total(1).build(), Streams::builder().total(1).build());
+        let (ours, theirs) = (Streams::builder().max_streams(1).build(), Streams::builder().max_streams(1).build());
         let handler = answers_again(|| Response::from(open_end()));
         let service = of_me(&ours).layer(of_me(&theirs).layer(of_me(&ours).layer(handler)));
-        let counts = || (ours.open(), ours.open_of("me"), theirs.open(), theirs.open_of("me"));
+        let counts = || (ours.len(), ours.len_for_key("me"), theirs.len(), theirs.len_for_key("me"));
         for ends in [&ours, &theirs, &ours] {
             let mut body = Reading::new(ask_for(&service, request()).await.into_body());
             assert_eq!(body.frames_within(SECOND).await.len(), 2);
             assert_eq!(counts(), (1, 1, 1, 1));
-            let (_, ended) = tokio::join!(body.rest(), async { ends.end("me", "over") });
+            let (_, ended) = tokio::join!(body.rest(), async { ends.end_key("me", "over") });
             assert_eq!((ended, counts()), (1, (0, 0, 0, 0)));
         }
         // Refused in the middle, by a limit and in a drain.
@@ -134,7 +134,7 @@ async fn layers_with_different_streams_each_count_once_and_leave_nothing_behind(
         let refusal = ask_for(&service, request()).await;
         assert!(refusal.status() == 503 || refusal.body().size_hint().upper().is_some());
         assert_eq!(counts(), (0, 0, 0, 0));
-        assert_eq!(ours.drain(SECOND).await.cut, 0);
+        assert_eq!(ours.drain(SECOND).await.aborted, 0);
     }
 }
 
@@ -168,12 +168,12 @@ async fn both_are_ended_at(at: u32, is_drain: bool) -> usize {
             streams.start_drain();
             return 0;
         }
-        streams.end("me", "over")
+        streams.end_key("me", "over")
     });
     assert_eq!(body.millis(), u64::from(at - 1) * 1_000, "{frames:?}");
     let mut inner = kept.lock().unwrap().pop().unwrap();
     assert!(!inner.rest().await.concat().contains("data"));
-    assert_eq!(streams.open(), 0);
+    assert_eq!(streams.len(), 0);
     ended
 }
 

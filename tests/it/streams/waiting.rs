@@ -54,7 +54,7 @@ fn begin<F: Future>(request: F) -> Pin<Box<F>> {
 
 #[tokio::test(start_paused = true)]
 async fn a_place_that_is_free_in_a_moment_is_for_the_request_that_waits() {
-    let (streams, told) = (Streams::builder().per_key(1).build(), Told::default());
+    let (streams, told) = (Streams::builder().max_per_key(1).build(), Told::default());
     let service = house(&streams, &told);
     let mut held = ask_for(&service, of("a")).await;
     for _ in 0..100 {
@@ -69,13 +69,13 @@ async fn a_place_that_is_free_in_a_moment_is_for_the_request_that_waits() {
         };
         held = tokio::join!(next, closes).0;
     }
-    assert_eq!((refused(&told), streams.open_of("a")), (0, 1));
+    assert_eq!((refused(&told), streams.len_for_key("a")), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn decorate_waits_before_the_service_inside_runs_or_with_its_answer() {
     for (request, runs_first) in [(get as fn() -> _, false), (|| ask(Method::POST), true)] {
-        let streams = Streams::builder().total(1).build();
+        let streams = Streams::builder().max_streams(1).build();
         let runs = Arc::new(AtomicUsize::new(0));
         let counts = Arc::clone(&runs);
         let inside = service_fn(move |_: Request<String>| {
@@ -97,7 +97,7 @@ async fn decorate_waits_before_the_service_inside_runs_or_with_its_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_over_its_limit_is_refused_within_100_ms() {
-    let limits = [Streams::builder().per_key(1).build(), Streams::builder().total(1).build()];
+    let limits = [Streams::builder().max_per_key(1).build(), Streams::builder().max_streams(1).build()];
     for streams in limits {
         let told = Told::default();
         let service = house(&streams, &told);
@@ -105,7 +105,7 @@ async fn a_request_over_its_limit_is_refused_within_100_ms() {
         let begin = Instant::now();
         assert!(!is_stream(&ask_for(&service, of("a")).await));
         assert!(begin.elapsed() < 100 * MS && begin.elapsed() >= 50 * MS, "{:?}", begin.elapsed());
-        assert_eq!((refused(&told), streams.open()), (1, 1));
+        assert_eq!((refused(&told), streams.len()), (1, 1));
         drop(held);
         assert!(is_stream(&ask_for(&service, of("a")).await), "nothing is left of it");
     }
@@ -113,7 +113,7 @@ async fn a_request_over_its_limit_is_refused_within_100_ms() {
 
 #[tokio::test(start_paused = true)]
 async fn one_request_of_a_key_waits_and_others_are_refused_at_once() {
-    let (streams, told) = (Streams::builder().per_key(1).build(), Told::default());
+    let (streams, told) = (Streams::builder().max_per_key(1).build(), Told::default());
     let service = house(&streams, &told);
     let held = ask_for(&service, of("a")).await;
     let waits = begin(ask_for(&service, of("a")));
@@ -127,7 +127,7 @@ async fn one_request_of_a_key_waits_and_others_are_refused_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn at_most_64_requests_wait_and_places_are_theirs_in_order() {
-    let (streams, told) = (Streams::builder().total(3).build(), Told::default());
+    let (streams, told) = (Streams::builder().max_streams(3).build(), Told::default());
     let service = house(&streams, &told);
     let mut held = Vec::new();
     for number in 0..3 {
@@ -145,25 +145,25 @@ async fn at_most_64_requests_wait_and_places_are_theirs_in_order() {
         assert!(is_stream(&first), "{number}");
         held.push(first);
     }
-    assert_eq!((streams.open(), refused(&told)), (3, 2));
+    assert_eq!((streams.len(), refused(&told)), (3, 2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_place_that_is_given_to_a_request_that_has_left_goes_to_the_next() {
-    let streams = Streams::builder().total(1).build();
+    let streams = Streams::builder().max_streams(1).build();
     let told = Told::default();
     let service = house(&streams, &told);
     let held = ask_for(&service, of("a")).await;
     let (first, second) = (begin(ask_for(&service, of("b"))), begin(ask_for(&service, of("c"))));
     drop(held);
-    assert_eq!((streams.open_of("b"), streams.open_of("c")), (1, 0), "given, and not looked at yet");
+    assert_eq!((streams.len_for_key("b"), streams.len_for_key("c")), (1, 0), "given, and not looked at yet");
     drop(first);
     assert!(is_stream(&second.now_or_never().expect("it is its turn")));
 }
 
 #[tokio::test(start_paused = true)]
 async fn nobody_waits_in_a_drain() {
-    let (streams, told) = (Streams::builder().per_key(1).build(), Told::default());
+    let (streams, told) = (Streams::builder().max_per_key(1).build(), Told::default());
     let service = house(&streams, &told);
     let _held = ask_for(&service, of("a")).await;
     let waits = begin(ask_for(&service, of("a")));
@@ -176,11 +176,11 @@ async fn nobody_waits_in_a_drain() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_waits_is_ended_by_its_key() {
-    let (streams, told) = (Streams::builder().total(1).build(), Told::default());
+    let (streams, told) = (Streams::builder().max_streams(1).build(), Told::default());
     let service = house(&streams, &told);
     let held = ask_for(&service, of("a")).await;
     let waits = begin(ask_for(&service, of("b")));
-    assert_eq!(streams.end("b", "logged out"), 1);
+    assert_eq!(streams.end_key("b", "logged out"), 1);
     drop(held);
     let mut body = Reading::new(waits.now_or_never().expect("it is its turn").into_body());
     assert_eq!(body.rest().await, [":\n"]);
@@ -189,7 +189,7 @@ async fn a_request_that_waits_is_ended_by_its_key() {
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_of_nothing_is_not_waited_for() {
-    for streams in [Streams::builder().total(0).build(), Streams::builder().per_key(0).build()] {
+    for streams in [Streams::builder().max_streams(0).build(), Streams::builder().max_per_key(0).build()] {
         let told = Told::default();
         assert!(!is_stream(&ask_for(&house(&streams, &told), of("a")).now_or_never().expect("at once")));
     }
@@ -197,7 +197,7 @@ async fn a_limit_of_nothing_is_not_waited_for() {
 
 #[test]
 fn without_a_runtime_nothing_waits() {
-    let (streams, told) = (Streams::builder().total(1).build(), Told::default());
+    let (streams, told) = (Streams::builder().max_streams(1).build(), Told::default());
     let service = house(&streams, &told);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _held = runtime.block_on(ask_for(&service, of("a")));
@@ -208,7 +208,8 @@ fn without_a_runtime_nothing_waits() {
 #[tokio::test(start_paused = true)]
 async fn a_key_over_its_rate_does_not_wait() {
     let rate = std::num::NonZeroU32::new(2).unwrap();
-    let (streams, told) = (Streams::builder().per_key(1).opens_per_key(rate, 10_000 * SECOND).build(), Told::default());
+    let (streams, told) =
+        (Streams::builder().max_per_key(1).rate_limit_per_key(rate, 10_000 * SECOND).build(), Told::default());
     let service = house(&streams, &told);
     let first = ask_for(&service, of("a")).await;
     let waits = begin(ask_for(&service, of("a")));
@@ -226,7 +227,7 @@ async fn opens_again(service: Sse<Inside, Endless>, streams: Streams, user: usiz
     let mut opened = 0;
     for _ in 0..200 {
         let response = ask_for(&service, of(&(user % 5).to_string())).await;
-        assert!(streams.open() <= 3);
+        assert!(streams.len() <= 3);
         opened += usize::from(is_stream(&response));
         tokio::task::yield_now().await;
     }
@@ -235,7 +236,7 @@ async fn opens_again(service: Sse<Inside, Endless>, streams: Streams, user: usiz
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_place_is_lost_or_given_twice_when_many_wait_and_leave() {
-    let (streams, told) = (Streams::builder().total(3).per_key(1).build(), Told::default());
+    let (streams, told) = (Streams::builder().max_streams(3).max_per_key(1).build(), Told::default());
     let service = house(&streams, &told);
     let all = (0..16).map(|user| tokio::spawn(opens_again(service.clone(), streams.clone(), user)));
     let mut opened = 0;
@@ -243,13 +244,13 @@ async fn no_place_is_lost_or_given_twice_when_many_wait_and_leave() {
         opened += clients.await.unwrap();
     }
     assert_eq!(opened + refused(&told), 16 * 200);
-    assert_eq!((streams.open(), (0..5).any(|user| streams.open_of(&user.to_string()) > 0)), (0, false));
+    assert_eq!((streams.len(), (0..5).any(|user| streams.len_for_key(&user.to_string()) > 0)), (0, false));
     assert!(is_stream(&ask_for(&service, of("0")).now_or_never().expect("nothing waits before it")));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_waits_holds_nothing_of_the_service_inside() {
-    let streams = Streams::builder().total(1).build();
+    let streams = Streams::builder().max_streams(1).build();
     let inside = ConcurrencyLimit::new(answers_again(|| Response::from(open_end())), 1);
     let service = SseLayer::decorate().streams(&streams).layer(inside);
     let held = service.clone().oneshot(get()).await.unwrap();
@@ -264,16 +265,16 @@ async fn a_request_that_waits_holds_nothing_of_the_service_inside() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_waits_under_decorate_is_ended_by_its_key() {
     for request in [get as fn() -> _, || ask(Method::POST)] {
-        let streams = Streams::builder().total(1).build();
+        let streams = Streams::builder().max_streams(1).build();
         let inside = answers_again(|| Response::from(open_end()));
         let service = SseLayer::decorate().streams(&streams).stream_key(|_| Some("me".into())).layer(inside);
         let held = service.clone().oneshot(get()).await.unwrap();
         let waits = begin(service.clone().oneshot(request()));
-        assert_eq!(streams.end("me", "logged out"), 2);
+        assert_eq!(streams.end_key("me", "logged out"), 2);
         drop(held);
         let rest = Reading::new(waits.await.unwrap().into_body()).rest().await.concat();
         assert!(!rest.contains("data"), "{rest}");
-        assert_eq!((streams.open(), streams.open_of("me")), (0, 0));
+        assert_eq!((streams.len(), streams.len_for_key("me")), (0, 0));
     }
 }
 
@@ -281,7 +282,8 @@ async fn a_request_that_waits_under_decorate_is_ended_by_its_key() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_fails_and_a_page_spend_nothing_of_the_rate() {
     let rate = std::num::NonZeroU32::new(2).unwrap();
-    let (streams, told) = (Streams::builder().per_key(1).opens_per_key(rate, 10_000 * SECOND).build(), Told::default());
+    let (streams, told) =
+        (Streams::builder().max_per_key(1).rate_limit_per_key(rate, 10_000 * SECOND).build(), Told::default());
     let service = house(&streams, &told);
     let pages = SseLayer::decorate().streams(&streams).stream_key(user).layer(Inside);
     let held = ask_for(&service, of("a")).await;

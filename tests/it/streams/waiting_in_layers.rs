@@ -41,7 +41,7 @@ async fn asks_twice(
 #[tokio::test(start_paused = true)]
 async fn requests_made_inside_one_wait_each_for_its_own_time() {
     for (is_freed, total) in [(false, 1), (true, 1), (true, 2)] {
-        let (streams, told) = (Streams::builder().total(total).build(), Told::default());
+        let (streams, told) = (Streams::builder().max_streams(total).build(), Told::default());
         let inner = house(&streams, &told);
         let held = join_all((0..total).map(|_| ask_for(&inner, get()))).await;
         let opened = Arc::new(AtomicUsize::new(0));
@@ -58,7 +58,7 @@ async fn requests_made_inside_one_wait_each_for_its_own_time() {
             drop(held);
         });
         let expected = if is_freed { total } else { 0 };
-        assert_eq!((opened.load(SeqCst), refused(&told), streams.open()), (expected, 2 - expected, 0));
+        assert_eq!((opened.load(SeqCst), refused(&told), streams.len()), (expected, 2 - expected, 0));
         assert!(took < 130 * MS && (expected == 2 || took >= 110 * MS), "{took:?}");
         let full = |line: &&String| line.ends_with("as many streams as there may be");
         assert_eq!(told.lines().iter().filter(full).count(), 2 - expected, "{:?}", told.lines());
@@ -78,7 +78,7 @@ async fn waits_in_two_layers(
     freed_after: Duration,
     request: Request<String>,
 ) -> (bool, Duration) {
-    let streams = [Streams::builder().total(1).build(), Streams::builder().total(1).build()];
+    let streams = [Streams::builder().max_streams(1).build(), Streams::builder().max_streams(1).build()];
     let mut held = vec![takes_a_place(&streams[0]).await, takes_a_place(&streams[1]).await];
     let _stays = stays.map(|full| held.remove(full));
     let [outer, inner] = &streams;
@@ -97,7 +97,7 @@ async fn waits_in_two_layers(
     };
     let (answered, ()) = tokio::join!(asked, frees);
     let full = |number| usize::from(stays == Some(number));
-    assert_eq!((outer.open(), inner.open()), (full(0), full(1)), "nothing is left of it");
+    assert_eq!((outer.len(), inner.len()), (full(0), full(1)), "nothing is left of it");
     answered
 }
 
@@ -116,7 +116,7 @@ async fn layers_with_different_streams_share_the_time_that_a_request_waits() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_for_room_in_all_and_one_for_room_of_a_key_share_their_time() {
     for is_freed in [false, true] {
-        let (streams, told) = (Streams::builder().total(2).per_key(1).build(), Told::default());
+        let (streams, told) = (Streams::builder().max_streams(2).max_per_key(1).build(), Told::default());
         let house = house(&streams, &told);
         let (of_key, other) = (ask_for(&house, of("a")).await, ask_for(&house, of("b")).await);
         let inner = SseLayer::decorate().streams(&streams).stream_key(user);
@@ -134,14 +134,14 @@ async fn a_wait_for_room_in_all_and_one_for_room_of_a_key_share_their_time() {
             drop(of_key);
         });
         assert!(is_stream == is_freed && took < 100 * MS, "{took:?}");
-        assert_eq!(streams.open(), 0);
+        assert_eq!(streams.len(), 0);
     }
 }
 
 /// The first wait was in a layer that has let it in, and the answer takes longer than any wait.
 #[tokio::test(start_paused = true)]
 async fn only_time_that_is_waited_for_room_counts_as_waiting() {
-    let (ours, theirs) = (Streams::builder().total(1).build(), Streams::builder().total(1).build());
+    let (ours, theirs) = (Streams::builder().max_streams(1).build(), Streams::builder().max_streams(1).build());
     let (held, held_too) = (takes_a_place(&ours).await, takes_a_place(&theirs).await);
     let handler = service_fn(|_: Request<String>| async {
         sleep(SECOND).await;

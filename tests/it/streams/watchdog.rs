@@ -17,16 +17,16 @@ use crate::support::{Told, answers_again, get};
 async fn a_stream_that_is_not_polled_is_closed_once_and_ends_quietly_later() {
     // Never polled, a prelude, an event.
     for polls in 0..3 {
-        let (streams, told) = (Streams::builder().stalled_after(8 * SECOND).build(), Told::default());
+        let (streams, told) = (Streams::builder().stall_timeout(8 * SECOND).build(), Told::default());
         let service = serve(&endless(&streams, &told));
         let mut body = read(&service).await;
         for _ in 0..polls {
             assert!(body.poll_once().is_ready());
         }
         sleep(Duration::from_millis(7_900)).await;
-        assert_eq!((streams.open(), told.closed().len()), (1, 0), "polls: {polls}");
+        assert_eq!((streams.len(), told.closed().len()), (1, 0), "polls: {polls}");
         sleep(Duration::from_millis(2_200)).await;
-        assert_eq!(streams.open(), 0, "its permit is free within a quarter more: {polls}");
+        assert_eq!(streams.len(), 0, "its permit is free within a quarter more: {polls}");
         assert!(told.closed()[0].starts_with("stalled after "), "{:?}", told.closed());
 
         sleep(100 * SECOND).await;
@@ -39,7 +39,7 @@ async fn a_stream_that_is_not_polled_is_closed_once_and_ends_quietly_later() {
 
 #[tokio::test(start_paused = true)]
 async fn a_permit_that_a_stalled_reader_had_is_for_the_next() {
-    let streams = Streams::builder().total(1).stalled_after(8 * SECOND).build();
+    let streams = Streams::builder().max_streams(1).stall_timeout(8 * SECOND).build();
     let told = Told::default();
     let service = serve(&endless(&streams, &told));
     let mut stalled = read(&service).await;
@@ -49,12 +49,12 @@ async fn a_permit_that_a_stalled_reader_had_is_for_the_next() {
     sleep(20 * SECOND).await;
     let mut next = read(&service).await;
     assert_eq!((next.next().await.unwrap(), next.next().await.unwrap()), (":\n".into(), "data: a\n\n".into()));
-    assert_eq!(streams.open(), 1);
+    assert_eq!(streams.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn readers_that_wait_and_readers_that_are_slow_are_left_alone() {
-    let (streams, told) = (Streams::builder().stalled_after(8 * SECOND).build(), Told::default());
+    let (streams, told) = (Streams::builder().stall_timeout(8 * SECOND).build(), Told::default());
     let service = serve(&endless(&streams, &told).heartbeat(tower_sse::Heartbeat::off()));
     let mut waits = read(&service).await;
     while waits.poll_once().is_ready() {}
@@ -66,17 +66,17 @@ async fn readers_that_wait_and_readers_that_are_slow_are_left_alone() {
         assert!(slow.poll_once().is_ready());
         sleep(7 * SECOND).await;
     }
-    assert_eq!((streams.open(), told.closed().len()), (2, 0));
+    assert_eq!((streams.len(), told.closed().len()), (2, 0));
     assert!(waits.poll_once().is_pending());
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_a_watchdog_nobody_is_ended() {
-    let (streams, told) = (Streams::builder().stalled_after(None).build(), Told::default());
+    let (streams, told) = (Streams::builder().stall_timeout(None).build(), Told::default());
     let mut body = read(&serve(&endless(&streams, &told))).await;
     assert!(body.poll_once().is_ready());
     sleep(10_000 * SECOND).await;
-    assert_eq!((streams.open(), told.closed().len()), (1, 0));
+    assert_eq!((streams.len(), told.closed().len()), (1, 0));
     drop(body);
     assert!(told.closed()[0].starts_with("stalled after 10000000 ms"), "{:?}", told.closed());
 }
@@ -93,7 +93,7 @@ impl Wake for Panics {
 /// A waker that panicked ended the watch over all others, until one more stream opened.
 #[tokio::test(start_paused = true)]
 async fn a_waker_that_panics_does_not_end_the_watch() {
-    let streams = Streams::builder().stalled_after(8 * SECOND).build();
+    let streams = Streams::builder().stall_timeout(8 * SECOND).build();
     let once = SseLayer::from_fn(|_: http::Request<String>| async {
         let mut is_first = true;
         let late = futures_util::stream::poll_fn(move |_| match std::mem::take(&mut is_first) {
@@ -110,14 +110,14 @@ async fn a_waker_that_panics_does_not_end_the_watch() {
     assert!(http_body::Body::poll_frame(panics.as_mut(), &mut cx).is_ready());
     let mut other = read(&serve(&endless(&streams, &Told::default()))).await;
     assert!(other.poll_once().is_ready());
-    assert_eq!(streams.open(), 2);
+    assert_eq!(streams.len(), 2);
     sleep(20 * SECOND).await;
-    assert_eq!(streams.open(), 0, "both are found");
+    assert_eq!(streams.len(), 0, "both are found");
 }
 
 #[tokio::test(start_paused = true)]
 async fn it_looks_again_after_there_was_nobody_to_look_at() {
-    let (streams, told) = (Streams::builder().stalled_after(8 * SECOND).build(), Told::default());
+    let (streams, told) = (Streams::builder().stall_timeout(8 * SECOND).build(), Told::default());
     let service = serve(&endless(&streams, &told));
     for number in 0..3 {
         drop(read(&service).await);
@@ -125,7 +125,7 @@ async fn it_looks_again_after_there_was_nobody_to_look_at() {
         let mut body = read(&service).await;
         assert!(body.poll_once().is_ready());
         sleep(20 * SECOND).await;
-        assert_eq!((streams.open(), told.closed().len()), (0, 2 * (number + 1)));
+        assert_eq!((streams.len(), told.closed().len()), (0, 2 * (number + 1)));
     }
 }
 
@@ -136,7 +136,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 #[test]
 fn a_runtime_that_ends_with_open_streams_ends() {
-    let streams = Streams::builder().stalled_after(Duration::from_millis(40)).build();
+    let streams = Streams::builder().stall_timeout(Duration::from_millis(40)).build();
     let told = Told::default();
     let service = serve(&endless(&streams, &told));
     for threads in [0, 2] {
@@ -146,16 +146,16 @@ fn a_runtime_that_ends_with_open_streams_ends() {
         };
         // Its body is held outside, so that there is a stream when the watchdog's task is dropped.
         let held = runtime.block_on(read(&service));
-        assert_eq!(streams.open(), 1);
+        assert_eq!(streams.len(), 1);
         drop(runtime);
         drop(held);
-        assert_eq!(streams.open(), 0);
+        assert_eq!(streams.len(), 0);
     }
 }
 
 #[test]
 fn another_runtime_watches_when_the_first_has_ended() {
-    let streams = Streams::builder().stalled_after(Duration::from_millis(40)).build();
+    let streams = Streams::builder().stall_timeout(Duration::from_millis(40)).build();
     let told = Told::default();
     let service = serve(&endless(&streams, &told));
     let first = runtime();
@@ -166,11 +166,11 @@ fn another_runtime_watches_when_the_first_has_ended() {
         let mut other = read(&service).await;
         assert!(other.poll_once().is_ready());
         let limit = Instant::now() + 60 * SECOND;
-        while streams.open() > 0 && Instant::now() < limit {
+        while !streams.is_empty() && Instant::now() < limit {
             sleep(Duration::from_millis(5)).await;
         }
     });
-    assert_eq!((streams.open(), told.closed().len()), (0, 2));
+    assert_eq!((streams.len(), told.closed().len()), (0, 2));
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_stream_that_opens_outside_of_a_runtime_is_counted_and_not_watched() {
     let service = serve(&endless(&streams, &told));
     let body = thread::spawn(move || futures_util::FutureExt::now_or_never(read(&service)).is_some());
     assert!(body.join().unwrap());
-    assert_eq!((streams.open(), told.closed().len()), (0, 1));
+    assert_eq!((streams.len(), told.closed().len()), (0, 1));
 }
 
 /// A body is polled when there is room in the send buffer: one of 4 MB, at 16 KB/s, is full for over four minutes.
@@ -192,10 +192,10 @@ async fn a_client_that_slowly_reads_a_full_send_buffer_is_not_stalled_by_default
         // The last that it gives is a frame: the client does not take the next.
         assert!(body.next().await.is_some());
         sleep(Duration::from_secs(4 << 20 >> 14)).await;
-        assert_eq!((streams.open(), told.closed().len()), (1, 0));
+        assert_eq!((streams.len(), told.closed().len()), (1, 0));
     }
     sleep(400 * SECOND).await;
-    assert_eq!(streams.open(), 0);
+    assert_eq!(streams.len(), 0);
     assert!(told.closed()[0].starts_with("stalled after "), "{:?}", told.closed());
 }
 
@@ -211,7 +211,7 @@ async fn a_body_that_is_dropped_was_stalled_once_the_watchdog_would_say_so() {
         (None, 300, "stalled"),
     ] {
         let stalled_after = stalled_after.map(Duration::from_secs);
-        let (streams, told) = (Streams::builder().stalled_after(stalled_after).build(), Told::default());
+        let (streams, told) = (Streams::builder().stall_timeout(stalled_after).build(), Told::default());
         let mut body = read(&serve(&endless(&streams, &told))).await;
         assert!(body.poll_once().is_ready());
         sleep(Duration::from_secs(waits)).await;

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneService};
 use tower_sse::{
     BodyError, Events, Negotiate, Refusal, SseLayer,
-    access::Access,
+    access::AccessCheck,
     streams::{OnDrain, Streams},
 };
 
@@ -32,7 +32,7 @@ pub(super) struct Asks {
     pub(super) streams: Option<Streams>,
     pub(super) key: Option<&'static str>,
     pub(super) told: Option<Told>,
-    pub(super) access: Option<Access>,
+    pub(super) access: Option<AccessCheck>,
     pub(super) lifetime: Option<Duration>,
     pub(super) on_drain: Option<OnDrain>,
 }

@@ -20,7 +20,7 @@ use tonic::{
 };
 use tower_sse::{
     BoxError, Observer, RequestHead, SseLayer, StreamObserver,
-    access::{Access, Verdict},
+    access::{AccessCheck, AccessDecision},
     hub::{Hub, HubService, Subscribe},
     streams::Streams,
 };
@@ -151,9 +151,9 @@ fn pages() -> Router {
 
 fn watched() -> Router {
     let layer = SseLayer::new(news())
-        .streams(&Streams::builder().total(100_000).per_key(100_000).build())
+        .streams(&Streams::builder().max_streams(100_000).max_per_key(100_000).build())
         .stream_key(|head| Some(head.headers().get("host")?.to_str().ok()?.into()))
-        .access(Access::every(Duration::from_secs(60), |_: &RequestHead<'_>| ready(Verdict::Allow)))
+        .access(AccessCheck::every(Duration::from_secs(60), |_: &RequestHead<'_>| ready(AccessDecision::Allow)))
         .observer(Watch);
     pages().layer(layer)
 }

@@ -39,8 +39,8 @@ use tonic::{
 use tower::Layer;
 use tower_sse::{
     BoxError, Closed, Event, Events, Observer, RequestHead, SseLayer, StreamObserver,
-    source::FromStream,
-    streams::{Drained, OnDrain, Streams},
+    source::StreamSource,
+    streams::{DrainReport, OnDrain, Streams},
 };
 use tower_sse_e2e::socket::{Options, tune};
 
@@ -49,13 +49,13 @@ fn main() -> Result<(), BoxError> {
     let (drained, server) = runtime.block_on(serve())?;
     // The connections that are left go with it.
     drop(runtime);
-    println!("drained {} {} {}", drained.ended, drained.cut, if server { "ended" } else { "dropped" });
+    println!("drained {} {} {}", drained.ended, drained.aborted, if server { "ended" } else { "dropped" });
     println!("reasons {:?}", REASONS.lock().map_err(|_| "nobody panics with it")?);
     Ok(())
 }
 
 /// What came of the drain, and whether the server came to its own end.
-async fn serve() -> Result<(Drained, bool), BoxError> {
+async fn serve() -> Result<(DrainReport, bool), BoxError> {
     let setting = |name| std::env::var(name).map_err(|_| format!("{name} is not set"));
     let deadline = Duration::from_millis(setting("DEADLINE_MS")?.parse()?);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -75,8 +75,8 @@ async fn axum_server(
     streams: &Streams,
     mut terminate: Signal,
     deadline: Duration,
-) -> Result<(Drained, bool), BoxError> {
-    let app = pages(streams).layer(SseLayer::from_fn(answers(streams)).only(is_stream).streams(streams).observer(Ends));
+) -> Result<(DrainReport, bool), BoxError> {
+    let app = pages(streams).layer(SseLayer::from_fn(answers(streams)).when(is_stream).streams(streams).observer(Ends));
     let listener = listener.tap_io(|stream: &mut TcpStream| drop(tune(stream, OPTIONS)));
     let (stop, stopped) = oneshot::channel::<()>();
     let server = axum::serve(listener, app.into_make_service()).with_graceful_shutdown(stopped.map(drop));
@@ -85,7 +85,7 @@ async fn axum_server(
         served = &mut server => served?,
         _ = terminate.recv() => drop(stop),
     }
-    let (drained, served) = streams.drain_beside(server, deadline).await;
+    let (drained, served) = streams.drain_with_server(server, deadline).await;
     Ok((drained, served.transpose()?.is_some()))
 }
 
@@ -94,10 +94,10 @@ async fn hyper_server(
     streams: &Streams,
     mut terminate: Signal,
     deadline: Duration,
-) -> Result<(Drained, bool), BoxError> {
+) -> Result<(DrainReport, bool), BoxError> {
     let pages = pages(streams);
     let inside = tower::ServiceExt::map_request(pages, |request: Request<Incoming>| request.map(Body::new));
-    let layer = SseLayer::from_fn(answers(streams)).only(is_stream).streams(streams).observer(Ends);
+    let layer = SseLayer::from_fn(answers(streams)).when(is_stream).streams(streams).observer(Ends);
     let service = TowerToHyperService::new(layer.layer(inside));
     let builder = auto::Builder::new(TokioExecutor::new());
     let connections = GracefulShutdown::new();
@@ -112,7 +112,7 @@ async fn hyper_server(
         tokio::spawn(connections.watch(connection));
     }
     drop(listener);
-    let (drained, served) = streams.drain_beside(connections.shutdown(), deadline).await;
+    let (drained, served) = streams.drain_with_server(connections.shutdown(), deadline).await;
     Ok((drained, served.is_some()))
 }
 
@@ -121,8 +121,8 @@ async fn tonic_server(
     streams: &Streams,
     mut terminate: Signal,
     deadline: Duration,
-) -> Result<(Drained, bool), BoxError> {
-    let layer = SseLayer::from_fn(answers(streams)).only(is_stream).streams(streams).observer(Ends);
+) -> Result<(DrainReport, bool), BoxError> {
+    let layer = SseLayer::from_fn(answers(streams)).when(is_stream).streams(streams).observer(Ends);
     let incoming = TcpIncoming::from(listener).inspect_ok(|stream| drop(tune(stream, OPTIONS)));
     let (stop, stopped) = oneshot::channel::<()>();
     let server = Server::builder().accept_http1(true).layer(layer).add_routes(Routes::from(pages(streams)));
@@ -131,7 +131,7 @@ async fn tonic_server(
         served = &mut server => served?,
         _ = terminate.recv() => drop(stop),
     }
-    let (drained, served) = streams.drain_beside(server, deadline).await;
+    let (drained, served) = streams.drain_with_server(server, deadline).await;
     Ok((drained, served.transpose()?.is_some()))
 }
 
@@ -145,7 +145,7 @@ fn answers<B>(streams: &Streams) -> impl Fn(Request<B>) -> std::future::Ready<An
     move |request| std::future::ready(answer(request.uri().path(), streams.clone()))
 }
 
-type Answer = Events<FromStream<BoxStream<'static, Event>>>;
+type Answer = Events<StreamSource<BoxStream<'static, Event>>>;
 
 fn answer(path: &str, streams: Streams) -> Answer {
     let hello = stream::iter([Event::new("hello")]);

@@ -30,10 +30,10 @@ async fn main() -> Result<(), BoxError> {
     let port = std::env::var("PORT")?.parse()?;
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("listening on {}", listener.local_addr()?);
-    let (hub, streams) = (Hub::new(), Streams::builder().spread(Duration::from_millis(500)).build());
+    let (hub, streams) = (Hub::new(), Streams::builder().reconnect_spread(Duration::from_millis(500)).build());
     tokio::spawn(publish(hub.topic("news")?, std::env::var("NAME")?));
     let layer = SseLayer::new(hub.service(|_| Subscribe::to("news")))
-        .only(|head| head.uri().path() == "/news")
+        .when(|head| head.uri().path() == "/news")
         .retry(Duration::from_millis(200))
         .streams(&streams)
         .stream_key(|_| Some("page".into()));
@@ -51,7 +51,7 @@ async fn main() -> Result<(), BoxError> {
         served = &mut server => return Ok(served?),
         _ = terminate.recv() => drop(stop),
     }
-    streams.drain_beside(server, Duration::from_secs(5)).await;
+    streams.drain_with_server(server, Duration::from_secs(5)).await;
     Ok(())
 }
 
@@ -69,7 +69,7 @@ async fn publish(news: Topic, name: String) {
 
 /// Ends the page's stream, as a drain does. It comes back here.
 async fn end(State(streams): State<Streams>) {
-    streams.end("page", "to see what it misses");
+    streams.end_key("page", "to see what it misses");
 }
 
 async fn report(Path(from): Path<String>, report: String) {

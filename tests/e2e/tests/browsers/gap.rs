@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use tokio::{sync::Notify, time::timeout};
 use tower_sse::{
     Event, Events, LastEventId, SseLayer, event_name,
-    hub::{Bounds, Hub, Subscribe, Subscription, Topic, Update},
+    hub::{Hub, Retention, Subscribe, Subscription, Topic, Update},
 };
 use tower_sse_e2e::{
     browser::{Browser, Kind},
@@ -35,11 +35,11 @@ struct Said {
 /// A hub whose topic `a` has lost events that stand behind some that topic `b` still keeps, and the id before all of them.
 fn hub() -> (Hub, Topic, String) {
     let hub = Hub::new();
-    let a = hub.topic_with("a", Bounds::new().events(1)).expect("a topic");
+    let a = hub.topic_with("a", Retention::new().events(1)).expect("a topic");
     let b = hub.topic("b").expect("a topic");
-    let first = a.publish(Event::new("1")).now().expect("an id");
+    let first = a.publish(Event::new("1")).try_result().expect("an id");
     for (topic, data) in [(&b, "2"), (&b, "3"), (&a, "4"), (&a, "5"), (&a, "6"), (&b, "7")] {
-        topic.publish(Event::new(data)).now().expect("an id");
+        topic.publish(Event::new(data)).try_result().expect("an id");
     }
     (hub, b, first.as_str().to_owned())
 }
@@ -68,7 +68,7 @@ fn events(hub: Hub, cuts: bool) -> MethodRouter {
         return inside.layer(layer.retry(QUICK).last_event_id_query("last-event-id"));
     }
     let one = move |request: Request<Body>| {
-        let subscribe = Subscribe::to("a").and("b").after(LastEventId::of(&request));
+        let subscribe = Subscribe::to("a").and("b").resume_after(LastEventId::of(&request));
         let subscription = hub.subscribe(subscribe).expect("there is room");
         std::future::ready(Events::new(one_by_one(subscription).take(1)))
     };

@@ -37,14 +37,14 @@ impl Observer for Counts {
 }
 
 fn site(counts: &Counts, done: &Arc<Notify>) -> Router {
-    let streams = Streams::builder().per_key(1).build();
+    let streams = Streams::builder().max_per_key(1).build();
     let events = SseLayer::from_fn(|_| async { Events::new(stream::iter([Event::new("a")]).chain(stream::pending())) });
     let events = events.streams(&streams).stream_key(|_| Some("the page".into())).observer(counts.clone());
     let done = Arc::clone(done);
     Router::new()
         .route("/", get(|| async { Html(PAGE) }))
         .route("/done", get(move || say(Arc::clone(&done))))
-        .layer(events.only(|head| head.uri().path() == "/events"))
+        .layer(events.when(|head| head.uri().path() == "/events"))
 }
 
 async fn say(done: Arc<Notify>) {

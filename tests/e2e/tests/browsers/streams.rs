@@ -5,7 +5,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use futures_util::{Stream, StreamExt, future, stream};
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use tokio::sync::Notify;
-use tower_sse::{BoxError, Event, EventId, Events, Heartbeat, Refusal, event_id, event_name, source::FromStream};
+use tower_sse::{BoxError, Event, EventId, Events, Heartbeat, Refusal, event_id, event_name, source::StreamSource};
 
 use crate::visits::Visits;
 
@@ -37,7 +37,7 @@ pub(crate) fn answer(
     number: usize,
     words: &Words,
     visits: &Visits,
-) -> Result<Events<FromStream<Sent>>, Refusal> {
+) -> Result<Events<StreamSource<Sent>>, Refusal> {
     let words = words.clone();
     Ok(match (path, number) {
         // Nothing but the prelude leaves before the page has said that it is open.
@@ -99,7 +99,7 @@ pub(crate) fn fields() -> Vec<Event> {
 }
 
 /// The visits of a client that comes back for more: ids in, ids out.
-fn resume(number: usize) -> Events<FromStream<Sent>> {
+fn resume(number: usize) -> Events<StreamSource<Sent>> {
     match number {
         0 => ending(list([Event::new("a").with_id(1), Event::new("b").with_id(ODD_ID)])),
         1 => ending(list([Event::new("c")])),
@@ -109,12 +109,12 @@ fn resume(number: usize) -> Events<FromStream<Sent>> {
 }
 
 /// A stream that stays open after these.
-fn open(events: impl Stream<Item = Item> + Send + 'static) -> Events<FromStream<Sent>> {
+fn open(events: impl Stream<Item = Item> + Send + 'static) -> Events<StreamSource<Sent>> {
     Events::new(boxed(events.chain(silence(future::pending()))))
 }
 
 /// A stream that ends after these, for a client that comes back quickly.
-fn ending(events: impl Stream<Item = Item> + Send + 'static) -> Events<FromStream<Sent>> {
+fn ending(events: impl Stream<Item = Item> + Send + 'static) -> Events<StreamSource<Sent>> {
     Events::new(boxed(events)).retry(QUICK).on_failure(Event::builder().name(event_name!("failed")).data("sorry"))
 }
 

@@ -13,7 +13,7 @@ use tower::{Layer, ServiceExt};
 use tower_sse::{
     BoxError, Event, Events, Observer, Refusal, Source, SseLayer,
     backplane::{Link, LinkObserver},
-    hub::{Bounds, Hub, Lag, Subscribe},
+    hub::{Hub, LagPolicy, Retention, Subscribe},
     streams::Streams,
     testing::TestStream,
 };
@@ -45,24 +45,24 @@ async fn show(observer: impl Observer + Clone) {
     let layer = SseLayer::from_fn(|_: Request<String>| async { fails() }).observer(observer.clone());
     let service = layer.layer(page!());
     let mut read = TestStream::get(service.clone(), "/fails?ticket=secret", String::new()).await.unwrap();
-    assert_eq!(read.rest().await.len(), 2);
+    assert_eq!(read.collect().await.len(), 2);
     let mut leaves = TestStream::get(service, "/leaves", String::new()).await.unwrap();
     leaves.message().await.unwrap();
     drop(leaves);
 
-    let hub = Hub::builder().bounds(Bounds::new().events(2)).build();
+    let hub = Hub::builder().retention(Retention::new().events(2)).build();
     let topic = hub.topic("a").unwrap();
-    let layer = SseLayer::new(hub.service(|_| Subscribe::to("a").lag(Lag::Skip))).observer(observer.clone());
+    let layer = SseLayer::new(hub.service(|_| Subscribe::to("a").lag(LagPolicy::Skip))).observer(observer.clone());
     let mut skips = TestStream::get(layer.layer(page!()), "/skips", String::new()).await.unwrap();
     skips.message().await.unwrap();
     for number in 0..5 {
-        topic.publish(Event::new(number.to_string())).now().unwrap();
+        topic.publish(Event::new(number.to_string())).try_result().unwrap();
     }
     assert!(!skips.message().await.unwrap().data().is_empty(), "what is missing");
-    topic.close(None).now().unwrap();
-    skips.rest().await;
+    topic.close(None).try_result().unwrap();
+    skips.collect().await;
 
-    let full = Streams::builder().total(0).build();
+    let full = Streams::builder().max_streams(0).build();
     let layer = SseLayer::from_fn(|_: Request<String>| async { fails() }).streams(&full).observer(observer.clone());
     let service = layer.methods([Method::GET, Method::POST]).layer(page!());
     for method in ["GET", "POST"] {

@@ -69,17 +69,17 @@ fn how_a_hub_is_fed_is_counted() {
         ("renewed_total", 1.0),
     ];
     for (name, value) in expected {
-        let name = format!(r#"sse_link_{name}{{hub="chat"}}"#);
+        let name = format!(r#"sse_backplane_{name}{{hub="chat"}}"#);
         assert_eq!(samples.get(&*name), Some(&value), "{name}\n{text}");
     }
 }
 
 /// Records a hub that has let a topic go, with its keyed value, and has refused another.
 fn record_full_hub(metrics: &Metrics) {
-    let hub = Hub::builder().topics(2).build();
+    let hub = Hub::builder().max_topics(2).build();
     let _held = hub.topic("held").expect("there is room");
     let goes = hub.topic("goes").expect("there is room");
-    goes.publish_keyed("key", Event::new("value")).now().expect("it is published");
+    goes.publish_keyed("key", Event::new("value")).try_result().expect("it is published");
     drop(goes);
     let _comes = hub.topic("comes").expect("one that is not held goes");
     assert!(hub.topic("refused").is_err());
@@ -106,7 +106,7 @@ fn what_a_full_hub_refuses_and_lets_go_is_counted() {
 async fn a_stream_that_a_full_hub_refuses_is_counted_as_such() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _here = metrics::set_default_local_recorder(&recorder);
-    let hub = Hub::builder().topics(1).build();
+    let hub = Hub::builder().max_topics(1).build();
     let _held = hub.topic("held").expect("there is room");
     let layer = SseLayer::new(hub.service(|_| Subscribe::to("another"))).observer(Metrics::new());
     let request = Request::get("/").header("accept", "text/event-stream").body(String::new()).unwrap();

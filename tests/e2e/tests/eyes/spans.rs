@@ -11,7 +11,7 @@ use tower::Layer;
 use tower_sse::{
     Event, SseLayer,
     backplane::LinkObserver,
-    hub::{Bounds, Hub, Lag, Subscribe},
+    hub::{Hub, LagPolicy, Retention, Subscribe},
     testing::TestStream,
     tracing::Tracing,
 };
@@ -137,14 +137,14 @@ fn how_a_hub_is_fed_is_told_and_what_is_no_event_by_its_id() {
 
 /// A client that reads only after each fifth event, of which two are kept: a thousand gaps, and one more a while later.
 async fn lag_for_long(observer: Tracing) {
-    let hub = Hub::builder().bounds(Bounds::new().events(2)).build();
+    let hub = Hub::builder().retention(Retention::new().events(2)).build();
     let topic = hub.topic("a").unwrap();
-    let layer = SseLayer::new(hub.service(|_| Subscribe::to("a").lag(Lag::Skip))).observer(observer);
+    let layer = SseLayer::new(hub.service(|_| Subscribe::to("a").lag(LagPolicy::Skip))).observer(observer);
     let mut stream = TestStream::get(layer.layer(page!()), "/skips", String::new()).await.unwrap();
     let mut gaps = 0;
     while gaps <= 1_000 {
         for number in 0..5 {
-            topic.publish(Event::new(number.to_string())).now().unwrap();
+            topic.publish(Event::new(number.to_string())).try_result().unwrap();
         }
         if gaps == 1_000 {
             tokio::time::advance(Duration::from_secs(10)).await;

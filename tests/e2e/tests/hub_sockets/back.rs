@@ -17,11 +17,11 @@ async fn one_who_is_cut_before_its_first_event_misses_nothing() {
     assert_eq!(cut.word().await, "subscribed");
     let id = cut.last_event_id().to_owned();
     drop(cut);
-    news.publish(Event::new("while it was away")).now().expect("it is small");
+    news.publish(Event::new("while it was away")).try_result().expect("it is small");
 
     let mut back = Watcher::open(&server, Some(&id)).await;
     assert_eq!(back.word().await, "while it was away");
-    news.publish(Event::new("now")).now().expect("it is small");
+    news.publish(Event::new("now")).try_result().expect("it is small");
     assert_eq!(back.word().await, "now");
 }
 
@@ -31,7 +31,7 @@ async fn a_restart_is_a_gap_once_without_silence_and_without_doubles() {
     let server = serve(&before, || Subscribe::to("news")).await;
     let mut watcher = Watcher::open(&server, None).await;
     assert_eq!(watcher.word().await, "subscribed");
-    before.topic("news").expect("there is room").publish(Event::new("1")).now().expect("it is small");
+    before.topic("news").expect("there is room").publish(Event::new("1")).try_result().expect("it is small");
     assert_eq!(watcher.word().await, "1");
     let id = watcher.last_event_id().to_owned();
     drop((watcher, server, before));
@@ -39,7 +39,7 @@ async fn a_restart_is_a_gap_once_without_silence_and_without_doubles() {
     // Another process is another hub.
     let after = Hub::new();
     let news = after.topic("news").expect("there is room");
-    news.publish(Event::new("2")).now().expect("it is small");
+    news.publish(Event::new("2")).try_result().expect("it is small");
     let server = serve(&after, || Subscribe::to("news")).await;
     let mut back = Watcher::open(&server, Some(&id)).await;
     let gap = back.next().await.expect("it goes on");
@@ -50,6 +50,6 @@ async fn a_restart_is_a_gap_once_without_silence_and_without_doubles() {
     drop(back);
 
     let mut again = Watcher::open(&server, Some(&id)).await;
-    news.publish(Event::new("3")).now().expect("it is small");
+    news.publish(Event::new("3")).try_result().expect("it is small");
     assert_eq!(again.word().await, "3", "the gap was told once, and 2 is not given again");
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tower_sse::{
     Event,
-    hub::{Bounds, Hub, Lag, Subscribe, Topic},
+    hub::{Hub, LagPolicy, Retention, Subscribe, Topic},
 };
 
 use crate::support::{Watcher, serve};
@@ -17,9 +17,9 @@ fn event(number: usize) -> Event {
     Event::new(format!("{number} {}", "x".repeat(8000)))
 }
 
-async fn hub_with(lag: Lag) -> (Hub, Topic, tower_sse_e2e::server::Server) {
+async fn hub_with(lag: LagPolicy) -> (Hub, Topic, tower_sse_e2e::server::Server) {
     let hub = Hub::new();
-    let news = hub.topic_with("news", Bounds::new().events(64)).expect("there is room");
+    let news = hub.topic_with("news", Retention::new().events(64)).expect("there is room");
     let server = serve(&hub, move || Subscribe::to("news").lag(lag)).await;
     (hub, news, server)
 }
@@ -28,7 +28,7 @@ async fn hub_with(lag: Lag) -> (Hub, Topic, tower_sse_e2e::server::Server) {
 async fn publish_to(news: &Topic, healthy: &mut [Watcher], events: std::ops::Range<usize>) -> Duration {
     let begin = Instant::now();
     for number in events {
-        news.publish(event(number)).now().expect("it is small");
+        news.publish(event(number)).try_result().expect("it is small");
         for watcher in &mut *healthy {
             let word = watcher.word().await;
             assert!(word.starts_with(&format!("{number} ")), "each gets every event: {word:.20}");
@@ -46,7 +46,7 @@ fn resident_kib() -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_does_not_read_delays_nobody_and_is_then_told_by_its_policy() {
-    let (hub, news, server) = hub_with(Lag::Skip).await;
+    let (hub, news, server) = hub_with(LagPolicy::Skip).await;
     let mut healthy = Vec::new();
     for _ in 0..HEALTHY {
         let mut watcher = Watcher::open(&server, None).await;
@@ -62,10 +62,10 @@ async fn one_that_does_not_read_delays_nobody_and_is_then_told_by_its_policy() {
         "{HEALTHY} clients beside one that does not read: {:.2} of the rate without it; the hub keeps {} bytes; \
          the process grew by {} KiB meanwhile",
         alone.as_secs_f64() / beside.as_secs_f64(),
-        hub.bytes(),
+        hub.bytes_used(),
         resident_kib().saturating_sub(before),
     );
-    assert!(hub.bytes() <= 64 * 8200, "a reader that does not read holds no event");
+    assert!(hub.bytes_used() <= 64 * 8200, "a reader that does not read holds no event");
 
     // It reads again: what was on its way, then the gap, then what is kept, to the newest.
     let mut words = Vec::new();
@@ -86,11 +86,11 @@ async fn one_that_does_not_read_delays_nobody_and_is_then_told_by_its_policy() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_is_too_slow_is_sent_away_and_comes_back_ahead() {
-    let (_hub, news, server) = hub_with(Lag::Disconnect).await;
+    let (_hub, news, server) = hub_with(LagPolicy::Disconnect).await;
     let mut slow = Watcher::open(&server, None).await;
     assert_eq!(slow.word().await, "subscribed");
     for number in 0..EVENTS {
-        news.publish(event(number)).now().expect("it is small");
+        news.publish(event(number)).try_result().expect("it is small");
     }
     let (mut ends, mut gaps, mut newest) = (0, 0, None);
     while newest != Some(EVENTS - 1) {
@@ -115,12 +115,12 @@ async fn one_that_is_too_slow_is_sent_away_and_comes_back_ahead() {
 
 #[tokio::test]
 async fn one_to_whom_only_the_present_counts_gets_the_newest_of_each_key() {
-    let (_hub, news, server) = hub_with(Lag::Latest).await;
+    let (_hub, news, server) = hub_with(LagPolicy::Conflate).await;
     let mut slow = Watcher::open(&server, None).await;
     assert_eq!(slow.word().await, "subscribed");
     for number in 0..EVENTS {
         let key = if number % 2 == 0 { "even" } else { "odd" };
-        news.publish_keyed(key, event(number)).now().expect("it is small");
+        news.publish_keyed(key, event(number)).try_result().expect("it is small");
     }
     let mut read = 0;
     loop {

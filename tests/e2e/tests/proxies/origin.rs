@@ -40,7 +40,7 @@ impl Origin {
             let texts = open::<axum::body::Body>(&request, &events);
             std::future::ready(Events::new(texts.map(Event::new)))
         })
-        .only(|head| head.uri().path() == "/events")
+        .when(|head| head.uri().path() == "/events")
         .heartbeat(heartbeat);
         let decorated = get(plain).layer(SseLayer::decorate());
         let router =

@@ -117,7 +117,7 @@ async fn an_event_costs_redis_the_same_with_one_subscriber_and_with_a_thousand()
 #[ignore = "needs redis-server; run by ./tests/run"]
 async fn an_event_costs_redis_the_same_with_one_topic_and_with_ten_thousand() {
     let redis = Redis::start(&[]).expect("it starts");
-    let far = Hub::builder().topics(20_000).build_on(backplane(&redis.url()));
+    let far = Hub::builder().max_topics(20_000).build_with_backplane(backplane(&redis.url()));
     let mut nodes = Two::new(hub(&redis.url()), &far).await;
     let one = nodes.cost(&redis, None).await;
     let mut others = Vec::new();
@@ -138,7 +138,7 @@ async fn add_readers(hub: &Hub) {
     }
     // All have what is kept: a million events, between which nothing else would come to run in a thread that they share. But
     // for the last, that is: who is read by hand has not come back for more.
-    within(hub.topic("topic").expect("there is room").drained(1)).await;
+    within(hub.topic("topic").expect("there is room").wait_for_readers(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -19,7 +19,7 @@ fn delete_newest(redis: &Redis) {
 async fn a_worker_that_deletes_what_it_has_done_is_no_gap() {
     let redis = Redis::start(&[]).expect("it starts");
     let counts = Counts::default();
-    let hub = Hub::builder().build_on(backplane(&redis.url()).observer(counts.clone()));
+    let hub = Hub::builder().build_with_backplane(backplane(&redis.url()).observer(counts.clone()));
     let mut reader = reader(&hub).await;
     publish(&hub, "stays").await;
     assert_eq!(data(&mut reader).await, "stays");
@@ -42,8 +42,8 @@ async fn behind(options: &[&str]) -> (Redis, Redis, Hub) {
     let master = Redis::start(options).expect("it starts");
     let replica = Redis::start(&["--repl-diskless-sync-delay", "0"]).expect("it starts");
     replica.cli(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]).expect("it does");
-    let both: Backplane = backplane(&master.url()).or(&replica.url()).expect("it is a URL");
-    let hub = Hub::builder().build_on(both);
+    let both: Backplane = backplane(&master.url()).fallback(&replica.url()).expect("it is a URL");
+    let hub = Hub::builder().build_with_backplane(both);
     let mut reader = reader(&hub).await;
     publish(&hub, "kept").await;
     assert_eq!(data(&mut reader).await, "kept");
@@ -78,7 +78,7 @@ async fn who_may_not_ask_which_run_it_is_believes_nothing() {
     let redis = Redis::start(&[]).expect("it starts");
     redis.cli(&["ACL", "SETUSER", "default", "-info"]).expect("it does");
     let counts = Counts::default();
-    let hub = Hub::builder().build_on(backplane(&redis.url()).observer(counts.clone()));
+    let hub = Hub::builder().build_with_backplane(backplane(&redis.url()).observer(counts.clone()));
     let mut reader = reader(&hub).await;
     for number in 0..2 {
         publish(&hub, &number.to_string()).await;

@@ -138,7 +138,7 @@ async fn after_a_failover_to_a_replica_that_was_behind_all_are_told() {
     replica.cli(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]).expect("it does");
     let both = || {
         let redis = backplane(&master.url());
-        Hub::builder().build_on(redis.or(&replica.url()).expect("it is a URL"))
+        Hub::builder().build_with_backplane(redis.fallback(&replica.url()).expect("it is a URL"))
     };
     let (near, far) = (both(), both());
     let mut readers = [reader(&near).await, reader(&far).await];
@@ -195,7 +195,7 @@ async fn a_node_that_missed_what_the_bounds_let_go_tells_its_own_clients() {
 async fn anybody_can_add_an_event_and_what_is_none_is_skipped_and_told() {
     let redis = Redis::start(&[]).expect("it starts");
     let counts = Counts::default();
-    let hub = Hub::builder().build_on(backplane(&redis.url()).observer(counts.clone()));
+    let hub = Hub::builder().build_with_backplane(backplane(&redis.url()).observer(counts.clone()));
     let mut reader = reader(&hub).await;
     let add = |fields: &[&str]| {
         let mut command = vec!["XADD", "{sse}:stream", "MAXLEN", "~", "100000", "*"];
@@ -217,7 +217,7 @@ async fn anybody_can_add_an_event_and_what_is_none_is_skipped_and_told() {
 async fn a_quiet_hub_whose_entries_grow_too_old_tells_nobody_anything() {
     let redis = Redis::start(&["--stream-node-max-entries", "1"]).expect("it starts");
     let young = || backplane(&redis.url()).age(Duration::from_millis(1));
-    let (hub, other) = (Hub::builder().build_on(young()), Hub::builder().build_on(young()));
+    let (hub, other) = (Hub::builder().build_with_backplane(young()), Hub::builder().build_with_backplane(young()));
     let mut reader = reader(&other).await;
     for number in 0..50 {
         // Each lets all go that was before it.

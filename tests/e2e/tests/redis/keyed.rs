@@ -11,7 +11,7 @@ use crate::nodes::{backplane, hub, within};
 
 /// The data of the first event that a new client of this topic is given: the present.
 async fn present(hub: &Hub, topic: &str) -> String {
-    let mut reader = hub.subscribe(Subscribe::to(topic).start(Start::Latest)).expect("nobody is refused");
+    let mut reader = hub.subscribe(Subscribe::to(topic).start(Start::Snapshot)).expect("nobody is refused");
     loop {
         match within(reader.next()).await {
             Some(Update::Event { event, .. }) => return event.data().into_owned(),
@@ -33,7 +33,7 @@ async fn a_node_that_starts_among_thirty_thousand_keyed_topics_refuses_nobody() 
             redis.call('HSET', '{sse}:latest:user ' .. user, 'state', '1-' .. user .. '\\n\\nof ' .. user)
         end";
     redis.cli(&["EVAL", fill, "1", "{sse}:keyed"]).expect("it does");
-    let hub = Hub::builder().topics(1000).build_on(backplane(&redis.url()));
+    let hub = Hub::builder().max_topics(1000).build_with_backplane(backplane(&redis.url()));
     for user in [17, 100, 30_099].into_iter().chain((1000..30_000).step_by(301)) {
         assert_eq!(present(&hub, &format!("user {user}")).await, format!("of {user}"));
     }
@@ -42,7 +42,7 @@ async fn a_node_that_starts_among_thirty_thousand_keyed_topics_refuses_nobody() 
         let mut reader = hub.subscribe(format!("user {user}")).expect("nobody is refused");
         assert!(within(reader.next()).await.is_some());
     }
-    assert!(hub.topics() < 1000, "what is loaded is bounded");
+    assert!(hub.topic_count() < 1000, "what is loaded is bounded");
 }
 
 /// It told of a key that had been removed while the keys of its topic were on their way.

@@ -12,7 +12,7 @@ use crate::nodes::{Counts, backplane, data, hub, publish, reader};
 async fn an_entry_beyond_the_bounds_is_skipped_by_all_nodes_and_empties_nothing() {
     let redis = Redis::start(&[]).expect("it starts");
     let counts = Counts::default();
-    let near = Hub::builder().build_on(backplane(&redis.url()).observer(counts.clone()));
+    let near = Hub::builder().build_with_backplane(backplane(&redis.url()).observer(counts.clone()));
     let far = hub(&redis.url());
     let mut readers = [reader(&near).await, reader(&far).await];
     publish(&near, "before").await;

@@ -16,7 +16,7 @@ use crate::nodes::{backplane, within};
 const EXPIRES: Duration = Duration::from_secs(2);
 
 fn hub(redis: &Redis) -> Hub {
-    Hub::builder().build_on(backplane(&redis.url()).node_expires(EXPIRES))
+    Hub::builder().build_with_backplane(backplane(&redis.url()).presence_ttl(EXPIRES))
 }
 
 /// Waits until there are so many nodes.
@@ -75,7 +75,8 @@ async fn nothing_is_left_of_the_last_node() {
 async fn a_node_that_ends_leaves_at_once() {
     let redis = Redis::start(&[]).expect("it starts");
     // By its expiry it would be there for a day.
-    let long = || Hub::builder().build_on(backplane(&redis.url()).node_expires(Duration::from_secs(86_400)));
+    let long =
+        || Hub::builder().build_with_backplane(backplane(&redis.url()).presence_ttl(Duration::from_secs(86_400)));
     let (here, there) = (long(), long());
     until(&redis, "2").await;
     drop(here);
@@ -91,7 +92,7 @@ async fn a_node_that_ends_leaves_at_once() {
 #[ignore = "needs redis-server; run by ./tests/run"]
 async fn a_node_leaves_also_if_redis_does_not_answer() {
     let redis = Redis::start(&[]).expect("it starts");
-    let hub = Hub::builder().build_on(backplane(&redis.url()).publish_within(Duration::from_secs(3600)));
+    let hub = Hub::builder().build_with_backplane(backplane(&redis.url()).publish_timeout(Duration::from_secs(3600)));
     until(&redis, "1").await;
     // The publisher is the first to connect again, and has that much patience.
     redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]).expect("it does");
@@ -105,7 +106,7 @@ async fn a_node_leaves_also_if_redis_does_not_answer() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     within(hub.leave()).await;
     // And one that has never reached it.
-    let hub = Hub::builder().build_on(backplane(&redis.url()));
+    let hub = Hub::builder().build_with_backplane(backplane(&redis.url()));
     tokio::time::sleep(Duration::from_millis(100)).await;
     within(hub.leave()).await;
 }
@@ -119,7 +120,7 @@ async fn is_there(redis: &Redis) {
 
 /// Begins a node whose runtime ends without it being dropped: it does not leave.
 async fn begin_and_forget(url: &str) {
-    let hub = Hub::builder().build_on(backplane(url).node_expires(EXPIRES));
+    let hub = Hub::builder().build_with_backplane(backplane(url).presence_ttl(EXPIRES));
     let mut reader = hub.subscribe(Subscribe::to("topic").member("ann")).expect("there is room");
     within(reader.next()).await;
     tokio::time::sleep(Duration::from_millis(100)).await;

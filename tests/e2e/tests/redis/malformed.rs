@@ -14,11 +14,11 @@ use crate::nodes::{Counts, backplane, data, gap, hub, publish, reader, until, wi
 
 fn observed(redis: &Redis, set: impl FnOnce(Backplane) -> Backplane) -> (Hub, Counts) {
     let counts = Counts::default();
-    (Hub::builder().build_on(set(backplane(&redis.url())).observer(counts.clone())), counts)
+    (Hub::builder().build_with_backplane(set(backplane(&redis.url())).observer(counts.clone())), counts)
 }
 
 fn present(hub: &Hub, topic: &str) -> Subscription {
-    hub.subscribe(Subscribe::to(topic).start(Start::Latest)).expect("there is room")
+    hub.subscribe(Subscribe::to(topic).start(Start::Snapshot)).expect("there is room")
 }
 
 async fn first(reader: &mut Subscription) -> String {

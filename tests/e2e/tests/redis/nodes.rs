@@ -64,20 +64,20 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
 
 /// With a limit for publishing that only a failure meets.
 pub(crate) fn backplane(url: &str) -> Redis {
-    Redis::new(url).expect("it is a URL").publish_within(LIMIT / 4)
+    Redis::new(url).expect("it is a URL").publish_timeout(LIMIT / 4)
 }
 
 pub(crate) fn hub(url: &str) -> Hub {
-    Hub::builder().build_on(backplane(url))
+    Hub::builder().build_with_backplane(backplane(url))
 }
 
 /// A node that gives up soon what it cannot publish.
 pub(crate) fn limited(url: &str) -> Hub {
-    Hub::builder().build_on(backplane(url).publish_within(Duration::from_millis(300)))
+    Hub::builder().build_with_backplane(backplane(url).publish_timeout(Duration::from_millis(300)))
 }
 
 pub(crate) async fn until(hub: &Hub, link: Link) {
-    let mut watch = hub.link().expect("it is fed");
+    let mut watch = hub.link_state().expect("it is fed");
     within(watch.wait_for(|now| *now == link)).await.expect("it is followed");
 }
 
@@ -95,7 +95,7 @@ pub(crate) async fn reader(hub: &Hub) -> Subscription {
 }
 
 pub(crate) fn after(hub: &Hub, id: &EventId) -> Subscription {
-    hub.subscribe(Subscribe::to("topic").after(LastEventId::from_id(id))).expect("there is room")
+    hub.subscribe(Subscribe::to("topic").resume_after(LastEventId::from_id(id))).expect("there is room")
 }
 
 pub(crate) async fn data(reader: &mut Subscription) -> String {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tower_sse::hub::{Bounds, Hub, Start, Subscribe};
+use tower_sse::hub::{Hub, Retention, Start, Subscribe};
 use tower_sse_e2e::redis::Redis;
 
 use crate::nodes::{backplane, data, publish, reader};
@@ -19,7 +19,9 @@ async fn what_is_loaded_is_as_old_as_it_was_published() {
     for minutes in [50, 30, 10] {
         ago(minutes);
     }
-    let node = |age| Hub::builder().bounds(Bounds::new().age(age)).build_on(backplane(&redis.url()).age(None));
+    let node = |age| {
+        Hub::builder().retention(Retention::new().age(age)).build_with_backplane(backplane(&redis.url()).age(None))
+    };
     let all = node(None);
     publish(&all, "new").await;
     let mut everything = reader(&all).await;

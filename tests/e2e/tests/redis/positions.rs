@@ -29,7 +29,7 @@ async fn an_id_in_microseconds_is_a_gap_and_the_hub_goes_on() {
     for id in ["1764519000000000-0", "1764519000000000000-0", "18446744073709551615-0"] {
         let redis = Redis::start(&[]).expect("it starts");
         let counts = Counts::default();
-        let observed = Hub::builder().build_on(backplane(&redis.url()).observer(counts.clone()));
+        let observed = Hub::builder().build_with_backplane(backplane(&redis.url()).observer(counts.clone()));
         let nodes = [observed, hub(&redis.url())];
         let mut readers = [reader(&nodes[0]).await, reader(&nodes[1]).await];
         let before = publish(&nodes[0], "before").await;
@@ -96,7 +96,7 @@ async fn keys_from_before_are_still_the_present() {
     add(&redis, "1764519000000000-0", "far");
     within(topic.publish_keyed("c", tower_sse::Event::new("c1"))).await.expect("it is published");
     for hub in [&near, &hub(&redis.url())] {
-        let present = Subscribe::to("topic").start(Start::Latest);
+        let present = Subscribe::to("topic").start(Start::Snapshot);
         let mut reader = hub.subscribe(present).expect("there is room");
         let mut seen = read_through(&mut reader, "c1").await;
         seen.retain(|data| data != "far");
@@ -119,7 +119,7 @@ async fn a_stream_that_has_given_its_last_id_begins_anew() {
 async fn a_million_events_of_others_in_one_millisecond_are_not_the_end() {
     let redis = Redis::start(&[]).expect("it starts");
     let counts = Counts::default();
-    let hub = Hub::builder().build_on(backplane(&redis.url()).observer(counts.clone()));
+    let hub = Hub::builder().build_with_backplane(backplane(&redis.url()).observer(counts.clone()));
     let mut reader = reader(&hub).await;
     // A clock that stands still: all ids from here on are of this millisecond.
     add(&redis, "9999999999999-600000", "half of them");

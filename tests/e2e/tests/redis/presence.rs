@@ -14,7 +14,7 @@ use crate::nodes::{backplane, within};
 const EXPIRES: Duration = Duration::from_secs(2);
 
 fn hub(redis: &Redis) -> Hub {
-    Hub::builder().build_on(backplane(&redis.url()).node_expires(EXPIRES))
+    Hub::builder().build_with_backplane(backplane(&redis.url()).presence_ttl(EXPIRES))
 }
 
 /// Waits until just these are in the topic, with one stream each.

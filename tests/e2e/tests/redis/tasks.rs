@@ -39,7 +39,7 @@ impl LinkObserver for Panics {
 #[ignore = "needs redis-server; run by ./tests/run"]
 async fn an_observer_that_panics_ends_nothing() {
     let mut redis = Redis::start(&["--appendonly", "yes", "--appendfsync", "always"]).expect("it starts");
-    let (hub, far) = (Hub::builder().build_on(backplane(&redis.url()).observer(Panics)), hub(&redis.url()));
+    let (hub, far) = (Hub::builder().build_with_backplane(backplane(&redis.url()).observer(Panics)), hub(&redis.url()));
     let mut reader = reader(&hub).await;
     publish(&far, "1").await;
     redis.cli(&["XADD", "{sse}:stream", "*", "no", "event"]).expect("it does");

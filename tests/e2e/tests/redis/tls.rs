@@ -51,15 +51,15 @@ impl Secure {
 
     fn backplane(&self, credentials: &str) -> Backplane {
         let backplane = Backplane::new(&self.url(credentials)).expect("it is a URL");
-        backplane.trust(self.file("authority")).expect("it is a certificate")
+        backplane.root_certificates(self.file("authority")).expect("it is a certificate")
     }
 }
 
 async fn assert_works(near: Backplane, far: Backplane) {
     // A limit that only a failure meets.
-    let near = near.publish_within(Duration::from_secs(60));
-    let near = Hub::builder().build_on(near.connect().await.expect("it is there"));
-    let far = Hub::builder().build_on(far.connect().await.expect("it is there"));
+    let near = near.publish_timeout(Duration::from_secs(60));
+    let near = Hub::builder().build_with_backplane(near.connect().await.expect("it is there"));
+    let far = Hub::builder().build_with_backplane(far.connect().await.expect("it is there"));
     let mut reader = reader(&far).await;
     publish(&near, "by TLS").await;
     assert_eq!(data(&mut reader).await, "by TLS");
@@ -78,7 +78,7 @@ async fn a_name_and_a_password_are_in_the_url_and_no_more_is_allowed_than_is_doc
     assert_works(secure.backplane(known), secure.backplane(known)).await;
     for wrong in ["", "ann:wrong@"] {
         assert!(secure.backplane(wrong).connect().await.is_err(), "{wrong}");
-        let hub = Hub::builder().build_on(secure.backplane(wrong));
+        let hub = Hub::builder().build_with_backplane(secure.backplane(wrong));
         let refused = within(hub.topic("topic").expect("there is room").publish(Event::new("x"))).await;
         assert!(matches!(refused, Err(PublishError::NotSent(_))), "{refused:?}");
     }
@@ -97,7 +97,8 @@ async fn a_password_without_a_name_is_enough_where_redis_asks_for_one() {
 #[ignore = "needs redis-server; run by ./tests/run"]
 async fn nobody_is_trusted_who_is_not_to_be_and_a_certificate_is_shown_where_it_is_asked_for() {
     let secure = Secure::start("yes");
-    let identified = || secure.backplane("").identify(secure.file("both"), secure.file("both")).expect("they are");
+    let identified =
+        || secure.backplane("").client_certificate(secure.file("both"), secure.file("both")).expect("they are");
     assert_works(identified(), identified()).await;
     assert!(secure.backplane("").connect().await.is_err(), "it shows none");
     let stranger = Certificate::new().expect("it is made");
@@ -105,17 +106,17 @@ async fn nobody_is_trusted_who_is_not_to_be_and_a_certificate_is_shown_where_it_
     stranger.write_authority(&other).expect("it is written");
     for authority in [None, Some("other")] {
         let backplane = Backplane::new(&secure.url("")).expect("it is a URL");
-        let backplane = backplane.identify(secure.file("both"), secure.file("both")).expect("they are");
+        let backplane = backplane.client_certificate(secure.file("both"), secure.file("both")).expect("they are");
         let backplane = match authority {
-            Some(name) => backplane.trust(secure.file(name)).expect("it is a certificate"),
+            Some(name) => backplane.root_certificates(secure.file(name)).expect("it is a certificate"),
             None => backplane,
         };
         let refused = backplane.connect().await.expect_err("it is not trusted").to_string();
         assert!(refused.contains("certificate"), "{refused}");
     }
     let plain = Backplane::new(&secure.redis.url()).expect("it is a URL");
-    assert!(plain.trust(secure.file("authority")).is_err(), "it is not by TLS");
-    let garbage = Backplane::new(&secure.url("")).expect("it is a URL").trust(*b"garbage");
+    assert!(plain.root_certificates(secure.file("authority")).is_err(), "it is not by TLS");
+    let garbage = Backplane::new(&secure.url("")).expect("it is a URL").root_certificates(*b"garbage");
     assert!(garbage.is_err(), "it is no certificate");
 }
 
@@ -127,7 +128,7 @@ async fn the_system_is_told_whom_to_trust_by_a_file() {
     command.env("REDIS_URL", secure.url("")).env("SSL_CERT_FILE", secure.directory.path().join("authority"));
     let mut process = Process::start(command).expect("it starts");
     let address: SocketAddr = process.line("listening on ").await.expect("it listens").parse().expect("an address");
-    let hub = Hub::builder().build_on(secure.backplane(""));
+    let hub = Hub::builder().build_with_backplane(secure.backplane(""));
     let mut reader = reader(&hub).await;
     within(post(address, "/publish", "from there")).await.expect("it is published");
     assert_eq!(data(&mut reader).await, "from there");

@@ -57,7 +57,7 @@ async fn endless_server(closed: Reasons) -> (Server, Arc<AtomicU64>) {
         let numbered = move || Some(event.clone().with_id(count.fetch_add(1, SeqCst)));
         std::future::ready(Events::new(stream::iter(std::iter::from_fn(numbered))))
     })
-    .only(|head| head.uri().path() == "/endless")
+    .when(|head| head.uri().path() == "/endless")
     .observer(closed);
     let server = Server::hyper(layer.layer(tower::service_fn(page))).await.expect("a port");
     (server, taken)

@@ -40,7 +40,7 @@ fn silent() -> Events<impl tower_sse::Source> {
 }
 
 fn one_each<E>(layer: SseLayer<E>, refused: &Refused) -> SseLayer<E> {
-    let streams = Streams::builder().per_key(1).build();
+    let streams = Streams::builder().max_per_key(1).build();
     layer.streams(&streams).stream_key(|_| Some("a client".into())).observer(refused.clone())
 }
 

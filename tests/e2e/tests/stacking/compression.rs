@@ -64,17 +64,17 @@ async fn decorate_around_a_compressed_stream_counts_it_and_ends_it() {
     };
     let app = site().route("/handler", get(handler));
     for path in ["/foreign", "/handler"] {
-        let streams = Streams::builder().total(1).build();
+        let streams = Streams::builder().max_streams(1).build();
         let layer = SseLayer::decorate().streams(&streams).stream_key(|_| Some("me".into()));
         let app = app.clone().layer(compress_all()).layer(layer);
         let mut held = ask(&app, request(path, "text/event-stream")).await;
         assert!(is_compressed(held.headers()));
-        assert_eq!(streams.open(), 1, "{path}");
+        assert_eq!(streams.len(), 1, "{path}");
         let refused = ask(&app, request(path, "text/event-stream")).await;
         assert!(!is_compressed(refused.headers()), "{path}");
-        assert_eq!(streams.end("me", "over"), 1);
+        assert_eq!(streams.end_key("me", "over"), 1);
         within(read_out(held.body_mut())).await;
-        assert_eq!(streams.open(), 0, "{path}");
+        assert_eq!(streams.len(), 0, "{path}");
     }
 }
 

@@ -22,9 +22,9 @@ use futures_util::{
 use http::{Request, Response, header};
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt};
-use tower_sse::{Event, Events, FromFn, SseLayer, source::FromStream};
+use tower_sse::{Event, Events, FromFn, SseLayer, source::StreamSource};
 
-type Answer = BoxFuture<'static, Events<FromStream<BoxStream<'static, Event>>>>;
+type Answer = BoxFuture<'static, Events<StreamSource<BoxStream<'static, Event>>>>;
 type EventLayer<B = Body> = SseLayer<FromFn<fn(Request<B>) -> Answer>>;
 
 /// Events for those who ask for them: one at once, and then nothing, for ever.

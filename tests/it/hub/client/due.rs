@@ -1,6 +1,6 @@
 //! The rules by which a client is given events, ends, or is told that something is missing: they follow from all events.
 
-use tower_sse::hub::Lag;
+use tower_sse::hub::LagPolicy;
 
 use super::{
     super::model::{End, Model, Record},
@@ -85,12 +85,13 @@ impl Client {
             return true;
         }
         if event.sequence <= self.floor {
-            let is_past = self.lag == Lag::Latest && event.key.is_some() && !event.is_latest && !event.was_latest;
+            let is_past =
+                self.lag == LagPolicy::Conflate && event.key.is_some() && !event.is_latest && !event.was_latest;
             return !is_past;
         }
         match (self.lag, event.key) {
             // To a new client, keys that go are the past.
-            (Lag::Latest, Some(_)) => event.was_latest && event.sequence > self.came_at,
+            (LagPolicy::Conflate, Some(_)) => event.was_latest && event.sequence > self.came_at,
             _ => !event.in_log,
         }
     }
@@ -113,7 +114,7 @@ impl Client {
             return event.is_latest || (event.key.is_none() && event.in_log && newer.iter().all(is_newest));
         }
         match (self.lag, event.key) {
-            (Lag::Latest, Some(_)) => event.is_latest,
+            (LagPolicy::Conflate, Some(_)) => event.is_latest,
             _ => event.in_log,
         }
     }
