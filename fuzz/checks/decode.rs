@@ -2,7 +2,7 @@
 
 use tower_sse::decode::{DecodeError, Decoder, Item};
 
-use crate::naive::{self, Naive};
+use super::naive::{self, Naive};
 
 /// Panics where it does not hold for these bytes.
 pub(crate) fn check(bytes: &[u8]) {

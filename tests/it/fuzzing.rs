@@ -4,6 +4,8 @@ use std::{fs, path::Path};
 
 use proptest::prelude::*;
 
+use crate::event::naive;
+
 #[path = "../../fuzz/checks/accept.rs"]
 mod accept;
 #[path = "../../fuzz/checks/decode.rs"]

@@ -1,42 +1,24 @@
-//! What the crate promises, shown without a socket: services called, bodies polled, time paused.
+//! The promises of the crate, tested without a socket: services are called, bodies are polled, time is paused.
 
 #![cfg(test)]
 
+mod access;
+mod answer;
 #[cfg(feature = "axum")]
-mod axum_handlers;
+mod axum;
 mod backplane;
-mod body_error;
-mod channel;
-mod comments;
-mod commit;
-mod decoding;
-mod decorated;
-mod early_end;
-mod encoding;
-mod ends;
-mod frames;
+mod body;
+mod event;
 mod fuzzing;
-#[cfg(feature = "axum")]
-mod handlers_refuse;
-mod head;
-mod heartbeat;
 mod hub;
-mod inside;
-#[cfg(feature = "json")]
-mod json;
-mod naive;
-mod negotiation;
-mod observer;
-mod pace;
+mod middleware;
+mod negotiate;
+mod observe;
 mod promises;
 mod readme;
-mod refusals;
-mod resume;
+mod settings;
 mod sizes;
-mod splits;
-mod stacked;
 mod streams;
 mod support;
-#[cfg(feature = "json")]
-mod tagged;
-mod waits;
+#[cfg(feature = "test-util")]
+mod testing;

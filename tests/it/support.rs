@@ -1,8 +1,8 @@
 //! What the tests share: scripts, services that answer once, streams as they are read, an observer.
 
 mod reading;
+mod recording;
 mod script;
-mod told;
 
 use std::{
     sync::{Arc, Mutex},
@@ -18,12 +18,12 @@ use tower_sse::{BodyError, BoxError, Event, Events, IntoReply, Refusal, Source, 
 
 pub(crate) use self::{
     reading::Reading,
+    recording::Recording,
     script::{
         Life, Script,
         Step::{self, Give, Hang, Panic, Wait},
         bytes, error, event, trailers,
     },
-    told::Told,
 };
 
 /// Events that follow a script.

@@ -9,10 +9,11 @@ use tower_sse::{
     hub::{Hub, LagPolicy, Retention, Start, Subscribe, Subscription, Update},
 };
 
-use super::given::Given;
+use super::manual::Manual;
+use crate::hub::support::read_with;
 
 async fn node() -> (Hub, Feed) {
-    let (hub, feed) = Given::build(Hub::builder()).await;
+    let (hub, feed) = Manual::build(Hub::builder()).await;
     feed.find_keys_when_asked();
     feed.begin_epoch(1, 100);
     feed.synced_through(100);
@@ -129,24 +130,15 @@ async fn keys_that_come_late_do_not_take_the_place_of_newer_ones() {
 }
 
 /// Returns what is given now: data, `+` for the greeting, and the end of a gap.
-fn told(subscription: &mut Subscription) -> Vec<String> {
-    let mut all = Vec::new();
-    while let Some(Some(update)) = subscription.next().now_or_never() {
-        all.push(match update {
-            Update::Subscribed(_) => "+".to_owned(),
-            Update::Event { event, .. } => event.data().into_owned(),
-            Update::Gap(gap) => format!("gap {}", gap.to.as_str().rsplit('-').next().unwrap_or_default()),
-            update => format!("{update:?}"),
-        });
-    }
-    all
+fn read(subscription: &mut Subscription) -> Vec<String> {
+    read_with(subscription, |gap| format!("gap {}", gap.to.as_str().rsplit('-').next().unwrap_or_default()))
 }
 
 /// The topic that went was said to be gone up to a position that the node had not come to, so each poll of a later reader
 /// looked for it for ever.
 #[tokio::test(start_paused = true)]
 async fn keys_ahead_of_a_node_keep_no_later_reader_busy() {
-    let (hub, feed) = Given::build(Hub::builder().max_topics(1)).await;
+    let (hub, feed) = Manual::build(Hub::builder().max_topics(1)).await;
     feed.find_keys_when_asked();
     feed.begin_epoch(1, 0);
     feed.synced_through(2);
@@ -156,14 +148,14 @@ async fn keys_ahead_of_a_node_keep_no_later_reader_busy() {
     drop(reader);
     drop(hub.subscribe("b").expect("there is room"));
     let mut later = hub.subscribe("a").expect("there is room");
-    assert_eq!(told(&mut later), ["+"]);
+    assert_eq!(read(&mut later), ["+"]);
     feed.apply(vec![key(5, "a", "x")]);
-    assert_eq!(told(&mut later), ["x5"]);
+    assert_eq!(read(&mut later), ["x5"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn keys_ahead_of_a_closed_topic_keep_no_reader_busy() {
-    let (hub, feed) = Given::build(Hub::builder()).await;
+    let (hub, feed) = Manual::build(Hub::builder()).await;
     feed.find_keys_when_asked();
     feed.begin_epoch(1, 0);
     feed.synced_through(1);
@@ -171,12 +163,12 @@ async fn keys_ahead_of_a_closed_topic_keep_no_reader_busy() {
     assert!(reader.next().now_or_never().is_none());
     feed.apply(vec![Incoming::close(2, "a")]);
     feed.apply_keys("a", vec![key(5, "a", "x")]);
-    told(&mut reader);
+    read(&mut reader);
     drop(reader);
     let mut later = hub.subscribe("a").expect("there is room");
-    assert_eq!(told(&mut later), ["+"]);
+    assert_eq!(read(&mut later), ["+"]);
     feed.apply(vec![key(5, "a", "x")]);
-    assert_eq!(told(&mut later), ["x5"]);
+    assert_eq!(read(&mut later), ["x5"]);
 }
 
 /// A reader went over to the history before the keys were there, and its cursor passed them.
@@ -185,48 +177,48 @@ async fn a_reader_of_the_latest_gets_the_keys_of_another_history() {
     for is_there in [true, false] {
         let (hub, feed) = node().await;
         let mut reader = hub.subscribe(Subscribe::to("a").lag(LagPolicy::Conflate)).expect("there is room");
-        assert_eq!(told(&mut reader), [""; 0]);
+        assert_eq!(read(&mut reader), [""; 0]);
         assert_eq!(wanted(&feed), ["a"]);
         feed.apply_keys("a", vec![]);
-        assert_eq!(told(&mut reader), ["+"]);
+        assert_eq!(read(&mut reader), ["+"]);
         feed.begin_epoch(2, 200);
-        assert_eq!(told(&mut reader), [""; 0], "the node does not know yet what there is");
+        assert_eq!(read(&mut reader), [""; 0], "the node does not know yet what there is");
         if is_there {
             feed.apply_keys("a", vec![key(150, "a", "x")]);
         }
         feed.synced_through(200);
         if !is_there {
-            assert_eq!(told(&mut reader), [""; 0], "the keys are not known yet");
+            assert_eq!(read(&mut reader), [""; 0], "the keys are not known yet");
             assert_eq!(wanted(&feed), ["a"]);
             feed.apply_keys("a", vec![key(150, "a", "x")]);
         }
-        assert_eq!(told(&mut reader), ["gap 149", "x150", "gap 200"]);
+        assert_eq!(read(&mut reader), ["gap 149", "x150", "gap 200"]);
         feed.apply(vec![key(201, "a", "x")]);
-        assert_eq!(told(&mut reader), ["x201"]);
+        assert_eq!(read(&mut reader), ["x201"]);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_of_the_latest_gets_keys_that_are_loaded_with_another_history() {
-    let (hub, feed) = Given::build(Hub::builder()).await;
+    let (hub, feed) = Manual::build(Hub::builder()).await;
     feed.begin_epoch(1, 0);
     feed.synced_through(0);
     let mut reader = hub.subscribe(Subscribe::to("a").lag(LagPolicy::Conflate)).expect("there is room");
-    assert_eq!(told(&mut reader), ["+"]);
+    assert_eq!(read(&mut reader), ["+"]);
     feed.begin_epoch(2, 200);
-    assert_eq!(told(&mut reader), [""; 0]);
+    assert_eq!(read(&mut reader), [""; 0]);
     // And another one, before that has come.
     feed.begin_epoch(3, 300);
-    assert_eq!(told(&mut reader), [""; 0]);
+    assert_eq!(read(&mut reader), [""; 0]);
     feed.apply_latest(key(250, "a", "x"));
     feed.synced_through(300);
-    assert_eq!(told(&mut reader), ["gap 249", "x250", "gap 300"]);
+    assert_eq!(read(&mut reader), ["gap 249", "x250", "gap 300"]);
 }
 
 /// While nothing answers, each client that came and went left a name.
 #[tokio::test(start_paused = true)]
 async fn names_that_are_asked_for_are_those_that_something_holds() {
-    let (hub, feed) = Given::build(Hub::builder().max_topics(10)).await;
+    let (hub, feed) = Manual::build(Hub::builder().max_topics(10)).await;
     feed.find_keys_when_asked();
     feed.begin_epoch(1, 100);
     feed.synced_through(100);
@@ -242,7 +234,7 @@ async fn names_that_are_asked_for_are_those_that_something_holds() {
 #[tokio::test(start_paused = true)]
 async fn keyed_values_for_which_there_is_no_room_are_counted() {
     for finds_keys in [false, true] {
-        let (hub, feed) = Given::build(Hub::builder().max_topics(1)).await;
+        let (hub, feed) = Manual::build(Hub::builder().max_topics(1)).await;
         if finds_keys {
             feed.find_keys_when_asked();
         }
@@ -257,7 +249,7 @@ async fn keyed_values_for_which_there_is_no_room_are_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn keys_of_a_topic_that_went_are_found_again() {
-    let (hub, feed) = Given::build(Hub::builder().max_topics(1)).await;
+    let (hub, feed) = Manual::build(Hub::builder().max_topics(1)).await;
     feed.find_keys_when_asked();
     feed.begin_epoch(1, 100);
     feed.synced_through(100);
@@ -298,7 +290,7 @@ async fn a_client_that_is_cut_within_a_present_that_was_found_gets_all_of_it_aga
 /// The gap that is owed is of the history that is over, as is what its client came with.
 #[tokio::test(start_paused = true)]
 async fn a_gap_that_is_owed_when_another_history_begins_is_told_by_that() {
-    let (hub, feed) = Given::build(Hub::builder()).await;
+    let (hub, feed) = Manual::build(Hub::builder()).await;
     let _small = hub.topic_with("a", Retention::new().events(1)).expect("there is room");
     let event = |at: u64, topic: &str| Incoming::new(at, topic, Event::new(at.to_string()));
     feed.begin_epoch(1, 0);
@@ -312,9 +304,9 @@ async fn a_gap_that_is_owed_when_another_history_begins_is_told_by_that() {
     feed.synced_through(2);
     let Some(Some(Update::Gap(gap))) = reader.next().now_or_never() else { panic!("another history is a gap") };
     assert_eq!((gap.from, gap.to), (Some(event_id(1, 1)), event_id(2, 0)));
-    assert_eq!(told(&mut reader), ["1", "2"]);
+    assert_eq!(read(&mut reader), ["1", "2"]);
     feed.apply(vec![event(3, "a"), event(4, "a")]);
     feed.synced_through(4);
     let mut back = hub.subscribe(Subscribe::to("a").and("b").resume_after(LastEventId::from_id(&event_id(2, 0))));
-    assert_eq!(told(back.as_mut().expect("there is room")), ["2", "gap 3", "4"]);
+    assert_eq!(read(back.as_mut().expect("there is room")), ["2", "gap 3", "4"]);
 }

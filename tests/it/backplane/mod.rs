@@ -1,15 +1,15 @@
-//! Hubs that are fed: by a backplane in memory, which is all that a backplane has to be.
+//! Replicated hubs, fed by a backplane in memory or by the test.
 
-mod ends;
-mod fed;
-pub(crate) mod given;
+mod age;
+mod apply;
+mod catch_up;
+mod epoch;
+mod full_registry;
 mod keys;
-mod many;
+mod malformed;
+pub(crate) mod manual;
 pub(crate) mod memory;
-mod old;
-mod renewed;
-mod waiting;
-mod wrong;
+mod restart;
 
 #[cfg(feature = "test-util")]
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use tower_sse::{
 use super::{
     lineage::Lineage,
     model::{Model, Record},
-    source::{Given, Source, Through, sequence_of},
+    reader::{Reader, Received, Through, sequence_of},
 };
 
 /// What a client that comes says that it has.
@@ -39,7 +39,7 @@ impl Has {
 
 /// One connection, and all that is known of it.
 pub(super) struct Client {
-    source: Source,
+    source: Reader,
     topics: Vec<usize>,
     lag: LagPolicy,
     has: Has,
@@ -126,7 +126,7 @@ impl Client {
         };
         let mut client = Self {
             from: id.clone().filter(|_| has != Has::Garbage),
-            source: Source::new(hub, subscribe, id, through),
+            source: Reader::new(hub, subscribe, id, through),
             topics,
             lag,
             has,
@@ -257,14 +257,14 @@ impl Client {
         }
     }
 
-    fn check(&mut self, given: Given, model: &Model) {
+    fn check(&mut self, given: Received, model: &Model) {
         let is_first = std::mem::take(&mut self.is_first);
         match given {
-            Given::Subscribed { at } => {
+            Received::Subscribed { at } => {
                 assert!(is_first && self.has == Has::Nothing, "a greeting is for new clients, and comes first");
                 self.check_first(at, model);
             }
-            Given::Gap { from, to, at } => {
+            Received::Gap { from, to, at } => {
                 assert_eq!(to, at, "one that is cut right after a gap is not told it again");
                 if self.is_in_place_of_end(to, model) {
                     // What is missing is found after that.
@@ -278,13 +278,13 @@ impl Client {
                 }
                 self.lineage.told(to);
             }
-            Given::Event { id, topic, data } => {
+            Received::Event { id, topic, data } => {
                 assert!(!is_first || matches!(self.has, Has::Position(_)), "nothing comes before what is told first");
                 let sequence = data.parse().expect("the data of each is its number");
                 self.check_event(sequence, topic.as_deref(), &data, model);
                 self.check_id(id, sequence, model);
             }
-            Given::Ended(reason) => self.check_end(reason, model),
+            Received::Ended(reason) => self.check_end(reason, model),
         }
     }
 

@@ -6,40 +6,21 @@ use std::{
     task::{Context, Wake},
 };
 
+use super::support::{after, publish, read};
+
 use futures_util::{FutureExt, StreamExt};
 use tower_sse::{
-    Event, EventId, LastEventId, Reason,
+    Event, EventId, Reason,
     hub::{Hub, LagPolicy, Retention, Start, Subscribe, Subscription, Topic, Update},
 };
 
 /// The data of the events that can be read now, with `+` for the greeting and `gap` for a gap.
-fn read(subscription: &mut Subscription) -> Vec<String> {
-    let mut read = Vec::new();
-    while let Some(Some(update)) = subscription.next().now_or_never() {
-        read.push(match update {
-            Update::Subscribed(_) => "+".to_owned(),
-            Update::Event { event, .. } => event.data().into_owned(),
-            Update::Gap(_) => "gap".to_owned(),
-            update => format!("{update:?}"),
-        });
-    }
-    read
-}
-
-fn publish(topic: &Topic, data: &str) -> EventId {
-    topic.publish(Event::new(data)).try_result().expect("the event is small")
-}
-
 fn close(topic: &Topic, last: Option<&str>) -> EventId {
     topic.close(last.map(Event::new)).try_result().expect("the event is small")
 }
 
 fn topics<const N: usize>(hub: &Hub, names: [&str; N]) -> [Topic; N] {
     names.map(|name| hub.topic(name).expect("there is room"))
-}
-
-fn after(id: &EventId) -> Option<LastEventId> {
-    LastEventId::from_id(id)
 }
 
 fn subscribe(hub: &Hub, subscribe: impl Into<Subscribe>) -> Subscription {

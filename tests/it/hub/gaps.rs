@@ -5,7 +5,9 @@ use tower_sse::{
     hub::{Hub, LagPolicy, Retention, Start, Subscribe, Topic},
 };
 
-use super::source::{Given, Source, Through};
+use super::support::publish;
+
+use super::reader::{Reader, Received, Through};
 
 const BOTH: [Through; 2] = [Through::Wire, Through::Stream];
 
@@ -23,16 +25,12 @@ fn one_has_lost() -> (Hub, Topic, Topic, EventId) {
     (hub, a, b, first)
 }
 
-fn publish(topic: &Topic, data: &str) -> EventId {
-    topic.publish(Event::new(data)).try_result().expect("it is small")
-}
-
 fn both() -> Subscribe {
     Subscribe::to("a").and("b")
 }
 
 /// Returns what there is now, in short.
-fn read(source: &mut Source) -> Vec<String> {
+fn read(source: &mut Reader) -> Vec<String> {
     let mut read = Vec::new();
     loop {
         let given = source.read();
@@ -41,15 +39,17 @@ fn read(source: &mut Source) -> Vec<String> {
         }
         for given in given {
             read.push(match given {
-                Given::Subscribed { at } => format!("+{}", at.map_or("?".to_owned(), |at| at.to_string())),
-                Given::Event { id, data, .. } if id.is_some_and(|id| data == id.to_string()) => data,
-                Given::Event { id, data, .. } => format!("{data}@{}", id.map_or("?".to_owned(), |id| id.to_string())),
-                Given::Gap { from, to, at } => {
+                Received::Subscribed { at } => format!("+{}", at.map_or("?".to_owned(), |at| at.to_string())),
+                Received::Event { id, data, .. } if id.is_some_and(|id| data == id.to_string()) => data,
+                Received::Event { id, data, .. } => {
+                    format!("{data}@{}", id.map_or("?".to_owned(), |id| id.to_string()))
+                }
+                Received::Gap { from, to, at } => {
                     assert_eq!(to, at, "its id is its end");
                     let from = from.as_deref().and_then(|from| from.rsplit('-').next()).unwrap_or("?").to_owned();
                     format!("gap {from}..{to}")
                 }
-                Given::Ended(reason) => {
+                Received::Ended(reason) => {
                     read.push(format!("{reason:?}"));
                     return read;
                 }
@@ -63,14 +63,14 @@ fn read(source: &mut Source) -> Vec<String> {
 fn what_is_kept_up_to_the_end_of_a_gap_comes_before_it() {
     for through in BOTH {
         let (hub, _a, _b, first) = one_has_lost();
-        let mut back = Source::new(&hub, both(), Some(first.to_string()), through);
+        let mut back = Reader::new(&hub, both(), Some(first.to_string()), through);
         assert_eq!(read(&mut back), ["2", "3", "4", "5", "6", "7", "8", "9", "gap 1..10", "11"]);
     }
 }
 
 /// Reads what a page gets until it is told a gap: the id of that, and before it what is seen.
 fn until_gap(hub: &Hub, subscribe: Subscribe, saved: &str, seen: &mut Vec<u64>) -> Option<u64> {
-    let mut source = Source::new(hub, subscribe, Some(saved.to_owned()), Through::Wire);
+    let mut source = Reader::new(hub, subscribe, Some(saved.to_owned()), Through::Wire);
     loop {
         let given = source.read();
         if given.is_empty() {
@@ -78,8 +78,8 @@ fn until_gap(hub: &Hub, subscribe: Subscribe, saved: &str, seen: &mut Vec<u64>) 
         }
         for given in given {
             match given {
-                Given::Event { id, .. } => seen.push(id.expect("it has one")),
-                Given::Gap { at, .. } => return Some(at),
+                Received::Event { id, .. } => seen.push(id.expect("it has one")),
+                Received::Gap { at, .. } => return Some(at),
                 other => unreachable!("{other:?}"),
             }
         }
@@ -115,11 +115,11 @@ fn a_client_that_is_cut_after_each_event_is_told_a_gap_once() {
         let epoch = first.as_str().rsplit_once('-').expect("it is an id").0.to_owned();
         let (mut id, mut told) = (1, Vec::new());
         while let Some(given) =
-            Source::new(&hub, both(), Some(format!("{epoch}-{id}")), through).read().into_iter().next()
+            Reader::new(&hub, both(), Some(format!("{epoch}-{id}")), through).read().into_iter().next()
         {
             let next = match given {
-                Given::Event { id, .. } => id.expect("it has one"),
-                Given::Gap { from, to, .. } => {
+                Received::Event { id, .. } => id.expect("it has one"),
+                Received::Gap { from, to, .. } => {
                     told.push((from, to));
                     to
                 }
@@ -144,7 +144,7 @@ fn the_newest_of_each_key_comes_before_a_gap_that_ends_after_it() {
             publish(&topic, &number.to_string());
         }
         let subscribe = Subscribe::to("a").lag(LagPolicy::Conflate);
-        let mut back = Source::new(&hub, subscribe, Some(first.to_string()), through);
+        let mut back = Reader::new(&hub, subscribe, Some(first.to_string()), through);
         assert_eq!(read(&mut back), ["2", "gap 1..4", "5", "6"]);
     }
 }
@@ -155,7 +155,7 @@ fn an_id_that_is_none_is_told_before_the_oldest_that_is_kept_and_then_what_had_g
     for through in BOTH {
         for (id, from) in [("x", "?"), ("0123456789abcdef-7", "7")] {
             let (hub, _a, _b, _) = one_has_lost();
-            let mut back = Source::new(&hub, both(), Some(id.to_owned()), through);
+            let mut back = Reader::new(&hub, both(), Some(id.to_owned()), through);
             let first = format!("gap {from}..1");
             let further = format!("gap {from}..10");
             assert_eq!(read(&mut back), [&*first, "2", "3", "4", "5", "6", "7", "8", "9", &*further, "11"]);
@@ -166,17 +166,17 @@ fn an_id_that_is_none_is_told_before_the_oldest_that_is_kept_and_then_what_had_g
 #[test]
 fn what_goes_missing_after_a_gap_was_found_is_a_further_gap() {
     let (hub, a, b, first) = one_has_lost();
-    let mut slow = Source::new(&hub, both().lag(LagPolicy::Disconnect), Some(first.to_string()), Through::Stream);
-    assert!(matches!(slow.read()[..], [Given::Event { id: Some(2), .. }]), "the gap up to 10 is found here");
+    let mut slow = Reader::new(&hub, both().lag(LagPolicy::Disconnect), Some(first.to_string()), Through::Stream);
+    assert!(matches!(slow.read()[..], [Received::Event { id: Some(2), .. }]), "the gap up to 10 is found here");
     publish(&a, "12");
     publish(&b, "13");
     publish(&a, "14");
     // It has read something, and is not ended: a gap is still to be told to it.
     let rest: Vec<_> = (0..8).flat_map(|_| slow.read()).collect();
-    assert!(matches!(rest[7], Given::Gap { to: 10, .. }), "{rest:?}");
+    assert!(matches!(rest[7], Received::Gap { to: 10, .. }), "{rest:?}");
     assert_eq!(read(&mut slow), ["Lagged"], "and is ended for what it lost after that");
     let id = first.as_str().replace("-1", "-10");
-    let mut back = Source::new(&hub, both(), Some(id), Through::Stream);
+    let mut back = Reader::new(&hub, both(), Some(id), Through::Stream);
     assert_eq!(read(&mut back), ["gap 10..12", "13", "14"]);
 }
 
@@ -192,7 +192,7 @@ fn a_client_that_is_cut_within_the_present_gets_the_present_again() {
             for number in 0..900 {
                 topic.publish_keyed("z", Event::new(number.to_string())).try_result().expect("it is small");
             }
-            let new = || Source::new(&hub, Subscribe::to("a").start(Start::Snapshot), None, through);
+            let new = || Reader::new(&hub, Subscribe::to("a").start(Start::Snapshot), None, through);
             // Nothing has an id before all of it has come: it has none to come back with.
             assert_eq!(read(&mut new()), ["+?", "x@?", "y@?", "899@902"]);
             let mut whole = new();
@@ -209,7 +209,7 @@ fn a_client_to_whom_there_is_no_present_has_a_position_at_once() {
         let hub = Hub::new();
         let (a, _b) = (hub.topic("a").expect("there is room"), hub.topic("b").expect("there is room"));
         publish(&a, "1");
-        let mut new = Source::new(&hub, Subscribe::to("b").start(Start::Snapshot), None, through);
+        let mut new = Reader::new(&hub, Subscribe::to("b").start(Start::Snapshot), None, through);
         assert_eq!(read(&mut new), ["+1"]);
     }
 }
@@ -223,7 +223,7 @@ fn a_present_of_many_frames_has_an_id_at_its_end_only() {
         let topic = if number % 2 == 0 { &a } else { &b };
         topic.publish_keyed(number.to_string(), Event::new("x".repeat(3000))).try_result().expect("it is small");
     }
-    let mut new = Source::new(&hub, both().start(Start::Snapshot), None, Through::Wire);
+    let mut new = Reader::new(&hub, both().start(Start::Snapshot), None, Through::Wire);
     let all = read(&mut new);
     let ids: Vec<_> = all.iter().map(|event| event.rsplit('@').next().unwrap_or_default()).collect();
     assert_eq!(ids, [&["+?"][..], &["?"; 9], &["10"]].concat());
@@ -233,7 +233,7 @@ fn a_present_of_many_frames_has_an_id_at_its_end_only() {
 fn an_end_does_not_come_before_a_gap_that_is_owed() {
     for through in BOTH {
         let (hub, a, b, first) = one_has_lost();
-        let mut back = Source::new(&hub, both(), Some(first.to_string()), through);
+        let mut back = Reader::new(&hub, both(), Some(first.to_string()), through);
         a.close(None).try_result().expect("it is closed");
         b.close(None).try_result().expect("it is closed");
         let all = read(&mut back);

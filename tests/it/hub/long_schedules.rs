@@ -5,8 +5,8 @@ use proptest::{prelude::*, test_runner::TestRunner};
 use super::{
     client::{Has, Wants},
     model::{Limits, size_of},
-    source::Through,
-    world::{Beginning, Ending, LAGS, MANY, STARTS, Step, run, run_within, wants},
+    reader::Through,
+    simulation::{Beginning, Ending, LAGS, MANY, STARTS, Step, run, run_within, wants},
 };
 
 const NAMES: [&str; 3] = ["a", "b", "c"];

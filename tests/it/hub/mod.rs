@@ -1,18 +1,19 @@
-//! Topics: what is published, what is read, what is missed.
+//! Topics: publishing, reading, gaps, presence.
 
-mod bounds;
 mod client;
 mod closing;
 mod gaps;
 mod lineage;
 mod long_schedules;
 mod model;
-mod past;
-mod people;
+mod positions;
+mod presence;
+mod reader;
 mod reading;
+mod registry;
+mod retention;
 mod runtimes;
 mod schedules;
-mod source;
-mod table;
+mod simulation;
+pub(crate) mod support;
 mod wakers;
-mod world;

@@ -4,36 +4,19 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use tower_sse::{
-    Event, EventId, LastEventId, Reason,
+    Event, EventId, Reason,
     hub::{Hub, LagPolicy, PublishError, Retention, Start, Subscribe, Subscription, Topic, Update},
 };
 
+use super::support::{after, publish, read_with};
+
 /// What there is now, in short: data of events, `+` for the greeting, `gap` for a gap.
 fn read(subscription: &mut Subscription) -> Vec<String> {
-    let mut read = Vec::new();
-    while let Some(Some(update)) = subscription.next().now_or_never() {
-        read.push(match update {
-            Update::Subscribed(_) => "+".to_owned(),
-            Update::Event { event, .. } => event.data().into_owned(),
-            Update::Gap(gap) => {
-                format!("gap {}..{}", gap.from.as_ref().map_or("?".into(), short), short(&gap.to))
-            }
-            update => format!("{update:?}"),
-        });
-    }
-    read
+    read_with(subscription, |gap| format!("gap {}..{}", gap.from.as_ref().map_or("?".into(), short), short(&gap.to)))
 }
 
 fn short(id: &EventId) -> String {
     id.as_str().rsplit('-').next().unwrap_or_default().to_owned()
-}
-
-fn publish(topic: &Topic, data: &str) -> EventId {
-    topic.publish(Event::new(data)).try_result().expect("it is small")
-}
-
-fn after(id: &EventId) -> Option<LastEventId> {
-    LastEventId::from_id(id)
 }
 
 #[test]

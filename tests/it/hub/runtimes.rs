@@ -188,7 +188,7 @@ fn a_topic_that_is_closed_while_a_runtime_ends_ends_its_streams_elsewhere() {
         let runtime = current_thread();
         let mut subscription = hub.subscribe("a").unwrap();
         runtime.block_on(async { while subscription.next().now_or_never().is_some() {} });
-        // Told to the pump, which does not run any more.
+        // Recording to the pump, which does not run any more.
         topic.close(Event::new("last")).try_result().unwrap();
         let (sender, receiver) = mpsc::channel();
         let reader = thread::spawn(move || {

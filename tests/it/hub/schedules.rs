@@ -6,8 +6,8 @@ use tower_sse::hub::{LagPolicy, Start};
 use super::{
     client::Has,
     model::{Limits, size_of},
-    source::Through,
-    world::{Beginning, Ending, MANY, Step, kinds, run},
+    reader::Through,
+    simulation::{Beginning, Ending, MANY, Step, kinds, run},
 };
 
 /// Whether a step can make a difference after these. What cannot is left out: it is another, shorter schedule.

@@ -14,12 +14,12 @@ use tower_sse::{
 };
 
 use super::{SECOND, ask_for, endless, open_end, read, retry, serve};
-use crate::support::{Told, Wait, answers_after, answers_again, ask, event, events, get};
+use crate::support::{Recording, Wait, answers_after, answers_again, ask, event, events, get};
 
 #[tokio::test(start_paused = true)]
 async fn streams_leave_at_once_with_a_retry_that_is_spread() {
-    let (streams, told) = (Streams::builder().reconnect_spread(20 * SECOND).build(), Told::default());
-    let service = serve(&endless(&streams, &told));
+    let (streams, recording) = (Streams::builder().reconnect_spread(20 * SECOND).build(), Recording::default());
+    let service = serve(&endless(&streams, &recording));
     let mut body = read(&service).await;
     let (frames, drained) = tokio::join!(body.rest(), async {
         sleep(SECOND).await;
@@ -29,8 +29,8 @@ async fn streams_leave_at_once_with_a_retry_that_is_spread() {
     assert_eq!((frames.len(), &*frames[0], &*frames[1]), (3, ":\n", "data: a\n\n"));
     assert!((3_000..=23_000).contains(&retry(&frames[2]).unwrap()), "{frames:?}");
     assert_eq!((drained.ended, drained.aborted), (1, 0));
-    assert_eq!(told.closed().len(), 1);
-    assert!(told.closed()[0].starts_with("drained after 1000 ms: 1 events"), "{:?}", told.closed());
+    assert_eq!(recording.closed().len(), 1);
+    assert!(recording.closed()[0].starts_with("drained after 1000 ms: 1 events"), "{:?}", recording.closed());
     assert_eq!(streams.len(), 0);
 }
 
@@ -41,8 +41,8 @@ fn work() -> Events<impl tower_sse::Source> {
 
 #[tokio::test(start_paused = true)]
 async fn streams_that_finish_come_to_their_own_end() {
-    let (streams, told) = (Streams::new(), Told::default());
-    let service = serve(&SseLayer::new(answers_again(work)).streams(&streams).observer(told.clone()));
+    let (streams, recording) = (Streams::new(), Recording::default());
+    let service = serve(&SseLayer::new(answers_again(work)).streams(&streams).observer(recording.clone()));
     let mut body = read(&service).await;
     let (frames, drained) = tokio::join!(body.rest(), async {
         sleep(SECOND).await;
@@ -51,7 +51,7 @@ async fn streams_that_finish_come_to_their_own_end() {
     });
     assert_eq!(frames, [":\n", "data: a\n\n", "data: b\n\n"]);
     assert_eq!((drained.0.ended, drained.0.aborted, drained.1), (1, 0, 9 * SECOND));
-    assert!(told.closed()[0].starts_with("finished after 10000 ms"), "{:?}", told.closed());
+    assert!(recording.closed()[0].starts_with("finished after 10000 ms"), "{:?}", recording.closed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,9 +106,9 @@ async fn a_stream_that_has_an_event_just_when_the_drain_begins_is_cut_at_the_dea
 
 #[tokio::test(start_paused = true)]
 async fn at_the_deadline_what_still_goes_on_is_cut_with_its_last_event_and_a_retry() {
-    let (streams, told) = (Streams::builder().reconnect_spread(SECOND).build(), Told::default());
+    let (streams, recording) = (Streams::builder().reconnect_spread(SECOND).build(), Recording::default());
     let layer = SseLayer::new(answers_again(|| open_end().on_failure(Event::new("sorry"))));
-    let layer = layer.on_drain(OnDrain::Finish).streams(&streams).observer(told.clone());
+    let layer = layer.on_drain(OnDrain::Finish).streams(&streams).observer(recording.clone());
     let service = serve(&layer);
     let mut body = read(&service).await;
     let start = Instant::now();
@@ -119,13 +119,13 @@ async fn at_the_deadline_what_still_goes_on_is_cut_with_its_last_event_and_a_ret
     let come_back = retry(last.strip_prefix("data: sorry\n\n").unwrap()).unwrap();
     assert!((3_000..=4_000).contains(&come_back), "{last}");
     assert_eq!((drained.ended, drained.aborted), (1, 0));
-    assert!(told.closed()[0].starts_with("drained after 19000 ms: 2 events"), "{:?}", told.closed());
+    assert!(recording.closed()[0].starts_with("drained after 19000 ms: 2 events"), "{:?}", recording.closed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn newcomers_are_told_to_come_back_later() {
-    let (streams, told) = (Streams::builder().retry_after(2 * SECOND).build(), Told::default());
-    let layer = endless(&streams, &told).methods([Method::GET, Method::POST, Method::HEAD]);
+    let (streams, recording) = (Streams::builder().retry_after(2 * SECOND).build(), Recording::default());
+    let layer = endless(&streams, &recording).methods([Method::GET, Method::POST, Method::HEAD]);
     let service = serve(&layer);
     streams.start_drain();
     assert!(streams.is_draining());
@@ -144,7 +144,7 @@ async fn newcomers_are_told_to_come_back_later() {
     let seconds: u64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((2..=3).contains(&seconds), "{seconds}");
     assert_eq!(
-        told.lines(),
+        recording.lines(),
         [
             "refused GET 200 OK, streams are being drained",
             "refused POST 503 Service Unavailable, streams are being drained"
@@ -155,8 +155,8 @@ async fn newcomers_are_told_to_come_back_later() {
 
 #[tokio::test(start_paused = true)]
 async fn readers_that_do_not_read_are_not_waited_for_and_reported_as_cut() {
-    let (streams, told) = (Streams::new(), Told::default());
-    let service = serve(&endless(&streams, &told));
+    let (streams, recording) = (Streams::new(), Recording::default());
+    let service = serve(&endless(&streams, &recording));
     let mut stalled = Vec::new();
     for _ in 0..3 {
         let mut body = read(&service).await;
@@ -171,8 +171,8 @@ async fn readers_that_do_not_read_are_not_waited_for_and_reported_as_cut() {
     assert_eq!((drained.ended, drained.aborted, streams.len()), (1, 3, 3));
     // The server goes, and all its connections with it.
     drop(stalled);
-    let stalled = told.closed().iter().filter(|closed| closed.starts_with("stalled after ")).count();
-    assert_eq!((stalled, told.closed().len(), streams.len()), (3, 4, 0), "{:?}", told.closed());
+    let stalled = recording.closed().iter().filter(|closed| closed.starts_with("stalled after ")).count();
+    assert_eq!((stalled, recording.closed().len(), streams.len()), (3, 4, 0), "{:?}", recording.closed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -295,8 +295,8 @@ async fn a_request_that_has_no_answer_yet_is_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn it_can_be_begun_twice_dropped_and_waited_for_by_two() {
-    let (streams, told) = (Streams::new(), Told::default());
-    let layer = SseLayer::new(answers_again(work)).streams(&streams).observer(told.clone());
+    let (streams, recording) = (Streams::new(), Recording::default());
+    let layer = SseLayer::new(answers_again(work)).streams(&streams).observer(recording.clone());
     let mut body = read(&serve(&layer)).await;
     let begin = Instant::now();
     let drains = async {
@@ -331,11 +331,11 @@ async fn a_drain_that_was_cut_cuts_who_opens_after_it() {
 #[tokio::test(start_paused = true)]
 async fn no_deadline_is_too_short_or_too_long() {
     for deadline in [Duration::ZERO, Duration::MAX] {
-        let (streams, told) = (Streams::new(), Told::default());
-        let mut body = read(&serve(&endless(&streams, &told))).await;
+        let (streams, recording) = (Streams::new(), Recording::default());
+        let mut body = read(&serve(&endless(&streams, &recording))).await;
         let (_, drained) = tokio::join!(body.rest(), streams.drain(deadline));
         // Where there is no time at all, nobody is waited for.
         assert_eq!(drained.ended + drained.aborted, 1);
-        assert_eq!((streams.len(), told.closed().len()), (0, 1));
+        assert_eq!((streams.len(), recording.closed().len()), (0, 1));
     }
 }

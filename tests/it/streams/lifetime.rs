@@ -5,12 +5,12 @@ use tokio::time::Instant;
 use tower_sse::{Event, Events, Heartbeat, Refusal, SseLayer};
 
 use super::{Endless, SECOND, open_end, read, retry, serve};
-use crate::support::{Hang, Told, answers, answers_after, answers_again, bytes, decorate, open, stream};
+use crate::support::{Hang, Recording, answers, answers_after, answers_again, bytes, decorate, open, stream};
 
 #[tokio::test(start_paused = true)]
 async fn streams_end_within_the_last_fifth_of_it_and_not_together() {
-    let told = Told::default();
-    let service = serve(&SseLayer::new(Endless).lifetime(100 * SECOND).observer(told.clone()));
+    let recording = Recording::default();
+    let service = serve(&SseLayer::new(Endless).lifetime(100 * SECOND).observer(recording.clone()));
     let mut bodies = Vec::new();
     for _ in 0..100 {
         bodies.push(read(&service).await);
@@ -27,21 +27,21 @@ async fn streams_end_within_the_last_fifth_of_it_and_not_together() {
     ends.sort_unstable();
     assert!((80_000..=85_000).contains(&ends[0]) && (95_000..=100_001).contains(&ends[99]), "{ends:?}");
     assert!(ends.windows(2).all(|pair| pair[1] - pair[0] < 5_000), "all over it: {ends:?}");
-    assert!(told.closed().iter().all(|closed| closed.starts_with("lifetime after ")));
+    assert!(recording.closed().iter().all(|closed| closed.starts_with("lifetime after ")));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_busy_stream_ends_too() {
     let endless = || Events::new(futures_util::stream::repeat_with(|| Event::new("x".repeat(9_000))));
-    let told = Told::default();
-    let layer = SseLayer::new(answers_again(endless)).lifetime(10 * SECOND).observer(told.clone());
+    let recording = Recording::default();
+    let layer = SseLayer::new(answers_again(endless)).lifetime(10 * SECOND).observer(recording.clone());
     let mut body = open(layer).await;
     for _ in 0..100 {
         assert!(retry(&body.next().await.unwrap()).is_none());
     }
     tokio::time::advance(10 * SECOND).await;
     assert_eq!(body.rest().await.len(), 1);
-    assert!(told.closed()[0].starts_with("lifetime after 10000 ms"), "{:?}", told.closed());
+    assert!(recording.closed()[0].starts_with("lifetime after 10000 ms"), "{:?}", recording.closed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -60,12 +60,12 @@ async fn a_streams_own_stands_above_the_layers_and_a_deadline_beside_it() {
     body.rest().await;
     assert!((8_000..=10_001).contains(&body.millis()), "{}", body.millis());
 
-    let told = Told::default();
+    let recording = Recording::default();
     let deadline = open_end().deadline(Instant::now() + 5 * SECOND);
-    open(SseLayer::new(answers(deadline)).lifetime(10 * SECOND).observer(told.clone())).await.rest().await;
+    open(SseLayer::new(answers(deadline)).lifetime(10 * SECOND).observer(recording.clone())).await.rest().await;
     let deadline = open_end().deadline(Instant::now() + 15 * SECOND);
-    open(SseLayer::new(answers(deadline)).lifetime(10 * SECOND).observer(told.clone())).await.rest().await;
-    let reasons: Vec<_> = told.closed().iter().map(|closed| closed[..8].to_owned()).collect();
+    open(SseLayer::new(answers(deadline)).lifetime(10 * SECOND).observer(recording.clone())).await.rest().await;
+    let reasons: Vec<_> = recording.closed().iter().map(|closed| closed[..8].to_owned()).collect();
     assert_eq!(reasons, ["deadline", "lifetime"]);
 }
 
@@ -88,8 +88,8 @@ async fn it_is_counted_from_the_head_of_a_decorated_or_a_late_stream() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_is_longer_than_all_time_is_none() {
-    let told = Told::default();
-    let mut body = open(SseLayer::new(Endless).lifetime(std::time::Duration::MAX).observer(told.clone())).await;
+    let recording = Recording::default();
+    let mut body = open(SseLayer::new(Endless).lifetime(std::time::Duration::MAX).observer(recording.clone())).await;
     body.frames_within(1_000 * SECOND).await;
-    assert!(told.closed().is_empty());
+    assert!(recording.closed().is_empty());
 }

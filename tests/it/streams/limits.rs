@@ -19,7 +19,7 @@ use tower_sse::{
 };
 
 use super::{Endless, Inside, SECOND, ask_for, endless, open_end, read, serve};
-use crate::support::{Hang, Reading, Script, Told, answers, answers_after, ask, bytes, get, stream};
+use crate::support::{Hang, Reading, Recording, Script, answers, answers_after, ask, bytes, get, stream};
 
 /// Who it is: the query.
 fn user(head: &RequestHead<'_>) -> Option<Arc<str>> {
@@ -33,8 +33,8 @@ fn of(user: &str) -> Request<String> {
     request
 }
 
-fn by_user(streams: &Streams, told: &Told) -> Sse<Inside, Endless> {
-    serve(&endless(streams, told).stream_key(user))
+fn by_user(streams: &Streams, recording: &Recording) -> Sse<Inside, Endless> {
+    serve(&endless(streams, recording).stream_key(user))
 }
 
 /// Whether it is a stream, which nobody knows the end of, and not a few bytes that say when to come back.
@@ -44,8 +44,9 @@ async fn is_a_stream(service: &Sse<Inside, Endless>, request: Request<String>) -
 
 #[tokio::test(start_paused = true)]
 async fn newcomers_are_refused_and_nobody_is_evicted() {
-    let (streams, told) = (Streams::builder().max_streams(2).retry_after(2 * SECOND).build(), Told::default());
-    let service = serve(&endless(&streams, &told).methods([Method::GET, Method::POST]));
+    let (streams, recording) =
+        (Streams::builder().max_streams(2).retry_after(2 * SECOND).build(), Recording::default());
+    let service = serve(&endless(&streams, &recording).methods([Method::GET, Method::POST]));
     let mut first = [read(&service).await, read(&service).await];
     for method in [Method::GET, Method::POST] {
         let response = ask_for(&service, ask(method.clone())).await;
@@ -55,7 +56,7 @@ async fn newcomers_are_refused_and_nobody_is_evicted() {
     }
     let full = "there are as many streams as there may be";
     let refused = [format!("refused GET 200 OK, {full}"), format!("refused POST 503 Service Unavailable, {full}")];
-    assert_eq!(told.lines()[2..], refused);
+    assert_eq!(recording.lines()[2..], refused);
     for body in &mut first {
         assert_eq!(body.next().await.unwrap(), ":\n");
         assert_eq!(body.next().await.unwrap(), "data: a\n\n");
@@ -67,8 +68,8 @@ async fn newcomers_are_refused_and_nobody_is_evicted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_key_has_its_own_limit_and_those_without_have_none() {
-    let (streams, told) = (Streams::builder().max_per_key(2).build(), Told::default());
-    let service = by_user(&streams, &told);
+    let (streams, recording) = (Streams::builder().max_per_key(2).build(), Recording::default());
+    let service = by_user(&streams, &recording);
     let mut held = Vec::new();
     for request in [of("a"), of("a"), of("b"), of("b"), get(), get(), get(), get()] {
         held.push(ask_for(&service, request).await);
@@ -78,7 +79,7 @@ async fn a_key_has_its_own_limit_and_those_without_have_none() {
         (8, 2, 2, 0)
     );
     ask_for(&service, of("a")).await;
-    assert_eq!(told.lines()[8], "refused GET 200 OK, there are as many streams of this key as there may be");
+    assert_eq!(recording.lines()[8], "refused GET 200 OK, there are as many streams of this key as there may be");
     held.remove(0);
     assert_eq!(streams.len_for_key("a"), 1);
     assert!(is_a_stream(&service, of("a")).await);
@@ -88,13 +89,13 @@ async fn a_key_has_its_own_limit_and_those_without_have_none() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_no_stream_takes_no_permit() {
-    let (streams, told) = (Streams::builder().max_streams(0).build(), Told::default());
-    let service = serve(&endless(&streams, &told));
+    let (streams, recording) = (Streams::builder().max_streams(0).build(), Recording::default());
+    let service = serve(&endless(&streams, &recording));
     let page = ask_for(&service, Request::new(String::new())).await;
     assert_eq!(page.headers().get("content-type"), None);
     let post = ask_for(&service, ask(Method::POST)).await;
     assert_eq!(post.status(), StatusCode::OK);
-    assert_eq!(told.lines(), [""; 0]);
+    assert_eq!(recording.lines(), [""; 0]);
 }
 
 /// A layer whose event service counts how often it runs, and tells how many streams there are while it does.
@@ -121,15 +122,16 @@ async fn a_head_request_is_admitted_like_any_other() {
         (full, "there are as many streams as there may be"),
         (per_key, "there are as many streams of this key as there may be"),
     ] {
-        let (told, runs) = (Told::default(), Arc::default());
-        let service = serve(&counts_runs(&streams, &runs).stream_key(|_| Some("me".into())).observer(told.clone()));
+        let (recording, runs) = (Recording::default(), Arc::default());
+        let service =
+            serve(&counts_runs(&streams, &runs).stream_key(|_| Some("me".into())).observer(recording.clone()));
         for _ in 0..100 {
             let head = ask_for(&service, ask(Method::HEAD)).await;
             assert_eq!(head.headers()["content-type"], "text/event-stream", "come back later");
             assert!(head.body().is_end_stream());
         }
         assert_eq!(runs.load(SeqCst), 0, "{why}");
-        assert_eq!(told.lines(), vec![format!("refused HEAD 200 OK, {why}"); 100]);
+        assert_eq!(recording.lines(), vec![format!("refused HEAD 200 OK, {why}"); 100]);
     }
 }
 
@@ -140,7 +142,7 @@ async fn a_head_request_gives_its_permit_back_with_the_head() {
     let head = answered.as_mut().await.unwrap();
     assert_eq!((runs.load(SeqCst), streams.len()), (1, 0));
     drop(head);
-    assert!(is_a_stream(&serve(&endless(&streams, &Told::default())), get()).await);
+    assert!(is_a_stream(&serve(&endless(&streams, &Recording::default())), get()).await);
 }
 
 /// How many streams are open while the response's future, which is done, is still there.
@@ -174,8 +176,8 @@ async fn a_client_that_leaves_before_the_answer_gives_its_permit_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_decorated_stream_counts_and_a_page_does_not() {
-    let (streams, told) = (Streams::builder().max_streams(1).build(), Told::default());
-    let layer = SseLayer::decorate().streams(&streams).observer(told.clone());
+    let (streams, recording) = (Streams::builder().max_streams(1).build(), Recording::default());
+    let layer = SseLayer::decorate().streams(&streams).observer(recording.clone());
     let script = Script::new([bytes("data: a\n\n"), Hang]);
     let life = script.life();
     let first = decorated(&layer, stream([bytes("data: a\n\n"), Hang])).await;
@@ -185,7 +187,7 @@ async fn a_decorated_stream_counts_and_a_page_does_not() {
         layer.layer(answers(Response::builder().header("content-type", "text/event-stream").body(script).unwrap()));
     let response = second.oneshot(get()).await.unwrap();
     assert_eq!((response.status(), life.polls(), life.is_dropped()), (StatusCode::OK, 0, true));
-    assert_eq!(told.lines()[1..], ["refused GET 200 OK, there are as many streams as there may be"]);
+    assert_eq!(recording.lines()[1..], ["refused GET 200 OK, there are as many streams as there may be"]);
 
     let page = layer.layer(answers(Response::new(String::from("a page")))).oneshot(get()).await.unwrap();
     assert_eq!((page.status(), streams.len()), (StatusCode::OK, 1));
@@ -202,13 +204,13 @@ where
 
 #[tokio::test(start_paused = true)]
 async fn a_function_that_panics_for_a_key_hurts_only_its_own_request() {
-    let (streams, told) = (Streams::new(), Told::default());
-    let service = by_user(&streams, &told);
+    let (streams, recording) = (Streams::new(), Recording::default());
+    let service = by_user(&streams, &recording);
     let mut other = Reading::new(ask_for(&service, of("b")).await.into_body());
     let response = ask_for(&service, of("panic")).await;
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     let why = "the function that tells a stream's key panicked";
-    assert_eq!(told.lines()[1..], [format!("refused GET 500 Internal Server Error, {why}")]);
+    assert_eq!(recording.lines()[1..], [format!("refused GET 500 Internal Server Error, {why}")]);
     assert_eq!((streams.len(), other.frames_within(SECOND).await.len()), (1, 2));
 
     // A request for a stream is refused, and so is an answer that is one. Another answer is given.
@@ -225,21 +227,21 @@ async fn a_function_that_panics_for_a_key_hurts_only_its_own_request() {
 
 #[tokio::test(start_paused = true)]
 async fn layers_that_have_the_same_streams_count_together() {
-    let (streams, told) = (Streams::builder().max_streams(2).build(), Told::default());
-    let one = serve(&endless(&streams, &told));
+    let (streams, recording) = (Streams::builder().max_streams(2).build(), Recording::default());
+    let one = serve(&endless(&streams, &recording));
     let layer = SseLayer::decorate().streams(&streams);
     let _first = read(&one).await;
     let _second = decorated(&layer, stream([bytes("data: a\n\n"), Hang])).await;
     assert_eq!(streams.len(), 2);
     ask_for(&one, get()).await;
-    assert_eq!(told.lines().len(), 2);
+    assert_eq!(recording.lines().len(), 2);
     assert_eq!(streams.clone().len(), 2, "a clone is another handle");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_limit_holds_when_many_come_at_the_same_time() {
-    let (streams, told) = (Streams::builder().max_streams(100).max_per_key(7).build(), Told::default());
-    let service = by_user(&streams, &told);
+    let (streams, recording) = (Streams::builder().max_streams(100).max_per_key(7).build(), Recording::default());
+    let service = by_user(&streams, &recording);
     let come = |number: usize| {
         let service = service.clone();
         tokio::spawn(async move { ask_for(&service, of(&(number % 20).to_string())).await })
@@ -262,32 +264,32 @@ mod rate {
 
     use super::*;
 
-    fn limited(opens: u32, within: Duration, told: &Told) -> Sse<Inside, Endless> {
+    fn limited(opens: u32, within: Duration, recording: &Recording) -> Sse<Inside, Endless> {
         let streams = Streams::builder().rate_limit_per_key(NonZeroU32::new(opens).unwrap(), within).build();
-        by_user(&streams, told)
+        by_user(&streams, recording)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_key_that_comes_too_often_is_refused_and_no_other() {
-        let told = Told::default();
-        let service = limited(3, 10_000 * SECOND, &told);
+        let recording = Recording::default();
+        let service = limited(3, 10_000 * SECOND, &recording);
         for _ in 0..3 {
             assert!(is_a_stream(&service, of("a")).await);
         }
         assert!(!is_a_stream(&service, of("a")).await);
-        assert_eq!(told.lines().last().unwrap(), "refused GET 200 OK, streams of this key are opened too often");
+        assert_eq!(recording.lines().last().unwrap(), "refused GET 200 OK, streams of this key are opened too often");
         assert!(is_a_stream(&service, of("b")).await);
         assert!(is_a_stream(&service, get()).await, "it has no key");
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_time_is_too_short_or_too_long() {
-        let told = Told::default();
-        let service = limited(3, Duration::ZERO, &told);
+        let recording = Recording::default();
+        let service = limited(3, Duration::ZERO, &recording);
         for _ in 0..10 {
             assert!(is_a_stream(&service, of("a")).await, "nothing is said of a time of nothing");
         }
-        let service = limited(3, Duration::MAX, &told);
+        let service = limited(3, Duration::MAX, &recording);
         for number in 0..5 {
             assert_eq!(is_a_stream(&service, of("a")).await, number < 3);
         }
@@ -338,15 +340,15 @@ impl<B: http_body::Body + Unpin> http_body::Body for Shared<B> {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_dropped_while_its_layer_meets_it_holds_no_permit() {
     let streams = Streams::builder().stall_timeout(None).build();
-    let told = Told::default();
+    let recording = Recording::default();
     let shared = Arc::new(Mutex::new(None));
     let response = Response::from(open_end()).map(|body| {
         *shared.lock().unwrap() = Some(body);
         Shared(Arc::clone(&shared))
     });
-    let layer = SseLayer::decorate().streams(&streams).observer(Drops(Arc::clone(&shared))).observer(told.clone());
+    let layer = SseLayer::decorate().streams(&streams).observer(Drops(Arc::clone(&shared))).observer(recording.clone());
     let response = layer.layer(answers(response)).oneshot(get()).await.unwrap();
-    assert_eq!((streams.len(), told.closed().len()), (0, 1));
+    assert_eq!((streams.len(), recording.closed().len()), (0, 1));
     drop(response);
 }
 

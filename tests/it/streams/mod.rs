@@ -1,29 +1,24 @@
 //! Streams from outside: counted, limited, ended together, looked at.
 
-mod access;
-mod admitted;
+mod admission;
+mod detach;
 mod drain;
-mod drain_beside;
 #[cfg(feature = "axum")]
-mod drain_of_others;
-mod end;
-mod ended;
-#[cfg(feature = "test-util")]
-mod kit;
+mod drain_decorated;
+mod drain_with_server;
+mod end_key;
+mod entry_points;
+mod in_flight;
+mod late_layers;
+mod lifecycle;
 mod lifetime;
 mod limits;
-mod met_late;
-mod observers;
 mod panics;
-mod reasons;
-mod shared;
-mod spread;
-mod standing;
-mod under_way;
-mod waiting;
+mod reconnect_spread;
+mod shared_slots;
+mod waiting_for_slot;
 mod waiting_in_layers;
 mod watchdog;
-mod ways;
 
 use std::{
     future::{Ready, ready},
@@ -37,7 +32,7 @@ use http_body::Body;
 use tower::{Layer, Service, ServiceExt};
 use tower_sse::{BodyError, Event, Events, Refusal, Sse, SseLayer, source::StreamSource, streams::Streams};
 
-use crate::support::{Give, Hang, Reading, Script, Told, get};
+use crate::support::{Give, Hang, Reading, Recording, Script, get};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
@@ -67,8 +62,8 @@ impl Service<Request<String>> for Endless {
 }
 
 /// A layer around it.
-pub(crate) fn endless(streams: &Streams, told: &Told) -> SseLayer<Endless> {
-    SseLayer::new(Endless).streams(streams).observer(told.clone())
+pub(crate) fn endless(streams: &Streams, recording: &Recording) -> SseLayer<Endless> {
+    SseLayer::new(Endless).streams(streams).observer(recording.clone())
 }
 
 /// A layer's service, which opens any number of streams.

@@ -14,10 +14,11 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_sse::{Refusal, streams::Streams};
 
 use super::{
-    SECOND, ask_for, endless, serve,
-    under_way::{WAYS, of_me},
+    SECOND, ask_for, endless,
+    in_flight::{WAYS, of_me},
+    serve,
 };
-use crate::support::{Reading, Told, get};
+use crate::support::{Reading, Recording, get};
 
 /// A waker that panics, or one that counts.
 #[derive(Default)]
@@ -34,7 +35,7 @@ impl Wake for Wakes {
 async fn a_waker_that_panics_keeps_no_other_stream_from_its_end() {
     for is_drain in [false, true] {
         let streams = Streams::new();
-        let service = serve(&endless(&streams, &Told::default()).stream_key(|_| Some("me".into())));
+        let service = serve(&endless(&streams, &Recording::default()).stream_key(|_| Some("me".into())));
         let (panics, counts) = (Arc::new(Wakes(AtomicUsize::new(0), true)), Arc::new(Wakes::default()));
         let wakers = [Waker::from(Arc::clone(&panics)), Waker::from(Arc::clone(&counts))];
         let mut bodies = Vec::new();
@@ -60,7 +61,7 @@ async fn a_waker_that_panics_keeps_no_other_stream_from_its_end() {
 #[tokio::test(start_paused = true)]
 async fn a_waker_that_panics_keeps_no_other_request_that_waits_from_its_turn() {
     let streams = Streams::builder().max_streams(1).build();
-    let service = serve(&endless(&streams, &Told::default()));
+    let service = serve(&endless(&streams, &Recording::default()));
     let _held = ask_for(&service, get()).await;
     let (panics, counts) = (Arc::new(Wakes(AtomicUsize::new(0), true)), Arc::new(Wakes::default()));
     let mut waiting = [Box::pin(ask_for(&service, get())), Box::pin(ask_for(&service, get()))];

@@ -17,11 +17,12 @@ use tower::{Layer, service_fn};
 use tower_sse::{Refusal, Sse, SseLayer, streams::Streams};
 
 use super::{
-    Endless, Inside, SECOND, ask_for, open_end, serve,
-    under_way::again,
-    waiting::{MS, house, is_stream, of, refused, user},
+    Endless, Inside, SECOND, ask_for,
+    in_flight::again,
+    open_end, serve,
+    waiting_for_slot::{MS, house, is_stream, of, refused, user},
 };
-use crate::support::{Told, answers_again, ask, get};
+use crate::support::{Recording, answers_again, ask, get};
 
 /// Asks for two streams within this request, for the second 30 ms later. Counts those that are opened.
 async fn asks_twice(
@@ -41,8 +42,8 @@ async fn asks_twice(
 #[tokio::test(start_paused = true)]
 async fn requests_made_inside_one_wait_each_for_its_own_time() {
     for (is_freed, total) in [(false, 1), (true, 1), (true, 2)] {
-        let (streams, told) = (Streams::builder().max_streams(total).build(), Told::default());
-        let inner = house(&streams, &told);
+        let (streams, recording) = (Streams::builder().max_streams(total).build(), Recording::default());
+        let inner = house(&streams, &recording);
         let held = join_all((0..total).map(|_| ask_for(&inner, get()))).await;
         let opened = Arc::new(AtomicUsize::new(0));
         let counts = Arc::clone(&opened);
@@ -58,10 +59,10 @@ async fn requests_made_inside_one_wait_each_for_its_own_time() {
             drop(held);
         });
         let expected = if is_freed { total } else { 0 };
-        assert_eq!((opened.load(SeqCst), refused(&told), streams.len()), (expected, 2 - expected, 0));
+        assert_eq!((opened.load(SeqCst), refused(&recording), streams.len()), (expected, 2 - expected, 0));
         assert!(took < 130 * MS && (expected == 2 || took >= 110 * MS), "{took:?}");
         let full = |line: &&String| line.ends_with("as many streams as there may be");
-        assert_eq!(told.lines().iter().filter(full).count(), 2 - expected, "{:?}", told.lines());
+        assert_eq!(recording.lines().iter().filter(full).count(), 2 - expected, "{:?}", recording.lines());
     }
 }
 
@@ -116,8 +117,8 @@ async fn layers_with_different_streams_share_the_time_that_a_request_waits() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_for_room_in_all_and_one_for_room_of_a_key_share_their_time() {
     for is_freed in [false, true] {
-        let (streams, told) = (Streams::builder().max_streams(2).max_per_key(1).build(), Told::default());
-        let house = house(&streams, &told);
+        let (streams, recording) = (Streams::builder().max_streams(2).max_per_key(1).build(), Recording::default());
+        let house = house(&streams, &recording);
         let (of_key, other) = (ask_for(&house, of("a")).await, ask_for(&house, of("b")).await);
         let inner = SseLayer::decorate().streams(&streams).stream_key(user);
         let handler = answers_again(|| Response::from(open_end()));

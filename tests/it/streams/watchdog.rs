@@ -11,41 +11,41 @@ use tokio::time::{Instant, sleep};
 use tower_sse::{SseLayer, streams::Streams};
 
 use super::{SECOND, ask_for, endless, read, serve};
-use crate::support::{Told, answers_again, get};
+use crate::support::{Recording, answers_again, get};
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_not_polled_is_closed_once_and_ends_quietly_later() {
     // Never polled, a prelude, an event.
     for polls in 0..3 {
-        let (streams, told) = (Streams::builder().stall_timeout(8 * SECOND).build(), Told::default());
-        let service = serve(&endless(&streams, &told));
+        let (streams, recording) = (Streams::builder().stall_timeout(8 * SECOND).build(), Recording::default());
+        let service = serve(&endless(&streams, &recording));
         let mut body = read(&service).await;
         for _ in 0..polls {
             assert!(body.poll_once().is_ready());
         }
         sleep(Duration::from_millis(7_900)).await;
-        assert_eq!((streams.len(), told.closed().len()), (1, 0), "polls: {polls}");
+        assert_eq!((streams.len(), recording.closed().len()), (1, 0), "polls: {polls}");
         sleep(Duration::from_millis(2_200)).await;
         assert_eq!(streams.len(), 0, "its permit is free within a quarter more: {polls}");
-        assert!(told.closed()[0].starts_with("stalled after "), "{:?}", told.closed());
+        assert!(recording.closed()[0].starts_with("stalled after "), "{:?}", recording.closed());
 
         sleep(100 * SECOND).await;
         let rest = body.rest().await;
         assert!(rest.iter().all(|frame| !frame.contains("data")), "nothing more is sent: {rest:?}");
         drop(body);
-        assert_eq!(told.closed().len(), 1);
+        assert_eq!(recording.closed().len(), 1);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_permit_that_a_stalled_reader_had_is_for_the_next() {
     let streams = Streams::builder().max_streams(1).stall_timeout(8 * SECOND).build();
-    let told = Told::default();
-    let service = serve(&endless(&streams, &told));
+    let recording = Recording::default();
+    let service = serve(&endless(&streams, &recording));
     let mut stalled = read(&service).await;
     assert!(stalled.poll_once().is_ready());
     ask_for(&service, get()).await;
-    assert_eq!(told.lines().last().unwrap(), "refused GET 200 OK, there are as many streams as there may be");
+    assert_eq!(recording.lines().last().unwrap(), "refused GET 200 OK, there are as many streams as there may be");
     sleep(20 * SECOND).await;
     let mut next = read(&service).await;
     assert_eq!((next.next().await.unwrap(), next.next().await.unwrap()), (":\n".into(), "data: a\n\n".into()));
@@ -54,31 +54,31 @@ async fn a_permit_that_a_stalled_reader_had_is_for_the_next() {
 
 #[tokio::test(start_paused = true)]
 async fn readers_that_wait_and_readers_that_are_slow_are_left_alone() {
-    let (streams, told) = (Streams::builder().stall_timeout(8 * SECOND).build(), Told::default());
-    let service = serve(&endless(&streams, &told).heartbeat(tower_sse::Heartbeat::off()));
+    let (streams, recording) = (Streams::builder().stall_timeout(8 * SECOND).build(), Recording::default());
+    let service = serve(&endless(&streams, &recording).heartbeat(tower_sse::Heartbeat::off()));
     let mut waits = read(&service).await;
     while waits.poll_once().is_ready() {}
     let numbers = futures_util::stream::repeat_with(|| tower_sse::Event::new("x".repeat(9_000)));
     let busy = move || tower_sse::Events::new(numbers.clone());
-    let layer = SseLayer::new(answers_again(busy)).streams(&streams).observer(told.clone());
+    let layer = SseLayer::new(answers_again(busy)).streams(&streams).observer(recording.clone());
     let mut slow = read(&serve(&layer)).await;
     for _ in 0..100 {
         assert!(slow.poll_once().is_ready());
         sleep(7 * SECOND).await;
     }
-    assert_eq!((streams.len(), told.closed().len()), (2, 0));
+    assert_eq!((streams.len(), recording.closed().len()), (2, 0));
     assert!(waits.poll_once().is_pending());
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_a_watchdog_nobody_is_ended() {
-    let (streams, told) = (Streams::builder().stall_timeout(None).build(), Told::default());
-    let mut body = read(&serve(&endless(&streams, &told))).await;
+    let (streams, recording) = (Streams::builder().stall_timeout(None).build(), Recording::default());
+    let mut body = read(&serve(&endless(&streams, &recording))).await;
     assert!(body.poll_once().is_ready());
     sleep(10_000 * SECOND).await;
-    assert_eq!((streams.len(), told.closed().len()), (1, 0));
+    assert_eq!((streams.len(), recording.closed().len()), (1, 0));
     drop(body);
-    assert!(told.closed()[0].starts_with("stalled after 10000000 ms"), "{:?}", told.closed());
+    assert!(recording.closed()[0].starts_with("stalled after 10000000 ms"), "{:?}", recording.closed());
 }
 
 /// The waker of a task whose executor is broken.
@@ -108,7 +108,7 @@ async fn a_waker_that_panics_does_not_end_the_watch() {
     // Its head, then nothing, which leaves a waker, and then a frame.
     while http_body::Body::poll_frame(panics.as_mut(), &mut cx).is_ready() {}
     assert!(http_body::Body::poll_frame(panics.as_mut(), &mut cx).is_ready());
-    let mut other = read(&serve(&endless(&streams, &Told::default()))).await;
+    let mut other = read(&serve(&endless(&streams, &Recording::default()))).await;
     assert!(other.poll_once().is_ready());
     assert_eq!(streams.len(), 2);
     sleep(20 * SECOND).await;
@@ -117,15 +117,15 @@ async fn a_waker_that_panics_does_not_end_the_watch() {
 
 #[tokio::test(start_paused = true)]
 async fn it_looks_again_after_there_was_nobody_to_look_at() {
-    let (streams, told) = (Streams::builder().stall_timeout(8 * SECOND).build(), Told::default());
-    let service = serve(&endless(&streams, &told));
+    let (streams, recording) = (Streams::builder().stall_timeout(8 * SECOND).build(), Recording::default());
+    let service = serve(&endless(&streams, &recording));
     for number in 0..3 {
         drop(read(&service).await);
         sleep(100 * SECOND).await;
         let mut body = read(&service).await;
         assert!(body.poll_once().is_ready());
         sleep(20 * SECOND).await;
-        assert_eq!((streams.len(), told.closed().len()), (0, 2 * (number + 1)));
+        assert_eq!((streams.len(), recording.closed().len()), (0, 2 * (number + 1)));
     }
 }
 
@@ -137,8 +137,8 @@ fn runtime() -> tokio::runtime::Runtime {
 #[test]
 fn a_runtime_that_ends_with_open_streams_ends() {
     let streams = Streams::builder().stall_timeout(Duration::from_millis(40)).build();
-    let told = Told::default();
-    let service = serve(&endless(&streams, &told));
+    let recording = Recording::default();
+    let service = serve(&endless(&streams, &recording));
     for threads in [0, 2] {
         let runtime = match threads {
             0 => runtime(),
@@ -156,8 +156,8 @@ fn a_runtime_that_ends_with_open_streams_ends() {
 #[test]
 fn another_runtime_watches_when_the_first_has_ended() {
     let streams = Streams::builder().stall_timeout(Duration::from_millis(40)).build();
-    let told = Told::default();
-    let service = serve(&endless(&streams, &told));
+    let recording = Recording::default();
+    let service = serve(&endless(&streams, &recording));
     let first = runtime();
     let mut held = first.block_on(read(&service));
     assert!(held.poll_once().is_ready());
@@ -170,33 +170,33 @@ fn another_runtime_watches_when_the_first_has_ended() {
             sleep(Duration::from_millis(5)).await;
         }
     });
-    assert_eq!((streams.len(), told.closed().len()), (0, 2));
+    assert_eq!((streams.len(), recording.closed().len()), (0, 2));
 }
 
 #[test]
 fn a_stream_that_opens_outside_of_a_runtime_is_counted_and_not_watched() {
-    let (streams, told) = (Streams::new(), Told::default());
-    let service = serve(&endless(&streams, &told));
+    let (streams, recording) = (Streams::new(), Recording::default());
+    let service = serve(&endless(&streams, &recording));
     let body = thread::spawn(move || futures_util::FutureExt::now_or_never(read(&service)).is_some());
     assert!(body.join().unwrap());
-    assert_eq!((streams.len(), told.closed().len()), (0, 1));
+    assert_eq!((streams.len(), recording.closed().len()), (0, 1));
 }
 
 /// A body is polled when there is room in the send buffer: one of 4 MB, at 16 KB/s, is full for over four minutes.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_slowly_reads_a_full_send_buffer_is_not_stalled_by_default() {
-    let (streams, told) = (Streams::new(), Told::default());
-    let service = serve(&endless(&streams, &told));
+    let (streams, recording) = (Streams::new(), Recording::default());
+    let service = serve(&endless(&streams, &recording));
     let mut body = read(&service).await;
     for _ in 0..3 {
         // The last that it gives is a frame: the client does not take the next.
         assert!(body.next().await.is_some());
         sleep(Duration::from_secs(4 << 20 >> 14)).await;
-        assert_eq!((streams.len(), told.closed().len()), (1, 0));
+        assert_eq!((streams.len(), recording.closed().len()), (1, 0));
     }
     sleep(400 * SECOND).await;
     assert_eq!(streams.len(), 0);
-    assert!(told.closed()[0].starts_with("stalled after "), "{:?}", told.closed());
+    assert!(recording.closed()[0].starts_with("stalled after "), "{:?}", recording.closed());
 }
 
 /// A body that is dropped before the watchdog has looked.
@@ -211,11 +211,11 @@ async fn a_body_that_is_dropped_was_stalled_once_the_watchdog_would_say_so() {
         (None, 300, "stalled"),
     ] {
         let stalled_after = stalled_after.map(Duration::from_secs);
-        let (streams, told) = (Streams::builder().stall_timeout(stalled_after).build(), Told::default());
-        let mut body = read(&serve(&endless(&streams, &told))).await;
+        let (streams, recording) = (Streams::builder().stall_timeout(stalled_after).build(), Recording::default());
+        let mut body = read(&serve(&endless(&streams, &recording))).await;
         assert!(body.poll_once().is_ready());
         sleep(Duration::from_secs(waits)).await;
         drop(body);
-        assert!(told.closed()[0].starts_with(reason), "{stalled_after:?}, {waits}: {:?}", told.closed());
+        assert!(recording.closed()[0].starts_with(reason), "{stalled_after:?}, {waits}: {:?}", recording.closed());
     }
 }

@@ -1,0 +1,4 @@
+//! Sources of events: channels and intervals.
+
+mod channel;
+mod interval;

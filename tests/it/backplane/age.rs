@@ -1,0 +1,96 @@
+//! Tests that what a node loads when it begins is as old as it is, not as new as the node.
+
+use futures_util::{FutureExt, StreamExt};
+use tokio::time::{Duration, sleep};
+use tower_sse::{
+    Event, LastEventId,
+    backplane::{Feed, Incoming, event_id},
+    hub::{Hub, Retention, Start, Subscribe, Subscription, Update},
+};
+
+use super::manual::Manual;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+async fn node(age: Duration) -> (Hub, Feed) {
+    let (hub, feed) = Manual::build(Hub::builder().retention(Retention::new().age(age))).await;
+    feed.begin_epoch(1, 0);
+    // The clock of one event goes before that of the one before it.
+    for (sequence, age) in (1..).zip([50, 30, 31, 5, 0]) {
+        let event = Incoming::new(sequence, "topic", Event::new(age.to_string()));
+        feed.apply(vec![event.aged(age * MINUTE)]);
+    }
+    feed.synced_through(5);
+    (hub, feed)
+}
+
+fn from_the_beginning(hub: &Hub) -> Subscription {
+    hub.subscribe(Subscribe::to("topic").start(Start::Beginning)).expect("there is room")
+}
+
+fn data(mut subscription: Subscription) -> Vec<String> {
+    let mut all = Vec::new();
+    while let Some(Some(update)) = subscription.next().now_or_never() {
+        if let Update::Event { event, .. } = update {
+            all.push(event.data().into_owned());
+        }
+    }
+    all
+}
+
+/// A node that had begun a moment ago kept all for as long again, and gave it to who may see only what is new.
+#[tokio::test(start_paused = true)]
+async fn what_a_node_loads_goes_when_it_is_too_old() {
+    let (hub, feed) = node(40 * MINUTE).await;
+    assert_eq!(data(from_the_beginning(&hub)), ["30", "31", "5", "0"]);
+    sleep(11 * MINUTE).await;
+    feed.apply(vec![Incoming::new(6, "topic", Event::new("new"))]);
+    feed.synced_through(6);
+    assert_eq!(data(from_the_beginning(&hub)), ["5", "0", "new"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_see_only_what_is_new_sees_nothing_that_a_node_has_loaded_late() {
+    let (hub, _feed) = node(100 * MINUTE).await;
+    let all = || Subscribe::to("topic").start(Start::Beginning);
+    let bounded = |age| hub.subscribe(all().not_older_than(age * MINUTE)).expect("there is room");
+    assert_eq!(data(bounded(100)), ["50", "30", "31", "5", "0"]);
+    assert_eq!(data(bounded(31)), ["30", "31", "5", "0"]);
+    assert_eq!(data(bounded(10)), ["5", "0"]);
+}
+
+/// Events of an outage come to a node that is there all the time.
+#[tokio::test(start_paused = true)]
+async fn what_comes_late_after_an_outage_is_as_old_as_it_is() {
+    let (hub, feed) = Manual::build(Hub::builder()).await;
+    feed.begin_epoch(1, 0);
+    feed.synced_through(0);
+    sleep(20 * MINUTE).await;
+    let event = |sequence, data: &str| Incoming::new(sequence, "topic", Event::new(data));
+    feed.apply(vec![event(1, "old").aged(15 * MINUTE), event(2, "late").aged(4 * MINUTE), event(3, "new")]);
+    feed.synced_through(3);
+    let asks = |subscribe: Subscribe| data(hub.subscribe(subscribe.not_older_than(5 * MINUTE)).expect("there is room"));
+    let to = || Subscribe::to("topic");
+    assert_eq!(asks(to().start(Start::Live)), [""; 0]);
+    assert_eq!(asks(to().start(Start::Snapshot)), ["new"]);
+    assert_eq!(asks(to().start(Start::Beginning)), ["late", "new"]);
+    for id in [event_id(1, 0), event_id(1, 1), event_id(9, 9)] {
+        assert_eq!(asks(to().resume_after(LastEventId::from_id(&id))), ["late", "new"], "{id}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_old_stays_hidden_in_another_history() {
+    let (hub, feed) = Manual::build(Hub::builder()).await;
+    feed.begin_epoch(1, 0);
+    feed.synced_through(0);
+    let mut reader = hub.subscribe(Subscribe::to("topic").not_older_than(5 * MINUTE)).expect("there is room");
+    assert!(matches!(reader.next().now_or_never(), Some(Some(Update::Subscribed(_)))));
+    sleep(MINUTE).await;
+    feed.begin_epoch(2, 0);
+    let event = |sequence, data: &str| Incoming::new(sequence, "topic", Event::new(data));
+    feed.apply(vec![event(1, "old").aged(15 * MINUTE), event(2, "late").aged(4 * MINUTE)]);
+    feed.synced_through(2);
+    assert!(matches!(reader.next().now_or_never(), Some(Some(Update::Gap(gap))) if gap.to == event_id(2, 1)));
+    assert_eq!(data(reader), ["late"]);
+}

@@ -1,0 +1,39 @@
+//! A backplane that gives a hub what the test gives.
+
+use std::sync::{Arc, Mutex};
+
+use tower_sse::{
+    EventId,
+    backplane::{Backplane, BoxFuture, Feed, Outgoing},
+    hub::{Hub, HubBuilder, PublishError},
+};
+
+/// Keeps the feed for the test. Cloning gives another handle to it.
+#[derive(Clone, Default)]
+pub(crate) struct Manual(Arc<Mutex<Option<Feed>>>);
+
+impl Manual {
+    /// Builds a hub, and waits until it can be fed.
+    pub(crate) async fn build(builder: HubBuilder) -> (Hub, Feed) {
+        let given = Self::default();
+        let hub = builder.build_with_backplane(given.clone());
+        loop {
+            let feed = given.0.lock().expect("nothing panics under it").take();
+            match feed {
+                Some(feed) => return (hub, feed),
+                None => tokio::task::yield_now().await,
+            }
+        }
+    }
+}
+
+impl Backplane for Manual {
+    fn publish(&self, _: Outgoing) -> BoxFuture<Result<EventId, PublishError>> {
+        Box::pin(std::future::ready(Err(PublishError::NotSent("nothing is published here".into()))))
+    }
+
+    fn follow(&self, feed: Feed) -> BoxFuture<()> {
+        *self.0.lock().expect("nothing panics under it") = Some(feed);
+        Box::pin(std::future::pending())
+    }
+}

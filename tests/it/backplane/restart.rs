@@ -1,0 +1,122 @@
+//! A backplane whose task ends: that is seen, and it is begun again.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use futures_util::StreamExt;
+use tokio::{sync::Notify, time::Duration};
+use tower_sse::{
+    Event, EventId,
+    backplane::{Backplane, BoxFuture, Feed, Incoming, Link, Outgoing},
+    hub::{Hub, PublishError, Subscribe, Update},
+};
+
+/// Feeds a hub, each time with one event more, and ends each time in another way.
+#[derive(Clone, Default)]
+struct Ends {
+    times: Arc<AtomicUsize>,
+    go_on: Arc<Notify>,
+}
+
+impl Backplane for Ends {
+    fn publish(&self, _: Outgoing) -> BoxFuture<Result<EventId, PublishError>> {
+        Box::pin(std::future::ready(Err(PublishError::NotSent("nothing is published here".into()))))
+    }
+
+    fn follow(&self, feed: Feed) -> BoxFuture<()> {
+        let time = self.times.fetch_add(1, Ordering::Relaxed) as u64;
+        assert_ne!(time, 2, "the call itself panics");
+        let go_on = Arc::clone(&self.go_on);
+        Box::pin(async move {
+            feed.begin_epoch(1, time);
+            feed.apply(vec![Incoming::new(time + 1, "topic", Event::new(time.to_string()))]);
+            feed.link(Link::Up);
+            feed.synced_through(time + 1);
+            go_on.notified().await;
+            assert_ne!(time, 0, "the task panics");
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backplane_that_ends_is_seen_and_begun_again() {
+    let ends = Ends::default();
+    let hub = Hub::builder().build_with_backplane(ends.clone());
+    let mut link = hub.link_state().expect("it is fed");
+    link.wait_for(|link| *link == Link::Up).await.expect("it is followed");
+    let mut reader = hub.subscribe("topic").expect("there is room");
+    assert!(matches!(reader.next().await, Some(Update::Subscribed(_))));
+    // The first panics, the second returns, and to call it panics once.
+    for data in ["1", "3"] {
+        ends.go_on.notify_one();
+        link.wait_for(|link| *link == Link::Down).await.expect("there is a hub");
+        link.wait_for(|link| *link == Link::Up).await.expect("it is followed again");
+        assert!(matches!(reader.next().await, Some(Update::Gap(_))), "what went by meanwhile is not known");
+        let Some(Update::Event { event, .. }) = reader.next().await else { panic!("an event comes") };
+        assert_eq!(event.data(), data);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backplane_is_not_begun_again_for_a_hub_that_is_gone() {
+    let ends = Ends::default();
+    let hub = Hub::builder().build_with_backplane(ends.clone());
+    let mut link = hub.link_state().expect("it is fed");
+    link.wait_for(|link| *link == Link::Up).await.expect("it is followed");
+    drop(hub);
+    ends.go_on.notify_one();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(ends.times.load(Ordering::Relaxed), 1);
+}
+
+/// The link stayed up for ever.
+#[test]
+fn the_link_is_down_when_the_runtime_that_feeds_has_ended() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is made");
+    let (hub, mut link) = runtime.block_on(async {
+        let hub = Hub::builder().build_with_backplane(Ends::default());
+        let mut link = hub.link_state().expect("it is fed");
+        link.wait_for(|link| *link == Link::Up).await.expect("it is followed");
+        (hub, link)
+    });
+    drop(runtime);
+    assert_eq!(*link.borrow_and_update(), Link::Down);
+    drop(hub);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hub_that_leaves_is_fed_no_more_and_waits_for_the_end() {
+    let memory = super::memory::Memory::new();
+    let (here, there) =
+        (Hub::builder().build_with_backplane(memory.node()), Hub::builder().build_with_backplane(memory.node()));
+    let mut ann = here.subscribe(Subscribe::to("topic").member("ann")).expect("there is room");
+    assert!(ann.next().await.is_some());
+    let presence = there.topic("topic").expect("there is room").presence();
+    let mut changes = std::pin::pin!(presence.changes());
+    assert_eq!(changes.next().await.map(|change| change.count), Some(1));
+    here.leave().await;
+    let link = here.link_state().expect("it is fed");
+    assert_eq!(*link.borrow(), Link::Down);
+    assert_eq!(changes.next().await.map(|change| change.count), Some(0), "though its stream is open");
+    // Once more, and where there is nothing to leave.
+    here.leave().await;
+    Hub::new().leave().await;
+    drop(ann);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_knows_at_once_that_its_hub_is_gone() {
+    let (hub, feed) = super::manual::Manual::build(Hub::builder()).await;
+    let closed = tokio::spawn({
+        let feed = feed.clone();
+        async move { feed.closed().await }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!closed.is_finished());
+    drop(hub);
+    closed.await.expect("it ends");
+    // Also when it is asked for later.
+    feed.closed().await;
+}

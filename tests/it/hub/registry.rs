@@ -1,0 +1,249 @@
+//! The table of topics is bounded, and lets go of what nothing holds before it refuses anybody.
+
+use tower_sse::{
+    Event, EventId, LastEventId, Refusal,
+    hub::{Hub, LagPolicy, Start, Subscribe, SubscribeError},
+};
+
+use super::support::read;
+
+/// The data of the events that can be read now, with `+` for the greeting and `gap` for a gap.
+fn publish(hub: &Hub, name: &str) -> EventId {
+    hub.topic(name).expect("there is room").publish(Event::new(name)).try_result().expect("the event is small")
+}
+
+fn publish_keyed(hub: &Hub, name: &str, key: &str) {
+    hub.topic(name)
+        .expect("there is room")
+        .publish_keyed(key, Event::new(key))
+        .try_result()
+        .expect("the event is small");
+}
+
+/// A client that reads a topic, and leaves.
+fn visit(hub: &Hub, name: &str) {
+    read(&mut hub.subscribe(name).expect("there is room"));
+}
+
+fn hub(topics: usize) -> Hub {
+    Hub::builder().max_topics(topics).build()
+}
+
+/// The data that are kept. Looking at them is a visit.
+fn kept(hub: &Hub, name: &str) -> Vec<String> {
+    read(&mut hub.subscribe(Subscribe::to(name).start(Start::Beginning)).expect("there is room")).split_off(1)
+}
+
+/// One user who published to many names had all others refused.
+#[test]
+fn names_that_nobody_reads_make_room_for_subscribers() {
+    let hub = hub(100);
+    for number in 0..1000 {
+        publish(&hub, &format!("unread {number}"));
+    }
+    assert_eq!(hub.topic_count(), 100);
+    let users: Vec<_> =
+        (0..100).map(|number| hub.subscribe(format!("user {number}")).expect("there is room")).collect();
+    let health = hub.health();
+    assert_eq!((health.refused, health.topics, health.held_topics), (0, 100, 100));
+    assert_eq!((health.evicted_topics, health.is_full()), (1000, true));
+    drop(users);
+    assert_eq!(hub.health().held_topics, 0);
+}
+
+#[test]
+fn topics_go_in_the_order_of_how_little_they_are_read() {
+    let hub = hub(6);
+    publish_keyed(&hub, "keyed", "key");
+    for name in ["never read", "read first", "read last"] {
+        publish(&hub, name);
+    }
+    let held = hub.topic("held").unwrap();
+    held.publish(Event::new("held")).try_result().unwrap();
+    let watched = hub.subscribe("watched").unwrap();
+    publish(&hub, "watched");
+    visit(&hub, "read first");
+    visit(&hub, "keyed");
+    visit(&hub, "read last");
+    let mut there = vec!["never read", "read first", "read last", "keyed"];
+    // One that comes is subscribed to, and stays.
+    let mut others = Vec::new();
+    for number in 0..4 {
+        others.push(hub.subscribe(format!("other {number}")).unwrap());
+        there.remove(0);
+        assert_eq!(hub.health().evicted_topics, number + 1);
+        assert_eq!(hub.health().evicted_keys, u64::from(there.is_empty()));
+    }
+    assert!(hub.subscribe("one more").is_err());
+    assert_eq!((kept(&hub, "held"), kept(&hub, "watched")), (vec!["held".to_owned()], vec!["watched".to_owned()]));
+    drop((held, watched, others));
+    assert_eq!(hub.health().held_topics, 0);
+}
+
+#[test]
+fn each_topic_that_goes_is_the_next_in_order() {
+    for (goes, stays) in [("never read", "read"), ("read", "keyed"), ("read first", "read last"), ("old", "new")] {
+        let hub = hub(2);
+        for name in [goes, stays] {
+            match name {
+                "keyed" => publish_keyed(&hub, name, "key"),
+                name => drop(publish(&hub, name)),
+            }
+        }
+        for name in [goes, stays].into_iter().filter(|name| name.starts_with("read")) {
+            visit(&hub, name);
+        }
+        publish(&hub, "another");
+        // The other one is not touched: it would be the next.
+        let mut back = hub.subscribe(Subscribe::to(stays).start(Start::Beginning)).unwrap();
+        assert_eq!(read(&mut back).len(), 2, "{stays} stays when {goes} goes");
+    }
+}
+
+/// The one that was created first went, however much was published there since.
+#[test]
+fn a_topic_that_is_published_to_outlives_one_that_is_not() {
+    let hub = hub(2);
+    publish(&hub, "busy");
+    publish(&hub, "quiet");
+    publish(&hub, "busy");
+    publish(&hub, "another");
+    assert_eq!(kept(&hub, "busy"), ["busy", "busy"]);
+}
+
+#[test]
+fn a_topic_that_is_held_keeps_its_keyed_values() {
+    let hub = hub(10);
+    let held = hub.topic("held").unwrap();
+    held.publish_keyed("key", Event::new("value")).try_result().unwrap();
+    for number in 0..100 {
+        publish_keyed(&hub, &number.to_string(), "key");
+    }
+    assert_eq!(hub.health().evicted_keys, 91);
+    let mut present = hub.subscribe(Subscribe::to("held").start(Start::Snapshot)).unwrap();
+    assert_eq!(read(&mut present), ["+", "value"]);
+}
+
+#[test]
+fn keyed_values_that_make_room_by_a_bound_are_counted() {
+    let hub = Hub::builder().max_bytes(1000).build();
+    let topic = hub.topic("a").unwrap();
+    for key in ["x", "y", "x"] {
+        topic.publish_keyed(key, Event::new(key)).try_result().unwrap();
+    }
+    topic.remove_key("y");
+    assert_eq!(hub.health().evicted_keys, 0, "one that is replaced or removed is not lost");
+    for number in 0..100 {
+        topic.publish_keyed(number.to_string(), Event::new("1")).try_result().unwrap();
+    }
+    let mut present = hub.subscribe(Subscribe::to("a").start(Start::Snapshot)).unwrap();
+    assert_eq!(hub.health().evicted_keys, 101 - (read(&mut present).len() as u64 - 1));
+}
+
+#[test]
+fn clients_that_come_back_to_a_topic_that_went_are_told() {
+    for lag in [LagPolicy::Disconnect, LagPolicy::Conflate] {
+        let hub = hub(1);
+        let had = publish(&hub, "a");
+        publish_keyed(&hub, "a", "missed");
+        publish(&hub, "b");
+        let mut back = hub.subscribe(Subscribe::to("a").lag(lag).resume_after(LastEventId::from_id(&had))).unwrap();
+        assert_eq!(read(&mut back), ["gap"], "{lag:?}");
+        // It is told once, and misses nothing from then on.
+        publish(&hub, "a");
+        assert_eq!(read(&mut back), ["a"]);
+    }
+}
+
+/// Of topics beyond the table only one number is known: up to where their events may be gone.
+#[test]
+fn what_is_forgotten_of_topics_that_went_costs_a_gap_and_only_where_no_topic_is() {
+    let hub = hub(3);
+    let held = hub.topic("held").unwrap();
+    let first = held.publish(Event::new("1")).try_result().unwrap();
+    held.publish(Event::new("2")).try_result().unwrap();
+    let back = |name: &str| {
+        let subscribe = Subscribe::to(name).resume_after(LastEventId::from_id(&first));
+        read(&mut hub.subscribe(subscribe).unwrap())
+    };
+    for number in 0..4 {
+        publish(&hub, &format!("unread {number}"));
+    }
+    assert_eq!(back("never there"), [""; 0], "all that went are known by name");
+    for number in 4..100 {
+        publish(&hub, &format!("unread {number}"));
+    }
+    assert_eq!(back("never there"), ["gap"], "too careful, since it is not known to have had nothing");
+    assert_eq!(back("held"), ["2"], "what is there is known exactly");
+    // A client that comes back with a new id is told nothing.
+    let last = held.publish(Event::new("3")).try_result().unwrap();
+    let mut new = hub.subscribe(Subscribe::to("never there").resume_after(LastEventId::from_id(&last))).unwrap();
+    assert_eq!(read(&mut new), [""; 0]);
+}
+
+/// No number moved when clients were refused.
+#[test]
+fn refusals_are_counted_and_full_is_seen() {
+    let hub = hub(2);
+    let held = hub.topic("held").unwrap();
+    let watched = hub.subscribe("watched").unwrap();
+    assert!(hub.health().is_full());
+    for number in 1..=3 {
+        let refused = hub.subscribe(Subscribe::to("held").and("new")).unwrap_err();
+        assert!(matches!(&refused, SubscribeError::Topic(error) if error.is_full()), "{refused}");
+        assert!(hub.topic("new").is_err());
+        assert_eq!(hub.health().refused, 2 * number);
+    }
+    assert!(hub.topic("x".repeat(1000)).is_err());
+    let health = hub.health();
+    assert_eq!(
+        (health.refused, health.topics, health.held_topics),
+        (6, 2, 2),
+        "a name that is too long is another error"
+    );
+    drop((held, watched));
+    assert!(!hub.health().is_full());
+    assert!(hub.topic("new").is_ok());
+}
+
+#[test]
+fn a_subscription_has_so_many_topics_and_no_more() {
+    let hub = Hub::builder().max_topics_per_subscription(3).build();
+    let three = ["a", "b", "c", "a", "a"];
+    assert!(hub.subscribe(Subscribe::to_all(three)).is_ok(), "one that is named again counts once");
+    let refused = hub.subscribe(Subscribe::to_all(three).and("d")).unwrap_err();
+    assert!(matches!(refused, SubscribeError::TooManyTopics(3)), "{refused}");
+    assert_eq!(Refusal::from(refused).status_for(&http::Method::GET), 400);
+    assert_eq!(hub.topic_count(), 0, "none was created");
+    let many = (0..300).map(|number| number.to_string());
+    assert!(matches!(Hub::new().subscribe(Subscribe::to_all(many)), Err(SubscribeError::TooManyTopics(256))));
+}
+
+/// As many notes as one user of the production example posted.
+#[test]
+fn ten_thousand_names_of_one_user_refuse_nobody() {
+    let hub = Hub::new();
+    for number in 0..10_050 {
+        publish(&hub, &format!("nobody {number}"));
+    }
+    let users: Vec<_> =
+        (0..100).map(|number| hub.subscribe(format!("user {number}")).expect("there is room")).collect();
+    for number in 0..100 {
+        publish_keyed(&hub, &format!("user {number}"), "note");
+    }
+    assert!(users.into_iter().all(|mut user| read(&mut user) == ["+", "note"]));
+    let health = hub.health();
+    assert_eq!((health.refused, health.is_full(), health.evicted_keys), (0, false, 0));
+    assert!(health.evicted_topics >= 150, "{health:?}");
+}
+
+#[test]
+fn a_topic_whose_presence_is_held_never_goes() {
+    let hub = hub(1);
+    let presence = hub.topic("held").expect("there is room").presence();
+    publish(&hub, "held");
+    assert!(hub.subscribe("other").is_err());
+    assert_eq!(kept(&hub, "held"), ["held"]);
+    drop(presence);
+    assert!(hub.subscribe("other").is_ok());
+}

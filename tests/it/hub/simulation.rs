@@ -1,0 +1,275 @@
+//! A hub and its model, through which a schedule goes step by step.
+
+use futures_util::{FutureExt, StreamExt};
+use tower_sse::{
+    Event, Reason,
+    hub::{Hub, LagPolicy, Retention, Start, Topic, Update},
+};
+
+use super::{
+    client::{Client, Has, Wants},
+    lineage::Lineage,
+    model::{KNOWN_CLOSINGS, Limits, Model},
+    reader::Through,
+};
+
+/// One step of a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Publish(&'static str),
+    PublishKeyed(&'static str, &'static str),
+    /// Two at once.
+    PublishAll(&'static str),
+    /// With a last event, or without.
+    Close(&'static str, bool),
+    /// As often as closings of a topic are known, without a last event.
+    CloseOften(&'static str),
+    RemoveKey(&'static str, &'static str),
+    /// This client, of those that there are, reads one thing or frame.
+    Read(usize),
+    ReadAll(usize),
+    /// Its connection is cut, and it comes back with the last id that it got, if it got one.
+    Resume(usize),
+    /// One more read, after so many things of which the connection is cut: the client comes back.
+    Cut(usize, usize),
+    /// It comes back with something else.
+    Come(usize, Has),
+    /// With the head's id: it has everything.
+    ComeWithHead(usize),
+    /// It leaves.
+    Leave(usize),
+    /// The pump gets its turn, if there is one.
+    Pump,
+}
+
+/// A hub and its model, and clients of both.
+pub(super) struct Simulation {
+    hub: Hub,
+    epoch: String,
+    model: Model,
+    beginning: Beginning,
+    /// How many topics were closed.
+    closed: usize,
+    clients: Vec<Option<Client>>,
+}
+
+/// What a schedule begins with.
+#[derive(Debug, Clone)]
+pub(super) struct Beginning {
+    pub(super) limits: Limits,
+    pub(super) topics: usize,
+    pub(super) wants: Vec<Wants>,
+    /// The bytes of each event's data, so that some share a frame or do not.
+    pub(super) data: usize,
+    /// Each subscribes before the first step.
+    pub(super) is_there: bool,
+}
+
+impl Simulation {
+    pub(super) fn new(beginning: &Beginning) -> Self {
+        let Limits { events, keys, bytes } = beginning.limits;
+        let bounds = Retention::new().events(events).keys(keys).age(None);
+        let hub = Hub::builder().retention(bounds).max_bytes(bytes).max_topics(beginning.topics).build();
+        let first = hub.subscribe("a").map(|mut new| new.next().now_or_never()).expect("there is room");
+        let Some(Some(Update::Subscribed(Some(at)))) = first else { unreachable!("a new client is told where it is") };
+        let epoch = at.as_str().rsplit_once('-').expect("it is an id").0.to_owned();
+        let mut simulation = Self {
+            hub,
+            epoch,
+            model: Model::new(beginning.limits),
+            beginning: beginning.clone(),
+            closed: 0,
+            clients: beginning.wants.iter().map(|_| None).collect(),
+        };
+        for number in (0..beginning.wants.len()).filter(|_| beginning.is_there) {
+            simulation.come(number, Has::Nothing);
+        }
+        simulation
+    }
+
+    pub(super) fn step(&mut self, step: Step) {
+        match step {
+            Step::Publish(name) => {
+                let data = self.data(0);
+                self.topic(name).publish(Event::new(&data)).try_result().expect("it is small");
+                self.model.publish(name, None, data);
+            }
+            Step::PublishKeyed(name, key) => {
+                let data = self.data(0);
+                self.topic(name).publish_keyed(key, Event::new(&data)).try_result().expect("it is small");
+                self.model.publish(name, Some(key), data);
+            }
+            Step::PublishAll(name) => {
+                let data = [self.data(0), self.data(1)];
+                self.topic(name).publish_all(data.iter().map(Event::new)).try_result().expect("they are small");
+                self.model.publish_all(name, data);
+            }
+            Step::Close(name, says) => self.close(name, says),
+            Step::CloseOften(name) => (0..KNOWN_CLOSINGS).for_each(|_| self.close(name, false)),
+            Step::RemoveKey(name, key) => {
+                self.topic(name).remove_key(key);
+                self.model.remove_key(name, key);
+            }
+            Step::Read(number) => self.with(number, |client, model| _ = client.read_one(model)),
+            Step::ReadAll(number) => self.with(number, Client::read_all),
+            Step::Resume(number) => self.resume(number),
+            Step::Cut(number, after) => {
+                self.with(number, |client, model| _ = client.read(model, after));
+                self.resume(number);
+            }
+            Step::Come(number, has) => self.come(number, has),
+            Step::ComeWithHead(number) => self.come(number, Has::Position(self.model.head())),
+            Step::Leave(number) => self.clients[number] = None,
+            Step::Pump => {}
+        }
+        let held: Vec<usize> = self.clients.iter().flatten().flat_map(Client::holds).copied().collect();
+        self.model.let_go(&held);
+    }
+
+    fn close(&mut self, name: &'static str, says: bool) {
+        let last = says.then(|| self.data(0));
+        self.topic(name).close(last.as_ref().map(Event::new)).try_result().expect("it is small");
+        self.model.close(name, last);
+        self.closed += 1;
+        self.model.is_careful |= self.closed > self.beginning.topics;
+    }
+
+    pub(super) fn keeps_what_it_should(&self) {
+        assert_eq!(self.hub.bytes_used(), self.model.bytes(), "what is kept");
+    }
+
+    /// At the end everything is as it should be, too.
+    pub(super) fn end(&mut self, ending: Ending) {
+        for number in 0..self.clients.len() {
+            match ending {
+                Ending::ReadAll => self.with(number, Client::read_all),
+                Ending::CutEach => self.cut_each(number),
+            }
+        }
+    }
+
+    /// A client is cut after each single thing, and comes back, until there is nothing more.
+    fn cut_each(&mut self, number: usize) {
+        // Each event, a gap before each, and what is told first.
+        for _ in 0..2 * self.model.head() + 3 {
+            let mut any = false;
+            self.with(number, |client, model| any = client.read_to_id(model));
+            let Some(client) = &self.clients[number] else { return };
+            if !any || client.ended == Some(Reason::TopicClosed) {
+                return;
+            }
+            // One that has no id yet would begin anew: it reads on.
+            if client.position.is_some() {
+                self.resume(number);
+            }
+        }
+        unreachable!("one that is cut after each event does not come ahead");
+    }
+
+    /// A client comes back with the last id that it got, or with what it came with.
+    fn resume(&mut self, number: usize) {
+        let Some(client) = &self.clients[number] else { return self.come(number, Has::Nothing) };
+        match client.position.or(client.came_with()) {
+            Some(position) => {
+                let lineage = client.lineage.clone();
+                self.come_back(number, Has::Position(position), Some(lineage));
+            }
+            None => self.come(number, Has::Nothing),
+        }
+    }
+
+    fn come(&mut self, number: usize, has: Has) {
+        self.come_back(number, has, None);
+    }
+
+    fn come_back(&mut self, number: usize, has: Has, lineage: Option<Lineage>) {
+        self.clients[number] = None;
+        let held: Vec<usize> = self.clients.iter().flatten().flat_map(Client::holds).copied().collect();
+        self.model.let_go(&held);
+        let wants = Wants { has, ..self.beginning.wants[number].clone() };
+        self.clients[number] = Some(Client::new(&self.hub, &self.epoch, &mut self.model, &wants, lineage));
+    }
+
+    fn with(&mut self, number: usize, act: impl FnOnce(&mut Client, &Model)) {
+        if let Some(client) = self.clients[number].as_mut().filter(|client| client.ended.is_none()) {
+            act(client, &self.model);
+        }
+    }
+
+    fn topic(&self, name: &str) -> Topic {
+        self.hub.topic(name).expect("there is room")
+    }
+
+    /// Every other one is short.
+    fn data(&self, more: u64) -> String {
+        let number = self.model.head() + 1 + more;
+        let len = if number % 2 == 0 { 3 } else { self.beginning.data };
+        format!("{number:0len$}")
+    }
+}
+
+/// A way in which clients read what is left at the end of a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    ReadAll,
+    /// They are cut after each single thing.
+    CutEach,
+}
+
+impl Ending {
+    pub(super) const ALL: [Self; 2] = [Self::ReadAll, Self::CutEach];
+}
+
+pub(super) fn run(beginning: &Beginning, schedule: &[Step], ending: Ending) {
+    let recording = Recording(beginning, schedule, ending);
+    let mut simulation = Simulation::new(beginning);
+    for &step in schedule {
+        simulation.step(step);
+        simulation.keeps_what_it_should();
+    }
+    simulation.end(ending);
+    std::mem::forget(recording);
+}
+
+pub(super) async fn run_within(beginning: &Beginning, schedule: &[Step], ending: Ending) {
+    let mut simulation = Simulation::new(beginning);
+    for &step in schedule {
+        simulation.step(step);
+        // A topic that is removed is kept by the pump's queue until its turn.
+        let is_turn = matches!(step, Step::Pump | Step::Close(..) | Step::CloseOften(_));
+        for _ in 0..if is_turn { 4 } else { 0 } {
+            tokio::task::yield_now().await;
+        }
+        simulation.keeps_what_it_should();
+    }
+    simulation.end(ending);
+}
+
+/// Tells the schedule if it ends in a panic.
+pub(super) struct Recording<'a>(&'a Beginning, &'a [Step], Ending);
+
+impl Drop for Recording<'_> {
+    fn drop(&mut self) {
+        eprintln!("beginning: {:?}\nschedule: {:?}, then {:?}", self.0, self.1, self.2);
+    }
+}
+
+pub(super) const LAGS: [LagPolicy; 3] = [LagPolicy::Disconnect, LagPolicy::Skip, LagPolicy::Conflate];
+
+pub(super) const STARTS: [Start; 3] = [Start::Live, Start::Snapshot, Start::Beginning];
+
+/// More than any schedule makes.
+pub(super) const MANY: usize = 1 << 20;
+
+pub(super) fn wants(names: &[&'static str], through: Through, lag: LagPolicy, start: Start) -> Wants {
+    Wants { names: names.to_vec(), through, lag, start, has: Has::Nothing, not_before: None }
+}
+
+/// Each policy and each start, as a stream; on the wire those that differ.
+pub(super) fn kinds(names: &[&'static str], limits: Limits, is_there: bool) -> Vec<Beginning> {
+    let streams = LAGS.into_iter().flat_map(|lag| STARTS.map(|start| (Through::Stream, lag, start)));
+    let bodies = LAGS.into_iter().map(|lag| (Through::Wire, lag, Start::Live));
+    let bodies = bodies.chain([(Through::Wire, LagPolicy::Conflate, Start::Snapshot)]);
+    let all = streams.chain(bodies).map(|(through, lag, start)| vec![wants(names, through, lag, start)]);
+    all.map(|wants| Beginning { limits, topics: MANY, wants, data: 3, is_there }).collect()
+}
