@@ -1,4 +1,4 @@
-//! How a publisher waits for the subscribers.
+//! The future by which a publisher waits for the subscribers of a topic.
 
 use std::{
     future::Future,
@@ -9,7 +9,7 @@ use std::{
 
 use super::state::TopicShared;
 
-/// Done when no subscriber of a topic is further behind than it may be.
+/// A future that completes when no subscriber of a topic is further behind than allowed.
 #[derive(Debug)]
 pub(crate) struct CaughtUp {
     topic: Arc<TopicShared>,
@@ -18,22 +18,23 @@ pub(crate) struct CaughtUp {
 
 #[derive(Debug)]
 enum Wait {
-    /// Until all have everything up to here, in this history: nobody comes so far any more when it is over.
-    For {
+    /// Not registered. Waits until all subscribers have everything up to a position of an epoch. Done when that epoch is over:
+    /// its positions are not reached any more.
+    Unregistered {
         through: u64,
-        histories: u64,
+        epoch_number: u64,
     },
-    /// Among the topic's publishers.
-    As(usize),
+    /// Registered among the waiting publishers of the topic, under this number.
+    Registered(usize),
     Done,
 }
 
 impl CaughtUp {
     pub(crate) fn new(topic: &Arc<TopicShared>, events: usize) -> Self {
         let state = topic.lock();
-        let (through, histories) = (state.log.before_newest(events), state.readers.epoch_number());
+        let (through, epoch_number) = (state.log.before_newest(events), state.readers.epoch_number());
         drop(state);
-        let wait = through.map_or(Wait::Done, |through| Wait::For { through, histories });
+        let wait = through.map_or(Wait::Done, |through| Wait::Unregistered { through, epoch_number });
         Self { topic: Arc::clone(topic), wait }
     }
 }
@@ -43,21 +44,21 @@ impl Future for CaughtUp {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        // Cloned before the lock, dropped after it.
+        // Lock order: cloned before the topic is locked, dropped after.
         let waker = cx.waker().clone();
         let mut state = this.topic.lock();
         let waits = match this.wait {
             Wait::Done => Err(waker),
-            Wait::For { .. } if state.closings.is_closed() => Err(waker),
-            Wait::For { histories, .. } if histories != state.readers.epoch_number() => Err(waker),
-            Wait::For { through, .. } => match state.readers.wait(through, waker) {
+            Wait::Unregistered { .. } if state.closings.is_closed() => Err(waker),
+            Wait::Unregistered { epoch_number, .. } if epoch_number != state.readers.epoch_number() => Err(waker),
+            Wait::Unregistered { through, .. } => match state.readers.wait(through, waker) {
                 Ok(publisher) => {
-                    this.wait = Wait::As(publisher);
+                    this.wait = Wait::Registered(publisher);
                     Ok(None)
                 }
                 Err(waker) => Err(waker),
             },
-            Wait::As(publisher) => state.readers.wait_on(publisher, waker),
+            Wait::Registered(publisher) => state.readers.wait_on(publisher, waker),
         };
         drop(state);
         if waits.is_ok() { Poll::Pending } else { Poll::Ready(()) }
@@ -66,8 +67,8 @@ impl Future for CaughtUp {
 
 impl Drop for CaughtUp {
     fn drop(&mut self) {
-        if let Wait::As(publisher) = self.wait {
-            // Dropped after the lock.
+        if let Wait::Registered(publisher) = self.wait {
+            // Lock order: dropped after the topic is unlocked.
             let _waker = self.topic.lock().readers.give_up(publisher);
         }
     }

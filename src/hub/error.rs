@@ -94,7 +94,7 @@ impl fmt::Display for PublishError {
 impl fmt::Display for SubscribeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Topic(_) => f.write_str("the topic cannot be had"),
+            Self::Topic(_) => f.write_str("topic unavailable"),
             Self::NoTopic => f.write_str("a subscription needs at least one topic"),
             Self::TooManyTopics(limit) => write!(f, "a subscription has at most {limit} topics"),
             Self::MemberTooLong(limit) => write!(f, "a member's value has at most {limit} bytes"),

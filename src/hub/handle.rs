@@ -1,109 +1,118 @@
-//! The hub: where topics are found.
+//! The handle to a hub, and its builder.
 
-use crate::event::field::EventName;
-use crate::hub::replica::Replica;
-use crate::hub::replica::apply;
-use crate::hub::replica::contract::Backplane;
-use crate::hub::settings::Settings;
 use std::{fmt, sync::Arc};
 
 use super::{
     core::Core,
     error::{SubscribeError, TopicError},
     health::HubHealth,
+    replica::{Replica, apply, contract::Backplane},
     retention::Retention,
+    settings::Settings,
     subscription::{Subscription, request::Subscribe},
     topic::Topic,
 };
-use crate::observe::link::Link;
+use crate::{event::field::EventName, observe::link::Link};
 
-/// Named topics with one order of all their events. Cloning gives another handle to the same hub.
+/// A set of named topics whose events share one order. Cloning returns another handle to the same hub.
 ///
 /// See the [module's documentation](crate::hub) for an example and the rules.
 #[derive(Clone)]
 pub struct Hub(Arc<Core>);
 
 impl Hub {
-    /// A hub with the defaults of [`Hub::builder`]. Needs no runtime.
+    /// Creates a hub with the defaults of [`Hub::builder`]. Needs no runtime.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// Begins a hub with other bounds.
+    /// Returns a builder for a hub with other limits.
     pub fn builder() -> HubBuilder {
         HubBuilder::new()
     }
 
-    /// The topic of this name, new if there is none: any text of up to 256 bytes. It stays as long as it is held.
+    /// Returns the topic of this name, and creates it if there is none.
+    ///
+    /// A name is any text of up to 256 bytes. The topic stays as long as the returned handle does.
     ///
     /// # Errors
     ///
-    /// The name is too long, or the hub has as many [topics](HubBuilder::max_topics) as it may.
+    /// Errors if the name is too long, or if the topic is new and the hub has [as many topics](HubBuilder::max_topics) as it
+    /// may, all of them held.
     pub fn topic(&self, name: impl AsRef<str>) -> Result<Topic, TopicError> {
         self.open(name.as_ref(), None)
     }
 
-    /// The topic of this name with bounds of its own, which it has from here on, also if it is there already.
+    /// Returns the topic of this name with a retention of its own, and creates it if there is none.
+    ///
+    /// The retention applies from now on, also to a topic that exists already.
     ///
     /// # Errors
     ///
-    /// As for [`topic`](Self::topic).
-    pub fn topic_with(&self, name: impl AsRef<str>, bounds: Retention) -> Result<Topic, TopicError> {
-        self.open(name.as_ref(), Some(bounds))
+    /// Errors as [`topic`](Self::topic) does.
+    pub fn topic_with(&self, name: impl AsRef<str>, retention: Retention) -> Result<Topic, TopicError> {
+        self.open(name.as_ref(), Some(retention))
     }
 
-    /// A subscription: from its position on, nothing that is published in its topics escapes it, though it is only counted
-    /// and woken from its first poll on. What can be asked for is in [`Subscribe`].
+    /// Creates a subscription. See [`Subscribe`] for its options.
+    ///
+    /// The subscription misses nothing that is published in its topics from this call on. It is counted and woken only from
+    /// its first poll on.
     ///
     /// # Errors
     ///
-    /// A topic cannot be had, none is named, or the member's value is too long. Each is a [`Refusal`](crate::Refusal) too.
+    /// Errors if a topic is unavailable, if no topic or too many are named, or if the member is too long. Each error converts
+    /// into a [`Refusal`](crate::Refusal).
     pub fn subscribe(&self, subscribe: impl Into<Subscribe>) -> Result<Subscription, SubscribeError> {
         Subscription::new(&self.0, subscribe.into())
     }
 
-    /// How many topics there are now.
+    /// Returns the number of topics that exist now.
     #[must_use]
     pub fn topic_count(&self) -> usize {
         self.0.topic_count()
     }
 
-    /// How many bytes all topics keep now, counted as by [`Retention::bytes`].
+    /// Returns the number of bytes that all topics keep now, counted as by [`Retention::bytes`].
     #[must_use]
     pub fn bytes_used(&self) -> usize {
         self.0.bytes_used()
     }
 
-    /// Returns how full the hub is, and what it has let go and refused.
+    /// Returns how full the hub is, and what it has evicted and refused.
     #[must_use]
     pub fn health(&self) -> HubHealth {
         self.0.health()
     }
 
-    /// Whether what feeds the hub can be reached, and, by waiting for a change, when. `None`: it stands by itself.
+    /// Returns the state of the link to the [backplane](crate::backplane), as a watch that also reports changes.
+    ///
+    /// Returns `None` if the hub has no backplane. The state is [`Link::Connecting`] first, and [`Link::Down`] after
+    /// [`leave`](Self::leave) or when the runtime that the hub was built in has ended. Use it for a readiness probe, or to
+    /// stop publishing while the link is down; streams stay open meanwhile.
     #[must_use]
     pub fn link_state(&self) -> Option<tokio::sync::watch::Receiver<Link>> {
-        self.0.replica.as_ref().map(crate::hub::replica::Replica::link)
+        self.0.replica.as_ref().map(Replica::link)
     }
 
-    /// Leaves what [feeds](crate::backplane) the hub, and waits until that is done: for the end of a process. Its members are
-    /// gone from the [presence](crate::hub::Topic::presence) on other nodes at once, and not only when they have not heard of this
-    /// node for a while. Dropping the hub does the same a moment later, if its runtime still runs then.
+    /// Leaves the [backplane](crate::backplane), and waits until that is done. Call it before the process ends.
     ///
-    /// If Redis does not answer, it waits for 5 s: this node's place then expires.
+    /// Other nodes remove this node's members from the [presence](crate::hub::Topic::presence) at once, instead of after a
+    /// timeout. Dropping the hub has the same effect a moment later, if its runtime still runs then. If Redis does not answer,
+    /// this waits for 5 s; the entry of this node then expires.
     ///
-    /// From then on the hub is fed no more, and its [link](Self::link) is down. A hub that stands by itself has nothing to leave.
-    /// Events that were published before may still be on their way: wait for their [`Published`](crate::hub::Published)
-    /// first.
+    /// From then on the hub receives nothing from the backplane, and its [link](Self::link_state) is down. Does nothing if the
+    /// hub has no backplane. Events that were published before may still be in flight: await their
+    /// [`Published`](crate::hub::Published) first.
     ///
     /// # Cancel safety
     ///
-    /// A departure that has begun goes on when the future is dropped. The method can be called again.
+    /// Leaving continues if the future is dropped. The method can be called again.
     pub async fn leave(&self) {
-        if let Some(fed) = &self.0.replica {
-            fed.requests.end();
-            fed.requests.ended().await;
+        if let Some(replica) = &self.0.replica {
+            replica.requests.end();
+            replica.requests.ended().await;
         }
     }
 
@@ -116,8 +125,8 @@ impl Hub {
         Self(core)
     }
 
-    fn open(&self, name: &str, bounds: Option<Retention>) -> Result<Topic, TopicError> {
-        let shared = self.0.topic(name, bounds)?;
+    fn open(&self, name: &str, retention: Option<Retention>) -> Result<Topic, TopicError> {
+        let shared = self.0.topic(name, retention)?;
         Ok(Topic::new(Arc::clone(&self.0), shared))
     }
 }
@@ -134,9 +143,9 @@ impl fmt::Debug for Hub {
     }
 }
 
-/// Makes a [`Hub`]; from [`Hub::builder`].
+/// A builder of a [`Hub`]; created by [`Hub::builder`].
 #[derive(Debug, Clone)]
-#[must_use = "a builder does nothing until `build` makes the hub"]
+#[must_use = "a builder does nothing until `build` creates the hub"]
 pub struct HubBuilder {
     settings: Settings,
 }
@@ -155,25 +164,27 @@ impl HubBuilder {
         }
     }
 
-    /// What each topic keeps that is not [told otherwise](Hub::topic_with). Default: [`Retention::new`].
-    pub fn retention(mut self, bounds: Retention) -> Self {
-        self.settings.bounds = bounds;
+    /// Sets what each topic keeps that has no retention [of its own](Hub::topic_with). Defaults to [`Retention::new`].
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.settings.bounds = retention;
         self
     }
 
-    /// What all topics keep together, in bytes, counted as by [`Retention::bytes`]. Default 64 MiB. Beyond it the oldest events
-    /// go, whichever topic they are in; if there are none any more, keyed values; and last what has just been published.
+    /// Sets how much all topics keep together, in bytes, counted as by [`Retention::bytes`]. Defaults to 64 MiB.
+    ///
+    /// Beyond it the oldest events are evicted, whichever topic they are in; if there are none left, keyed values; and last
+    /// the event that was just published.
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.settings.bytes = bytes;
         self
     }
 
-    /// Sets how many topics there may be at a time. As many are remembered after they are gone. Defaults to 10,000.
+    /// Sets how many topics may exist at a time. As many tombstones of evicted topics are kept. Defaults to 10,000.
     ///
-    /// A topic of a new name takes the place of one that nothing holds: first of those that never had a subscriber, then of the
-    /// least recently read, and of those with keyed values last. One with a subscriber, a [`Topic`](crate::hub::Topic) or a
-    /// [`Presence`](crate::hub::Presence) never goes: hold the `Topic` to keep its events and keyed values. Clients that come back
-    /// for a topic that went are told a gap. Only if all are held, a new name is refused.
+    /// At the limit, a new topic evicts one that is not held: first those that never had a subscriber, then the least recently
+    /// read, and those with keyed values last. A topic with a subscriber, a [`Topic`](crate::hub::Topic) or a
+    /// [`Presence`](crate::hub::Presence) is never evicted: hold the `Topic` to keep its events and keyed values. A client that
+    /// comes back for an evicted topic gets a gap. A new name is refused only if all topics are held.
     pub fn max_topics(mut self, topics: usize) -> Self {
         self.settings.topics = topics;
         self
@@ -185,34 +196,36 @@ impl HubBuilder {
         self
     }
 
-    /// The name of the event that a new client gets first. Its data are empty and its id is the position, so that a client
-    /// that is cut before its first event comes back with an id. Default `subscribed`; `None`: there is none, and such a
-    /// client comes back as a new one.
+    /// Sets the name of the event that a new client gets first. Defaults to `subscribed`.
+    ///
+    /// Its data is empty and its id is the current position, so a client that is cut before its first event still resumes
+    /// from there. With `None` it is not sent, and such a client comes back as a new one.
     pub fn greeting_event(mut self, name: impl Into<Option<EventName>>) -> Self {
         self.settings.greeting = name.into();
         self
     }
 
-    /// The name of the event that tells a client that it has missed something. Default `gap`.
+    /// Sets the name of the event that reports a [gap](crate::hub#gaps) to a client. Defaults to `gap`.
     pub fn gap_event(mut self, name: EventName) -> Self {
         self.settings.gap = name;
         self
     }
 
-    /// The hub. Needs no runtime.
+    /// Builds the hub. Needs no runtime.
     #[must_use]
     pub fn build(self) -> Hub {
         Hub::from_core(Core::new(self.settings, None))
     }
 
-    /// A hub that is fed by this backplane: the same on all nodes. What is published goes there, and comes from there.
+    /// Builds a hub that a backplane replicates: events are published to it and received from it, so the hub is the same on
+    /// all nodes.
     ///
-    /// The hub is fed in the runtime that this is called in. When that ends before the hub, its [link](Hub::link_state) is down for
-    /// good.
+    /// The hub receives in the runtime that this is called in. When that runtime ends before the hub, the
+    /// [link](Hub::link_state) stays down.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime, which the task that follows the backplane runs in.
+    /// Panics outside of a tokio runtime, since it spawns the task that follows the backplane.
     #[must_use]
     pub fn build_with_backplane(self, backplane: impl Backplane) -> Hub {
         let backplane: Arc<dyn Backplane> = Arc::new(backplane);

@@ -1,13 +1,13 @@
-//! A place in a hub's order of events, and its text: `epoch-sequence`.
+//! Positions in a hub's order of events, and their text: `epoch-sequence`.
 //!
-//! Pure. The sequence is one for the whole hub, so one position is true in all its topics. The epoch is the hub's: an id of
-//! another run, or of another server, is never taken for one of this.
+//! Pure. A sequence counts all events of a hub, so a position is valid in all its topics. Each run of a hub has an epoch of its
+//! own, so an id of another run or another server is never taken for one of this.
 
 use std::fmt;
 
 use crate::event::field::EventId;
 
-/// Everything up to this event, whichever topics it was in.
+/// A position in a hub's order: everything up to this event, whichever topics it was in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(crate) epoch: u64,
@@ -15,11 +15,11 @@ pub(crate) struct Position {
 }
 
 impl Position {
-    /// What a client sent back. `None`: no hub ever gave this out.
+    /// Parses an id that a client sent. Returns `None` if no hub ever creates such an id.
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let (epoch, rest) = text.split_at_checked(EPOCH_DIGITS)?;
         let digits = rest.strip_prefix(b"-")?;
-        // One position has one text: no capitals, no sign, no zeros in front.
+        // Invariant: a position has exactly one text, with no capitals, sign or leading zeros.
         if !epoch.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             return None;
         }
@@ -44,13 +44,13 @@ impl fmt::Display for Position {
 
 const EPOCH_DIGITS: usize = 16;
 
-/// What positions are of.
+/// An epoch: the id space that positions belong to.
 #[derive(Debug)]
 pub(crate) struct Epoch {
-    /// The first is 0.
+    /// The number of epochs of the hub before this one.
     pub(crate) number: u64,
     epoch: u64,
-    /// What stands before the sequence on an id line.
+    /// The text before the sequence on an id line.
     prefix: Box<[u8]>,
 }
 
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn a_position_is_parsed_as_displayed() {
         for (epoch, sequence) in [(0, 0), (1, 1), (u64::MAX, u64::MAX), (0xabc, 10)] {
             let position = Position { epoch, sequence };
             assert_eq!(Position::parse(position.to_string().as_bytes()), Some(position));
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is_a_position() {
+    fn any_other_text_is_no_position() {
         let texts: [&[u8]; 14] = [
             b"",
             b"-",

@@ -1,4 +1,4 @@
-//! Who is in a topic, as a number, as values, and as a stream of changes.
+//! The presence of a topic: its streams as a number, their members, and a stream of changes.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -7,21 +7,23 @@ use tokio::time::{Instant, sleep_until};
 
 use super::state::{hold::Hold, members::PresenceDiff};
 
-/// Who is in a topic: those whose stream runs, each as the [member](crate::hub::Subscribe::member) that it came as.
+/// The presence of a topic: the streams that run, and the [members](crate::hub::Subscribe::member) that they named. Returned
+/// by [`Topic::presence`](crate::hub::Topic::presence).
 ///
-/// Holding it keeps the topic, as holding a [`Topic`](crate::hub::Topic) does.
+/// The topic stays in the hub as long as there is a `Presence`, as with a [`Topic`](crate::hub::Topic). With a
+/// [backplane](crate::backplane), streams and members of all nodes are included.
 #[derive(Clone)]
 pub struct Presence(Hold);
 
-/// Who came and who left, and how many are here now.
+/// A change of the presence of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct PresenceChange {
-    /// Who was not here and is, in order.
+    /// The members that have joined since the last change, sorted.
     pub joined: Vec<Arc<str>>,
-    /// Who was here and is not, in order.
+    /// The members that have left since the last change, sorted.
     pub left: Vec<Arc<str>>,
-    /// How many streams there are, those of nobody included, and each tab of a member for itself.
+    /// The number of streams now, streams without a member and each of several streams of one member included.
     pub count: usize,
 }
 
@@ -30,32 +32,34 @@ impl Presence {
         Self(topic)
     }
 
-    /// How many streams there are, those of nobody included.
+    /// Returns the number of streams, streams without a member included.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.lock().members.count()
     }
 
-    /// The members, each once, in order. Copies them under the topic's lock: to be told of changes is cheaper.
+    /// Returns the members, each once, sorted. Copies them under the topic's lock; [`changes`](Self::changes) is cheaper.
     #[must_use]
     pub fn members(&self) -> Vec<Arc<str>> {
         self.0.lock().members.values().cloned().collect()
     }
 
-    /// Changes, first of all those who are here now. At most one a second: what happens meanwhile is told together, and who
-    /// came and left meanwhile not at all. Ends when the topic is closed from here on. Needs tokio's timer.
+    /// Returns a stream of changes, whose first item has all current members as joined.
+    ///
+    /// Yields at most one item a second, with all that has happened meanwhile; a member that has joined and left meanwhile is
+    /// not in it. Ends when the topic is closed after this call. Needs tokio's timer.
     pub fn changes(&self) -> impl Stream<Item = PresenceChange> + Send + use<> {
         let topic = self.0.clone();
         let mut state = topic.lock();
         let (watcher, closings) = (state.members.watch(), state.closings.times());
         drop(state);
-        let watching = Watching { topic, watcher, closings };
-        futures_util::stream::unfold((watching, None), |(watching, last)| async move {
+        let changes = Changes { topic, watcher, closings };
+        futures_util::stream::unfold((changes, None), |(changes, last)| async move {
             if let Some(last) = last {
-                sleep_until(last + PACE).await;
+                sleep_until(last + MIN_INTERVAL).await;
             }
-            let change = watching.next().await?;
-            Some((change, (watching, Some(Instant::now()))))
+            let change = changes.next().await?;
+            Some((change, (changes, Some(Instant::now()))))
         })
     }
 }
@@ -66,34 +70,35 @@ impl fmt::Debug for Presence {
     }
 }
 
-struct Watching {
+/// A registered watcher of a topic's members.
+struct Changes {
     topic: Hold,
     watcher: usize,
-    /// The number of times that the topic had been closed when this began.
+    /// The number of times that the topic had been closed when the watcher was registered.
     closings: u64,
 }
 
-impl Watching {
-    /// Returns what is new, and whether the topic was closed since this began.
-    fn look(&self) -> (Option<(PresenceDiff, usize)>, bool) {
+impl Changes {
+    /// Takes the changes since the last call. Also returns whether the topic was closed since the watcher was registered.
+    fn take(&self) -> (Option<(PresenceDiff, usize)>, bool) {
         let mut state = self.topic.lock();
         (state.members.take(self.watcher), state.closings.times() > self.closings)
     }
 
     async fn next(&self) -> Option<PresenceChange> {
         loop {
-            // Begins to listen before it looks, so that nothing comes between.
+            // Enabled before the changes are taken, so that none is missed in between.
             let arrival = self.topic.arrivals.notified();
             let mut arrival = std::pin::pin!(arrival);
             arrival.as_mut().enable();
-            let (news, is_over) = self.look();
-            if let Some((difference, count)) = news {
+            let (change, is_closed) = self.take();
+            if let Some((difference, count)) = change {
                 let (joined, left): (Vec<_>, Vec<_>) =
-                    difference.by_value.into_iter().partition(|&(_, is_here)| is_here);
-                let names = |changed: Vec<(Arc<str>, bool)>| changed.into_iter().map(|(value, _)| value).collect();
-                return Some(PresenceChange { joined: names(joined), left: names(left), count });
+                    difference.by_value.into_iter().partition(|&(_, is_present)| is_present);
+                let members = |changed: Vec<(Arc<str>, bool)>| changed.into_iter().map(|(value, _)| value).collect();
+                return Some(PresenceChange { joined: members(joined), left: members(left), count });
             }
-            if is_over {
+            if is_closed {
                 return None;
             }
             arrival.await;
@@ -101,12 +106,12 @@ impl Watching {
     }
 }
 
-impl Drop for Watching {
+impl Drop for Changes {
     fn drop(&mut self) {
-        // Dropped after the lock.
+        // Lock order: the difference is dropped after the topic's lock is released.
         let _difference = self.topic.lock().members.unwatch(self.watcher);
     }
 }
 
-/// The least time between two changes.
-const PACE: Duration = Duration::from_secs(1);
+/// The minimum time between two changes.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);

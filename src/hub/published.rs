@@ -1,4 +1,4 @@
-//! What became of a publish.
+//! The outcome of a publish.
 
 use std::{
     fmt,
@@ -12,10 +12,11 @@ use futures_util::FutureExt;
 use super::{error::PublishError, position::Position};
 use crate::{event::field::EventId, hub::replica::contract::BoxFuture};
 
-/// What becomes of a publish, which has already begun: dropping this cancels nothing.
+/// The outcome of a publish that has begun. Dropping it cancels nothing.
 ///
-/// Within one process it is done when the call returns, and [`try_result`](Self::now) reads it anywhere. Where the hub is
-/// [fed from outside](crate::backplane) it is a future to wait for; the same code serves both.
+/// It is a future. Without a [backplane](crate::backplane) it is ready when the publish returns, and
+/// [`try_result`](Self::try_result) reads it without a runtime. With a backplane it is ready once the backplane has answered.
+/// Code that awaits it works with both.
 pub struct Published(Outcome);
 
 enum Outcome {
@@ -32,12 +33,12 @@ impl Published {
         Self(Outcome::Awaited(outcome))
     }
 
-    /// The event's id; of several the last one's. Needs no runtime.
+    /// Returns the id of the event, or of the last one if there were several. Needs no runtime.
     ///
     /// # Errors
     ///
-    /// The event is too large, or its topic cannot be had: nothing of the call was published. Where the hub is fed from
-    /// outside, also [`PublishError::Pending`], as long as it is not known.
+    /// Errors if nothing was published: see [`PublishError`]. With a backplane, returns [`PublishError::Pending`] as long as
+    /// the outcome is not known.
     pub fn try_result(self) -> Result<EventId, PublishError> {
         match self.0 {
             Outcome::Known(result) => result.map(Position::id),
@@ -48,7 +49,7 @@ impl Published {
 
 /// # Cancel safety
 ///
-/// The event is published, or not, whether the future is dropped or not.
+/// Dropping the future does not affect the publish.
 impl Future for Published {
     type Output = Result<EventId, PublishError>;
 

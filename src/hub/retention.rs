@@ -1,8 +1,10 @@
-//! How much a hub keeps.
+//! The bounds of what a topic keeps.
 
 use std::time::Duration;
 
-/// What one topic keeps: whichever bound is met first, the oldest events go.
+/// The bounds of what a topic keeps. Beyond any of them the oldest events are evicted.
+///
+/// See [retention](crate::hub#retention) for what a whole hub keeps.
 ///
 /// ```
 /// use std::time::Duration;
@@ -21,36 +23,40 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// 1,024 events, 1 MiB, an hour, 1,024 keys.
+    /// Creates the default retention: 1,024 events, 1 MiB, one hour, 1,024 keys.
     #[must_use]
     pub fn new() -> Self {
         Self { events: 1024, bytes: 1 << 20, age: Some(Duration::from_secs(3600)), keys: 1024 }
     }
 
-    /// How many events. Default 1,024, at least one. Each costs its bytes and 64 more.
+    /// Sets the number of events, at least one. Each costs its bytes and 64 more. Defaults to 1,024.
     #[must_use]
     pub fn events(mut self, events: usize) -> Self {
         self.events = events.max(1);
         self
     }
 
-    /// How many bytes, events and keyed values together. Default 1 MiB. An event that is larger is not published. Each
-    /// counts as on the wire without its id, with its key, and 64 bytes more for its place.
+    /// Sets the number of bytes of events and keyed values together. Defaults to 1 MiB.
+    ///
+    /// An event counts with its bytes on the wire without its id, the bytes of its key, and 64 bytes for its entry. A larger
+    /// event is not published.
     #[must_use]
     pub fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
         self
     }
 
-    /// How old an event may become, in steps of a millisecond. Default an hour; `None`: any age. Keyed values stay.
-    /// There is no timer: age is looked at when the topic is used, and when others are.
+    /// Sets the age up to which an event is kept, to the millisecond; `None` sets no limit. Defaults to one hour.
+    ///
+    /// Keyed values have no age. There is no timer: ages are checked when this topic or another one of the hub is used.
     #[must_use]
     pub fn age(mut self, age: impl Into<Option<Duration>>) -> Self {
         self.age = age.into();
         self
     }
 
-    /// How many keys have their newest event kept. Default 1,024. Beyond it the one that was published least recently goes.
+    /// Sets the number of keys whose newest event is kept. Beyond it the key that was published least recently is evicted.
+    /// Defaults to 1,024.
     #[must_use]
     pub fn keys(mut self, keys: usize) -> Self {
         self.keys = keys;

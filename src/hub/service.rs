@@ -18,28 +18,30 @@ use crate::{
     negotiate::{last_event_id::LastEventId, refusal::Refusal, request_head::RequestHead},
 };
 
-/// An event service out of a hub and a function; made by [`Hub::service`].
+/// An event service that subscribes each request to topics of a hub; created by [`Hub::service`].
 #[derive(Clone)]
 pub struct HubService<F> {
     hub: Hub,
     subscribe: F,
 }
 
-/// What the function of [`Hub::service`] may return: a [`Subscribe`], or a `Result` of one whose error is made a
+/// A value that the function of [`Hub::service`] may return: a [`Subscribe`], or a `Result` of one whose error converts into a
 /// [`Refusal`]. Sealed.
 pub trait IntoSubscribe: sealed::Sealed {
-    /// It, as one of the two.
+    /// Converts into a [`Subscribe`].
     ///
     /// # Errors
     ///
-    /// The refusal that it is.
+    /// Returns the [`Refusal`] if `self` is an error.
     fn into_subscribe(self) -> Result<Subscribe, Refusal>;
 }
 
 impl Hub {
-    /// An event service for [`SseLayer::new`](crate::SseLayer::new): the function says which topics a request may see, or
-    /// refuses. It gets the head only, and runs within the request, so it must be quick. Where the client left off is seen
-    /// to.
+    /// Returns an event service for [`SseLayer::new`](crate::SseLayer::new) that subscribes each request.
+    ///
+    /// The function returns which topics a request may see, or a refusal. It gets the request's head only and runs on the
+    /// request's task, so it must not block. The stream resumes after the `Last-Event-ID` of the request, unless the function
+    /// sets [`Subscribe::resume_after`].
     ///
     /// ```
     /// use tower_sse::{Refusal, SseLayer, hub::{Hub, Subscribe}};

@@ -3,7 +3,7 @@
 use super::retention::Retention;
 use crate::event::field::EventName;
 
-/// What is set on a hub.
+/// The settings of a [`Hub`](crate::hub::Hub), as its builder has collected them.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) bounds: Retention,
@@ -15,7 +15,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Whether a new client is told where it is.
+    /// Returns whether a new client gets a greeting with its position.
     pub(crate) fn greets(&self) -> bool {
         self.greeting.is_some()
     }

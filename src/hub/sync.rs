@@ -1,4 +1,4 @@
-//! Locks and atomics: the standard library's, or loom's where a test tries every order of things.
+//! Locks and atomics: those of the standard library, or loom's in a loom test.
 
 #[cfg(not(all(test, tower_sse_loom)))]
 mod real {
@@ -13,7 +13,7 @@ mod real {
 
     pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
 
-    /// Loom's, as the other one is called.
+    /// Loom's `AtomicWaker` with the interface of that of `futures_util`.
     #[derive(Debug, Default)]
     pub(crate) struct AtomicWaker(loom::future::AtomicWaker);
 
@@ -36,12 +36,12 @@ use std::sync::{PoisonError, TryLockError};
 
 pub(crate) use real::{AtomicWaker, Mutex, MutexGuard, atomic};
 
-/// The guard, whoever panicked before: nothing of a user's runs under these locks.
+/// Locks a mutex, also one that is poisoned: no code of a user runs under these locks.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The guard, if nobody has it.
+/// Locks a mutex, if it is not locked.
 pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     match mutex.try_lock() {
         Ok(guard) => Some(guard),

@@ -1,7 +1,7 @@
-//! What a subscription is to others: somebody who is waited for, and who is here.
+//! A handle that removes a subscription from its topics on behalf of a body that is no longer polled.
 //!
-//! A connection whose client has stopped reading keeps its body, which nobody polls. So that a publisher does not wait for
-//! it, and nobody takes its client for present, whoever finds that out gives this up in its place.
+//! The server keeps the body of a connection whose client has stopped reading, but does not poll it. The watchdog that finds
+//! that out detaches the subscription, so that publishers do not wait for it and its member is not present any more.
 
 use std::{
     fmt,
@@ -17,17 +17,19 @@ use crate::{
     streams::resources::Detach,
 };
 
-/// Its cursor and its member in each of its topics.
+/// The registrations of a subscription in its topics: a cursor and a member in each.
 pub(crate) struct DetachHandle {
     core: Arc<Core>,
-    /// The topics, and its number among the readers of each.
-    places: Box<[(Arc<TopicShared>, usize)]>,
+    /// The topics, with the number of the subscription among the readers of each.
+    registrations: Box<[(Arc<TopicShared>, usize)]>,
     member: Option<Arc<str>>,
     has_left: LeftFlag,
 }
 
-/// Whether a subscription has left its topics, or is about to: set before it takes the lock of the first. So under a topic's
-/// lock its number there is its own, unless this says otherwise.
+/// A flag that is set when a subscription leaves its topics.
+///
+/// Invariant: it is set before the first topic is locked. So while a topic is locked and the flag is not set, the
+/// subscription's reader number is its own and not yet that of another reader.
 #[derive(Clone, Default)]
 pub(crate) struct LeftFlag(Arc<AtomicBool>);
 
@@ -44,20 +46,20 @@ impl LeftFlag {
 impl DetachHandle {
     pub(crate) fn new<'a>(
         core: &Arc<Core>,
-        places: impl Iterator<Item = (&'a Arc<TopicShared>, usize)>,
+        registrations: impl Iterator<Item = (&'a Arc<TopicShared>, usize)>,
         member: Option<&Arc<str>>,
         has_left: LeftFlag,
     ) -> Self {
-        let places = places.map(|(topic, reader)| (Arc::clone(topic), reader)).collect();
-        Self { core: Arc::clone(core), places, member: member.cloned(), has_left }
+        let registrations = registrations.map(|(topic, reader)| (Arc::clone(topic), reader)).collect();
+        Self { core: Arc::clone(core), registrations, member: member.cloned(), has_left }
     }
 }
 
 impl Detach for DetachHandle {
     fn detach(&self) {
-        for (topic, reader) in &self.places {
+        for (topic, reader) in &self.registrations {
             let mut state = topic.lock();
-            // Its number stays its own until it leaves. From then on it may be somebody else's.
+            // Once the subscription has left, its reader number may be that of another one.
             if self.has_left.get() {
                 continue;
             }
@@ -73,7 +75,7 @@ impl Detach for DetachHandle {
 
 impl fmt::Debug for DetachHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.places.iter().map(|(topic, _)| topic.name())).finish()
+        f.debug_list().entries(self.registrations.iter().map(|(topic, _)| topic.name())).finish()
     }
 }
 
@@ -89,21 +91,21 @@ mod tests {
     };
 
     fn join(hub: &Hub, member: &str) -> Subscription {
-        let mut subscription = hub.subscribe(Subscribe::to("room").member(member)).expect("there is room");
+        let mut subscription = hub.subscribe(Subscribe::to("room").member(member)).expect("the hub has room");
         while subscription.poll_output(&mut Context::from_waker(Waker::noop()), Budget::ONE).is_ready() {}
         subscription
     }
 
-    /// It left in the place of whoever had come since and had its number, who was never seen to leave.
+    /// Regression: the handle detached the subscription that had got the reader number since, which then never left.
     #[test]
-    fn nobody_is_given_up_in_the_place_of_one_who_has_left() {
+    fn detach_after_leaving_does_not_affect_the_next_reader() {
         let hub = Hub::new();
         let presence = hub.topic("room").unwrap().presence();
         let mut alice = join(&hub, "alice");
-        let standing = alice.detach_handle().unwrap();
+        let handle = alice.detach_handle().unwrap();
         drop(alice);
         let bob = join(&hub, "bob");
-        standing.detach();
+        handle.detach();
         assert_eq!((presence.count(), presence.members()), (1, vec!["bob".into()]));
         drop(bob);
         assert_eq!((presence.count(), presence.members()), (0, vec![]));

@@ -140,8 +140,8 @@ impl Subscription {
             placement: None,
             has_left: None,
             cold: Some(Box::new(ColdState {
-                first: begin.first,
-                foreign: begin.foreign,
+                first: begin.first_notice,
+                foreign: begin.foreign_id,
                 came_with: (!begin.is_new).then_some(begin.cursor),
                 present_through: begin.snapshot_through,
                 floor: is_bounded.then(|| (floor, floor.sequence.max(head))),

@@ -1,10 +1,10 @@
-//! What a subscriber asks for.
+//! The options of a subscription.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::{event::field::EventId, negotiate::last_event_id::LastEventId};
 
-/// Which topics, from where, and what happens when the reader is too slow.
+/// The options of a subscription: its topics, where it begins, and what happens when it lags.
 ///
 /// ```
 /// use tower_sse::hub::{Hub, LagPolicy, Start, Subscribe};
@@ -16,7 +16,7 @@ use crate::{event::field::EventId, negotiate::last_event_id::LastEventId};
 /// # Ok::<(), tower_sse::hub::SubscribeError>(())
 /// ```
 #[derive(Debug, Clone)]
-#[must_use = "it does nothing until a hub gets it"]
+#[must_use = "the options do nothing until they are passed to a hub"]
 pub struct Subscribe {
     pub(crate) topics: Vec<Arc<str>>,
     pub(crate) start: Start,
@@ -27,44 +27,50 @@ pub struct Subscribe {
     pub(crate) not_older_than: Option<Duration>,
 }
 
-/// Where a client begins that comes without an id.
+/// The position at which a client without an id begins.
 ///
-/// A client that comes with one begins there, whatever this says: an id is a request, not a right. The id of another hub, an
-/// old one, or something that is no id at all gets all that the topics keep. What a client must not see is bounded by
-/// [`Subscribe::not_before`] and [`Subscribe::not_older_than`], and by the topics that it may have.
+/// A client with an id resumes after it, whatever the start is. An id is not a permission: with the id of another hub, an old
+/// one, or text that is no id at all, a client gets all that the topics keep. Bound what it may see by
+/// [`Subscribe::not_before`], [`Subscribe::not_older_than`] and its topics.
 ///
-/// Ids count all events of a hub: a subscriber of one topic sees how much the others do. A hub for each tenant hides that.
+/// Ids count all events of a hub, so a subscriber of one topic sees how much is published in the others. Use a hub for each
+/// tenant to hide that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Start {
-    /// With what is published from now on. The default.
+    /// Begins with what is published from now on. The default.
     #[default]
     Live,
-    /// With the present: the newest event of each key, and the newest without one. Up to the last event of the present
-    /// nothing has an id, and that one has the position of the hub when the client came: a client that is cut before comes
-    /// back as a new one, and gets the present again.
+    /// Begins with a snapshot: the newest event of each key, and the newest event without a key.
+    ///
+    /// Only the last event of the snapshot has an id, which is the position of the hub when the client subscribed. A client
+    /// that is cut before that event comes back without an id and gets a whole snapshot again.
     Snapshot,
-    /// With the oldest event that is kept.
+    /// Begins with the oldest event that is kept.
     Beginning,
 }
 
-/// What happens to a reader that is behind what the log keeps. It is told so in any case.
+/// The handling of a subscription that [lags](crate::hub#lagging): events were evicted before it has read them.
+///
+/// With each policy the client gets a [gap](crate::hub#gaps).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum LagPolicy {
-    /// Ends the stream, cleanly, with a `retry:`. The client comes back with its last id, gets what is kept up to the end of
-    /// the gap, is told the gap, and goes on. The default: a reader that is slow for good is seen, and still comes ahead.
+    /// Ends the stream cleanly, with a `retry:`. The default.
+    ///
+    /// The client reconnects with its last id, and gets the kept events up to the end of the gap, the gap, and all that
+    /// follows. A client that is always too slow shows up in metrics, and still makes progress with each connection.
     #[default]
     Disconnect,
-    /// Gives what is kept up to the end of the gap, tells the gap within the stream, and goes on.
+    /// Delivers the kept events up to the end of the gap, then the gap, and continues.
     Skip,
-    /// Only the present counts, also before it is too late: of the events with a key the newest each, which is never lost.
-    /// Those without a key as by [`Skip`](Self::Skip).
+    /// Conflates: delivers of the events with a key only the newest of each, also while nothing is lost. Events without a key
+    /// are handled as by [`Skip`](Self::Skip).
     Conflate,
 }
 
 impl Subscribe {
-    /// The events of this topic.
+    /// Creates options for the events of one topic.
     pub fn to(topic: impl Into<Arc<str>>) -> Self {
         Self {
             topics: vec![topic.into()],
@@ -77,42 +83,45 @@ impl Subscribe {
         }
     }
 
-    /// And of this one, in the order in which they were published. A topic that is named twice counts once.
+    /// Adds a topic. Events of all topics come in the order in which they were published. Naming a topic twice has no effect.
     pub fn and(mut self, topic: impl Into<Arc<str>>) -> Self {
         self.topics.push(topic.into());
         self
     }
 
-    /// The events of all these topics.
+    /// Creates options for the events of several topics.
     pub fn to_all<T: Into<Arc<str>>>(topics: impl IntoIterator<Item = T>) -> Self {
         let topics = topics.into_iter().map(Into::into).collect();
         Self { topics, ..Self::to("") }
     }
 
-    /// Where a client begins that comes without an id. Default: [`Start::Live`].
+    /// Sets where a client without an id begins. Defaults to [`Start::Live`].
     pub fn start(mut self, start: Start) -> Self {
         self.start = start;
         self
     }
 
-    /// What happens when the reader is too slow. Default: [`LagPolicy::Disconnect`].
+    /// Sets what happens when the subscription lags. Defaults to [`LagPolicy::Disconnect`].
     pub fn lag(mut self, lag: LagPolicy) -> Self {
         self.lag = lag;
         self
     }
 
-    /// Goes on after this id: what the client sent. One that this hub has not given, or not yet, is a gap; it is never
-    /// taken on trust. Default: none, or, in a [`Hub::service`](crate::hub::Hub::service), the request's.
+    /// Resumes after this id, as the client sent it.
+    ///
+    /// An id that this hub has not issued, or not yet, causes a gap, so it can be passed on unchecked. Defaults to none or, in
+    /// a [`Hub::service`](crate::hub::Hub::service), to the id of the request.
     pub fn resume_after(mut self, id: impl Into<Option<LastEventId>>) -> Self {
         self.after = id.into();
         self
     }
 
-    /// Hides what was published before the event of this id, wherever the client begins and whatever id it sends: events and
-    /// keyed values. A client whose id is below the bound is told a gap where that hides something from it.
+    /// Hides the events and keyed values that were published before the event of this id, wherever the client begins and
+    /// whatever id it sends. Defaults to none, which hides nothing.
     ///
-    /// The id is one that the hub gave for a publish: that by which the client was let in, for one. Of an id of another epoch
-    /// nothing is known but that it is of another; then all is hidden that was published before the client came.
+    /// A client whose id is below the bound gets a gap if that hides something from it. The id is one that a publish has
+    /// returned, for example of the event that announces the client. An id of another epoch hides all that was published
+    /// before the client subscribes.
     ///
     /// ```
     /// use tower_sse::{Event, hub::{Hub, Start, Subscribe}};
@@ -122,7 +131,7 @@ impl Subscribe {
     /// let room = hub.topic("room")?;
     /// room.publish(Event::new("what was said before ann came")).try_result()?;
     /// let joined = room.publish(Event::new("ann is here")).try_result()?;
-    /// // Also if she says that she had nothing, or an id of last year.
+    /// // Holds also if she comes without an id, or with an old one.
     /// let subscribe = Subscribe::to("room").start(Start::Beginning).not_before(joined);
     /// # let _ = hub.subscribe(subscribe)?;
     /// # Ok(())
@@ -133,24 +142,24 @@ impl Subscribe {
         self
     }
 
-    /// Hides the events that are older than this when the client comes, wherever it begins and whatever id it sends. Keyed
-    /// values are of any age: they are the present. A client whose id is below the bound is told a gap where that hides
-    /// something from it.
+    /// Hides the events that are older than this when the client subscribes, wherever it begins and whatever id it sends.
+    /// Defaults to none, which hides nothing.
     ///
-    /// In a hub that is [fed from outside](crate::backplane), events that were published before this node began are as
-    /// old as the backplane says.
+    /// Keyed values are not hidden: they are current at any age. A client whose id is below the bound gets a gap if that hides
+    /// something from it. With a [backplane](crate::backplane), the backplane defines the age of events that were published
+    /// before this node started.
     pub fn not_older_than(mut self, age: impl Into<Option<Duration>>) -> Self {
         self.not_older_than = age.into();
         self
     }
 
-    /// Returns whether there are bounds to what may be seen of the past.
+    /// Returns whether a bound hides a part of the past.
     pub(crate) fn is_bounded(&self) -> bool {
         self.not_before.is_some() || self.not_older_than.is_some()
     }
 
-    /// Who this is, for the [presence](crate::hub::Topic::presence) in each of the topics: up to 128 bytes. Default: nobody,
-    /// who is counted all the same.
+    /// Sets the member that this subscription is in the [presence](crate::hub::Topic::presence) of each topic, of up to 128
+    /// bytes. Defaults to none, which is counted, but not listed.
     pub fn member(mut self, value: impl Into<Arc<str>>) -> Self {
         self.member = Some(value.into());
         self

@@ -1,84 +1,94 @@
-//! Where a subscription begins, by what the client says that it has, and what it is told first.
+//! The point at which a subscription begins, by the id of its client.
 //!
 //! Pure.
 
-use super::request::{Start, Subscribe};
-use crate::event::field::EventId;
-use crate::hub::{position::Position, state::read::Floor};
 use std::time::Duration;
 
-/// Something that is told beside the events.
+use super::request::{Start, Subscribe};
+use crate::{
+    event::field::EventId,
+    hub::{position::Position, state::read::Floor},
+};
+
+/// A notice that is delivered beside the events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Notice {
-    /// The client is new.
+    /// The greeting of a new client.
     Greeting,
-    /// Something is missing.
+    /// A gap.
     Gap,
 }
 
-/// Where a subscription begins.
+/// The point at which a subscription begins.
 pub(crate) struct StartPoint {
     pub(crate) cursor: u64,
-    /// The client has nothing, and what had gone before it came is no loss to it.
+    /// The client has no id, so events that were evicted before it subscribed are not missing to it.
     pub(crate) is_new: bool,
-    /// The position of the hub, for a client that is new.
+    /// The position of the hub when a new client subscribed; 0 for a client that resumes.
     pub(crate) joined_at: u64,
-    /// The notice that is told before anything else.
-    pub(crate) first: Option<Notice>,
-    /// The client came with something that is no position of this history: with a position of another, or with none.
-    pub(crate) foreign: Option<Option<Position>>,
-    /// Up to here only the present is given.
+    /// The notice to deliver before anything else.
+    pub(crate) first_notice: Option<Notice>,
+    /// The id that the client sent, if it is no position of this epoch: a position of another epoch, or no position at all.
+    pub(crate) foreign_id: Option<Option<Position>>,
+    /// The end of the snapshot that the client gets first; 0 if it gets none.
     pub(crate) snapshot_through: u64,
 }
 
 impl StartPoint {
-    /// By what the client sent, if it did, where the hub is now, and what the client may see of the past. A hub that is fed
-    /// may be behind another node: a client from there is ahead of it, and waits.
-    pub(crate) fn new(subscribe: &Subscribe, head: Position, floor: Floor, is_fed: bool) -> Self {
-        let Some(asked) = &subscribe.after else { return Self::fresh(head, subscribe.start, floor) };
-        let none = Self { cursor: 0, is_new: false, joined_at: 0, first: None, foreign: None, snapshot_through: 0 };
-        let from = Position::parse(asked.as_bytes());
+    /// Returns the start for the id of the client, if it sent one, and the position of the hub now.
+    ///
+    /// A replica may be behind another node. A client that comes from there has a cursor ahead of the head, and waits.
+    pub(crate) fn new(subscribe: &Subscribe, head: Position, floor: Floor, is_replica: bool) -> Self {
+        let Some(after) = &subscribe.after else { return Self::of_new_client(head, subscribe.start, floor) };
+        let resumed =
+            Self { cursor: 0, is_new: false, joined_at: 0, first_notice: None, foreign_id: None, snapshot_through: 0 };
+        let from = Position::parse(after.as_bytes());
         match from {
-            // A position of this run, and not one that is still to come.
             Some(Position { epoch, sequence }) if epoch == head.epoch && sequence <= head.sequence => {
-                Self { cursor: sequence, ..none }
+                Self { cursor: sequence, ..resumed }
             }
-            // Of the last number there is none that could still come, and it is the place of those who are nobody any more.
-            Some(Position { epoch, sequence }) if epoch == head.epoch && is_fed && sequence < u64::MAX => {
-                Self { cursor: sequence, ..none }
+            // No event can follow the last sequence, which also marks detached readers.
+            Some(Position { epoch, sequence }) if epoch == head.epoch && is_replica && sequence < u64::MAX => {
+                Self { cursor: sequence, ..resumed }
             }
-            _ => Self { first: Some(Notice::Gap), foreign: Some(from), ..none },
+            _ => Self { first_notice: Some(Notice::Gap), foreign_id: Some(from), ..resumed },
         }
     }
 
-    fn fresh(head: Position, start: Start, floor: Floor) -> Self {
-        let (cursor, present_through) = match start {
+    fn of_new_client(head: Position, start: Start, floor: Floor) -> Self {
+        let (cursor, snapshot_through) = match start {
             Start::Live => (head.sequence.max(floor.sequence), 0),
             Start::Beginning => (floor.sequence, 0),
             Start::Snapshot => (0, head.sequence),
         };
-        let (came_at, first) = (head.sequence, Some(Notice::Greeting));
-        Self { cursor, is_new: true, joined_at: came_at, first, foreign: None, snapshot_through: present_through }
+        Self {
+            cursor,
+            is_new: true,
+            joined_at: head.sequence,
+            first_notice: Some(Notice::Greeting),
+            foreign_id: None,
+            snapshot_through,
+        }
     }
 }
 
-/// Returns the past that a client that comes now may not see, by its bounds.
-pub(crate) fn floor(subscribe: &Subscribe, head: Position, is_fed: bool, now: u64) -> Floor {
-    let hidden = |id| hidden_before(id, head, is_fed);
-    let age = |age: Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+/// Returns the past that the bounds of a subscription hide if it is created now.
+pub(crate) fn floor(subscribe: &Subscribe, head: Position, is_replica: bool, now: u64) -> Floor {
+    let hidden = |id| hidden_before(id, head, is_replica);
+    let millis = |age: Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
     Floor {
         sequence: subscribe.not_before.as_ref().map_or(0, hidden),
-        at: subscribe.not_older_than.map_or(0, |bound| now.saturating_sub(age(bound))),
+        at: subscribe.not_older_than.map_or(0, |age| now.saturating_sub(millis(age))),
     }
 }
 
-/// Up to where a bound that was given as an event's id hides what is there. A hub that is fed may not have come to it yet.
-fn hidden_before(id: &EventId, head: Position, is_fed: bool) -> u64 {
+/// Returns the last sequence that a bound hides which is the id of an event. A replica may not have received that event yet.
+fn hidden_before(id: &EventId, head: Position, is_replica: bool) -> u64 {
     match Position::parse(id.as_str().as_bytes()) {
-        Some(Position { epoch, sequence }) if epoch == head.epoch && (is_fed || sequence <= head.sequence) => {
+        Some(Position { epoch, sequence }) if epoch == head.epoch && (is_replica || sequence <= head.sequence) => {
             sequence.saturating_sub(1)
         }
-        // Of another history: nothing is known of what it hides.
+        // A bound of another epoch: its place in this one is unknown, so all is hidden.
         _ => head.sequence,
     }
 }

@@ -199,7 +199,7 @@ fn names_of_clients_do_not_fill_a_hub() {
     assert_eq!(hub.topic_count(), 2);
     let third = hub.subscribe("third").unwrap();
     let error = hub.subscribe("fourth").unwrap_err();
-    assert_eq!(error.to_string(), "the topic cannot be had");
+    assert_eq!(error.to_string(), "topic unavailable");
     drop((held, third, event));
     assert_eq!(hub.topic("fourth").unwrap().name(), "fourth");
 }
