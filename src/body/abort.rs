@@ -90,8 +90,39 @@ impl Abort {
     }
 }
 
+/// Tracks the last frame of a stream whose abort may have no bytes of its own, and so waits for that frame.
+#[derive(Debug, Default)]
+pub(super) struct FrameTracker {
+    /// `None` while frames are not tracked.
+    last: Option<Arc<Held>>,
+}
+
+impl FrameTracker {
+    /// Starts or stops tracking. Frames from before are not tracked.
+    pub(super) fn enable(&mut self, is_enabled: bool) {
+        if !is_enabled {
+            self.last = None;
+        } else if self.last.is_none() {
+            self.last = Some(Held::released());
+        }
+    }
+
+    /// Returns the bytes of a frame, which are tracked while that is enabled.
+    pub(super) fn track(&mut self, bytes: Bytes) -> Bytes {
+        let Some(last) = &mut self.last else { return bytes };
+        let (bytes, held) = Held::track(bytes);
+        *last = held;
+        bytes
+    }
+
+    /// Returns the flag of the last frame, and stops tracking.
+    pub(super) fn take(&mut self) -> Option<Arc<Held>> {
+        self.last.take()
+    }
+}
+
 impl Held {
-    /// Returns the same bytes, and what tells when they are released.
+    /// Returns the same bytes, and the flag that is set when their last copy is dropped.
     pub(crate) fn track(bytes: Bytes) -> (Bytes, Arc<Self>) {
         let held = Arc::<Self>::default();
         (Bytes::from_owner(Tracked { bytes, held: Arc::clone(&held) }), held)

@@ -30,7 +30,7 @@ pub(crate) enum StreamMarker {
 #[expect(unnameable_types, reason = "sealed")]
 pub struct MarkedStream {
     /// Lives as long as the body does.
-    record: Weak<StreamControl>,
+    control: Weak<StreamControl>,
     /// The layer whose settings are below the stream's own. `None` for a response of a handler that has met no layer yet.
     innermost: Option<Arc<dyn MetLayer>>,
     /// Further layers, which have tightened what the stream may do.
@@ -39,16 +39,16 @@ pub struct MarkedStream {
 
 impl StreamMarker {
     /// A stream that has met this layer, or none.
-    pub(crate) fn of(record: &Arc<StreamControl>, layer: Option<Arc<dyn MetLayer>>) -> Self {
-        let record = Arc::downgrade(record);
-        Self::Stream(MarkedStream { record, innermost: layer, outer: Vec::new() })
+    pub(crate) fn of(control: &Arc<StreamControl>, layer: Option<Arc<dyn MetLayer>>) -> Self {
+        let control = Arc::downgrade(control);
+        Self::Stream(MarkedStream { control, innermost: layer, outer: Vec::new() })
     }
 }
 
 impl MarkedStream {
     /// The record of the stream. `None` if the body is gone, and so whatever the response has is not it.
-    pub(crate) fn record(&self) -> Option<Arc<StreamControl>> {
-        self.record.upgrade()
+    pub(crate) fn control(&self) -> Option<Arc<StreamControl>> {
+        self.control.upgrade()
     }
 
     /// Returns whether no layer has met the stream yet.

@@ -1,95 +1,148 @@
-//! Whether a stream is to end before its source does, and when that has to be looked at.
+//! Provides the times, checks and requests that end a stream before its source does.
 
-use std::{task::Context, time::Duration};
+use std::{sync::Arc, task::Context, time::Duration};
 
 use tokio::time::Instant;
 
-use super::state::{Ending, Phase, State};
-use crate::streams::end_cause::EndCause;
+use crate::{
+    access::{AccessCheck, Checks},
+    streams::{attached::Tighter, control::StreamControl, end_cause::EndCause},
+};
 
-/// A time that the stream does not outlive.
+/// The limits of one stream: its deadline or lifetime, its checks of access, and its grace period once it is ending.
+///
+/// Most streams have none of these, so each is boxed.
+#[derive(Debug, Default)]
+pub(super) struct Deadlines {
+    /// The earlier of deadline and end of lifetime, or the end of the grace period.
+    end: Option<Box<Deadline>>,
+    checks: Option<Box<Checks>>,
+    /// The limits of outer layers, which hold whatever the stream's own settings are.
+    outer: Option<Box<Tighter>>,
+}
+
 #[derive(Debug)]
-pub(super) struct Deadline {
-    pub(super) at: Instant,
-    pub(super) is_lifetime: bool,
+struct Deadline {
+    at: Instant,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Explicit,
+    Lifetime,
+    /// The stream is ending for this cause, and waits for the end of the event that it is in.
+    Grace(Box<EndCause>),
 }
 
 impl Deadline {
-    fn why(&self) -> EndCause {
-        if self.is_lifetime { EndCause::Lifetime } else { EndCause::Deadline }
+    fn cause(&self) -> EndCause {
+        match &self.kind {
+            Kind::Explicit => EndCause::Deadline,
+            Kind::Lifetime => EndCause::Lifetime,
+            Kind::Grace(cause) => (**cause).clone(),
+        }
     }
 }
 
-impl State {
-    /// Why the stream is to end now, if it is. A check of access that is under way is polled.
-    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Option<EndCause> {
-        if self.record.has_attached() {
-            self.take_attached_later();
+impl Deadlines {
+    /// Adds the limits and the checks of a layer.
+    pub(super) fn add(&mut self, outer: &Tighter, checks: Option<Box<Checks>>) {
+        if let Some(checks) = checks {
+            Checks::append(&mut self.checks, checks);
         }
-        if let Some(why) = self.requested_end() {
-            return Some(why);
-        }
-        if let Some(end) = self.end.as_ref().filter(|end| end.at <= Instant::now()) {
-            return Some(end.why());
-        }
-        let withdrawn = self.checks.as_mut()?.poll(Instant::now(), cx)?;
-        Some(EndCause::Revoked(withdrawn))
-    }
-
-    /// What somebody outside asks it to end for, if that is meant for it.
-    fn requested_end(&self) -> Option<EndCause> {
-        match self.record.requested_end()? {
-            EndCause::Drain if self.finishes() => None,
-            // It was to leave before, and is polled only now.
-            EndCause::DrainDeadline if !self.finishes() => Some(EndCause::Drain),
-            why => Some(why),
+        if outer.is_any() {
+            let merged = self.outer.get_or_insert_default();
+            merged.tighten(outer.ends_at, outer.leaves);
+            merged.opened = merged.opened.or(outer.opened);
         }
     }
 
-    /// Whether somebody outside has asked for something that is still to be done.
-    pub(crate) fn end_requested(&self) -> bool {
-        match &self.phase {
-            Phase::Open => self.record.has_attached() || self.requested_end().is_some(),
-            Phase::Ending(..) => self.is_cut_short(),
-            _ => false,
+    /// Sets the deadline, and the lifetime of a stream that was opened at this time unless an outer stream was before.
+    pub(super) fn set(&mut self, deadline: Option<Instant>, lifetime: Option<Duration>, opened: Instant) {
+        if self.is_in_grace() {
+            return;
         }
+        let outer = self.outer.as_deref();
+        let opened = outer.and_then(|outer| outer.opened).unwrap_or(opened);
+        let own = lifetime.and_then(|lifetime| opened.checked_add(lifetime));
+        let lifetime = [own, outer.and_then(|outer| outer.ends_at)].into_iter().flatten().min();
+        let deadline = deadline.map(|at| Deadline { at, kind: Kind::Explicit });
+        let lifetime = lifetime.map(|at| Deadline { at, kind: Kind::Lifetime });
+        self.end = [deadline, lifetime].into_iter().flatten().min_by_key(|end| end.at).map(Box::new);
     }
 
-    /// It waits for the end of an event, and a drain that was to be waited for comes to its own end.
-    fn is_cut_short(&self) -> bool {
-        let is_cut = matches!(self.record.requested_end(), Some(EndCause::DrainDeadline));
-        is_cut && matches!(&self.phase, Phase::Ending(ending) if !matches!(ending.why, EndCause::DrainDeadline))
+    /// Returns whether an outer layer has the stream end when a drain begins.
+    pub(super) fn leaves_on_drain(&self) -> bool {
+        self.outer.as_ref().is_some_and(|outer| outer.leaves)
     }
 
-    /// It is to end, and is within an event whose end may come.
-    pub(crate) fn start_ending(&mut self, why: EndCause) {
-        let grace = if matches!(why, EndCause::DrainDeadline) { GRACE_OF_A_CUT } else { GRACE };
-        self.phase = Phase::Ending(Box::new(Ending { why, until: Instant::now() + grace }));
+    /// Returns the limits of outer layers, the time at which the stream ends, and the checks that are to be kept.
+    pub(super) fn into_parts(
+        mut self,
+        keep: impl Fn(&Arc<AccessCheck>) -> bool,
+    ) -> (Tighter, Option<Instant>, Option<Box<Checks>>) {
+        Checks::retain(&mut self.checks, keep);
+        (self.outer.map_or_else(Tighter::default, |outer| *outer), self.end.map(|end| end.at), self.checks)
     }
 
-    /// Why it ends within an event, if the time for that is over.
-    pub(crate) fn grace_is_over(&self) -> Option<EndCause> {
-        let Phase::Ending(ending) = &self.phase else { return None };
-        (ending.until <= Instant::now() || self.is_cut_short()).then(|| ending.why.clone())
-    }
-
-    /// Whether the timer fired for something else than a heartbeat.
-    pub(crate) fn is_time(&self, now: Instant) -> bool {
-        self.next_time().is_some_and(|at| at <= now)
-    }
-
-    /// When something else than a heartbeat is due.
-    pub(crate) fn next_time(&self) -> Option<Instant> {
-        if let Phase::Ending(ending) = &self.phase {
-            return Some(ending.until);
-        }
+    /// Returns the next time at which something is due, without requests.
+    pub(super) fn next(&self) -> Option<Instant> {
         let check = self.checks.as_ref().map(|checks| checks.next_look());
         [self.end.as_ref().map(|end| end.at), check].into_iter().flatten().min()
     }
+
+    /// Returns the cause for which the stream is to end now. Polls checks of access that are in flight, and starts those
+    /// that are due.
+    pub(super) fn due(&mut self, control: &StreamControl, cx: &mut Context<'_>) -> Option<EndCause> {
+        if let Some(cause) = self.requested(control) {
+            return Some(cause);
+        }
+        if let Some(end) = self.end.as_ref().filter(|end| end.at <= Instant::now()) {
+            return Some(end.cause());
+        }
+        let revoked = self.checks.as_mut()?.poll(Instant::now(), cx)?;
+        Some(EndCause::Revoked(revoked))
+    }
+
+    /// Returns the cause for which a drain, the watchdog or the end of a key requests the end of the stream.
+    pub(super) fn requested(&self, control: &StreamControl) -> Option<EndCause> {
+        let requested = control.requested_end()?;
+        if let Some(cause) = self.grace() {
+            // The deadline of a drain cuts the grace period short, unless that began with it.
+            let is_cut = matches!(requested, EndCause::DrainDeadline) && !matches!(cause, EndCause::DrainDeadline);
+            return is_cut.then(|| cause.clone());
+        }
+        match requested {
+            EndCause::Drain if control.finishes() => None,
+            // The stream was to end when the drain began, and was not polled in between.
+            EndCause::DrainDeadline if !control.finishes() => Some(EndCause::Drain),
+            cause => Some(cause),
+        }
+    }
+
+    /// Starts the grace period of a stream that is to end for this cause, and is within an event.
+    pub(super) fn start_grace(&mut self, cause: EndCause) {
+        let grace = if matches!(cause, EndCause::DrainDeadline) { GRACE_AT_DRAIN_DEADLINE } else { GRACE };
+        self.checks = None;
+        self.end = Some(Box::new(Deadline { at: Instant::now() + grace, kind: Kind::Grace(Box::new(cause)) }));
+    }
+
+    /// Returns the cause for which the stream is ending, within its grace period.
+    pub(super) fn grace(&self) -> Option<&EndCause> {
+        match &self.end.as_ref()?.kind {
+            Kind::Grace(cause) => Some(cause),
+            Kind::Explicit | Kind::Lifetime => None,
+        }
+    }
+
+    pub(super) fn is_in_grace(&self) -> bool {
+        self.grace().is_some()
+    }
 }
 
-/// How long a stream that is to end waits for the end of the event that it is in.
+/// The longest wait for the end of the event that an ending stream is in.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The same before the deadline of a drain, which leaves a second for all.
-const GRACE_OF_A_CUT: Duration = Duration::from_millis(500);
+/// The same at the deadline of a drain, which leaves a second for all streams.
+const GRACE_AT_DRAIN_DEADLINE: Duration = Duration::from_millis(500);

@@ -1,13 +1,10 @@
-//! What happens in which order when a stream is polled.
-//!
-//! First what ends the stream, so that a busy one ends too. Then events. Then, if there were none, the heartbeat.
+//! Provides the polling of a running stream.
 
 use std::{
     future::Future,
     ops::ControlFlow,
     pin::{Pin, pin},
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -20,13 +17,13 @@ use tokio::{
 
 use super::{
     error::BodyError,
-    source::{FRAME_BYTES, PollSource, SourceOutput},
+    source::{PollSource, SourceOutput},
     state::{Phase, State},
 };
 use crate::{event::chunk::Chunk, observe::Reason};
 
 pin_project! {
-    /// A source, the one timer of its stream, and what the stream knows of itself.
+    /// A running stream: its source, its one timer, and its state.
     #[derive(Debug)]
     pub struct Running<S> {
         #[pin]
@@ -38,16 +35,16 @@ pin_project! {
 
     impl<S> PinnedDrop for Running<S> {
         fn drop(this: Pin<&mut Self>) {
-            // Dropping is how most streams end. Says so, unless something else did.
-            this.project().state.dropped();
+            // Most streams end by a drop of their body.
+            this.project().state.close_dropped();
         }
     }
 }
 
-/// What a poll gives: a frame, an error, or the end.
+/// The output of a poll: a frame, an error, or the end.
 type Item = Option<Result<Frame<Bytes>, BodyError>>;
 
-/// Gives something, or has changed something so that the next thing is to be looked at.
+/// Breaks with an output, or continues after a change of the state that may have one.
 type Step = ControlFlow<Item>;
 
 impl<S> Running<S> {
@@ -59,7 +56,7 @@ impl<S> Running<S> {
 impl<S: PollSource> Running<S> {
     pub(crate) fn new(source: S, mut state: State) -> Self {
         if source.is_sealed() {
-            state.seal();
+            state.effective.seal();
         }
         Self { source, timer: None, state }
     }
@@ -72,22 +69,22 @@ impl<S: PollSource> Running<S> {
                 Phase::Last(bytes) => {
                     let bytes = std::mem::take(&mut **bytes);
                     this.state.phase = Phase::Done;
-                    give(bytes)
+                    data(bytes)
                 }
                 Phase::Aborting(abort) => match abort.take_last() {
-                    Some(bytes) => give(bytes),
+                    Some(bytes) => data(bytes),
                     None => {
                         ready!(abort.poll_sent(this.timer, cx));
-                        this.state.aborted()
+                        Step::Break(this.state.take_error().map(|error| Err(BodyError::new(error))))
                     }
                 },
-                Phase::Prelude => match this.state.begin() {
-                    Some(bytes) => this.state.send(bytes, 0, 0),
+                Phase::Prelude => match this.state.open() {
+                    Some(bytes) => data(this.state.send(bytes, 0, 0)),
                     None => Step::Continue(()),
                 },
-                Phase::Open | Phase::Ending(..) => {
+                Phase::Open { .. } => {
                     let step = self.as_mut().poll_open(cx);
-                    self.as_mut().polled(step.is_pending());
+                    self.as_mut().after_poll(step.is_pending());
                     ready!(step)
                 }
             };
@@ -98,175 +95,148 @@ impl<S: PollSource> Running<S> {
     }
 
     fn poll_open(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step> {
-        // First what ends the stream, so that a busy one ends too.
-        if self.as_mut().ends_now(cx) {
+        // First the causes to end, so that a busy stream ends too.
+        if self.as_mut().poll_end(cx) {
             return Poll::Ready(Step::Continue(()));
         }
         // Then events.
         let this = self.as_mut().project();
-        if this.state.burst_bytes >= MAX_BURST {
+        if matches!(&this.state.phase, Phase::Open { burst, .. } if burst.is_full()) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if let Poll::Ready(pulled) = this.source.poll_output(cx) {
-            return Poll::Ready(self.pulled(pulled));
+        if let Poll::Ready(output) = this.source.poll_output(cx) {
+            return Poll::Ready(self.handle_output(output));
         }
-        // Now the heartbeat, since there was nothing.
-        if this.state.waker_still_registered(cx.waker(), this.timer.as_ref().as_pin_ref()) {
-            this.state.record().mark_pending();
+        // Then the heartbeat.
+        let (state, timer) = (this.state, this.timer.as_ref().as_pin_ref());
+        if state.wakeup.is_registered(cx.waker(), &state.control, timer, state.deadlines.next()) {
+            state.control.mark_pending();
             return Poll::Pending;
         }
-        // Whoever asks for the end from here on wakes this task.
-        this.state.register_waker(cx.waker());
-        if this.state.end_requested() {
+        // Ordering: each request after the registration wakes this task, so those from before are looked for now.
+        state.wakeup.register(cx.waker(), &state.control);
+        if state.is_poll_requested() {
             return Poll::Ready(Step::Continue(()));
         }
         self.poll_timer(cx)
     }
 
-    fn polled(self: Pin<&mut Self>, is_pending: bool) {
+    /// Ends a burst with a pause, and releases the source of a stream that has ended.
+    fn after_poll(self: Pin<&mut Self>, is_pending: bool) {
         let mut this = self.project();
         if is_pending {
-            this.state.burst_bytes = 0;
+            this.state.end_burst();
         } else if matches!(this.state.phase, Phase::Last(_) | Phase::Aborting(_) | Phase::Done) {
             this.source.release();
             this.timer.set(None);
         }
     }
 
-    /// Ends the stream if it is time and the source is not within an event; else asks the source to come to its end.
-    fn ends_now(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+    /// Ends the stream if there is a cause to. Within an event the source is to stop at its end, for which there is a grace
+    /// period. Returns whether the stream has ended.
+    fn poll_end(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         let mut this = self.project();
-        let place = this.source.boundary();
-        if let Some(why) = this.state.grace_is_over() {
-            this.state.end_early(why.reason(), why.into_error(), Chunk::NONE, place);
+        let Some(cause) = this.state.poll_end(cx) else { return false };
+        let boundary = this.source.boundary();
+        if this.state.deadlines.is_in_grace() {
+            this.state.end_early(cause.reason(), cause.into_error(), Chunk::NONE, boundary);
             return true;
         }
-        if !matches!(this.state.phase, Phase::Open) {
-            return false;
-        }
-        let Some(why) = this.state.poll_end(cx) else { return false };
-        if place.is_end_of_event() {
-            this.state.end(&why, place);
+        if boundary.is_end_of_event() {
+            this.state.end(&cause, boundary);
             return true;
         }
         this.source.stop_at_boundary();
         this.timer.set(None);
-        this.state.start_ending(why);
+        this.state.deadlines.start_grace(cause);
         false
     }
 
-    fn pulled(self: Pin<&mut Self>, pulled: SourceOutput) -> Step {
+    fn handle_output(self: Pin<&mut Self>, output: SourceOutput) -> Step {
         let mut this = self.project();
         let state = this.state;
-        let place = this.source.boundary();
-        let is_rest = matches!(pulled, SourceOutput::Stopped);
-        match pulled {
+        let boundary = this.source.boundary();
+        let has_stopped = matches!(output, SourceOutput::Stopped);
+        match output {
             SourceOutput::Chunk(chunk) => {
-                state.hold_for(this.source.as_mut());
-                return state.send(chunk.bytes, chunk.events, 0);
+                state.register_detach(this.source.as_mut());
+                return data(state.send(chunk.bytes, chunk.events, 0));
             }
             SourceOutput::Gap(gap, chunk) => {
-                state.hold_for(this.source.as_mut());
-                state.lagged(&gap);
-                return state.send(chunk.bytes, chunk.events, 0);
+                state.register_detach(this.source.as_mut());
+                state.report_gap(&gap);
+                return data(state.send(chunk.bytes, chunk.events, 0));
             }
             SourceOutput::Attached(settings, stream) => {
                 this.timer.set(None);
-                if let Some(retry) = state.answered(*settings, stream.as_deref()) {
-                    return state.send(retry, 0, 0);
+                if let Some(retry) = state.apply_answer(*settings, stream.as_deref()) {
+                    return data(state.send(retry, 0, 0));
                 }
             }
-            SourceOutput::Refused(last, source) => state.end_early(Reason::Refused, source, last, place),
-            SourceOutput::Finished | SourceOutput::Stopped => match &state.phase {
-                // One that would be aborted has come to its own end meanwhile: it is complete.
-                Phase::Ending(ending) if is_rest || !state.aborts() => {
-                    let why = ending.why.clone();
-                    if place.is_end_of_event() {
-                        state.end(&why, place);
+            SourceOutput::Refused(last, source) => state.end_early(Reason::Refused, source, last, boundary),
+            SourceOutput::Finished | SourceOutput::Stopped => match state.deadlines.grace().cloned() {
+                // A stream that would be aborted, and finishes within the grace period, is complete.
+                Some(cause) if has_stopped || !state.effective.aborts() => {
+                    if boundary.is_end_of_event() {
+                        state.end(&cause, boundary);
                     } else {
-                        state.end_early(why.reason(), why.into_error(), Chunk::NONE, place);
+                        state.end_early(cause.reason(), cause.into_error(), Chunk::NONE, boundary);
                     }
                 }
                 _ => state.finish(Reason::Finished, None, Chunk::NONE),
             },
-            SourceOutput::Ended(Reason::Lagged) => state.end_early(Reason::Lagged, None, state.reconnect_hint(), place),
+            SourceOutput::Ended(Reason::Lagged) => {
+                let last = state.effective.last_bytes().reconnect();
+                state.end_early(Reason::Lagged, None, last, boundary);
+            }
             SourceOutput::Ended(reason) => state.finish(reason, None, Chunk::NONE),
             SourceOutput::Trailers(trailers) => {
                 state.finish(Reason::Finished, None, Chunk::NONE);
                 return Step::Break(Some(Ok(Frame::trailers(*trailers))));
             }
-            SourceOutput::Failed(error) => state.end_early(Reason::Failed, Some(error), state.failed(place), place),
-            SourceOutput::Panicked => state.end_early(Reason::Panicked, None, state.failed(place), place),
+            SourceOutput::Failed(error) => state.fail(Reason::Failed, Some(error), boundary),
+            SourceOutput::Panicked => state.fail(Reason::Panicked, None, boundary),
         }
         Step::Continue(())
     }
 
-    /// Waits for the timer. It is not armed anew for each event, which would take the timer's lock each time: it is looked
-    /// at when it fires, and then armed for what is left.
+    /// Waits for the timer. Events do not re-arm it, which would take the timer's lock each time: when it fires, it is armed
+    /// for what is left.
     fn poll_timer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step> {
         let mut this = self.project();
         loop {
-            let last = this.state.record().last_frame();
+            let last = this.state.control.last_frame();
             if this.timer.is_none() {
                 this.timer.set(this.state.next_deadline(last).map(sleep_until));
             }
             let Some(mut timer) = this.timer.as_mut().as_pin_mut() else { return Poll::Pending };
-            // A check of access that has answered has another to come, sooner than its own time would have been over.
-            if let Some(sooner) = this.state.next_time().filter(|&at| at < timer.deadline()) {
+            // The next check of access may be sooner, once one has answered before its time was over.
+            if let Some(sooner) = this.state.deadlines.next().filter(|&at| at < timer.deadline()) {
                 timer.as_mut().reset(sooner);
             }
-            // It would not know whom to wake once this task has used up its turn, and for an event it is not polled again.
+            // Unconstrained, since a timer of a task without budget registers no waker, and an event does not poll it again.
             ready!(pin!(unconstrained(timer.as_mut())).poll(cx));
             let now = Instant::now();
-            if this.state.is_time(now) {
+            if this.state.deadlines.next().is_some_and(|at| at <= now) {
                 return Poll::Ready(Step::Continue(()));
             }
             let due = this.state.heartbeat_due(now);
-            // Where there is no room for it now, the next one has to do.
+            // A heartbeat that the source has no room for is left out until the next one.
             let from = if due.is_some() { now } else { last };
             match this.state.next_deadline(from) {
                 Some(at) => timer.reset(at),
                 None => this.timer.set(None),
             }
             if let Some(bytes) = due.and_then(|beat| this.source.as_mut().beat(beat)) {
-                // It was armed anew, and is polled when the stream waits again.
-                this.state.task = None;
-                return Poll::Ready(this.state.send(bytes, 0, 1));
+                // The timer is polled again when the stream next has nothing.
+                this.state.wakeup.invalidate();
+                return Poll::Ready(data(this.state.send(bytes, 0, 1)));
             }
         }
     }
 }
 
-impl State {
-    /// Returns the error that ends the stream, once.
-    fn aborted(&mut self) -> Step {
-        match std::mem::replace(&mut self.phase, Phase::Done) {
-            Phase::Aborting(abort) => Step::Break(Some(Err(BodyError::new(abort.into_error())))),
-            _ => Step::Break(None),
-        }
-    }
-
-    fn send(&mut self, bytes: Bytes, events: u64, heartbeats: u64) -> Step {
-        if bytes.len() > FRAME_BYTES {
-            // Those from before have left meanwhile.
-            let is_later = self.record().last_frame() + BURST_RESET < Instant::now();
-            let given = if is_later { 0 } else { self.burst_bytes };
-            self.burst_bytes = given.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-        }
-        self.sent(&bytes, events, heartbeats);
-        give(self.tracked(bytes))
-    }
-}
-
-fn give(bytes: Bytes) -> Step {
+fn data(bytes: Bytes) -> Step {
     Step::Break(Some(Ok(Frame::data(bytes))))
 }
-
-/// How much of large events a stream gives before it lets the server send them, and others have their turn. hyper holds up
-/// to sixteen frames of any size: over 128 KiB, glibc's allocator gives the memory back to the system each time, and to get it
-/// again is a third of what large events cost.
-const MAX_BURST: u32 = 64 * 1024;
-
-/// Longer than a server takes to come back to a stream whose client reads.
-const BURST_RESET: Duration = Duration::from_millis(100);

@@ -338,7 +338,7 @@ impl RequestContext {
     fn is_stream<B>(response: &Response<B>) -> bool {
         match response.extensions().get::<StreamMarker>() {
             Some(StreamMarker::Whole) => false,
-            Some(StreamMarker::Stream(marked)) if marked.record().is_some() => true,
+            Some(StreamMarker::Stream(marked)) if marked.control().is_some() => true,
             _ => headers::is_event_stream(response.status(), response.headers()),
         }
     }
@@ -351,7 +351,7 @@ impl RequestContext {
         match response.extensions_mut().get_mut::<StreamMarker>() {
             Some(StreamMarker::Whole) => return Inspected::AlreadyWrapped,
             Some(StreamMarker::Stream(marked)) => {
-                if let Some(record) = marked.record() {
+                if let Some(record) = marked.control() {
                     self.attach_to(&record, marked);
                     return Inspected::AlreadyWrapped;
                 }

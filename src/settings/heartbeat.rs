@@ -75,7 +75,7 @@ impl Heartbeat {
 
 impl Default for Heartbeat {
     fn default() -> Self {
-        Self::every(Duration::from_secs(15))
+        DEFAULT.clone()
     }
 }
 
@@ -84,6 +84,9 @@ impl From<Duration> for Heartbeat {
         Self::every(interval)
     }
 }
+
+/// The heartbeat of a stream that has no other.
+pub(crate) static DEFAULT: Heartbeat = Heartbeat(Some(Beat { interval: Duration::from_secs(15), bytes: COMMENT }));
 
 /// One newline: after a blank line openai-python, anthropic-python and httpx-sse give an empty event.
 pub(crate) const COMMENT: Bytes = Bytes::from_static(b":\n");

@@ -164,6 +164,11 @@ impl StreamControl {
         self.finishes.store(finishes, Ordering::Relaxed);
     }
 
+    /// Returns whether a drain lets the stream come to its own end.
+    pub(crate) fn finishes(&self) -> bool {
+        self.finishes.load(Ordering::Relaxed)
+    }
+
     /// Returns whether a drain waits for its end. A slow client cannot be told from one that does not read, so work that is to
     /// finish is waited for until the client is taken for stalled.
     pub(crate) fn drain_waits_for(&self, stalled_after: Option<Duration>) -> bool {
