@@ -84,7 +84,7 @@
 //! | `metrics` | no | `metrics::Metrics`, an observer that records numbers by the `metrics` facade |
 //! | `tracing` | no | `tracing::Tracing`, an observer with a span for each stream |
 //! | `rate-limit` | no | `streams::StreamsBuilder::rate_limit_per_key`, by governor |
-//! | `test-util` | no | `testing`: streams without a socket, an observer that remembers; `backplane::suite` |
+//! | `test-util` | no | `testing`: streams without a socket, an observer that remembers; `backplane::conformance` |
 //! | `redis` | no | `backplane::redis`: a hub on many nodes, by a stream in Redis; see [`docs::nodes`] |
 //! | `redis-tls` | no | the same by TLS, with rustls |
 //!

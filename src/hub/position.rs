@@ -7,6 +7,16 @@ use std::fmt;
 
 use crate::event::field::EventId;
 
+impl EventId {
+    /// Creates the id of the event at a position of a hub: the epoch as 16 hexadecimal digits, a hyphen and the sequence.
+    ///
+    /// A [backplane](crate::backplane::Backplane::publish) acknowledges a publish with it.
+    #[must_use]
+    pub fn from_position(epoch: u64, sequence: u64) -> Self {
+        Position { epoch, sequence }.id()
+    }
+}
+
 /// A position in a hub's order: everything up to this event, whichever topics it was in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position {

@@ -7,10 +7,11 @@ use std::{
     task::{Context, Poll},
 };
 
+use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
 
 use super::{error::PublishError, position::Position};
-use crate::{event::field::EventId, hub::replica::contract::BoxFuture};
+use crate::event::field::EventId;
 
 /// The outcome of a publish that has begun. Dropping it cancels nothing.
 ///
@@ -21,7 +22,7 @@ pub struct Published(Outcome);
 
 enum Outcome {
     Known(Result<Position, PublishError>),
-    Awaited(BoxFuture<Result<EventId, PublishError>>),
+    Awaited(BoxFuture<'static, Result<EventId, PublishError>>),
 }
 
 impl Published {
@@ -29,7 +30,7 @@ impl Published {
         Self(Outcome::Known(result))
     }
 
-    pub(crate) fn awaited(outcome: BoxFuture<Result<EventId, PublishError>>) -> Self {
+    pub(crate) fn awaited(outcome: BoxFuture<'static, Result<EventId, PublishError>>) -> Self {
         Self(Outcome::Awaited(outcome))
     }
 

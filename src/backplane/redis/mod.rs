@@ -46,6 +46,7 @@ use std::{
     time::Duration,
 };
 
+use futures_core::future::BoxFuture;
 use tokio::sync::mpsc;
 
 pub use self::error::RedisError;
@@ -61,7 +62,7 @@ use crate::{
     event::field::EventId,
     hub::{
         error::PublishError,
-        replica::contract::{Backplane, BoxFuture, Feed, Outgoing},
+        replica::contract::{Backplane, Feed, Outgoing},
     },
     observe::link::LinkObserver,
 };
@@ -193,11 +194,11 @@ impl Redis {
 }
 
 impl Backplane for Redis {
-    fn publish(&self, outgoing: Outgoing) -> BoxFuture<Result<EventId, PublishError>> {
+    fn publish(&self, outgoing: Outgoing) -> BoxFuture<'static, Result<EventId, PublishError>> {
         self.running(|running| Box::pin(running.queue.enqueue(outgoing)))
     }
 
-    fn follow(&self, feed: Feed) -> BoxFuture<()> {
+    fn follow(&self, feed: Feed) -> BoxFuture<'static, ()> {
         let (settings, jobs) = self.running(|running| (Arc::clone(&running.settings), running.jobs.take()));
         let settings = Arc::new(Settings { largest: feed.largest(), ..Settings::clone(&settings) });
         let servers = Arc::clone(&self.servers);

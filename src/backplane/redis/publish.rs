@@ -23,10 +23,7 @@ use super::{
 };
 use crate::{
     event::field::EventId,
-    hub::{
-        error::PublishError,
-        replica::contract::{Outgoing, event_id},
-    },
+    hub::{error::PublishError, replica::contract::Outgoing},
     panic,
     time::{deadline::saturating_deadline, jitter},
 };
@@ -201,7 +198,7 @@ async fn exchange(
 }
 
 fn published(epoch: &str, id: &str) -> Result<EventId, PublishError> {
-    let position = Epoch::parse(epoch).map(|epoch| event_id(epoch.number(), epoch.through(id)));
+    let position = Epoch::parse(epoch).map(|epoch| EventId::from_position(epoch.number(), epoch.through(id)));
     position.ok_or_else(|| PublishError::Unknown("redis answered with an epoch that is none".into()))
 }
 

@@ -1,22 +1,21 @@
 //! How a backplane gives a hub its events.
 
-#[cfg(feature = "redis")]
-use std::pin::pin;
 use std::{
     fmt,
-    future::Future,
-    pin::Pin,
     sync::{Arc, Weak},
     time::Duration,
 };
+#[cfg(feature = "redis")]
+use std::{future::Future, pin::pin};
 
+use futures_core::future::BoxFuture;
 #[cfg(feature = "redis")]
 use futures_util::future::{Either, select};
 
 use super::requests::FeedRequests;
 use crate::{
     event::{Event, field::EventId},
-    hub::{error::PublishError, position::Position, state::members::TopicPresence},
+    hub::{error::PublishError, state::members::TopicPresence},
     observe::link::Link,
 };
 
@@ -27,19 +26,22 @@ pub struct Feed {
     asked: Arc<FeedRequests>,
 }
 
-/// An event on its way into a hub.
+/// An entry of the backplane's order, on its way into a hub.
+///
+/// It is an event, with or without a key, the end of a topic, or the removal of a key. Create one with [`new`](Self::new),
+/// [`close`](Self::close) or [`remove`](Self::remove).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Incoming {
-    /// Its place in the order: above that of all before it.
+    /// The position in the order: above the sequence of every earlier entry.
     pub sequence: u64,
-    /// The topic that it is in.
+    /// The topic.
     pub topic: Arc<str>,
-    /// The key that it is the newest of, if it has one.
+    /// The key, if the entry has one: the event becomes its newest, or, without an event, the key is removed.
     pub key: Option<Arc<str>>,
-    /// The event. `None`: it only [closes](Self::closes) its topic, or, if there is a key, has that key forgotten.
+    /// The event. `None` if the entry only [closes](Self::close) its topic or removes a key.
     pub event: Option<Event>,
-    /// Whether its topic is closed after it.
+    /// Whether the topic is closed after this entry.
     pub close: bool,
     /// The time since the event was published: bounds of [age](crate::hub::Retention::age) count from then.
     pub age: Duration,
@@ -216,43 +218,37 @@ impl Feed {
 }
 
 impl Incoming {
-    /// An event in a topic.
+    /// Creates an entry for an event in a topic.
     #[must_use]
     pub fn new(sequence: u64, topic: impl Into<Arc<str>>, event: Event) -> Self {
         Self { sequence, topic: topic.into(), key: None, event: Some(event), close: false, age: Duration::ZERO }
     }
 
-    /// The end of a topic.
+    /// Creates an entry that closes a topic and has no event.
     #[must_use]
     pub fn close(sequence: u64, topic: impl Into<Arc<str>>) -> Self {
         Self { sequence, topic: topic.into(), key: None, event: None, close: true, age: Duration::ZERO }
     }
 
-    /// The newest event of this key is forgotten.
+    /// Creates an entry that removes a key: its newest event leaves the snapshot.
     #[must_use]
     pub fn remove(sequence: u64, topic: impl Into<Arc<str>>, key: impl Into<Arc<str>>) -> Self {
         Self { close: false, ..Self::close(sequence, topic) }.keyed(key)
     }
 
-    /// The same, as the newest of this key.
+    /// Sets the key whose newest event this is.
     #[must_use]
     pub fn keyed(mut self, key: impl Into<Arc<str>>) -> Self {
         self.key = Some(key.into());
         self
     }
 
-    /// Sets how long ago it was published. Defaults to just now.
+    /// Sets the time since the event was published. Defaults to zero.
     #[must_use]
     pub fn aged(mut self, age: Duration) -> Self {
         self.age = age;
         self
     }
-}
-
-/// The id of an event at this place of this epoch.
-#[must_use]
-pub fn event_id(epoch: u64, sequence: u64) -> EventId {
-    Position { epoch, sequence }.id()
 }
 
 impl fmt::Debug for Feed {
@@ -261,40 +257,53 @@ impl fmt::Debug for Feed {
     }
 }
 
-/// What feeds a hub. See the [module's documentation](self) for the contract.
+/// A service that replicates a hub across nodes. The [module's documentation](crate::backplane) is its contract.
+///
+/// Both methods return [`futures_core::future::BoxFuture`], which `futures` and `futures-util` export too: each future crosses
+/// the network, so that its box is the least of its costs.
 pub trait Backplane: Send + Sync + 'static {
-    /// Publishes. It begins at once, whether the future is polled or not, and dropping the future cancels nothing.
+    /// Publishes, and returns the id of the last event. See [`EventId::from_position`].
     ///
-    /// It is called from any thread, within a runtime or without, and must not block.
-    fn publish(&self, outgoing: Outgoing) -> BoxFuture<Result<EventId, PublishError>>;
+    /// The publish begins at once, whether or not the future is polled. This method is called from any thread, inside or
+    /// outside of a runtime, and must not block.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::NotSent`] if the events were not and will not be appended, [`PublishError::Unknown`] if that is not
+    /// known.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels nothing.
+    fn publish(&self, outgoing: Outgoing) -> BoxFuture<'static, Result<EventId, PublishError>>;
 
-    /// Feeds the hub: first what is kept, then what comes, until the [feed is closed](Feed::is_closed). It runs in a task of
-    /// its own. If it ends before that, or panics, the [link](crate::hub::Hub::link_state) is down, and it is called again after a
-    /// pause: it [begins](Feed::begin_epoch) anew then.
-    fn follow(&self, feed: Feed) -> BoxFuture<()>;
+    /// Feeds the hub with the retained events and then with new ones, until the [feed is closed](Feed::is_closed).
+    ///
+    /// The future runs in a task of its own. If it completes before the feed is closed, or panics, the
+    /// [link](crate::hub::Hub::link_state) is down, and the hub calls this method again after a pause of 50 ms to 2 s. The
+    /// backplane then starts again with [`begin_epoch`](Feed::begin_epoch).
+    fn follow(&self, feed: Feed) -> BoxFuture<'static, ()>;
 }
 
-/// A future in a box. A backplane crosses the network: a box is the least of it.
-pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// What is to be published, next to each other, in one topic.
+/// The events of one publish: a backplane appends all of them to its order, next to each other, or none.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Outgoing {
     /// The topic.
     pub topic: Arc<str>,
-    /// The events, each with its key, if it has one. Their own ids mean nothing.
+    /// The events, each with its key, if it has one. Ids of these events are ignored.
     pub events: Vec<(Option<Arc<str>>, Event)>,
-    /// Whether the topic is closed after them.
+    /// Whether the topic is closed after the events.
     pub close: bool,
-    /// The key whose newest event is to be forgotten, if one is. There are no events then.
+    /// The key to remove, if any. `events` is empty then.
     pub remove_key: Option<Arc<str>>,
-    /// A caller that repeats gives the same: the events of one key are published once.
+    /// The idempotency key, if any: several publishes with the same key in the same topic are appended once, and each is
+    /// acknowledged with the id of the first.
     pub idempotency_key: Option<Arc<str>>,
 }
 
 impl Outgoing {
-    /// Nothing yet, in this topic.
+    /// Creates an empty publish in this topic.
     pub(crate) fn new(topic: Arc<str>) -> Self {
         Self { topic, events: Vec::new(), close: false, remove_key: None, idempotency_key: None }
     }

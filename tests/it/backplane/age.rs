@@ -3,8 +3,8 @@
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Duration, sleep};
 use tower_sse::{
-    Event, LastEventId,
-    backplane::{Feed, Incoming, event_id},
+    Event, EventId, LastEventId,
+    backplane::{Feed, Incoming},
     hub::{Hub, Retention, Start, Subscribe, Subscription, Update},
 };
 
@@ -74,7 +74,7 @@ async fn what_comes_late_after_an_outage_is_as_old_as_it_is() {
     assert_eq!(asks(to().start(Start::Live)), [""; 0]);
     assert_eq!(asks(to().start(Start::Snapshot)), ["new"]);
     assert_eq!(asks(to().start(Start::Beginning)), ["late", "new"]);
-    for id in [event_id(1, 0), event_id(1, 1), event_id(9, 9)] {
+    for id in [EventId::from_position(1, 0), EventId::from_position(1, 1), EventId::from_position(9, 9)] {
         assert_eq!(asks(to().resume_after(LastEventId::from_id(&id))), ["late", "new"], "{id}");
     }
 }
@@ -91,6 +91,8 @@ async fn what_is_too_old_stays_hidden_in_another_history() {
     let event = |sequence, data: &str| Incoming::new(sequence, "topic", Event::new(data));
     feed.apply(vec![event(1, "old").aged(15 * MINUTE), event(2, "late").aged(4 * MINUTE)]);
     feed.synced_through(2);
-    assert!(matches!(reader.next().now_or_never(), Some(Some(Update::Gap(gap))) if gap.to == event_id(2, 1)));
+    assert!(
+        matches!(reader.next().now_or_never(), Some(Some(Update::Gap(gap))) if gap.to == EventId::from_position(2, 1))
+    );
     assert_eq!(data(reader), ["late"]);
 }

@@ -7,8 +7,7 @@ use std::{
 
 use futures_util::StreamExt;
 use tower_sse::{
-    LastEventId,
-    backplane::event_id,
+    EventId, LastEventId,
     hub::{Hub, Subscribe, Subscription, Update},
 };
 
@@ -28,7 +27,7 @@ async fn a_client_with_the_greatest_id_of_all_leaves_as_others_do() {
     let hub = Hub::builder().build_with_backplane(memory.node());
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     let presence = hub.topic("topic").expect("there is room").presence();
-    let id = LastEventId::from_id(&event_id(1, u64::MAX));
+    let id = LastEventId::from_id(&EventId::from_position(1, u64::MAX));
     let mut client = hub.subscribe(Subscribe::to("topic").resume_after(id).member("ann")).expect("there is room");
     assert!(matches!(client.next().await, Some(Update::Gap(_))));
     assert_eq!(presence.count(), 1);
@@ -46,7 +45,7 @@ async fn who_leaves_before_the_node_has_begun_or_come_to_their_id_is_not_kept_to
         tokio::time::sleep(std::time::Duration::from_secs(60)).await;
         memory.stop(true);
         tokio::time::sleep(std::time::Duration::from_secs(60)).await;
-        let ahead = Subscribe::to("topic").resume_after(LastEventId::from_id(&event_id(1, 1000)));
+        let ahead = Subscribe::to("topic").resume_after(LastEventId::from_id(&EventId::from_position(1, 1000)));
         for subscribe in [Subscribe::to("topic"), ahead] {
             comes_and_goes(hub.subscribe(subscribe).expect("there is room"), &task);
             assert_eq!(Arc::strong_count(&task), 1, "has begun: {has_begun}");

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt, StreamExt};
 use tower_sse::{
-    Event, LastEventId,
-    backplane::{Feed, Incoming, event_id},
+    Event, EventId, LastEventId,
+    backplane::{Feed, Incoming},
     hub::{Hub, LagPolicy, Retention, Start, Subscribe, Subscription, Update},
 };
 
@@ -283,7 +283,7 @@ async fn a_client_that_is_cut_within_a_present_that_was_found_gets_all_of_it_aga
             ids.push((event.data().into_owned(), event.id().map(ToString::to_string)));
         }
     }
-    let head = event_id(1, 100).to_string();
+    let head = EventId::from_position(1, 100).to_string();
     assert_eq!(ids, [("x7".to_owned(), None), ("y9".to_owned(), Some(head))]);
 }
 
@@ -296,17 +296,18 @@ async fn a_gap_that_is_owed_when_another_history_begins_is_told_by_that() {
     feed.begin_epoch(1, 0);
     feed.apply(vec![event(1, "a"), event(2, "b"), event(3, "b"), event(4, "a"), event(5, "a")]);
     feed.synced_through(5);
-    let back = Subscribe::to("a").and("b").resume_after(LastEventId::from_id(&event_id(1, 1)));
+    let back = Subscribe::to("a").and("b").resume_after(LastEventId::from_id(&EventId::from_position(1, 1)));
     let mut reader = hub.subscribe(back).expect("there is room");
     assert!(matches!(reader.next().now_or_never(), Some(Some(Update::Event { .. }))), "2, and a gap up to 4 is owed");
     feed.begin_epoch(2, 0);
     feed.apply(vec![event(1, "a"), event(2, "b")]);
     feed.synced_through(2);
     let Some(Some(Update::Gap(gap))) = reader.next().now_or_never() else { panic!("another history is a gap") };
-    assert_eq!((gap.from, gap.to), (Some(event_id(1, 1)), event_id(2, 0)));
+    assert_eq!((gap.from, gap.to), (Some(EventId::from_position(1, 1)), EventId::from_position(2, 0)));
     assert_eq!(read(&mut reader), ["1", "2"]);
     feed.apply(vec![event(3, "a"), event(4, "a")]);
     feed.synced_through(4);
-    let mut back = hub.subscribe(Subscribe::to("a").and("b").resume_after(LastEventId::from_id(&event_id(2, 0))));
+    let mut back =
+        hub.subscribe(Subscribe::to("a").and("b").resume_after(LastEventId::from_id(&EventId::from_position(2, 0))));
     assert_eq!(read(back.as_mut().expect("there is room")), ["2", "gap 3", "4"]);
 }

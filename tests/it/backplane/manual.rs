@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
+use futures_core::future::BoxFuture;
 use tower_sse::{
     EventId,
-    backplane::{Backplane, BoxFuture, Feed, Outgoing},
+    backplane::{Backplane, Feed, Outgoing},
     hub::{Hub, HubBuilder, PublishError},
 };
 
@@ -28,11 +29,11 @@ impl Manual {
 }
 
 impl Backplane for Manual {
-    fn publish(&self, _: Outgoing) -> BoxFuture<Result<EventId, PublishError>> {
+    fn publish(&self, _: Outgoing) -> BoxFuture<'static, Result<EventId, PublishError>> {
         Box::pin(std::future::ready(Err(PublishError::NotSent("nothing is published here".into()))))
     }
 
-    fn follow(&self, feed: Feed) -> BoxFuture<()> {
+    fn follow(&self, feed: Feed) -> BoxFuture<'static, ()> {
         *self.0.lock().expect("nothing panics under it") = Some(feed);
         Box::pin(std::future::pending())
     }

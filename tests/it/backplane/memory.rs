@@ -7,11 +7,12 @@ use std::{
     time::Duration,
 };
 
+use futures_core::future::BoxFuture;
 use futures_util::future::{Either, select};
 use tokio::sync::Notify;
 use tower_sse::{
     EventId,
-    backplane::{Backplane, BoxFuture, Feed, Incoming, Link, Outgoing, TopicPresence, event_id},
+    backplane::{Backplane, Feed, Incoming, Link, Outgoing, TopicPresence},
     hub::PublishError,
 };
 
@@ -147,7 +148,7 @@ impl Order {
         let Outgoing { topic, events, close: closes, remove_key: removes, idempotency_key, .. } = outgoing;
         let once = idempotency_key.map(|key| (Arc::clone(&topic), key));
         if let Some(&sequence) = once.as_ref().and_then(|once| self.once.get(once)) {
-            return event_id(self.epoch, sequence);
+            return EventId::from_position(self.epoch, sequence);
         }
         for (key, event) in events {
             self.last += 1;
@@ -171,18 +172,18 @@ impl Order {
         if let Some(once) = once {
             self.once.insert(once, self.last);
         }
-        event_id(self.epoch, self.last)
+        EventId::from_position(self.epoch, self.last)
     }
 }
 
 impl Backplane for Node {
-    fn publish(&self, outgoing: Outgoing) -> BoxFuture<Result<EventId, PublishError>> {
+    fn publish(&self, outgoing: Outgoing) -> BoxFuture<'static, Result<EventId, PublishError>> {
         let id = self.0.order().publish(outgoing);
         self.0.0.changed.notify_waiters();
         Box::pin(std::future::ready(Ok(id)))
     }
 
-    fn follow(&self, feed: Feed) -> BoxFuture<()> {
+    fn follow(&self, feed: Feed) -> BoxFuture<'static, ()> {
         Box::pin(self.0.clone().follow(feed))
     }
 }

@@ -14,7 +14,7 @@ mod restart;
 #[cfg(feature = "test-util")]
 #[tokio::test(start_paused = true)]
 async fn one_in_memory_keeps_the_contract() {
-    tower_sse::backplane::suite::run(|| {
+    tower_sse::backplane::conformance::run(|| {
         let memory = memory::Memory::new();
         move || memory.node()
     })

@@ -5,11 +5,12 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use futures_core::future::BoxFuture;
 use futures_util::StreamExt;
 use tokio::{sync::Notify, time::Duration};
 use tower_sse::{
     Event, EventId,
-    backplane::{Backplane, BoxFuture, Feed, Incoming, Link, Outgoing},
+    backplane::{Backplane, Feed, Incoming, Link, Outgoing},
     hub::{Hub, PublishError, Subscribe, Update},
 };
 
@@ -21,11 +22,11 @@ struct Ends {
 }
 
 impl Backplane for Ends {
-    fn publish(&self, _: Outgoing) -> BoxFuture<Result<EventId, PublishError>> {
+    fn publish(&self, _: Outgoing) -> BoxFuture<'static, Result<EventId, PublishError>> {
         Box::pin(std::future::ready(Err(PublishError::NotSent("nothing is published here".into()))))
     }
 
-    fn follow(&self, feed: Feed) -> BoxFuture<()> {
+    fn follow(&self, feed: Feed) -> BoxFuture<'static, ()> {
         let time = self.times.fetch_add(1, Ordering::Relaxed) as u64;
         assert_ne!(time, 2, "the call itself panics");
         let go_on = Arc::clone(&self.go_on);

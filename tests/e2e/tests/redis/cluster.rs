@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tower_sse::backplane::{redis::Redis as Backplane, suite};
+use tower_sse::backplane::{conformance, redis::Redis as Backplane};
 use tower_sse_e2e::redis::Redis;
 
 #[tokio::test]
@@ -25,7 +25,7 @@ async fn a_cluster_of_three_keeps_the_contract_wherever_the_keys_are() {
     }
     let fresh = AtomicUsize::new(0);
     let url = servers[0].url();
-    suite::run(|| {
+    conformance::run(|| {
         let prefix = format!("hub{}", fresh.fetch_add(1, Ordering::Relaxed));
         let url = url.clone();
         move || Backplane::new(&url).expect("it is a URL").prefix(&prefix)

@@ -6,12 +6,12 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use tower_sse::backplane::{redis::Redis as Backplane, suite};
+use tower_sse::backplane::{conformance, redis::Redis as Backplane};
 use tower_sse_e2e::redis::Redis;
 
 async fn assert_keeps_it(server: &Redis) {
     let fresh = AtomicUsize::new(0);
-    suite::run(|| {
+    conformance::run(|| {
         let prefix = format!("hub{}", fresh.fetch_add(1, Ordering::Relaxed));
         let url = server.url();
         move || Backplane::new(&url).expect("it is a URL").prefix(&prefix)

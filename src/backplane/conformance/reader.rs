@@ -1,4 +1,4 @@
-//! A client of the suite: what it is given, one thing at a time, within a limit.
+//! A client of the conformance tests, whose every wait has a limit.
 
 use std::{future::Future, time::Duration};
 
@@ -13,40 +13,43 @@ use crate::{
     negotiate::last_event_id::LastEventId,
 };
 
-/// A subscription that was told where it begins.
+/// A subscription that is read one update at a time.
 pub(super) struct Reader(Subscription);
 
 impl Reader {
-    /// One of a new client.
+    /// Subscribes as a new client, and waits for the greeting.
     pub(super) async fn new(hub: &Hub, subscribe: Subscribe) -> Self {
-        let mut reader = Self::early(hub, subscribe);
+        let mut reader = Self::without_greeting(hub, subscribe);
         let first = reader.next().await;
-        assert!(matches!(first, Some(Update::Subscribed(_))), "a new client is told where it is, not {first:?}");
+        assert!(
+            matches!(first, Some(Update::Subscribed(_))),
+            "a new client receives its position first, not {first:?}"
+        );
         reader
     }
 
-    /// One that nobody waits for.
-    pub(super) fn early(hub: &Hub, subscribe: Subscribe) -> Self {
-        Self(hub.subscribe(subscribe).expect("there is room"))
+    /// Subscribes without waiting for the greeting.
+    pub(super) fn without_greeting(hub: &Hub, subscribe: Subscribe) -> Self {
+        Self(hub.subscribe(subscribe).expect("the hub has room"))
     }
 
-    /// One that goes on after this id.
+    /// Subscribes as a client that resumes after this id.
     pub(super) fn after(hub: &Hub, topic: &str, id: &EventId) -> Self {
-        Self::early(hub, Subscribe::to(topic).resume_after(LastEventId::from_id(id)))
+        Self::without_greeting(hub, Subscribe::to(topic).resume_after(LastEventId::from_id(id)))
     }
 
     pub(super) async fn next(&mut self) -> Option<Update> {
-        within("something to read", self.0.next()).await
+        within("an update", self.0.next()).await
     }
 
-    /// The next event's id and data. Anything else breaks the contract.
+    /// Returns the id and the data of the next event.
     pub(super) async fn event(&mut self) -> (EventId, String) {
         match self.next().await {
             Some(Update::Event { event, .. }) => {
-                let id = event.id().cloned().expect("an event of a hub has its id");
+                let id = event.id().cloned().expect("an event of a hub has an id");
                 (id, event.data().into_owned())
             }
-            other => broken(&format!("an event comes next, and not {other:?}")),
+            other => violated(&format!("expected an event, got {other:?}")),
         }
     }
 
@@ -58,15 +61,15 @@ impl Reader {
         events
     }
 
-    /// The data of the present, of whose events only the last has an id.
-    pub(super) async fn present(&mut self, number: usize) -> Vec<String> {
+    /// Returns the data of a snapshot, of whose events only the last has an id.
+    pub(super) async fn snapshot(&mut self, number: usize) -> Vec<String> {
         let mut data = Vec::with_capacity(number);
         while data.len() < number {
             match self.next().await {
                 Some(Update::Event { event, .. }) if event.id().is_some() == (data.len() + 1 == number) => {
                     data.push(event.data().into_owned());
                 }
-                other => broken(&format!("an event of the present comes next, and not {other:?}")),
+                other => violated(&format!("expected an event of the snapshot, got {other:?}")),
             }
         }
         data
@@ -75,23 +78,23 @@ impl Reader {
     pub(super) async fn gap(&mut self) -> Gap {
         match self.next().await {
             Some(Update::Gap(gap)) => gap,
-            other => broken(&format!("a gap is told next, and not {other:?}")),
+            other => violated(&format!("expected a gap, got {other:?}")),
         }
     }
 }
 
-/// What comes within the suite's limit.
+/// Returns the output of the future, or fails after the limit.
 pub(super) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(LIMIT, future).await {
         Ok(value) => value,
-        Err(_) => broken(&format!("{what} does not come")),
+        Err(_) => violated(&format!("timed out while waiting for {what}")),
     }
 }
 
-#[expect(clippy::panic, reason = "a check has failed")]
-pub(super) fn broken(what: &str) -> ! {
-    panic!("the contract is broken: {what}")
+#[expect(clippy::panic, reason = "a failed check panics")]
+pub(super) fn violated(what: &str) -> ! {
+    panic!("the contract is violated: {what}")
 }
 
-/// No wait of the suite is longer. Only a failure takes so long, on a machine that is busy with other things too.
+/// The limit of each wait: long enough for a busy machine, so that only a failure reaches it.
 const LIMIT: Duration = Duration::from_secs(120);
