@@ -55,7 +55,7 @@ use crate::{
     hub::{error::TopicError, handle::Hub},
     negotiate::refusal::Refusal,
     observe::link::{Link, LinkObserver},
-    streams::permit::AdmissionError,
+    streams::error::AdmissionError,
 };
 use crate::{
     negotiate::request_head::RequestHead,

@@ -62,7 +62,7 @@ pub(super) fn hand_over(
             Checks::append(&mut attached.checks, checks);
         }
     });
-    next.succeed(control);
+    next.take_over(control);
     // A drain reaches the other stream itself.
     control.set_finishes(true);
 }

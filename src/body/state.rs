@@ -146,24 +146,24 @@ impl State {
 
     fn record_frame(&self, bytes: &Bytes, events: u64, heartbeats: u64) {
         self.control.note_frame(Instant::now());
-        if let Some(outside) = self.control.outside() {
-            outside.sent(Sent { events, bytes: bytes.len() as u64, heartbeats, gaps: 0 });
+        if let Some(resources) = self.control.resources() {
+            resources.sent(Sent { events, bytes: bytes.len() as u64, heartbeats, gaps: 0 });
         }
     }
 
     /// Reports a gap to the observers.
     pub(super) fn report_gap(&self, gap: &Gap) {
-        if let Some(outside) = self.control.outside() {
-            outside.lagged(gap);
+        if let Some(resources) = self.control.resources() {
+            resources.lagged(gap);
         }
     }
 
     /// Registers the source's detach handle, with its first frame: only a stream that has produced a frame can stall.
     pub(super) fn register_detach(&mut self, source: Pin<&mut impl PollSource>) {
         let Phase::Open { has_detach: has_detach @ false, .. } = &mut self.phase else { return };
-        let Some(outside) = self.control.outside() else { return };
+        let Some(resources) = self.control.resources() else { return };
         if let Some(handle) = source.detach_handle() {
-            outside.hold_detach(handle);
+            resources.hold_detach(handle);
             *has_detach = true;
         }
     }

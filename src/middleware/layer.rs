@@ -17,7 +17,7 @@ use crate::{
     negotiate::{accept::Negotiate, request_head::RequestHead},
     observe::Observer,
     settings::{Comments, EarlyEnd, OnDrain, StreamSettings, heartbeat::Heartbeat},
-    streams::registry::Streams,
+    streams::handle::Streams,
 };
 
 /// Puts an event service beside a service: requests for an event stream go to it, all others inside.

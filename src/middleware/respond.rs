@@ -38,9 +38,10 @@ use crate::{
     streams::{
         attached::Client,
         control::StreamControl,
+        error::AdmissionError,
         outer::OuterSlot,
-        permit::{AdmissionError, Permit},
-        waiter::{Patience, Waiter},
+        permit::Permit,
+        waiter::{WaitBudget, Waiter},
     },
     time::jitter,
 };
@@ -75,7 +76,7 @@ struct RequestSnapshot {
     is_admitted: bool,
     waiter: Option<Waiter>,
     /// The time that is left to wait, if a layer outside has counted it before.
-    patience: Option<Patience>,
+    patience: Option<WaitBudget>,
     /// Layers outside that may be late.
     outer: Option<LateLayer>,
     /// This layer, if it may be late itself.
@@ -284,7 +285,7 @@ impl RequestContext {
     fn take_place<B>(&mut self, request: &mut Request<B>) {
         let (Some(noted), Some(streams)) = (&mut self.noted, &self.settings.streams) else { return };
         let key = self.settings.stream_key(&RequestHead::new(request));
-        match key.and_then(|key| OuterSlot::share_or_take(streams, key, request)) {
+        match key.and_then(|key| OuterSlot::share_or_reserve(streams, key, request)) {
             Ok((permit, patience)) => (noted.place, noted.patience) = (Ok(Some(permit)), patience),
             Err(no) => noted.place = Err(no),
         }
@@ -303,7 +304,7 @@ impl RequestContext {
         let Some(noted) = self.noted.as_mut().filter(|noted| !noted.is_admitted) else { return Ok(()) };
         let settled = match &noted.place {
             Ok(None) => Ok(None),
-            Ok(Some(permit)) => permit.settle(noted.patience.as_ref()),
+            Ok(Some(permit)) => permit.admit(noted.patience.as_ref()),
             Err(no) => Err(*no),
         };
         match settled {
@@ -318,8 +319,8 @@ impl RequestContext {
 
     fn poll_admitted(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
         let Some(noted) = &mut self.noted else { return Poll::Ready(Ok(())) };
-        let (Some(waiter), Ok(Some(permit))) = (&mut noted.waiter, &noted.place) else { return Poll::Ready(Ok(())) };
-        let outcome = ready!(waiter.poll(permit, cx));
+        let (Some(waiter), Ok(Some(_))) = (&mut noted.waiter, &noted.place) else { return Poll::Ready(Ok(())) };
+        let outcome = ready!(waiter.poll(cx));
         noted.waiter = None;
         noted.is_admitted = outcome.is_ok();
         Poll::Ready(outcome.map_err(|no| self.not_admitted(no)))
@@ -330,7 +331,7 @@ impl RequestContext {
         if let Some(noted) = &mut self.noted {
             noted.place = Err(no);
         }
-        no.refusal(self.settings.streams.as_ref().map(|streams| streams.come_back_after()).unwrap_or_default())
+        no.refusal(self.settings.streams.as_ref().map(|streams| streams.retry_after()).unwrap_or_default())
     }
 
     /// Returns whether a response is an event stream: one of this crate's, whatever its head has become, or one by its
@@ -416,7 +417,7 @@ impl RequestContext {
             }
         }
         if let Ok(Some(permit)) = mem::replace(&mut noted.place, Ok(None)) {
-            record.enter(permit);
+            record.hold_permit(permit);
         }
     }
 

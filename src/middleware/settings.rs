@@ -18,7 +18,7 @@ use crate::{
     },
     observe::Observer,
     settings::{Comments, StreamSettings, heartbeat::Heartbeat},
-    streams::{permit::AdmissionError, registry::Registry},
+    streams::{error::AdmissionError, registry::Registry},
 };
 
 /// All that is set on a layer, shared by the services made of it.

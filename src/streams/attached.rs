@@ -1,4 +1,4 @@
-//! The demands that layers make of a stream, until its first poll takes them.
+//! The requirements that layers attach to a stream, until its next poll takes them.
 
 use std::sync::Arc;
 
@@ -7,36 +7,36 @@ use tokio::time::Instant;
 
 use crate::{access::Checks, negotiate::refusal, settings::StreamSettings};
 
-/// The demands that layers make of a stream before its first poll.
+/// The requirements that layers attach to a stream.
 #[derive(Debug, Default)]
 pub(crate) struct Attached {
-    /// The settings of the innermost layer, below the stream's own.
+    /// The settings of the innermost layer. The stream's own take precedence.
     pub(crate) below: Option<Arc<StreamSettings>>,
-    /// The client, as that layer knows it.
+    /// The client, as the innermost layer sees it.
     pub(crate) client: Client,
     pub(crate) tighter: Tighter,
     pub(crate) checks: Option<Box<Checks>>,
-    /// The head is out, with a prelude: the stream goes on with another one.
+    /// Whether the head and a prelude have been sent, by another stream that this one continues.
     pub(crate) has_begun: bool,
 }
 
-/// The properties of a client that its request tells. Without a layer they are not known.
+/// The properties of a client that follow from its request. The default is for a stream that has met no layer.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Client {
-    /// A clean end means to the client that the answer is complete, not that it may come back.
+    /// Whether the client takes a clean end for a complete answer, rather than for a reason to reconnect.
     pub(crate) reads_answers: bool,
-    /// The client may count frames that are small and not read yet.
+    /// Whether the client may count small frames that it has not read yet.
     pub(crate) counts_frames: bool,
 }
 
-/// The demands that outer layers make of a stream whatever its own settings are.
+/// The restrictions of outer layers, which hold whatever the stream's own settings are.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tighter {
     /// The end of the shortest lifetime.
     pub(crate) ends_at: Option<Instant>,
-    /// A drain is not to wait for the stream.
+    /// Whether a drain does not wait for the stream.
     pub(crate) leaves: bool,
-    /// When the head went out, if that was before the stream was made.
+    /// The time at which the head was sent, if that was before the stream was created.
     pub(crate) opened: Option<Instant>,
 }
 
@@ -52,7 +52,7 @@ impl Tighter {
         self.ends_at.is_some() || self.leaves || self.opened.is_some()
     }
 
-    /// Both at once.
+    /// Adds the restrictions of another layer: the earlier end, and to leave if either layer demands it.
     pub(crate) fn tighten(&mut self, ends_at: Option<Instant>, leaves: bool) {
         self.ends_at = [self.ends_at, ends_at].into_iter().flatten().min();
         self.leaves |= leaves;

@@ -1,23 +1,26 @@
-//! Why a stream ends before its source does.
+//! The causes that end a stream before its source does.
 
 use crate::{access::AccessRevoked, error::BoxError, observe::Reason};
 
-/// What ends it.
+/// A cause that ends a stream before its source does.
 #[derive(Debug, Clone)]
 pub(crate) enum EndCause {
-    /// The time that the event service set.
+    /// The deadline that the event service has set.
     Deadline,
-    /// The longest that a stream may be open.
+    /// The longest time that a stream may be open.
     Lifetime,
-    /// A drain, at once.
+    /// The beginning of a drain.
     Drain,
-    /// A drain, at its end.
+    /// The deadline of a drain.
     DrainDeadline,
+    /// A failed check of access, or the end of the stream's key.
     Revoked(AccessRevoked),
+    /// A client that does not read.
     Stalled,
 }
 
 impl EndCause {
+    /// Returns the reason that observers receive.
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::Deadline => Reason::Deadline,
@@ -28,9 +31,10 @@ impl EndCause {
         }
     }
 
+    /// Returns the error that observers receive with the reason, if any.
     pub(crate) fn into_error(self) -> Option<BoxError> {
         match self {
-            Self::Revoked(why) => Some(why.into()),
+            Self::Revoked(cause) => Some(cause.into()),
             _ => None,
         }
     }

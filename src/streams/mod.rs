@@ -49,21 +49,31 @@
 
 pub(crate) mod attached;
 pub(crate) mod control;
-pub(crate) mod end_cause;
-pub(crate) mod resources;
-pub(crate) mod slot;
-pub(crate) mod slots;
-
-pub(crate) mod builder;
 pub(crate) mod drain;
+pub(crate) mod end_cause;
+pub(crate) mod error;
+pub(crate) mod handle;
 pub(crate) mod outer;
 pub(crate) mod permit;
-#[cfg(feature = "rate-limit")]
-pub(crate) mod rate;
 pub(crate) mod registry;
-pub(crate) mod shares;
+pub(crate) mod resources;
 pub(crate) mod waiter;
-pub(crate) mod watchdog;
 
-pub use self::{builder::StreamsBuilder, drain::DrainReport, permit::AdmissionError, registry::Streams};
+mod limits;
+mod open_stream;
+mod queued_waker;
+#[cfg(feature = "rate-limit")]
+mod rate;
+mod settings;
+mod shares;
+mod slot;
+mod slot_owner;
+mod slots;
+mod watchdog;
+
+pub use self::{
+    drain::DrainReport,
+    error::AdmissionError,
+    handle::{Streams, StreamsBuilder},
+};
 pub use crate::settings::OnDrain;

@@ -1,61 +1,62 @@
-//! The places that layers outside have taken for a request, as a layer inside finds them.
+//! The shares of slots that outer layers have taken for a request.
 
 use std::{fmt, iter, sync::Arc};
 
 use http::Request;
 
-use super::{
-    permit::{AdmissionError, Permit},
-    registry::Registry,
-    slot::Hold,
-    waiter::Patience,
-};
+use super::{error::AdmissionError, permit::Permit, registry::Registry, slot::ShareRef, waiter::WaitBudget};
 
-/// A share of a place in a request's extensions. A layer inside with the same [`Streams`](crate::streams::Streams) shares it in turn.
+/// A share of a slot in a request's extensions. An inner layer with the same [`Streams`](crate::streams::Streams) shares the slot in
+/// turn.
 #[derive(Clone)]
 pub(crate) struct OuterSlot {
     registry: Arc<Registry>,
-    hold: Hold,
+    share: ShareRef,
     /// The share that a layer further outside has passed on, in the same streams or in others.
     outer: Option<Arc<Self>>,
 }
 
 impl OuterSlot {
-    /// Shares the place that the request has in these streams. If it has none takes a tentative one. Notes the share in the
-    /// request's extensions. Returns the patience of a request that has met a layer with streams before.
-    pub(crate) fn share_or_take<B>(
+    /// Shares the slot that the request has in these streams, or reserves one if it has none. Stores the share in the request's
+    /// extensions. Returns also the wait budget of a request that has met a layer with streams before.
+    pub(crate) fn share_or_reserve<B>(
         registry: &Arc<Registry>,
         key: Option<Arc<str>>,
         request: &mut Request<B>,
-    ) -> Result<(Permit, Option<Patience>), AdmissionError> {
+    ) -> Result<(Permit, Option<WaitBudget>), AdmissionError> {
         let extensions = request.extensions_mut();
-        let outer = || iter::successors(extensions.get::<Self>(), |place| place.outer.as_deref());
-        let same = outer().find(|place| Arc::ptr_eq(&place.registry, registry));
-        let shared = same.and_then(|place| registry.join(&place.hold, key.as_ref()));
-        let patience = outer().last().map(|first| Patience::new(&first.registry, &first.hold));
-        let (permit, hold) = match shared {
+        let outer = || iter::successors(extensions.get::<Self>(), |slot| slot.outer.as_deref());
+        let same = outer().find(|slot| Arc::ptr_eq(&slot.registry, registry));
+        let shared = same.and_then(|slot| registry.share(&slot.share, key.as_ref()));
+        let budget = outer().last().map(Self::wait_budget);
+        let (permit, share) = match shared {
             Some(shared) => shared,
-            None => registry.ask(key)?,
+            None => registry.reserve(key)?,
         };
         match extensions.get_mut::<Self>() {
-            Some(place) if place.is_replaced_by(registry, &hold) => place.hold = hold,
+            Some(slot) if slot.can_become(registry, &share) => slot.share = share,
             _ => {
                 let outer = extensions.remove::<Self>().map(Arc::new);
-                extensions.insert(Self { registry: Arc::clone(registry), hold, outer });
+                extensions.insert(Self { registry: Arc::clone(registry), share, outer });
             }
         }
-        Ok((permit, patience))
+        Ok((permit, budget))
     }
 
-    /// Returns whether this share can stand in the place of the one here. The first of all is that of the request's patience,
-    /// which stays with its place.
-    fn is_replaced_by(&self, registry: &Arc<Registry>, hold: &Hold) -> bool {
-        Arc::ptr_eq(&self.registry, registry) && (self.outer.is_some() || self.hold.serial == hold.serial)
+    fn wait_budget(&self) -> WaitBudget {
+        let owner = Arc::clone(&self.registry);
+        WaitBudget::new(owner, self.share.slot, self.share.serial)
+    }
+
+    /// Returns `true` if this share may be replaced by another one. The outermost share carries the request's wait budget, so it
+    /// is replaced only by a share of the same slot.
+    fn can_become(&self, registry: &Arc<Registry>, share: &ShareRef) -> bool {
+        Arc::ptr_eq(&self.registry, registry) && (self.outer.is_some() || self.share.serial == share.serial)
     }
 }
 
 impl fmt::Debug for OuterSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OuterPlace").field("hold", &self.hold).finish_non_exhaustive()
+        f.debug_struct("OuterSlot").field("share", &self.share).finish_non_exhaustive()
     }
 }

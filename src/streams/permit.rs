@@ -1,133 +1,81 @@
-//! Who may open a stream: a permit that a stream holds, and why there is none.
+//! A permit to open a stream.
 
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use super::control::StreamControl;
 use super::{
-    registry::Registry,
-    slot::{Hold, StreamId},
-    waiter::{Patience, Waiter},
+    error::AdmissionError,
+    open_stream::OpenStream,
+    slot::{ShareRef, SlotId, StreamId},
+    slot_owner::SlotOwner,
+    waiter::{WaitBudget, Waiter},
 };
-use crate::negotiate::refusal::Refusal;
 
-/// A part in a place among streams, which is taken until the last such part is dropped.
+/// A share of a slot. The slot is taken until its last permit is dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    registry: Arc<Registry>,
-    number: usize,
-    /// The serial of its share, which is that of the place for the layer that has taken it.
+    owner: Arc<dyn SlotOwner>,
+    slot: SlotId,
+    /// The id of the share. For the layer that took the slot, it is the slot's serial.
     share: u64,
-    /// The stream that holds it. `None` for a request.
+    /// The stream that holds the permit, or `None` while a request does.
     stream: Option<StreamId>,
     was_stalled: bool,
 }
 
-/// Why a request for a stream was refused: the [source](Refusal::source) of the refusal that an observer is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum AdmissionError {
-    /// A [drain](crate::streams::Streams::drain) has begun.
-    Draining,
-    /// There are as many streams as there [may be](crate::streams::StreamsBuilder::max_streams).
-    Full,
-    /// There are as many of this key as there [may be](crate::streams::StreamsBuilder::max_per_key).
-    FullForKey,
-    /// This key comes too often: feature `rate-limit`.
-    TooOften,
-    /// The function that tells the key panicked.
-    KeyPanicked,
-}
-
 impl Permit {
-    pub(super) fn new(registry: Arc<Registry>, hold: &Hold) -> Self {
-        Self { registry, number: hold.number, share: hold.id, stream: None, was_stalled: false }
+    pub(super) fn new(owner: Arc<dyn SlotOwner>, share: &ShareRef) -> Self {
+        Self { owner, slot: share.slot, share: share.id, stream: None, was_stalled: false }
     }
 
-    pub(crate) fn registry(&self) -> &Arc<Registry> {
-        &self.registry
+    pub(super) fn reconnect_spread(&self) -> Duration {
+        self.owner.reconnect_spread()
     }
 
-    /// Returns whether both are for the same place.
-    pub(crate) fn is_same_place(&self, other: &Self) -> bool {
-        self.number == other.number && Arc::ptr_eq(&self.registry, &other.registry)
+    pub(super) fn stall_timeout(&self) -> Option<Duration> {
+        self.owner.stall_timeout()
     }
 
-    /// Counts the place against the limits. Returns a waiter if there is no room now and may be in a moment. The patience is that
-    /// of a request that has met a layer with streams before.
-    pub(crate) fn settle(&self, patience: Option<&Patience>) -> Result<Option<Waiter>, AdmissionError> {
-        let Err(no) = self.registry.settle(self.number) else { return Ok(None) };
-        let patience = patience.cloned().unwrap_or_else(|| Patience::of(&self.registry, self.number, self.share));
-        let Some(left) = patience.left() else { return Err(no) };
-        let turn = self.registry.wait(self.number, no)?;
-        Ok(turn.map(|turn| Waiter::new(turn, &self.registry, self.number, left, patience)))
+    /// Returns `true` if both permits are for the same slot.
+    pub(super) fn is_same_slot(&self, other: &Self) -> bool {
+        self.slot == other.slot && Arc::ptr_eq(&self.owner, &other.owner)
     }
 
-    /// Returns the outcome of waiting. `None`: there is still no room.
-    pub(super) fn outcome(&self) -> Option<Result<(), AdmissionError>> {
-        self.registry.outcome(self.number)
+    /// Counts the slot against the limits. Returns a waiter if a limit is reached and the request may wait for a slot.
+    ///
+    /// The budget is that of a request that has met a layer with streams before.
+    ///
+    /// # Errors
+    ///
+    /// The request is not admitted, and may not wait.
+    pub(crate) fn admit(&self, budget: Option<&WaitBudget>) -> Result<Option<Waiter>, AdmissionError> {
+        let Err(refused) = self.owner.admit(self.slot) else { return Ok(None) };
+        let own = || WaitBudget::new(Arc::clone(&self.owner), self.slot, self.share);
+        let budget = budget.cloned().unwrap_or_else(own);
+        let Some(left) = budget.left() else { return Err(refused) };
+        let waker = self.owner.enqueue(self.slot, refused)?;
+        Ok(waker.map(|waker| Waiter::new(waker, Arc::clone(&self.owner), self.slot, left, budget)))
     }
 
-    pub(super) fn stop_waiting(&self) -> Result<(), AdmissionError> {
-        self.registry.stop_waiting(self.number)
+    /// Adds a stream to the slot, which is found there until this permit is dropped: the answer to the slot's request, or one whose
+    /// head goes out before there is an answer.
+    pub(super) fn open(&mut self, stream: Arc<dyn OpenStream>) {
+        let before = self.stream.replace(StreamId::of(&stream));
+        Arc::clone(&self.owner).open(self.slot, before, stream);
     }
 
-    /// The request that has this place is answered with a stream, or its head goes out without an answer. The stream is found
-    /// there from now on, until this permit is dropped.
-    pub(crate) fn open(&mut self, record: &Arc<StreamControl>) {
-        let before = self.stream.replace(StreamId::of(record));
-        self.registry.enter(self.number, before, record);
-    }
-
-    /// The stream holds another permit of the same place.
-    pub(crate) fn is_spare(&mut self) {
+    /// Leaves the stream in the slot when this permit is dropped, since the stream holds another permit of the same slot.
+    pub(super) fn set_spare(&mut self) {
         self.stream = None;
     }
 
-    /// The stream has ended since nobody read it.
-    pub(crate) fn note_stalled(&mut self) {
+    /// Counts the stream as stalled when this permit is dropped.
+    pub(super) fn mark_stalled(&mut self) {
         self.was_stalled = true;
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.registry.give_back(self.number, self.share, self.stream, self.was_stalled);
+        self.owner.release(self.slot, self.share, self.stream, self.was_stalled);
     }
 }
-
-impl AdmissionError {
-    /// A short word for it, the same in each release: what metrics call it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Draining => "draining",
-            Self::Full => "full",
-            Self::FullForKey => "full for key",
-            Self::TooOften => "too often",
-            Self::KeyPanicked => "no key",
-        }
-    }
-
-    /// The client comes back later; where its key cannot be told, it is an error of the server's.
-    pub(crate) fn refusal(self, come_back_after: Duration) -> Refusal {
-        let refusal = match self {
-            Self::KeyPanicked => Refusal::status(http::StatusCode::INTERNAL_SERVER_ERROR),
-            _ => Refusal::later(come_back_after),
-        };
-        refusal.with_source(self)
-    }
-}
-
-impl fmt::Display for AdmissionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Draining => "streams are being drained",
-            Self::Full => "there are as many streams as there may be",
-            Self::FullForKey => "there are as many streams of this key as there may be",
-            Self::TooOften => "streams of this key are opened too often",
-            Self::KeyPanicked => "the function that tells a stream's key panicked",
-        })
-    }
-}
-
-impl Error for AdmissionError {}

@@ -1,4 +1,4 @@
-//! How often streams of a key may be opened.
+//! The limit of how often streams of a key may be opened.
 
 use std::{
     convert::Infallible,
@@ -20,45 +20,46 @@ use governor::{
     },
 };
 
-/// A limit of rate for each key, of those that came lately.
+/// A rate limit for each key that was seen lately.
 #[derive(Debug)]
-pub(crate) struct Rate {
-    limiter: RateLimiter<Asked, Store, DefaultClock>,
-    /// With so many keys, those that have not come lately are looked for.
+pub(super) struct RateLimit {
+    limiter: RateLimiter<Request, Store, DefaultClock>,
+    /// The number of keys at which those that were not seen lately are removed.
     sweep_at: AtomicUsize,
 }
 
-/// A key, and whether an opening is to be counted.
+/// A request to open a stream of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Asked {
+struct Request {
     key: Arc<str>,
-    counts: bool,
+    /// Whether the request spends rate, or only looks.
+    spends: bool,
 }
 
-/// The store of what is known of keys. It can be looked at without a change.
+/// The state of each key. A look does not change it.
 #[derive(Debug, Default)]
 struct Store(DefaultKeyedStateStore<Arc<str>>);
 
 impl StateStore for Store {
-    type Key = Asked;
+    type Key = Request;
 
-    fn measure_and_replace<T, F, E>(&self, asked: &Asked, measure: F) -> Result<T, E>
+    fn measure_and_replace<T, F, E>(&self, request: &Request, measure: F) -> Result<T, E>
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        if asked.counts {
-            return self.0.measure_and_replace(&asked.key, measure);
+        if request.spends {
+            return self.0.measure_and_replace(&request.key, measure);
         }
-        // What is an error to the store changes nothing there.
-        let looks = |last| Err::<(Infallible, Nanos), _>(measure(last).map(|(allowed, _)| allowed));
-        match self.0.measure_and_replace(&asked.key, looks) {
+        // A store does not keep the state of a measurement that returns an error.
+        let look = |last| Err::<(Infallible, Nanos), _>(measure(last).map(|(allowed, _)| allowed));
+        match self.0.measure_and_replace(&request.key, look) {
             Err(measured) => measured,
             Ok(never) => match never {},
         }
     }
 }
 
-impl ShrinkableKeyedStateStore<Asked> for Store {
+impl ShrinkableKeyedStateStore<Request> for Store {
     fn retain_recent(&self, drop_below: Nanos) {
         self.0.retain_recent(drop_below);
     }
@@ -72,9 +73,9 @@ impl ShrinkableKeyedStateStore<Asked> for Store {
     }
 }
 
-impl Rate {
-    /// `None`: the time is too short to mean anything.
-    pub(crate) fn new(opens: NonZeroU32, within: Duration) -> Option<Self> {
+impl RateLimit {
+    /// Creates a limit. Returns `None` if the time is too short to limit anything.
+    pub(super) fn new(opens: NonZeroU32, within: Duration) -> Option<Self> {
         let quota = Quota::with_period(within.min(LONGEST) / opens.get())?.allow_burst(opens);
         Some(Self {
             limiter: RateLimiter::new(quota, Store::default(), DefaultClock::default()),
@@ -82,11 +83,11 @@ impl Rate {
         })
     }
 
-    /// Returns whether a stream of this key may be opened. Counts it if asked to.
-    pub(crate) fn allows(&self, key: &Arc<str>, counts: bool) -> bool {
-        let allows = self.limiter.check_key(&Asked { key: Arc::clone(key), counts }).is_ok();
-        // Keys may come from clients: those that could open as many as any are as good as unknown. Looking for them takes a
-        // look at all, so it is done each time that there are twice as many.
+    /// Returns `true` if a stream of this key may be opened now. Spends the rate for it if asked to.
+    pub(super) fn check(&self, key: &Arc<str>, spends: bool) -> bool {
+        let allows = self.limiter.check_key(&Request { key: Arc::clone(key), spends }).is_ok();
+        // Clients may choose keys, so keys whose full rate is available again are removed. A sweep visits all keys, so it is
+        // made only when their number has doubled.
         if self.limiter.len() > self.sweep_at.load(Ordering::Relaxed) {
             self.limiter.retain_recent();
             self.sweep_at.store(KEYS.max(2 * self.limiter.len()), Ordering::Relaxed);
@@ -95,47 +96,47 @@ impl Rate {
     }
 }
 
-/// How many keys are known before any are looked for.
+/// The number of keys before the first sweep.
 const KEYS: usize = 10_000;
 
-/// Longer than any process runs. What is beyond what the limiter can tell makes it panic.
+/// The longest time of a limit, which no process outlives. The limiter panics for times that it cannot represent.
 const LONGEST: Duration = Duration::from_secs(86_400 * 365 * 30);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn sweeps(rate: &Rate, keys: usize) -> usize {
+    fn sweeps(rate: &RateLimit, keys: usize) -> usize {
         let mut sweeps = 0;
         for key in 0..keys {
             let before = rate.limiter.len();
-            rate.allows(&key.to_string().into(), true);
+            rate.check(&key.to_string().into(), true);
             sweeps += usize::from(rate.limiter.len() < before || rate.sweep_at.load(Ordering::Relaxed) < before);
         }
         sweeps
     }
 
     #[test]
-    fn keys_that_have_not_come_lately_are_forgotten() {
-        let rate = Rate::new(NonZeroU32::MIN, Duration::from_nanos(1)).expect("a nanosecond is a time");
+    fn keys_not_seen_lately_are_removed() {
+        let rate = RateLimit::new(NonZeroU32::MIN, Duration::from_nanos(1)).expect("a nanosecond is a valid time");
         assert!(sweeps(&rate, 3 * KEYS) >= 2);
         assert!(rate.limiter.len() <= KEYS + 1, "{}", rate.limiter.len());
     }
 
     #[test]
-    fn a_look_at_a_key_spends_nothing() {
-        let rate = Rate::new(NonZeroU32::MIN, LONGEST).expect("it is a time");
+    fn look_spends_no_rate() {
+        let rate = RateLimit::new(NonZeroU32::MIN, LONGEST).expect("the time is valid");
         let key = Arc::from("a");
-        assert!((0..10).all(|_| rate.allows(&key, false)));
-        assert!(rate.allows(&key, true));
-        assert!(!rate.allows(&key, false) && !rate.allows(&key, true));
+        assert!((0..10).all(|_| rate.check(&key, false)));
+        assert!(rate.check(&key, true));
+        assert!(!rate.check(&key, false) && !rate.check(&key, true));
     }
 
     #[test]
-    fn keys_that_all_have_come_lately_are_not_looked_at_each_time() {
-        let rate = Rate::new(NonZeroU32::MIN, LONGEST).expect("it is a time");
+    fn sweep_that_removes_nothing_is_not_repeated_each_time() {
+        let rate = RateLimit::new(NonZeroU32::MIN, LONGEST).expect("the time is valid");
         sweeps(&rate, 5 * KEYS);
         assert_eq!(rate.limiter.len(), 5 * KEYS);
-        assert!(rate.sweep_at.load(Ordering::Relaxed) > 5 * KEYS, "the next is far");
+        assert!(rate.sweep_at.load(Ordering::Relaxed) > 5 * KEYS, "the next sweep is far off");
     }
 }

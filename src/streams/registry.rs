@@ -1,318 +1,183 @@
-//! The handle to streams, and the lock around their places.
+//! The registry of open streams: the table of slots, with its lock.
 //!
-//! The lock is never held while a stream is woken or told anything: whoever goes through all of them takes some at a time.
+//! Lock order: the registry's lock is taken last, and only the rate limiter is called under it. No stream is woken, ended or dropped
+//! under the lock, and no observer is called: the registry copies a batch of streams, releases the lock, and then calls them.
 
 use std::{
-    fmt, mem,
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::{runtime::Handle, sync::Notify};
 
-use super::control::StreamControl;
 use super::{
-    builder::{Settings, StreamsBuilder},
-    permit::{AdmissionError, Permit},
-    slot::{Hold, Slot, StreamId},
+    error::AdmissionError,
+    limits::Limits,
+    open_stream::OpenStream,
+    permit::Permit,
+    queued_waker::QueuedWaker,
+    settings::Settings,
+    slot::{ShareRef, Slot, SlotId, StreamId},
+    slot_owner::SlotOwner,
     slots::{DrainPhase, Ended, OpenState, Slots},
-    waiter::Turn,
-    watchdog,
+    watchdog::{self, Watched},
 };
 use crate::{access::AccessRevoked, panic};
 
-/// The open streams of one or several layers. Cloning gives another handle to the same ones.
-///
-/// See the [module's documentation](crate::streams).
-#[derive(Clone)]
-pub struct Streams(pub(super) Arc<Registry>);
-
-/// What the handles share.
+/// The state that the handles to one set of streams share.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    pub(super) settings: Settings,
-    /// Is told when the last stream has ended.
+    limits: Limits,
+    retry_after: Duration,
+    reconnect_spread: Duration,
+    stall_timeout: Option<Duration>,
+    /// Notified when the last slot is released.
     pub(super) idle: Notify,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    places: Slots,
+    slots: Slots<dyn OpenStream>,
     is_watched: bool,
 }
 
-impl Streams {
-    /// Streams without limits. Needs no runtime.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::builder().build()
+impl Registry {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            limits: Limits::new(settings),
+            retry_after: settings.retry_after,
+            reconnect_spread: settings.reconnect_spread,
+            stall_timeout: settings.stall_timeout,
+            idle: Notify::new(),
+            state: Mutex::new(State { slots: Slots::new(), is_watched: false }),
+        }
     }
 
-    /// Begins streams with limits.
-    pub fn builder() -> StreamsBuilder {
-        StreamsBuilder::new()
-    }
-
-    /// Returns the number of open streams, and of requests that will be answered with one: those that an event service
-    /// answers, and those that [`decorate`](crate::SseLayer::decorate) [expects](crate::SseLayer::expect_stream) to be.
-    /// Streams that a [watchdog](StreamsBuilder::stall_timeout) found are not among them. A stream and the one of a layer inside
-    /// that it is made of count once.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.state().places.counted()
-    }
-
-    /// Returns `true` if no stream is open.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Returns the number of these that have this key.
-    #[must_use]
-    pub fn len_for_key(&self, key: &str) -> usize {
-        self.0.state().places.of_key(key)
-    }
-
-    /// Ends all streams of this key at once, for this reason, which observers are told: a logout, for one. Gives their
-    /// number. Streams whose client does not read are ended too: nothing more is sent to them.
+    /// Takes a tentative slot.
     ///
-    /// Requests of this key that have no answer yet count as well, also those of which it is not known yet whether the
-    /// answer will be a stream: a stream that is answered to them ends before its first event. Other answers are not touched.
-    /// So a logout that is itself a request of this key, under a layer with these streams, counts its own.
+    /// # Errors
     ///
-    /// Their clients come back, and are asked again.
-    pub fn end_key(&self, key: &str, why: impl Into<String>) -> usize {
-        let why = AccessRevoked::new(&why.into());
-        let mut ended = 0;
-        let of_key = |place: &mut Slot, found: &mut Vec<_>| {
-            if place.has_key(key) {
-                ended += 1;
-                place.end(&why);
-                found.extend(place.records().cloned());
+    /// A drain has begun.
+    pub(super) fn reserve(self: &Arc<Self>, key: Option<Arc<str>>) -> Result<(Permit, ShareRef), AdmissionError> {
+        let share = self.state().slots.reserve(key)?;
+        Ok((self.permit(&share), share))
+    }
+
+    /// Shares the slot of a request, or takes one beside it. Returns `None` if the slot is another request's by now.
+    pub(super) fn share(self: &Arc<Self>, share: &ShareRef, key: Option<&Arc<str>>) -> Option<(Permit, ShareRef)> {
+        let share = self.state().slots.share(share, key)?;
+        Some((self.permit(&share), share))
+    }
+
+    fn permit(self: &Arc<Self>, share: &ShareRef) -> Permit {
+        let owner = Arc::clone(self);
+        Permit::new(owner, share)
+    }
+
+    /// Returns the time after which a client that is refused may come back.
+    pub(crate) fn retry_after(&self) -> Duration {
+        self.retry_after
+    }
+
+    /// Returns the number of slots that count against the limit of streams.
+    pub(super) fn counted(&self) -> usize {
+        self.state().slots.counted()
+    }
+
+    /// Returns the number of slots with this key that count against its limit.
+    pub(super) fn counted_for_key(&self, key: &str) -> usize {
+        self.state().slots.counted_for_key(key)
+    }
+
+    /// Ends the streams of this key, and those that its requests are answered with later. Returns the number of slots.
+    pub(super) fn revoke_key(&self, key: &str, cause: &AccessRevoked) -> usize {
+        let mut revoked = 0;
+        let of_key = |slot: &mut Slot<dyn OpenStream>, batch: &mut Vec<_>| {
+            if slot.has_key(key) {
+                revoked += 1;
+                slot.revoke(cause);
+                batch.extend(slot.streams().cloned());
             }
         };
-        self.0.for_each_where(of_key, |record| record.withdraw(&why));
-        ended
-    }
-
-    pub(crate) fn registry(&self) -> Arc<Registry> {
-        Arc::clone(&self.0)
-    }
-
-    pub(super) fn with(settings: Settings) -> Self {
-        Self(Arc::new(Registry { settings, idle: Notify::new(), state: Mutex::default() }))
-    }
-}
-
-impl Default for Streams {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl fmt::Debug for Streams {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Streams").field("open", &self.len()).finish_non_exhaustive()
-    }
-}
-
-impl Registry {
-    /// Takes a tentative place.
-    pub(super) fn ask(self: &Arc<Self>, key: Option<Arc<str>>) -> Result<(Permit, Hold), AdmissionError> {
-        let hold = self.state().places.ask(key)?;
-        Ok((Permit::new(Arc::clone(self), &hold), hold))
-    }
-
-    /// Shares the place of a request, or takes one beside it. Returns `None` if the place is another request's by now.
-    pub(super) fn join(self: &Arc<Self>, hold: &Hold, key: Option<&Arc<str>>) -> Option<(Permit, Hold)> {
-        let hold = self.state().places.join(hold, key)?;
-        Some((Permit::new(Arc::clone(self), &hold), hold))
-    }
-
-    /// Counts a place.
-    pub(super) fn settle(&self, number: usize) -> Result<(), AdmissionError> {
-        self.state().places.settle(number, &self.settings)
-    }
-
-    /// Has a place wait that there was no room for. Returns `None` if there is room by now.
-    pub(super) fn wait(&self, number: usize, no: AdmissionError) -> Result<Option<Arc<Turn>>, AdmissionError> {
-        // Without a runtime there is no timer that would end the wait.
-        if no == AdmissionError::TooOften || Handle::try_current().is_err() {
-            return Err(no);
-        }
-        let mut state = self.state();
-        match state.places.settle(number, &self.settings) {
-            Ok(()) => Ok(None),
-            Err(no) => state.places.wait(number, no, &self.settings).map(Some),
-        }
-    }
-
-    /// Ends the wait that this turn is for, if it still goes on.
-    pub(super) fn end_wait(&self, number: usize, turn: &Arc<Turn>) {
-        self.state().places.end_wait(number, turn);
-    }
-
-    /// Returns the time that the request of this place has waited for room.
-    pub(super) fn waited(&self, number: usize, serial: u64) -> Duration {
-        self.state().places.with_serial(number, serial).map(|place| place.waited).unwrap_or_default()
-    }
-
-    /// Adds to that time.
-    pub(super) fn add_waited(&self, number: usize, serial: u64, time: Duration) {
-        if let Some(place) = self.state().places.with_serial(number, serial) {
-            place.waited = place.waited.saturating_add(time);
-        }
-    }
-
-    pub(super) fn outcome(&self, number: usize) -> Option<Result<(), AdmissionError>> {
-        self.state().places.outcome(number)
-    }
-
-    pub(super) fn stop_waiting(&self, number: usize) -> Result<(), AdmissionError> {
-        self.state().places.stop_waiting(number, &self.settings)
-    }
-
-    /// A permit for the place of this number is given back.
-    pub(super) fn give_back(&self, number: usize, share: u64, stream: Option<StreamId>, was_stalled: bool) {
-        let mut state = self.state();
-        let left = state.places.leave(number, share, stream, was_stalled, &self.settings);
-        let is_last = state.places.is_empty();
-        drop(state);
-        wake(&left.served);
-        if is_last {
-            self.idle.notify_waiters();
-        }
-    }
-
-    /// The request that has this place is answered with a stream, or its head goes out without an answer.
-    pub(super) fn enter(self: &Arc<Self>, number: usize, before: Option<StreamId>, record: &Arc<StreamControl>) {
-        let mut state = self.state();
-        let Some(opened) = state.places.open(number, before, record) else { return };
-        let OpenState { drain_phase: door, ended, _before } = opened;
-        let is_watched = state.is_watched;
-        drop(state);
-        if !is_watched {
-            watchdog::watch(self);
-        }
-        match door {
-            DrainPhase::Open => {}
-            DrainPhase::Draining => record.drain(),
-            DrainPhase::Deadline => record.cut(),
-        }
-        if let Some(why) = ended {
-            record.withdraw(&why);
-        }
-    }
-
-    /// When those who are refused shall come back.
-    pub(crate) fn come_back_after(&self) -> Duration {
-        self.settings.come_back_after
-    }
-
-    /// Returns when a client that does not read is taken for stalled.
-    pub(crate) fn stalled_after(&self) -> Option<Duration> {
-        self.settings.stalled_after
-    }
-
-    /// Over how long the clients of a drain come back.
-    pub(crate) fn spread(&self) -> Duration {
-        self.settings.spread
-    }
-
-    /// Somebody looks at who reads from now on. `false`: somebody does already.
-    pub(super) fn begin_watch(&self) -> bool {
-        !mem::replace(&mut self.state().is_watched, true)
-    }
-
-    /// Nobody looks any more.
-    pub(super) fn end_watch(&self) {
-        self.state().is_watched = false;
-    }
-
-    /// Nobody looks any more if there is nobody to look at.
-    pub(super) fn end_watch_if_empty(&self) -> bool {
-        let mut state = self.state();
-        if state.places.is_empty() {
-            state.is_watched = false;
-        }
-        !state.is_watched
+        self.for_each_where(of_key, |stream| stream.revoke(cause));
+        revoked
     }
 
     pub(super) fn is_draining(&self) -> bool {
-        self.state().places.drain_phase() != DrainPhase::Open
+        self.state().slots.drain_phase() != DrainPhase::None
     }
 
-    /// Nobody is admitted any more. Gives how many were gone before.
+    /// Refuses requests from now on, and asks streams to end. Returns the number of streams that had ended before.
     pub(super) fn start_drain(&self) -> Ended {
         let mut state = self.state();
-        let refused = state.places.advance_drain(DrainPhase::Draining);
-        let gone = state.places.ended();
+        let refused = state.slots.advance_drain(DrainPhase::Draining);
+        let ended = state.slots.ended();
         drop(state);
         wake(&refused);
-        self.for_each(|record| record.drain());
-        gone
+        self.for_each(|stream| stream.drain());
+        ended
     }
 
-    /// What is left ends.
+    /// Ends the streams that are left, at the deadline of a drain.
     pub(super) fn cut(&self) {
-        let refused = self.state().places.advance_drain(DrainPhase::Deadline);
+        let refused = self.state().slots.advance_drain(DrainPhase::Deadline);
         wake(&refused);
-        self.for_each(|record| record.cut());
+        self.for_each(|stream| stream.cut());
     }
 
-    /// How many are gone, and how many streams are open.
+    /// Returns the numbers of ended and of open streams.
     pub(super) fn ended_and_open(&self) -> (Ended, usize) {
         let state = self.state();
-        (state.places.ended(), state.places.records().count())
+        (state.slots.ended(), state.slots.streams().count())
     }
 
-    /// Whether no request waits for its answer, and this holds for each stream. It is called with the lock.
-    pub(super) fn all(&self, holds: impl Fn(&StreamControl) -> bool) -> bool {
+    /// Returns `true` if no request waits for its answer, and a drain waits for no stream.
+    pub(super) fn is_drained(&self) -> bool {
         let state = self.state();
-        state.places.all_are_answered() && state.places.records().all(|record| holds(record))
+        state.slots.all_are_answered()
+            && !state.slots.streams().any(|stream| stream.drain_waits_for(self.stall_timeout))
     }
 
-    /// Does this for each stream, without the lock. One that opens meanwhile may be missed. A panic for one, of its waker or of
-    /// its observers, keeps no other from its turn.
-    pub(super) fn for_each(&self, call: impl FnMut(&Arc<StreamControl>)) {
-        self.for_each_where(|place, found| found.extend(place.records().cloned()), call);
+    /// Calls this for each stream, without the lock. A stream that opens meanwhile may be missed. A panic in one call, in a waker or
+    /// an observer, does not affect the others.
+    fn for_each(&self, call: impl FnMut(&Arc<dyn OpenStream>)) {
+        self.for_each_where(|slot, batch| batch.extend(slot.streams().cloned()), call);
     }
 
-    /// Does this for each stream that is picked, with the lock, out of all places.
+    /// Calls this, without the lock, for each stream that `pick` takes from the slots, with the lock.
     fn for_each_where(
         &self,
-        mut pick: impl FnMut(&mut Slot, &mut Vec<Arc<StreamControl>>),
-        mut call: impl FnMut(&Arc<StreamControl>),
+        mut pick: impl FnMut(&mut Slot<dyn OpenStream>, &mut Vec<Arc<dyn OpenStream>>),
+        mut call: impl FnMut(&Arc<dyn OpenStream>),
     ) {
         let mut from = 0;
-        while let Some(some) = self.next_batch(from, &mut pick) {
-            for record in &some {
-                panic::catch(|| call(record));
+        while let Some(batch) = self.next_batch(from, &mut pick) {
+            for stream in &batch {
+                panic::catch(|| call(stream));
             }
             from += BATCH;
         }
     }
 
-    /// The streams of the places that have a number from here on, as many as are looked at at once. `None`: there are none
-    /// above.
+    /// Picks streams from the next [`BATCH`] slots from this index on. Returns `None` if there are no more slots.
     fn next_batch(
         &self,
         from: usize,
-        pick: &mut impl FnMut(&mut Slot, &mut Vec<Arc<StreamControl>>),
-    ) -> Option<Vec<Arc<StreamControl>>> {
+        pick: &mut impl FnMut(&mut Slot<dyn OpenStream>, &mut Vec<Arc<dyn OpenStream>>),
+    ) -> Option<Vec<Arc<dyn OpenStream>>> {
         let mut state = self.state();
-        if from >= state.places.end() {
+        if from >= state.slots.end() {
             return None;
         }
-        let mut found = Vec::new();
-        for number in from..from + BATCH {
-            if let Some(place) = state.places.get_mut(number) {
-                pick(place, &mut found);
+        let mut batch = Vec::new();
+        for index in from..from + BATCH {
+            if let Some(slot) = state.slots.get_mut(SlotId(index)) {
+                pick(slot, &mut batch);
             }
         }
-        Some(found)
+        Some(batch)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -320,12 +185,112 @@ impl Registry {
     }
 }
 
-/// Wakes those that wait. A waker that panics keeps no other from being woken.
-fn wake(turns: &[Arc<Turn>]) {
-    for turn in turns {
-        panic::catch(|| turn.wake());
+impl SlotOwner for Registry {
+    fn admit(&self, slot: SlotId) -> Result<(), AdmissionError> {
+        self.state().slots.admit(slot, &self.limits)
+    }
+
+    fn enqueue(&self, slot: SlotId, refused: AdmissionError) -> Result<Option<Arc<QueuedWaker>>, AdmissionError> {
+        // Without a runtime there is no timer that would end the wait.
+        if refused == AdmissionError::TooOften || Handle::try_current().is_err() {
+            return Err(refused);
+        }
+        let mut state = self.state();
+        match state.slots.admit(slot, &self.limits) {
+            Ok(()) => Ok(None),
+            Err(refused) => state.slots.enqueue(slot, refused, &self.limits).map(Some),
+        }
+    }
+
+    fn outcome(&self, slot: SlotId) -> Option<Result<(), AdmissionError>> {
+        self.state().slots.outcome(slot)
+    }
+
+    fn stop_waiting(&self, slot: SlotId) -> Result<(), AdmissionError> {
+        self.state().slots.stop_waiting(slot, &self.limits)
+    }
+
+    fn cancel_wait(&self, slot: SlotId, waker: &Arc<QueuedWaker>) {
+        self.state().slots.cancel_wait(slot, waker);
+    }
+
+    fn waited(&self, slot: SlotId, serial: u64) -> Duration {
+        self.state().slots.with_serial(slot, serial).map(|slot| slot.waited).unwrap_or_default()
+    }
+
+    fn add_waited(&self, slot: SlotId, serial: u64, time: Duration) {
+        if let Some(slot) = self.state().slots.with_serial(slot, serial) {
+            slot.waited = slot.waited.saturating_add(time);
+        }
+    }
+
+    fn open(self: Arc<Self>, slot: SlotId, before: Option<StreamId>, stream: Arc<dyn OpenStream>) {
+        let mut state = self.state();
+        let Some(opened) = state.slots.open(slot, before, Arc::clone(&stream)) else { return };
+        let OpenState { drain_phase, revoked, _replaced } = opened;
+        let is_watched = state.is_watched;
+        drop(state);
+        if let (false, Some(timeout)) = (is_watched, self.stall_timeout) {
+            watchdog::watch(&self, timeout);
+        }
+        match drain_phase {
+            DrainPhase::None => {}
+            DrainPhase::Draining => stream.drain(),
+            DrainPhase::Deadline => stream.cut(),
+        }
+        if let Some(cause) = revoked {
+            stream.revoke(&cause);
+        }
+    }
+
+    fn release(&self, slot: SlotId, share: u64, stream: Option<StreamId>, was_stalled: bool) {
+        let mut state = self.state();
+        let released = state.slots.release(slot, share, stream, was_stalled, &self.limits);
+        let is_last = state.slots.is_empty();
+        drop(state);
+        wake(&released.admitted);
+        if is_last {
+            self.idle.notify_waiters();
+        }
+    }
+
+    fn reconnect_spread(&self) -> Duration {
+        self.reconnect_spread
+    }
+
+    fn stall_timeout(&self) -> Option<Duration> {
+        self.stall_timeout
     }
 }
 
-/// The number of places that are looked at under one lock.
+impl Watched for Registry {
+    fn begin_watch(&self) -> bool {
+        !mem::replace(&mut self.state().is_watched, true)
+    }
+
+    fn end_watch(&self) {
+        self.state().is_watched = false;
+    }
+
+    fn end_watch_if_empty(&self) -> bool {
+        let mut state = self.state();
+        if state.slots.is_empty() {
+            state.is_watched = false;
+        }
+        !state.is_watched
+    }
+
+    fn stall_unread(&self, timeout: Duration) {
+        self.for_each(|stream| stream.stall_unless_read_within(timeout));
+    }
+}
+
+/// Wakes queued requests. A panic of one waker does not affect the others.
+fn wake(wakers: &[Arc<QueuedWaker>]) {
+    for waker in wakers {
+        panic::catch(|| waker.wake());
+    }
+}
+
+/// The number of slots that are visited under one lock.
 const BATCH: usize = 128;

@@ -1,7 +1,8 @@
-//! What a stream holds for others: its permit, who looks at it, and its place among the subscribers of topics.
+//! The resources of a stream: its permits, its observers, and its detach handle.
 //!
-//! It can be told to its end, and let go of, by whoever comes first: the body, or somebody outside while nobody polls it.
-//! No lock is held while an observer is called, so one may do what it likes with other streams.
+//! The body releases them at its end, or the watchdog, a drain or a logout does while the body is not polled, whichever is first.
+//!
+//! Lock order: neither lock is held while an observer is called or a permit is dropped, so an observer may act on other streams.
 
 use std::fmt;
 use std::{
@@ -11,62 +12,63 @@ use std::{
     time::Duration,
 };
 
-use super::permit::Permit;
+use super::{attached::Attached, permit::Permit};
 use crate::{
     access::AccessRevoked,
     event::gap::Gap,
     observe::{Reason, Sent, dispatch::StreamObservers},
-    streams::attached::Attached,
 };
 
-/// What is let go of at the end of a stream, once.
+/// The resources that are released at the end of a stream, once.
 #[derive(Debug, Default)]
 pub(crate) struct Resources {
-    watch: Mutex<ObserverSlot>,
+    observers: Mutex<ObserverSlot>,
     held: Mutex<Held>,
-    why: OnceLock<AccessRevoked>,
+    /// The cause for which access was revoked from outside the body.
+    revocation: OnceLock<AccessRevoked>,
 }
 
 #[derive(Debug, Default)]
 struct Held {
-    /// One, or several where layers have several [`Streams`](crate::streams::Streams).
+    /// The first permit. There are more if the layers have several [`Streams`](crate::streams::Streams).
     permit: Option<Permit>,
     more_permits: Vec<Permit>,
     detach: Option<Box<dyn Detach>>,
-    /// The demands that layers make of a stream that was not polled yet.
+    /// The requirements of layers that the stream has not taken yet.
     attached: Option<Box<Attached>>,
     is_over: bool,
 }
 
-/// The observers of a stream.
+/// The observers of a stream. They are taken out while they are called.
 #[derive(Debug, Default)]
 struct ObserverSlot {
-    /// Those that are not being told something.
     observed: Option<Box<StreamObservers>>,
-    is_telling: bool,
+    is_calling: bool,
+    /// The reason for the stream's end, once it is over.
     over: Option<(Reason, Option<AccessRevoked>)>,
 }
 
 impl Resources {
-    pub(crate) fn observe(&self, observed: Box<StreamObservers>) {
-        let mut watch = self.lock_watch();
-        let Some((reason, why)) = watch.over.clone() else {
-            StreamObservers::append(&mut watch.observed, observed);
+    /// Adds observers. Reports the end to them at once if the stream is over.
+    pub(super) fn observe(&self, observed: Box<StreamObservers>) {
+        let mut slot = self.lock_observers();
+        let Some((reason, cause)) = slot.over.clone() else {
+            StreamObservers::append(&mut slot.observed, observed);
             return;
         };
-        drop(watch);
-        observed.closed(reason, why.as_ref().map(|why| why as _));
+        drop(slot);
+        observed.closed(reason, cause.as_ref().map(|cause| cause as _));
     }
 
-    /// Holds a permit until the stream is over.
-    pub(crate) fn hold_permit(&self, mut permit: Permit) {
+    /// Holds a permit until the stream is over. Drops it if the stream is over, or has one for the same slot.
+    pub(super) fn hold_permit(&self, mut permit: Permit) {
         let mut held = self.lock_held();
-        if held.is_over || held.permits().any(|other| other.is_same_place(&permit)) {
+        if held.is_over || held.permits().any(|other| other.is_same_slot(&permit)) {
             if !held.is_over {
-                permit.is_spare();
+                permit.set_spare();
             }
             drop(held);
-            // It is given back only now, without the lock.
+            // Lock order: the permit is dropped without the lock.
             drop(permit);
         } else if held.permit.is_none() {
             held.permit = Some(permit);
@@ -75,124 +77,128 @@ impl Resources {
         }
     }
 
-    pub(crate) fn attach(&self, attach: impl FnOnce(&mut Attached)) {
+    pub(super) fn attach(&self, attach: impl FnOnce(&mut Attached)) {
         attach(self.lock_held().attached.get_or_insert_default());
     }
 
-    pub(crate) fn take_attached(&self) -> Option<Box<Attached>> {
+    pub(super) fn take_attached(&self) -> Option<Box<Attached>> {
         self.lock_held().attached.take()
     }
 
-    /// Gives the observers and permits to a stream that goes on in the place of this one.
-    pub(crate) fn hand_over(&self) -> (Option<Box<StreamObservers>>, Vec<Permit>) {
-        let observed = self.lock_watch().observed.take();
+    /// Takes the observers and permits, for a stream that continues this one.
+    pub(super) fn hand_over(&self) -> (Option<Box<StreamObservers>>, Vec<Permit>) {
+        let observed = self.lock_observers().observed.take();
         let mut held = self.lock_held();
         let mut permits = mem::take(&mut held.more_permits);
         permits.extend(held.permit.take());
         (observed, permits)
     }
 
-    /// Over how long the clients of a drain come back.
-    pub(crate) fn spread(&self) -> Duration {
-        self.lock_held().permits().map(|permit| permit.registry().spread()).max().unwrap_or_default()
+    /// Returns the longest time over which the clients of a drain reconnect.
+    pub(super) fn reconnect_spread(&self) -> Duration {
+        self.lock_held().permits().map(Permit::reconnect_spread).max().unwrap_or_default()
     }
 
-    /// Returns when a client that does not read is taken for stalled, where a layer has said so.
-    pub(crate) fn stalled_after(&self) -> Option<Duration> {
-        self.lock_held().permits().filter_map(|permit| permit.registry().stalled_after()).min()
+    /// Returns the shortest time after which a client that does not read counts as stalled, or `None` if no permit has one.
+    pub(super) fn stall_timeout(&self) -> Option<Duration> {
+        self.lock_held().permits().filter_map(Permit::stall_timeout).min()
     }
 
-    pub(crate) fn withdraw(&self, why: AccessRevoked) {
-        let _ = self.why.set(why);
+    /// Sets the cause for which access is revoked, unless there is one.
+    pub(super) fn revoke(&self, cause: AccessRevoked) {
+        let _ = self.revocation.set(cause);
     }
 
-    /// Why access was withdrawn, if somebody outside did it.
-    pub(crate) fn revocation(&self) -> Option<&AccessRevoked> {
-        self.why.get()
+    /// Returns the cause for which access was revoked from outside the body, if it was.
+    pub(super) fn revocation(&self) -> Option<&AccessRevoked> {
+        self.revocation.get()
     }
 
+    /// Reports a frame to the observers.
     pub(crate) fn sent(&self, sent: Sent) {
         self.notify(|observed| observed.sent(sent));
     }
 
+    /// Reports a gap to the observers.
     pub(crate) fn lagged(&self, gap: &Gap) {
         self.notify(|observed| observed.lagged(gap));
     }
 
-    /// What the source is to others, which somebody else may have to give up.
-    pub(crate) fn hold_detach(&self, by_source: Box<dyn Detach>) {
+    /// Holds the source's detach handle, for the case that the body is no longer polled. Detaches at once if the stream is over.
+    pub(crate) fn hold_detach(&self, detach: Box<dyn Detach>) {
         let mut held = self.lock_held();
         if !held.is_over {
-            held.detach = Some(by_source);
+            held.detach = Some(detach);
             return;
         }
         drop(held);
-        // Somebody has ended the stream while it was polled, and may have been the last to poll it.
-        by_source.detach();
+        // The stream was ended during this poll, which may be the last one.
+        detach.detach();
     }
 
-    /// Nobody polls the stream, and nothing more is sent to it.
-    pub(crate) fn abandon(&self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
-        let by_source = self.lock_held().detach.take();
-        if let Some(by_source) = by_source {
-            by_source.detach();
+    /// Detaches the source and releases the resources of a stream that is not polled and to which nothing more is sent.
+    pub(super) fn abandon(&self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
+        let detach = self.lock_held().detach.take();
+        if let Some(detach) = detach {
+            detach.detach();
         }
         self.close(reason, error);
     }
 
-    /// The stream is over, or as good as over. The first to say so is heard.
-    pub(crate) fn close(&self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
+    /// Releases the resources of a stream that is over, or that is abandoned. Observers receive the first reason only.
+    pub(super) fn close(&self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
         self.close_observed(reason, error);
         let mut held = self.lock_held();
         held.is_over = true;
         let (permit, more_permits) = (held.permit.take(), mem::take(&mut held.more_permits));
-        let (_by_source, _attached) = (held.detach.take(), held.attached.take());
+        let (_detach, _attached) = (held.detach.take(), held.attached.take());
         drop(held);
         for mut permit in permit.into_iter().chain(more_permits) {
             if reason == Reason::Stalled {
-                permit.note_stalled();
+                permit.mark_stalled();
             }
         }
     }
 
     fn close_observed(&self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
-        let mut watch = self.lock_watch();
-        if watch.over.is_some() {
+        let mut slot = self.lock_observers();
+        if slot.over.is_some() {
             return;
         }
-        watch.over = Some((reason, self.why.get().filter(|_| reason == Reason::Revoked).cloned()));
-        let observed = watch.observed.take();
-        drop(watch);
+        slot.over = Some((reason, self.revocation.get().filter(|_| reason == Reason::Revoked).cloned()));
+        let observed = slot.observed.take();
+        drop(slot);
         if let Some(observed) = observed {
             observed.closed(reason, error);
         }
     }
 
-    fn notify(&self, tell: impl FnOnce(&mut StreamObservers)) {
-        let mut watch = self.lock_watch();
-        if watch.is_telling {
+    /// Calls the observers, without the lock. Does nothing if this is called from within an observer.
+    fn notify(&self, call: impl FnOnce(&mut StreamObservers)) {
+        let mut slot = self.lock_observers();
+        if slot.is_calling {
             return;
         }
-        let Some(mut observed) = watch.observed.take() else { return };
-        watch.is_telling = true;
-        drop(watch);
-        tell(&mut observed);
-        let mut watch = self.lock_watch();
-        watch.is_telling = false;
-        // The end may have come meanwhile.
-        if let Some((reason, why)) = watch.over.clone() {
-            drop(watch);
-            observed.closed(reason, why.as_ref().map(|why| why as _));
+        let Some(mut observed) = slot.observed.take() else { return };
+        slot.is_calling = true;
+        drop(slot);
+        call(&mut observed);
+        let mut slot = self.lock_observers();
+        slot.is_calling = false;
+        // The stream may have ended during the call.
+        if let Some((reason, cause)) = slot.over.clone() {
+            drop(slot);
+            observed.closed(reason, cause.as_ref().map(|cause| cause as _));
             return;
         }
-        let newer = watch.observed.replace(observed);
-        if let Some(newer) = newer {
-            StreamObservers::append(&mut watch.observed, newer);
+        let added = slot.observed.replace(observed);
+        if let Some(added) = added {
+            StreamObservers::append(&mut slot.observed, added);
         }
     }
 
-    fn lock_watch(&self) -> MutexGuard<'_, ObserverSlot> {
-        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_observers(&self) -> MutexGuard<'_, ObserverSlot> {
+        self.observers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_held(&self) -> MutexGuard<'_, Held> {
@@ -206,11 +212,11 @@ impl Held {
     }
 }
 
-/// Something that is not the body's alone: a place among the subscribers of a topic.
+/// A handle that releases a source's external registrations, such as its topic membership, when the body is no longer polled.
 #[expect(unnameable_types, reason = "sealed")]
 pub trait Detach: fmt::Debug + Send + Sync {
-    /// Gives it up. The source may be polled once more, and gives it up itself when it is released: to do so twice is to
-    /// do it once.
+    /// Releases the registrations. The source may be polled once more, and releases them itself when it is dropped, so a second
+    /// call must have no effect.
     fn detach(&self);
 }
 
@@ -224,21 +230,22 @@ mod tests {
     use super::*;
 
     #[derive(Debug)]
-    struct Somebody(Arc<AtomicBool>);
+    struct DetachFlag(Arc<AtomicBool>);
 
-    impl Detach for Somebody {
+    impl Detach for DetachFlag {
         fn detach(&self) {
             self.0.store(true, SeqCst);
         }
     }
 
-    /// It was dropped, and stayed among the subscribers for as long as the connection of one who does not read.
+    /// The handle was dropped, and the subscription stayed in its topic for as long as the connection of a client that does not
+    /// read.
     #[test]
-    fn what_comes_once_the_stream_was_ended_from_outside_is_given_up() {
-        let outside = Resources::default();
-        outside.abandon(Reason::Revoked, None);
-        let is_given_up = Arc::new(AtomicBool::new(false));
-        outside.hold_detach(Box::new(Somebody(Arc::clone(&is_given_up))));
-        assert!(is_given_up.load(SeqCst));
+    fn detach_handle_added_after_the_end_is_detached() {
+        let resources = Resources::default();
+        resources.abandon(Reason::Revoked, None);
+        let is_detached = Arc::new(AtomicBool::new(false));
+        resources.hold_detach(Box::new(DetachFlag(Arc::clone(&is_detached))));
+        assert!(is_detached.load(SeqCst));
     }
 }

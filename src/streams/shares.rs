@@ -1,35 +1,35 @@
-//! The parts that layers inside have in the place of a request.
+//! The shares that inner layers have of a request's slot.
 //!
-//! One request may meet several layers with the same streams, one inside the other: they share a place. A service between two
-//! of them may make several requests of the one that it has. The first of these shares the place, and passes it on in turn; each
-//! other one is a request of its own.
+//! One request may meet several layers with the same streams, one inside the other: they share a slot. A service between two
+//! of them may make several requests out of one. The first of these shares the slot, and passes the share on in turn; each further
+//! one takes a slot of its own.
 
-/// The shares in a place, but for that of the layer that has taken it.
+/// The shares of a slot, except that of the layer that has taken it.
 #[derive(Debug, Default)]
 pub(super) struct Shares(Vec<Share>);
 
 #[derive(Debug)]
 struct Share {
     id: u64,
-    /// The share that it comes from.
+    /// The id of the share that it was passed on from.
     from: u64,
-    /// `false` once the share is given back, which leaves those that come from it.
+    /// `false` once the share is released while others that were passed on from it are not.
     is_held: bool,
 }
 
 impl Shares {
-    /// Returns whether another share comes from this one.
+    /// Returns `true` if another share was passed on from this one.
     pub(super) fn is_passed_on(&self, id: u64) -> bool {
         self.0.iter().any(|share| share.from == id)
     }
 
-    /// Adds a share that comes from another one.
+    /// Adds a share that is passed on from another one.
     pub(super) fn pass_on(&mut self, from: u64, id: u64) {
         self.0.push(Share { id, from, is_held: true });
     }
 
-    /// Gives a share back. The one that it comes from can be passed on anew once nothing is left of it.
-    pub(super) fn give_back(&mut self, id: u64) {
+    /// Releases a share. The share that it came from can be passed on again once all that came from this one is released.
+    pub(super) fn release(&mut self, id: u64) {
         if let Some(share) = self.0.iter_mut().find(|share| share.id == id) {
             share.is_held = false;
         }
@@ -44,14 +44,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_is_passed_on_until_all_that_comes_from_it_is_given_back() {
+    fn share_stays_passed_on_until_its_descendants_are_released() {
         let mut shares = Shares::default();
-        shares.give_back(1);
+        shares.release(1);
         shares.pass_on(1, 2);
         shares.pass_on(2, 3);
-        shares.give_back(2);
+        shares.release(2);
         assert!(shares.is_passed_on(1) && shares.is_passed_on(2));
-        shares.give_back(3);
+        shares.release(3);
         assert!(!shares.is_passed_on(1) && !shares.is_passed_on(2) && shares.0.is_empty());
     }
 }

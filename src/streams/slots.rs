@@ -1,7 +1,8 @@
-//! The places of requests and streams: which are counted, which wait for room, and which keys they have.
+//! The table of slots: which are counted, which are queued, and which keys they have.
 //!
-//! Pure, under the registry's lock. A request has a place from the moment that it comes, so that it can be ended before it has
-//! an answer. The place is *tentative* until it is settled: it is found by its key and by a drain, and counts for no limit.
+//! It is a plain data structure, under the registry's lock: it calls no stream and wakes no task. A request has a slot from the
+//! moment that it arrives, so that it can be ended before it has an answer. The slot is *tentative* until it is admitted: a drain
+//! and its keys find it, but it does not count against a limit.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,272 +12,284 @@ use std::{
 
 use slab::Slab;
 
-use super::control::StreamControl;
 use super::{
-    builder::Settings,
-    permit::AdmissionError,
-    slot::{Hold, Slot, StreamId},
-    waiter::Turn,
+    error::AdmissionError,
+    limits::Limits,
+    queued_waker::QueuedWaker,
+    slot::{ShareRef, Slot, SlotId, StreamId},
 };
 use crate::access::AccessRevoked;
 
-/// The places that are taken, by number and by key.
-#[derive(Debug, Default)]
-pub(super) struct Slots {
-    places: Slab<Slot>,
+/// The slots that are taken, by id and by key, with streams of type `S`.
+#[derive(Debug)]
+pub(super) struct Slots<S: ?Sized> {
+    slots: Slab<Slot<S>>,
     counted: usize,
     by_key: HashMap<Arc<str>, usize>,
-    /// Places that wait for room, in the order in which they came.
-    queue: VecDeque<usize>,
+    /// Slots that wait to be admitted, in the order of their arrival.
+    queue: VecDeque<SlotId>,
     drain_phase: DrainPhase,
     ended: Ended,
     last_serial: u64,
 }
 
-/// What becomes of those who come.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// The progress of a drain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd)]
 pub(super) enum DrainPhase {
+    /// No drain has begun.
     #[default]
-    Open,
-    /// Nobody is admitted; who was admitted before is drained.
+    None,
+    /// No request is admitted, and streams are asked to end.
     Draining,
-    /// The same, and a drain has come to its end.
+    /// The drain has come to its deadline: streams that were to finish end, too.
     Deadline,
 }
 
-/// How many streams are not open any more.
+/// The number of streams that are not open any more.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Ended {
     pub(super) total: usize,
-    /// Those whose clients did not read.
+    /// The number of those whose clients did not read.
     pub(super) stalled: usize,
 }
 
-/// What a stream that opens has to be told.
+/// The state that a stream opens in, to be applied to it without the lock.
 #[derive(Debug)]
-pub(super) struct OpenState {
+pub(super) struct OpenState<S: ?Sized> {
     pub(super) drain_phase: DrainPhase,
-    pub(super) ended: Option<AccessRevoked>,
-    /// The stream that this one follows: to be dropped without the lock.
-    pub(super) _before: Option<Arc<StreamControl>>,
+    pub(super) revoked: Option<AccessRevoked>,
+    /// The stream that this one replaces, to be dropped without the lock.
+    pub(super) _replaced: Option<Arc<S>>,
 }
 
-/// The things to be done without the lock when a permit is given back.
-#[derive(Debug, Default)]
-pub(super) struct Left {
-    pub(super) _record: Option<Arc<StreamControl>>,
-    pub(super) _place: Option<Slot>,
-    /// Those that have got a place.
-    pub(super) served: Vec<Arc<Turn>>,
+/// The rest of a release, to be done without the lock.
+#[derive(Debug)]
+pub(super) struct Released<S: ?Sized> {
+    pub(super) _stream: Option<Arc<S>>,
+    pub(super) _slot: Option<Slot<S>>,
+    /// The wakers of requests that were admitted.
+    pub(super) admitted: Vec<Arc<QueuedWaker>>,
 }
 
-impl Slots {
-    /// Takes a tentative place.
-    pub(super) fn ask(&mut self, key: Option<Arc<str>>) -> Result<Hold, AdmissionError> {
-        if self.drain_phase != DrainPhase::Open {
+impl<S: ?Sized> Slots<S> {
+    pub(super) fn new() -> Self {
+        Self {
+            slots: Slab::new(),
+            counted: 0,
+            by_key: HashMap::new(),
+            queue: VecDeque::new(),
+            drain_phase: DrainPhase::None,
+            ended: Ended::default(),
+            last_serial: 0,
+        }
+    }
+
+    /// Takes a tentative slot.
+    ///
+    /// # Errors
+    ///
+    /// A drain has begun.
+    pub(super) fn reserve(&mut self, key: Option<Arc<str>>) -> Result<ShareRef, AdmissionError> {
+        if self.drain_phase != DrainPhase::None {
             return Err(AdmissionError::Draining);
         }
         Ok(self.insert(Slot::new(key.into_iter())))
     }
 
-    /// Shares the place of a request, and adds a key to it. If the share is passed on already this is another request beside
-    /// the one that has it, which takes a tentative place with the same keys, also in a drain. Returns `None` if the place is
-    /// another request's by now.
-    pub(super) fn join(&mut self, hold: &Hold, key: Option<&Arc<str>>) -> Option<Hold> {
-        let place = self.places.get_mut(hold.number).filter(|place| place.serial == hold.serial)?;
-        if place.shares.is_passed_on(hold.id) {
-            let mut beside = Slot::new(place.keys().take(hold.keys).map(|key| Arc::clone(&key.name)));
-            beside.ended.clone_from(&place.ended);
+    /// Shares the slot of a request, and adds a key to it.
+    ///
+    /// If the share is passed on already, this is another request beside the one that has it. It takes a tentative slot with the
+    /// same keys, also in a drain. Returns `None` if the slot is another request's by now.
+    pub(super) fn share(&mut self, share: &ShareRef, key: Option<&Arc<str>>) -> Option<ShareRef> {
+        let slot = self.slots.get_mut(share.slot.0).filter(|slot| slot.serial == share.serial)?;
+        if slot.shares.is_passed_on(share.id) {
+            let mut beside = Slot::new(slot.keys().take(share.keys).map(|key| Arc::clone(&key.name)));
+            beside.revoked.clone_from(&slot.revoked);
             if let Some(key) = key {
                 beside.add_key(key);
             }
             return Some(self.insert(beside));
         }
         self.last_serial += 1;
-        place.shares.pass_on(hold.id, self.last_serial);
-        place.permits += 1;
+        slot.shares.pass_on(share.id, self.last_serial);
+        slot.permits += 1;
         if let Some(key) = key {
-            place.add_key(key);
+            slot.add_key(key);
         }
-        Some(Hold { id: self.last_serial, keys: place.keys().count(), ..*hold })
+        Some(ShareRef { id: self.last_serial, keys: slot.keys().count(), ..*share })
     }
 
-    fn insert(&mut self, mut place: Slot) -> Hold {
+    fn insert(&mut self, mut slot: Slot<S>) -> ShareRef {
         self.last_serial += 1;
-        place.serial = self.last_serial;
-        let (serial, keys) = (place.serial, place.keys().count());
-        Hold { number: self.places.insert(place), serial, id: serial, keys }
+        slot.serial = self.last_serial;
+        let (serial, keys) = (slot.serial, slot.keys().count());
+        ShareRef { slot: SlotId(self.slots.insert(slot)), serial, id: serial, keys }
     }
 
-    /// Counts a place and its keys, unless they are counted already.
-    pub(super) fn settle(&mut self, number: usize, settings: &Settings) -> Result<(), AdmissionError> {
-        let Some(place) = self.places.get(number).filter(|place| !place.is_settled()) else { return Ok(()) };
-        self.has_room(place, settings)?;
-        self.rate(number, settings)?;
-        let Some(place) = self.places.get_mut(number) else { return Ok(()) };
-        self.counted += usize::from(!mem::replace(&mut place.is_counted, true));
-        for key in place.keys_mut().filter(|key| !key.is_counted) {
+    /// Counts a slot and its keys against the limits, unless they are counted already.
+    pub(super) fn admit(&mut self, id: SlotId, limits: &Limits) -> Result<(), AdmissionError> {
+        let Some(slot) = self.slots.get(id.0).filter(|slot| !slot.is_admitted()) else { return Ok(()) };
+        self.check_room(slot, limits)?;
+        self.spend_rate(id, limits)?;
+        let Some(slot) = self.slots.get_mut(id.0) else { return Ok(()) };
+        self.counted += usize::from(!mem::replace(&mut slot.is_counted, true));
+        for key in slot.keys_mut().filter(|key| !key.is_counted) {
             key.is_counted = true;
             *self.by_key.entry(Arc::clone(&key.name)).or_default() += 1;
         }
         Ok(())
     }
 
-    /// Has a place that there was no room for wait for some. One for each key, and few in all.
-    pub(super) fn wait(
+    /// Queues a slot that was not admitted for this reason: one for each key, and few in all.
+    pub(super) fn enqueue(
         &mut self,
-        number: usize,
-        no: AdmissionError,
-        settings: &Settings,
-    ) -> Result<Arc<Turn>, AdmissionError> {
-        let Some(place) = self.places.get(number) else { return Err(no) };
-        if let Some(turn) = &place.turn {
-            return Ok(Arc::clone(turn));
+        id: SlotId,
+        refused: AdmissionError,
+        limits: &Limits,
+    ) -> Result<Arc<QueuedWaker>, AdmissionError> {
+        let Some(slot) = self.slots.get(id.0) else { return Err(refused) };
+        if let Some(waker) = &slot.waker {
+            return Ok(Arc::clone(waker));
         }
-        let limit = if no == AdmissionError::Full { settings.total } else { settings.per_key };
-        let mut waiting = self.queue.iter().filter_map(|&number| self.places.get(number));
-        if self.drain_phase != DrainPhase::Open
+        let limit = if refused == AdmissionError::Full { limits.max_streams } else { limits.max_per_key };
+        let mut queued = self.queue.iter().filter_map(|id| self.slots.get(id.0));
+        if self.drain_phase != DrainPhase::None
             || limit == 0
-            || self.queue.len() >= WAITERS
-            || waiting.any(|other| place.shares_key(other))
+            || self.queue.len() >= MAX_QUEUED
+            || queued.any(|other| slot.shares_key(other))
         {
-            return Err(no);
+            return Err(refused);
         }
-        // It is asked for good when there is room.
-        if place.keys().any(|key| !key.is_rated && !settings.allows(&key.name, false)) {
+        // The rate is spent only when the slot is admitted.
+        if slot.keys().any(|key| !key.is_rated && !limits.peek_rate(&key.name)) {
             return Err(AdmissionError::TooOften);
         }
-        let turn = Arc::new(Turn::default());
-        if let Some(place) = self.places.get_mut(number) {
-            place.turn = Some(Arc::clone(&turn));
+        let waker = Arc::new(QueuedWaker::default());
+        if let Some(slot) = self.slots.get_mut(id.0) {
+            slot.waker = Some(Arc::clone(&waker));
         }
-        self.queue.push_back(number);
-        Ok(turn)
+        self.queue.push_back(id);
+        Ok(waker)
     }
 
-    /// Returns the outcome for a place that waits. `None`: it still waits.
-    pub(super) fn outcome(&self, number: usize) -> Option<Result<(), AdmissionError>> {
-        let place = self.places.get(number)?;
-        match (place.is_settled(), &place.turn) {
+    /// Returns the outcome for a queued slot, or `None` if it still waits.
+    pub(super) fn outcome(&self, id: SlotId) -> Option<Result<(), AdmissionError>> {
+        let slot = self.slots.get(id.0)?;
+        match (slot.is_admitted(), &slot.waker) {
             (true, _) => Some(Ok(())),
-            // A drain takes the turn from a place that is not settled.
-            (false, None) if self.drain_phase != DrainPhase::Open => Some(Err(AdmissionError::Draining)),
+            // A drain takes the waker from a slot that is not admitted.
+            (false, None) if self.drain_phase != DrainPhase::None => Some(Err(AdmissionError::Draining)),
             (false, _) => None,
         }
     }
 
-    /// A place has waited for long enough.
-    pub(super) fn stop_waiting(&mut self, number: usize, settings: &Settings) -> Result<(), AdmissionError> {
-        self.queue.retain(|&waiting| waiting != number);
-        // Its waiter has the turn, too: no waker is dropped here.
-        if let Some(place) = self.places.get_mut(number) {
-            place.turn = None;
+    /// Removes a slot from the queue, and tries to admit it a last time.
+    pub(super) fn stop_waiting(&mut self, id: SlotId, limits: &Limits) -> Result<(), AdmissionError> {
+        self.queue.retain(|&queued| queued != id);
+        // Lock order: the waiter has this waker, too, so the task's waker is not dropped here.
+        if let Some(slot) = self.slots.get_mut(id.0) {
+            slot.waker = None;
         }
-        self.settle(number, settings)
+        self.admit(id, limits)
     }
 
-    /// Ends the wait that this turn is for, if it still goes on.
-    pub(super) fn end_wait(&mut self, number: usize, turn: &Arc<Turn>) {
-        let waits = self.places.get_mut(number);
-        if waits.is_some_and(|place| place.turn.take_if(|own| Arc::ptr_eq(own, turn)).is_some()) {
-            self.queue.retain(|&waiting| waiting != number);
+    /// Removes a slot from the queue, if it is still there with this waker.
+    pub(super) fn cancel_wait(&mut self, id: SlotId, waker: &Arc<QueuedWaker>) {
+        let slot = self.slots.get_mut(id.0);
+        if slot.is_some_and(|slot| slot.waker.take_if(|own| Arc::ptr_eq(own, waker)).is_some()) {
+            self.queue.retain(|&queued| queued != id);
         }
     }
 
-    /// Returns the place of this number, if it has this serial.
-    pub(super) fn with_serial(&mut self, number: usize, serial: u64) -> Option<&mut Slot> {
-        self.places.get_mut(number).filter(|place| place.serial == serial)
+    /// Returns the slot with this id, if it has this serial.
+    pub(super) fn with_serial(&mut self, id: SlotId, serial: u64) -> Option<&mut Slot<S>> {
+        self.slots.get_mut(id.0).filter(|slot| slot.serial == serial)
     }
 
-    /// The request that has this place is answered with a stream, or its head goes out without an answer. The permit may have
-    /// been held by another stream before, which this one follows.
-    pub(super) fn open(
-        &mut self,
-        number: usize,
-        before: Option<StreamId>,
-        record: &Arc<StreamControl>,
-    ) -> Option<OpenState> {
-        let place = self.places.get_mut(number)?;
-        let before = before.and_then(|before| place.remove(before));
-        place.add(record);
-        Some(OpenState { drain_phase: self.drain_phase, ended: place.ended.clone(), _before: before })
+    /// Adds a stream to a slot, in place of the one that its permit held before. Returns `None` if there is no such slot.
+    pub(super) fn open(&mut self, id: SlotId, before: Option<StreamId>, stream: Arc<S>) -> Option<OpenState<S>> {
+        let slot = self.slots.get_mut(id.0)?;
+        let replaced = before.and_then(|before| slot.remove(before));
+        slot.add(stream);
+        Some(OpenState { drain_phase: self.drain_phase, revoked: slot.revoked.clone(), _replaced: replaced })
     }
 
-    /// A permit is given back, and with it the stream that holds it is gone: the request may be answered with another. With
-    /// the last permit the place is free.
-    pub(super) fn leave(
+    /// Releases a share of a slot, and removes the stream that held it: the request may be answered with another one. The last
+    /// share frees the slot.
+    pub(super) fn release(
         &mut self,
-        number: usize,
+        id: SlotId,
         share: u64,
         stream: Option<StreamId>,
         was_stalled: bool,
-        settings: &Settings,
-    ) -> Left {
-        let Some(place) = self.places.get_mut(number) else { return Left::default() };
-        place.permits -= 1;
-        place.shares.give_back(share);
-        let is_free = place.permits == 0;
-        let mut left = Left { _record: stream.and_then(|stream| place.remove(stream)), ..Left::default() };
-        if left._record.is_some() {
+        limits: &Limits,
+    ) -> Released<S> {
+        let mut released = Released { _stream: None, _slot: None, admitted: Vec::new() };
+        let Some(slot) = self.slots.get_mut(id.0) else { return released };
+        slot.permits -= 1;
+        slot.shares.release(share);
+        let is_free = slot.permits == 0;
+        released._stream = stream.and_then(|stream| slot.remove(stream));
+        if released._stream.is_some() {
             self.ended.total += 1;
             self.ended.stalled += usize::from(was_stalled);
         }
         if is_free {
-            left._place = self.places.try_remove(number);
+            released._slot = self.slots.try_remove(id.0);
         }
-        if let Some(place) = &left._place {
-            left.served = self.free(number, place, settings);
+        if let Some(slot) = &released._slot {
+            released.admitted = self.free(id, slot, limits);
         }
-        left
+        released
     }
 
-    /// Counts a place no more. Returns those that wait and have got one now.
-    fn free(&mut self, number: usize, place: &Slot, settings: &Settings) -> Vec<Arc<Turn>> {
-        if place.turn.is_some() {
-            self.queue.retain(|&waiting| waiting != number);
+    /// Counts a slot no more, and admits queued ones. Returns the wakers of these.
+    fn free(&mut self, id: SlotId, slot: &Slot<S>, limits: &Limits) -> Vec<Arc<QueuedWaker>> {
+        if slot.waker.is_some() {
+            self.queue.retain(|&queued| queued != id);
         }
-        self.counted -= usize::from(place.is_counted);
-        place.keys().filter(|key| key.is_counted).for_each(|key| self.uncount(&key.name));
-        if self.queue.is_empty() { Vec::new() } else { self.serve(settings) }
+        self.counted -= usize::from(slot.is_counted);
+        slot.keys().filter(|key| key.is_counted).for_each(|key| self.uncount(&key.name));
+        if self.queue.is_empty() { Vec::new() } else { self.admit_queued(limits) }
     }
 
     fn uncount(&mut self, key: &str) {
-        let Some(open) = self.by_key.get_mut(key) else { return };
-        *open -= 1;
-        if *open == 0 {
+        let Some(count) = self.by_key.get_mut(key) else { return };
+        *count -= 1;
+        if *count == 0 {
             self.by_key.remove(key);
         }
     }
 
-    /// Gives free places to those that wait for them, in order.
-    fn serve(&mut self, settings: &Settings) -> Vec<Arc<Turn>> {
-        let mut served = Vec::new();
-        for number in mem::take(&mut self.queue) {
-            if self.settle(number, settings).is_err() {
-                self.queue.push_back(number);
-            } else if let Some(turn) = self.places.get_mut(number).and_then(|place| place.turn.take()) {
-                served.push(turn);
+    /// Admits the queued slots that there is room for, in order. Returns their wakers.
+    fn admit_queued(&mut self, limits: &Limits) -> Vec<Arc<QueuedWaker>> {
+        let mut admitted = Vec::new();
+        for id in mem::take(&mut self.queue) {
+            if self.admit(id, limits).is_err() {
+                self.queue.push_back(id);
+            } else if let Some(waker) = self.slots.get_mut(id.0).and_then(|slot| slot.waker.take()) {
+                admitted.push(waker);
             }
         }
-        served
+        admitted
     }
 
-    fn has_room(&self, place: &Slot, settings: &Settings) -> Result<(), AdmissionError> {
-        if !place.is_counted && self.counted >= settings.total {
+    fn check_room(&self, slot: &Slot<S>, limits: &Limits) -> Result<(), AdmissionError> {
+        if !slot.is_counted && self.counted >= limits.max_streams {
             return Err(AdmissionError::Full);
         }
-        let mut new = place.keys().filter(|key| !key.is_counted);
-        if new.any(|key| self.of_key(&key.name) >= settings.per_key) {
+        let mut new = slot.keys().filter(|key| !key.is_counted);
+        if new.any(|key| self.counted_for_key(&key.name) >= limits.max_per_key) {
             return Err(AdmissionError::FullForKey);
         }
         Ok(())
     }
 
-    /// Asks the limit of rate for the keys that it was not asked for.
-    fn rate(&mut self, number: usize, settings: &Settings) -> Result<(), AdmissionError> {
-        let Some(place) = self.places.get_mut(number) else { return Ok(()) };
-        for key in place.keys_mut().filter(|key| !key.is_rated) {
-            if !settings.allows(&key.name, true) {
+    /// Spends the rate of the slot's keys, once for each.
+    fn spend_rate(&mut self, id: SlotId, limits: &Limits) -> Result<(), AdmissionError> {
+        let Some(slot) = self.slots.get_mut(id.0) else { return Ok(()) };
+        for key in slot.keys_mut().filter(|key| !key.is_rated) {
+            if !limits.spend_rate(&key.name) {
                 return Err(AdmissionError::TooOften);
             }
             key.is_rated = true;
@@ -284,57 +297,58 @@ impl Slots {
         Ok(())
     }
 
-    /// Returns the number of places that are counted.
+    /// Returns the number of slots that count against the limit of streams.
     pub(super) fn counted(&self) -> usize {
         self.counted
     }
 
-    /// Returns whether there is no place, not even a tentative one.
-    pub(super) fn is_empty(&self) -> bool {
-        self.places.is_empty()
+    /// Returns the number of slots with this key that count against its limit.
+    pub(super) fn counted_for_key(&self, key: &str) -> usize {
+        self.by_key.get(key).copied().unwrap_or(0)
     }
 
-    pub(super) fn of_key(&self, key: &str) -> usize {
-        self.by_key.get(key).copied().unwrap_or(0)
+    /// Returns `true` if there is no slot, not even a tentative one.
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
     }
 
     pub(super) fn drain_phase(&self) -> DrainPhase {
         self.drain_phase
     }
 
-    /// Closes the door, which never opens again. Those that wait for room are refused, and to be woken without the lock.
-    pub(super) fn advance_drain(&mut self, door: DrainPhase) -> Vec<Arc<Turn>> {
-        if self.drain_phase != DrainPhase::Deadline {
-            self.drain_phase = door;
+    /// Advances the drain to this phase, never back, and empties the queue. Returns the wakers of the requests that are refused
+    /// with that, to be woken without the lock.
+    pub(super) fn advance_drain(&mut self, phase: DrainPhase) -> Vec<Arc<QueuedWaker>> {
+        if self.drain_phase < phase {
+            self.drain_phase = phase;
         }
-        let waiting = mem::take(&mut self.queue);
-        waiting.into_iter().filter_map(|number| self.places.get_mut(number)?.turn.take()).collect()
+        let queued = mem::take(&mut self.queue);
+        queued.into_iter().filter_map(|id| self.slots.get_mut(id.0)?.waker.take()).collect()
     }
 
     pub(super) fn ended(&self) -> Ended {
         self.ended
     }
 
-    /// The streams, without the requests that wait for their answers.
-    pub(super) fn records(&self) -> impl Iterator<Item = &Arc<StreamControl>> {
-        self.places.iter().flat_map(|(_, place)| place.records())
+    /// Returns the open streams.
+    pub(super) fn streams(&self) -> impl Iterator<Item = &Arc<S>> {
+        self.slots.iter().flat_map(|(_, slot)| slot.streams())
     }
 
-    /// Whether no request waits for its answer.
+    /// Returns `true` if each slot has a stream: no request waits for its answer.
     pub(super) fn all_are_answered(&self) -> bool {
-        self.places.iter().all(|(_, place)| place.records().next().is_some())
+        self.slots.iter().all(|(_, slot)| slot.streams().next().is_some())
     }
 
-    /// The place of this number.
-    pub(super) fn get_mut(&mut self, number: usize) -> Option<&mut Slot> {
-        self.places.get_mut(number)
+    pub(super) fn get_mut(&mut self, id: SlotId) -> Option<&mut Slot<S>> {
+        self.slots.get_mut(id.0)
     }
 
-    /// Above all numbers that there are.
+    /// Returns a number above all indices of slots.
     pub(super) fn end(&self) -> usize {
-        self.places.capacity()
+        self.slots.capacity()
     }
 }
 
-/// The number of requests that may wait for room at a time.
-const WAITERS: usize = 64;
+/// The number of requests that may be queued at a time.
+const MAX_QUEUED: usize = 64;

@@ -1,4 +1,4 @@
-//! A short wait for room: a client that closes a stream and opens another one is often faster than the place of the first.
+//! A short wait for a slot: a client that closes a stream and opens another one is often faster than the release of the first.
 
 use std::{
     future::Future,
@@ -8,97 +8,77 @@ use std::{
     time::Duration,
 };
 
-use futures_util::task::AtomicWaker;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::{
-    permit::{AdmissionError, Permit},
-    registry::Registry,
-    slot::Hold,
-};
+use super::{error::AdmissionError, queued_waker::QueuedWaker, slot::SlotId, slot_owner::SlotOwner};
 
-/// The means to wake a request that waits.
-#[derive(Debug, Default)]
-pub(super) struct Turn(AtomicWaker);
-
-impl Turn {
-    /// Not to be called with the registry's lock.
-    pub(super) fn wake(&self) {
-        self.0.wake();
-    }
-}
-
-/// A request that waits for room, until it is dropped.
+/// The wait of one request for a slot. The wait ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Waiter {
-    turn: Arc<Turn>,
-    registry: Arc<Registry>,
-    number: usize,
+    waker: Arc<QueuedWaker>,
+    owner: Arc<dyn SlotOwner>,
+    slot: SlotId,
     since: Instant,
     limit: Pin<Box<Sleep>>,
-    patience: Patience,
+    budget: WaitBudget,
 }
 
-/// The time that a request may wait for room, in all layers that it meets. It is kept with the place that the first of them has
-/// taken.
+/// The time for which a request may wait for a slot, in all layers that it meets. It is kept in the slot that the first of these
+/// layers has taken.
 #[derive(Debug, Clone)]
-pub(crate) struct Patience {
-    registry: Arc<Registry>,
-    number: usize,
+pub(crate) struct WaitBudget {
+    owner: Arc<dyn SlotOwner>,
+    slot: SlotId,
     serial: u64,
 }
 
 impl Waiter {
     pub(super) fn new(
-        turn: Arc<Turn>,
-        registry: &Arc<Registry>,
-        number: usize,
+        waker: Arc<QueuedWaker>,
+        owner: Arc<dyn SlotOwner>,
+        slot: SlotId,
         left: Duration,
-        patience: Patience,
+        budget: WaitBudget,
     ) -> Self {
-        let since = Instant::now();
-        Self { turn, registry: Arc::clone(registry), number, since, limit: Box::pin(sleep(left)), patience }
+        Self { waker, owner, slot, since: Instant::now(), limit: Box::pin(sleep(left)), budget }
     }
 
-    /// Completes when the permit is counted, or will not be.
-    pub(crate) fn poll(&mut self, permit: &Permit, cx: &mut Context<'_>) -> Poll<Result<(), AdmissionError>> {
-        // First who is to be woken, so that no place is missed that is free meanwhile.
-        self.turn.0.register(cx.waker());
-        if let Some(outcome) = permit.outcome() {
+    /// Completes when the request is admitted, or will not be.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AdmissionError>> {
+        // Ordering: the waker is registered before the look, so that a slot that is released in between is not missed.
+        self.waker.register(cx.waker());
+        if let Some(outcome) = self.owner.outcome(self.slot) {
             return Poll::Ready(outcome);
         }
-        self.limit.as_mut().poll(cx).map(|()| permit.stop_waiting())
+        self.limit.as_mut().poll(cx).map(|()| self.owner.stop_waiting(self.slot))
     }
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        // A layer outside may hold the place on.
-        self.registry.end_wait(self.number, &self.turn);
-        self.patience.spend(self.since.elapsed());
+        // A layer outside may still hold the slot.
+        self.owner.cancel_wait(self.slot, &self.waker);
+        self.budget.spend(self.since.elapsed());
     }
 }
 
-impl Patience {
-    pub(super) fn new(registry: &Arc<Registry>, hold: &Hold) -> Self {
-        Self::of(registry, hold.number, hold.serial)
+impl WaitBudget {
+    /// Returns the budget of the request that took this slot first.
+    pub(super) fn new(owner: Arc<dyn SlotOwner>, slot: SlotId, serial: u64) -> Self {
+        Self { owner, slot, serial }
     }
 
-    /// Returns the patience of the request that has taken this place first of all.
-    pub(super) fn of(registry: &Arc<Registry>, number: usize, serial: u64) -> Self {
-        Self { registry: Arc::clone(registry), number, serial }
-    }
-
-    /// Returns the time that is left, if any is.
+    /// Returns the time that is left, or `None` if it is spent.
     pub(super) fn left(&self) -> Option<Duration> {
-        let left = LIMIT.saturating_sub(self.registry.waited(self.number, self.serial));
+        let left = LIMIT.saturating_sub(self.owner.waited(self.slot, self.serial));
         Some(left).filter(|left| !left.is_zero())
     }
 
     fn spend(&self, time: Duration) {
-        self.registry.add_waited(self.number, self.serial, time);
+        self.owner.add_waited(self.slot, self.serial, time);
     }
 }
 
-/// Longer than a server takes to find that a client has left, and so short that a refusal is still there within 100 ms.
+/// The longest wait for a slot. It is longer than a server takes to notice that a client has left, and short enough for a refusal
+/// to go out within 100 ms.
 const LIMIT: Duration = Duration::from_millis(80);

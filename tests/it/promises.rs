@@ -143,7 +143,7 @@ fn events_and_all_that_describes_them_can_go_anywhere() {
 fn what_looks_at_streams_from_outside_is_shared_by_all_tasks() {
     promise! {
         Streams: Send Sync Unpin Clone;
-        StreamsBuilder: Send Sync Unpin, lacks Clone;
+        StreamsBuilder: Send Sync Unpin Clone;
         DrainReport: Send Sync Unpin Copy;
         OnDrain: Send Sync Unpin Copy;
         AdmissionError: Send Sync Unpin Copy;

@@ -54,7 +54,7 @@ async fn newcomers_are_refused_and_nobody_is_evicted() {
         assert_eq!(response.status(), if is_get { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE });
         assert_eq!(response.headers().contains_key("retry-after"), !is_get);
     }
-    let full = "there are as many streams as there may be";
+    let full = "stream limit reached";
     let refused = [format!("refused GET 200 OK, {full}"), format!("refused POST 503 Service Unavailable, {full}")];
     assert_eq!(recording.lines()[2..], refused);
     for body in &mut first {
@@ -79,7 +79,7 @@ async fn a_key_has_its_own_limit_and_those_without_have_none() {
         (8, 2, 2, 0)
     );
     ask_for(&service, of("a")).await;
-    assert_eq!(recording.lines()[8], "refused GET 200 OK, there are as many streams of this key as there may be");
+    assert_eq!(recording.lines()[8], "refused GET 200 OK, stream limit for this key reached");
     held.remove(0);
     assert_eq!(streams.len_for_key("a"), 1);
     assert!(is_a_stream(&service, of("a")).await);
@@ -119,8 +119,8 @@ async fn a_head_request_is_admitted_like_any_other() {
     let (full, per_key) = (Streams::builder().max_streams(0).build(), Streams::builder().max_per_key(0).build());
     for (streams, why) in [
         (draining, "streams are being drained"),
-        (full, "there are as many streams as there may be"),
-        (per_key, "there are as many streams of this key as there may be"),
+        (full, "stream limit reached"),
+        (per_key, "stream limit for this key reached"),
     ] {
         let (recording, runs) = (Recording::default(), Arc::default());
         let service =
@@ -187,7 +187,7 @@ async fn a_decorated_stream_counts_and_a_page_does_not() {
         layer.layer(answers(Response::builder().header("content-type", "text/event-stream").body(script).unwrap()));
     let response = second.oneshot(get()).await.unwrap();
     assert_eq!((response.status(), life.polls(), life.is_dropped()), (StatusCode::OK, 0, true));
-    assert_eq!(recording.lines()[1..], ["refused GET 200 OK, there are as many streams as there may be"]);
+    assert_eq!(recording.lines()[1..], ["refused GET 200 OK, stream limit reached"]);
 
     let page = layer.layer(answers(Response::new(String::from("a page")))).oneshot(get()).await.unwrap();
     assert_eq!((page.status(), streams.len()), (StatusCode::OK, 1));
@@ -209,7 +209,7 @@ async fn a_function_that_panics_for_a_key_hurts_only_its_own_request() {
     let mut other = Reading::new(ask_for(&service, of("b")).await.into_body());
     let response = ask_for(&service, of("panic")).await;
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-    let why = "the function that tells a stream's key panicked";
+    let why = "stream key function panicked";
     assert_eq!(recording.lines()[1..], [format!("refused GET 500 Internal Server Error, {why}")]);
     assert_eq!((streams.len(), other.frames_within(SECOND).await.len()), (1, 2));
 

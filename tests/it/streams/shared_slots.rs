@@ -186,9 +186,9 @@ async fn two_of_five_have_room(streams: Streams, request: Request<String>, numbe
 async fn requests_made_at_once_inside_one_are_each_admitted() {
     for (request, number) in each_way() {
         let total = Streams::builder().max_streams(2).build();
-        two_of_five_have_room(total, request(), number, "as many streams as there may be").await;
+        two_of_five_have_room(total, request(), number, "stream limit reached").await;
         let per_key = Streams::builder().max_per_key(2).build();
-        two_of_five_have_room(per_key, request(), number, "of this key as there may be").await;
+        two_of_five_have_room(per_key, request(), number, "stream limit for this key reached").await;
     }
 }
 

@@ -289,7 +289,11 @@ async fn a_wait_that_fails_and_a_page_spend_nothing_of_the_rate() {
     let held = ask_for(&service, of("a")).await;
     for _ in 0..5 {
         assert!(!is_stream(&ask_for(&service, of("a")).await));
-        assert!(recording.lines().pop().unwrap().ends_with("of this key as there may be"), "{:?}", recording.lines());
+        assert!(
+            recording.lines().pop().unwrap().ends_with("stream limit for this key reached"),
+            "{:?}",
+            recording.lines()
+        );
         let mut page = of("a");
         *page.method_mut() = Method::POST;
         ask_for(&pages, page).await;

@@ -61,7 +61,7 @@ async fn requests_made_inside_one_wait_each_for_its_own_time() {
         let expected = if is_freed { total } else { 0 };
         assert_eq!((opened.load(SeqCst), refused(&recording), streams.len()), (expected, 2 - expected, 0));
         assert!(took < 130 * MS && (expected == 2 || took >= 110 * MS), "{took:?}");
-        let full = |line: &&String| line.ends_with("as many streams as there may be");
+        let full = |line: &&String| line.ends_with("stream limit reached");
         assert_eq!(recording.lines().iter().filter(full).count(), 2 - expected, "{:?}", recording.lines());
     }
 }

@@ -45,7 +45,7 @@ async fn a_permit_that_a_stalled_reader_had_is_for_the_next() {
     let mut stalled = read(&service).await;
     assert!(stalled.poll_once().is_ready());
     ask_for(&service, get()).await;
-    assert_eq!(recording.lines().last().unwrap(), "refused GET 200 OK, there are as many streams as there may be");
+    assert_eq!(recording.lines().last().unwrap(), "refused GET 200 OK, stream limit reached");
     sleep(20 * SECOND).await;
     let mut next = read(&service).await;
     assert_eq!((next.next().await.unwrap(), next.next().await.unwrap()), (":\n".into(), "data: a\n\n".into()));

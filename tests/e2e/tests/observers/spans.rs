@@ -101,7 +101,7 @@ async fn the_end_of_a_stream_tells_its_reason_within_its_span() {
 async fn refusals_and_gaps_are_told_and_no_secrets() {
     let lines = said(Level::DEBUG).await;
     let refused: Vec<_> = with(&lines, "stream refused").iter().map(|line| &line["fields"]).collect();
-    let full = "there are as many streams as there may be";
+    let full = "stream limit reached";
     let expected = [("GET", "/full", 200, full), ("POST", "/full", 503, full), ("GET", "/no", 403, "no ticket")];
     assert_eq!(refused.len(), expected.len());
     for (fields, (method, path, status, why)) in refused.iter().zip(expected) {
