@@ -1,10 +1,10 @@
-//! What the handles of a hub share: the one order of all its events, and its topics.
+//! The state that the handles of a hub share: its epoch, its clock and its registry.
 //!
-//! A sequence is given and its event appended under one short lock, and the topic's within it. So whoever reads the
-//! watermark first, and then the logs, finds in them every event up to it.
+//! A sequence is assigned and its event appended under the registry's lock, and the topic's within it. A reader that loads
+//! the watermark first, and then reads the logs, finds every event up to it.
+//!
+//! Lock order: the registry, then a topic, then what is known of other nodes. The epoch's lock is taken within any other.
 
-use crate::hub::state::Table;
-use crate::hub::state::ToWake;
 use std::sync::{
     Arc, Weak,
     atomic::{AtomicU64, Ordering},
@@ -13,111 +13,126 @@ use std::sync::{
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::{
-    hub::{position::Epoch, replica::Replica, settings::Settings, wake::lane::WakeQueues},
-    panic,
-    time::jitter,
-};
+use crate::time::jitter;
 
 use super::{
     error::{PublishError, TopicError},
     health::HubHealth,
-    position::Position,
-    registry::Registry,
+    position::{Epoch, Position, Watermark},
+    registry::{Publish, Registry},
+    replica::Replica,
     retention::Retention,
-    state::{TopicShared, TopicState, counts::HubCounts, hold::Hold, log::Entry},
+    settings::Settings,
+    state::{Table, TopicShared, TopicWakes, counts::HubCounts, hold::Hold},
     sync::{Mutex, lock},
+    wake::lane::WakeQueues,
 };
 
-/// A hub.
+/// The shared state of a hub.
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) settings: Settings,
     pub(crate) wake_queues: WakeQueues<Arc<TopicShared>>,
-    /// What feeds it, if it does not stand by itself.
+    /// The backplane, if there is one.
     pub(crate) replica: Option<Replica>,
-    pub(super) epoch: Mutex<Arc<Epoch>>,
-    pub(super) epoch_number: AtomicU64,
-    /// The era's, for whoever needs no more of it. Changes under the lock of the order.
-    pub(super) epoch_id: AtomicU64,
-    began: Instant,
-    /// Everything up to here is in the logs.
-    pub(super) watermark: AtomicU64,
-    pub(super) counts: Arc<HubCounts>,
+    pub(crate) watermark: Watermark,
     pub(super) registry: Mutex<Registry>,
+    epoch: Mutex<Arc<Epoch>>,
+    /// The number of the epoch. Changes under the registry's lock, before any topic is of the new epoch.
+    epoch_number: AtomicU64,
+    /// The id of the epoch, for code that needs nothing else of it. Changes under the registry's lock.
+    epoch_id: AtomicU64,
+    began: Instant,
+    counts: Arc<HubCounts>,
 }
 
-/// What becomes of a topic after an append.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AfterAppend {
-    Keep,
-    Close,
-}
-
-/// Topics, and where the hub was when they were looked up.
+/// The topics of a subscription, and the position of the hub when they were looked up.
 pub(crate) struct Lookup {
     pub(crate) topics: Vec<Hold>,
-    pub(crate) era: Arc<Epoch>,
+    pub(crate) epoch: Arc<Epoch>,
+    /// The last sequence. What is published after the look-up is above it.
     pub(crate) head: u64,
-    /// Everything that there is of the history had come by then.
-    pub(crate) has_begun: bool,
+    /// The node had read the whole log of its backplane by then.
+    pub(crate) is_synced: bool,
 }
 
 impl Core {
-    pub(crate) fn new(settings: Settings, fed: Option<Replica>) -> Arc<Self> {
-        Arc::new_cyclic(|hub| Self::of(hub, settings, fed))
+    pub(crate) fn new(settings: Settings, replica: Option<Replica>) -> Arc<Self> {
+        Arc::new_cyclic(|core| Self::of(core, settings, replica))
     }
 
-    fn of(hub: &Weak<Self>, settings: Settings, fed: Option<Replica>) -> Self {
-        let (tally, epoch) = (Arc::default(), jitter::random());
-        let table: Weak<dyn Table> = hub.clone();
-        let elsewhere = fed.as_ref().map(|fed| Arc::clone(&fed.remote_presence));
+    fn of(core: &Weak<Self>, settings: Settings, replica: Option<Replica>) -> Self {
+        let (counts, epoch, watermark) = (Arc::default(), jitter::random(), Watermark::default());
+        let table: Weak<dyn Table> = core.clone();
+        let remote_presence = replica.as_ref().map(|replica| Arc::clone(&replica.remote_presence));
         Self {
-            registry: Mutex::new(Registry::new(&table, &settings, &tally, elsewhere)),
+            registry: Mutex::new(Registry::new(&table, &settings, &watermark, &counts, remote_presence)),
             settings,
-            replica: fed,
             wake_queues: WakeQueues::new(),
+            replica,
+            watermark,
             epoch: Mutex::new(Arc::new(Epoch::new(0, epoch))),
-            epoch_id: AtomicU64::new(epoch),
             epoch_number: AtomicU64::new(0),
+            epoch_id: AtomicU64::new(epoch),
             began: Instant::now(),
-            watermark: AtomicU64::new(0),
-            counts: tally,
+            counts,
         }
     }
 
-    /// The history that events are of now.
+    /// Calls this with the registry. Topics that it evicts are dropped after the lock.
+    pub(super) fn with_registry<T>(&self, change: impl FnOnce(&mut Registry) -> T) -> T {
+        let mut registry = lock(&self.registry);
+        let output = change(&mut registry);
+        let _evicted = registry.take_evicted();
+        drop(registry);
+        output
+    }
+
+    /// Returns the current epoch.
     pub(crate) fn epoch(&self) -> Arc<Epoch> {
         Arc::clone(&lock(&self.epoch))
     }
 
-    /// The same, once all topics are of it.
+    /// Returns the current epoch, once all topics are of it.
     pub(crate) fn epoch_of_all_topics(&self) -> Arc<Epoch> {
-        // One history takes the place of another under this lock.
-        let _ordered = lock(&self.registry);
+        // One epoch follows another under this lock.
+        let _registry = lock(&self.registry);
         self.epoch()
     }
 
-    fn position(&self, sequence: u64) -> Position {
-        Position { epoch: self.epoch_id.load(Ordering::Relaxed), sequence }
+    /// Begins another epoch, in which everything up to a position is evicted.
+    pub(super) fn begin_epoch(&self, id: u64, evicted_through: u64) {
+        let wakes = self.with_registry(|registry| {
+            if let Some(replica) = &self.replica {
+                replica.set_synced(false);
+            }
+            // Before the topics, so that nothing in them is taken for an event of the old epoch.
+            let number = self.epoch().number + 1;
+            *lock(&self.epoch) = Arc::new(Epoch::new(number, id));
+            self.epoch_id.store(id, Ordering::Relaxed);
+            self.epoch_number.store(number, Ordering::Release);
+            registry.begin_epoch(evicted_through)
+        });
+        wakes.into_iter().for_each(TopicWakes::wake);
     }
 
-    /// Whether this history has not ended. Asked under a topic's lock, the topic is of it.
-    pub(crate) fn is_current(&self, era: &Epoch) -> bool {
-        self.epoch_number.load(Ordering::Acquire) == era.number
+    /// Returns whether this epoch is the current one. If it is under a topic's lock, the topic is of it.
+    pub(crate) fn is_current(&self, epoch: &Epoch) -> bool {
+        self.epoch_number.load(Ordering::Acquire) == epoch.number
     }
 
-    /// Everything up to here is in the logs.
+    /// Returns the sequence up to which every event is in the logs.
     pub(crate) fn watermark(&self) -> u64 {
-        self.watermark.load(Ordering::Acquire)
+        self.watermark.get()
     }
 
-    /// Milliseconds since long before the hub began, so that what is fed may be older than the hub.
+    /// Returns the time in milliseconds. It starts long before the hub does, so that an event of a backplane may be older than
+    /// the hub.
     pub(crate) fn now(&self) -> u64 {
         CLOCK_START + u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX / 2)
     }
 
-    /// What all topics keep, in bytes.
+    /// Returns the bytes that all topics retain.
     pub(crate) fn bytes_used(&self) -> usize {
         self.counts.kept()
     }
@@ -140,154 +155,67 @@ impl Core {
         lock(&self.registry).len()
     }
 
-    /// The topic of this name, new if there is none. With bounds, they are its bounds from here on.
+    /// Returns all topics.
+    pub(crate) fn topics(&self) -> Vec<Arc<TopicShared>> {
+        lock(&self.registry).topics()
+    }
+
+    /// Returns the topic of this name. Creates it if there is none, and sets its bounds if there are some.
     pub(crate) fn topic(&self, name: &str, bounds: Option<Retention>) -> Result<Hold, TopicError> {
         let now = self.now();
-        let mut ordered = lock(&self.registry);
-        let topic = ordered.open(name, now).map(|topic| Hold::on(&topic));
-        let _gone = ordered.take_gone();
-        drop(ordered);
-        let topic = topic.inspect_err(|error| self.refuses(error))?;
+        let topic = self.with_registry(|registry| registry.open(name, now));
+        let topic = topic.inspect_err(|error| self.count_refused(error))?;
         if let Some(bounds) = bounds {
-            let mut state = topic.lock();
-            state.bounds = bounds;
-            state.trim(now);
+            topic.set_bounds(bounds, now);
         }
         Ok(topic)
     }
 
-    fn refuses(&self, error: &TopicError) {
+    fn count_refused(&self, error: &TopicError) {
         if error.is_full() {
             self.counts.refuses();
         }
     }
 
-    /// These topics, and the position at which they were looked up: what is published from here on is above it.
+    /// Returns the topics of these names, and the position at which they were looked up.
     pub(crate) fn subscribe(&self, names: &[Arc<str>]) -> Result<Lookup, TopicError> {
         let now = self.now();
-        let mut ordered = lock(&self.registry);
-        ordered.sweep(now);
-        let (mut topics, mut refused) = (Vec::with_capacity(names.len()), None);
-        for name in names {
-            match ordered.open(name, now) {
-                Ok(topic) => {
-                    topic.read_at(now);
-                    topics.push(Hold::on(&topic));
-                }
-                Err(error) => refused = Some(error),
-            }
-        }
-        // All of it changes under the same lock.
-        let has_begun = self.replica.as_ref().is_none_or(Replica::is_synced);
-        let found = Lookup { topics, era: self.epoch(), head: ordered.last, has_begun };
-        let _gone = ordered.take_gone();
-        drop(ordered);
-        refused.inspect(|error| self.refuses(error)).map_or(Ok(found), Err)
-    }
-
-    /// The one way in: these events come, in this order, with nothing between them, and then the topic ends or goes on. The
-    /// largest counts for `size` bytes. Gives the position of the last.
-    ///
-    /// A topic that is closed is opened by the first. What was published once under an idempotency key is not published again.
-    pub(crate) fn append(
-        &self,
-        topic: &Hold,
-        size: usize,
-        events: impl ExactSizeIterator<Item = (Option<Arc<str>>, Bytes)>,
-        once: Option<Arc<str>>,
-        then: AfterAppend,
-    ) -> Result<Position, PublishError> {
-        let now = self.now();
-        let mut ordered = lock(&self.registry);
-        if let Some(sequence) = once.as_ref().and_then(|key| ordered.lookup_key(topic.name(), key)) {
-            return Ok(self.position(sequence));
-        }
-        let before = ordered.last;
-        if then == AfterAppend::Close && events.len() == 0 {
-            // An end has its place in the order, so that a cursor is before or behind it.
-            ordered.last += 1;
-        }
-        let mut sequence = before;
-        let entries = events.map(|(key, event)| {
-            sequence += 1;
-            Entry { sequence, at: now, key, event }
+        let (lookup, error) = self.with_registry(|registry| {
+            let (topics, error) = registry.open_all(names, now);
+            // All of it changes under this lock.
+            let is_synced = self.replica.as_ref().is_none_or(Replica::is_synced);
+            (Lookup { topics, epoch: self.epoch(), head: registry.last(), is_synced }, error)
         });
-        let to_tell = self.append_entries(&mut ordered, topic, size, entries, then)?;
-        if let Some(key) = once {
-            ordered.remember_key(topic.name(), key);
-        }
-        ordered.shrink(before);
-        ordered.sweep(now);
-        let last = self.position(ordered.last);
-        drop(ordered);
-        self.wake(topic, to_tell);
-        Ok(last)
+        error.inspect(|error| self.count_refused(error)).map_or(Ok(lookup), Err)
     }
 
-    /// Each topic there is.
-    pub(crate) fn all_topics(&self) -> Vec<Arc<TopicShared>> {
-        lock(&self.registry).all()
+    /// Publishes events in a topic. Returns the position of the last.
+    pub(crate) fn append<I>(&self, topic: &Hold, publish: Publish<I>) -> Result<Position, PublishError>
+    where
+        I: ExactSizeIterator<Item = (Option<Arc<str>>, Bytes)>,
+    {
+        let now = self.now();
+        let appended = self.with_registry(|registry| {
+            let appended = registry.append(topic, publish, now)?;
+            Ok::<_, PublishError>((self.epoch_id.load(Ordering::Relaxed), appended))
+        });
+        let (epoch, (sequence, wakes)) = appended?;
+        wakes.wake();
+        Ok(Position { epoch, sequence })
     }
 
-    pub(super) fn append_entries(
-        &self,
-        ordered: &mut Registry,
-        topic: &Arc<TopicShared>,
-        size: usize,
-        entries: impl Iterator<Item = Entry>,
-        then: AfterAppend,
-    ) -> Result<ToWake, PublishError> {
-        let mut state = topic.lock();
-        self.fits(&state, size)?;
-        for entry in entries {
-            ordered.last = entry.sequence;
-            state.append(entry);
-        }
-        let closes = then == AfterAppend::Close;
-        if closes {
-            state.closings.close(ordered.last);
-        }
-        // Still under the topic's lock: whoever finds these events there also finds them below the watermark.
-        self.watermark.store(ordered.last, Ordering::Release);
-        ordered.track_oldest(topic, &mut state);
-        let producers = if closes { state.readers.release_producers() } else { Vec::new() };
-        Ok(ToWake { lanes: state.waiters.queue_lanes(), producers, closes })
-    }
-
-    /// Whether an event that counts for so much is not too large, asked before it is sent elsewhere.
+    /// Returns an error if an event of this size is too large for the topic: asked before it is sent to the backplane.
     pub(crate) fn check_size(&self, topic: &TopicShared, size: usize) -> Result<(), PublishError> {
-        self.fits(&topic.lock(), size)
-    }
-
-    pub(super) fn fits(&self, topic: &TopicState, size: usize) -> Result<(), PublishError> {
-        let limit = topic.bounds.bytes.min(self.settings.bytes);
-        if size > limit { Err(PublishError::TooLarge { size, limit }) } else { Ok(()) }
-    }
-
-    /// Has those who wait woken: by their pumps, or, where there is none, here.
-    pub(super) fn wake(&self, topic: &Arc<TopicShared>, to_tell: ToWake) {
-        for lane in to_tell.lanes {
-            let is_told = lane.is_pumped() && lane.enqueue(Arc::clone(topic)).is_ok();
-            if !is_told {
-                let wakers = topic.lock().waiters.take(&lane, slab::Slab::new());
-                panic::wake_all(wakers.into_iter().map(|(_, waker)| waker));
-            }
-        }
-        if !to_tell.producers.is_empty() {
-            panic::wake_all(to_tell.producers);
-        }
-        if to_tell.closes {
-            topic.arrivals.notify_waiters();
-        }
+        topic.check_size(size, self.settings.bytes)
     }
 }
 
-/// When a hub begins, in milliseconds: 139 years.
+/// The time at which a hub begins, in milliseconds: 139 years.
 const CLOCK_START: u64 = 1 << 42;
 
 impl Table for Core {
     fn release(&self, topic: &Arc<TopicShared>) {
-        // Dropped after the lock, with all that it kept.
+        // Dropped after the lock, with all that it retains.
         let _removed = lock(&self.registry).release(topic);
     }
 }

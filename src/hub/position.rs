@@ -3,7 +3,13 @@
 //! Pure. A sequence counts all events of a hub, so a position is valid in all its topics. Each run of a hub has an epoch of its
 //! own, so an id of another run or another server is never taken for one of this.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use crate::event::field::EventId;
 
@@ -81,6 +87,22 @@ impl Epoch {
 
     pub(crate) fn position(&self, sequence: u64) -> Position {
         Position { epoch: self.epoch, sequence }
+    }
+}
+
+/// The sequence up to which every event is in the logs. Changes under the registry's lock, and is read without one.
+///
+/// Ordering: the events up to a watermark that was read are in the logs, for a reader that locks them afterwards.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Watermark(Arc<AtomicU64>);
+
+impl Watermark {
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn advance_to(&self, sequence: u64) {
+        self.0.store(sequence, Ordering::Release);
     }
 }
 

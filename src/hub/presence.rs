@@ -35,13 +35,13 @@ impl Presence {
     /// Returns the number of streams, streams without a member included.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.0.lock().members.count()
+        self.0.member_count()
     }
 
     /// Returns the members, each once, sorted. Copies them under the topic's lock; [`changes`](Self::changes) is cheaper.
     #[must_use]
     pub fn members(&self) -> Vec<Arc<str>> {
-        self.0.lock().members.values().cloned().collect()
+        self.0.members()
     }
 
     /// Returns a stream of changes, whose first item has all current members as joined.
@@ -50,9 +50,7 @@ impl Presence {
     /// not in it. Ends when the topic is closed after this call. Needs tokio's timer.
     pub fn changes(&self) -> impl Stream<Item = PresenceChange> + Send + use<> {
         let topic = self.0.clone();
-        let mut state = topic.lock();
-        let (watcher, closings) = (state.members.watch(), state.closings.times());
-        drop(state);
+        let (watcher, closings) = topic.watch();
         let changes = Changes { topic, watcher, closings };
         futures_util::stream::unfold((changes, None), |(changes, last)| async move {
             if let Some(last) = last {
@@ -81,14 +79,14 @@ struct Changes {
 impl Changes {
     /// Takes the changes since the last call. Also returns whether the topic was closed since the watcher was registered.
     fn take(&self) -> (Option<(PresenceDiff, usize)>, bool) {
-        let mut state = self.topic.lock();
-        (state.members.take(self.watcher), state.closings.times() > self.closings)
+        let (changes, closings) = self.topic.take_changes(self.watcher);
+        (changes, closings > self.closings)
     }
 
     async fn next(&self) -> Option<PresenceChange> {
         loop {
             // Enabled before the changes are taken, so that none is missed in between.
-            let arrival = self.topic.arrivals.notified();
+            let arrival = self.topic.arrivals().notified();
             let mut arrival = std::pin::pin!(arrival);
             arrival.as_mut().enable();
             let (change, is_closed) = self.take();
@@ -108,8 +106,7 @@ impl Changes {
 
 impl Drop for Changes {
     fn drop(&mut self) {
-        // Lock order: the difference is dropped after the topic's lock is released.
-        let _difference = self.topic.lock().members.unwatch(self.watcher);
+        self.topic.unwatch(self.watcher);
     }
 }
 

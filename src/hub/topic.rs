@@ -4,11 +4,12 @@ use std::{fmt, sync::Arc};
 
 use super::{
     caught_up::CaughtUp,
-    core::{AfterAppend, Core},
+    core::Core,
     presence::Presence,
     published::Published,
+    registry::Publish,
     replica::contract::Outgoing,
-    state::{hold::Hold, log::size_of_event},
+    state::{append::AfterAppend, hold::Hold, log::size_of_event},
 };
 use crate::event::Event;
 
@@ -78,7 +79,7 @@ impl Topic {
             drop(replica.backplane.publish(outgoing));
             return;
         }
-        self.shared.lock().latest.remove(key);
+        self.shared.remove_key(key);
     }
 
     /// Waits until each subscriber has read to within `events` events of the newest one, or the topic is closed.
@@ -140,7 +141,8 @@ impl Topic {
             }));
         }
         let events = events.into_iter().map(|(key, event)| (key, event.into_rest()));
-        Published::new(self.core.append(&self.shared, size, events, idempotency_key, then))
+        let publish = Publish { events, size, idempotency_key, then };
+        Published::new(self.core.append(&self.shared, publish))
     }
 }
 

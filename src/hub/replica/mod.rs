@@ -29,8 +29,6 @@ pub(crate) struct Replica {
     pub(super) finds_keys: AtomicBool,
     pub(super) link: tokio::sync::watch::Sender<Link>,
     pub(super) presence_changed: AtomicBool,
-    /// When the last event came, by the hub's clock. None that follows it came before.
-    pub(super) last_at: AtomicU64,
 }
 
 impl Drop for Replica {
@@ -51,7 +49,6 @@ impl Replica {
             finds_keys: AtomicBool::new(false),
             link: tokio::sync::watch::Sender::new(Link::Connecting),
             presence_changed: AtomicBool::new(true),
-            last_at: AtomicU64::new(0),
         }
     }
 
@@ -66,6 +63,11 @@ impl Replica {
     /// How often this node had everything there was.
     pub(crate) fn sync_count(&self) -> u64 {
         self.sync_count.load(Ordering::Acquire)
+    }
+
+    /// Records whether this node has read the whole log of this epoch. Called under the registry's lock.
+    pub(crate) fn set_synced(&self, is_synced: bool) {
+        self.is_synced.store(is_synced, Ordering::Release);
     }
 
     /// Whether this node had everything there was, in this history. Before that, nobody is told what is missing.

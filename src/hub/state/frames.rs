@@ -92,8 +92,8 @@ pub(crate) struct EncodedFrame {
     index: Arc<[(u64, u32)]>,
 }
 
-/// Joins these events. Outside of any lock.
-pub(crate) fn join(prefix: &[u8], events: &[FoundEvent]) -> Option<EncodedFrame> {
+/// Encodes these events into a frame. Needs no lock.
+pub(crate) fn encode(prefix: &[u8], events: &[FoundEvent]) -> Option<EncodedFrame> {
     let through = events.last()?.sequence;
     let mut index = Vec::with_capacity(events.len());
     let mut at = 0_u32;
@@ -140,7 +140,7 @@ mod tests {
     fn frame(joined: &FrameCache, kept: &[u64], count: usize) -> (u64, Option<EncodedFrame>) {
         let new = kept.iter().copied().filter(|&sequence| sequence > joined.through());
         let events: Vec<_> = new.take(count).map(event).collect();
-        (joined.through(), join(b"id: ", &events))
+        (joined.through(), encode(b"id: ", &events))
     }
 
     /// Whoever is not behind what is gone, gets all that follows it, in order, as far as the slice says.

@@ -22,7 +22,7 @@ impl Hold {
     /// Takes a hold. Called under the hub's lock, or with another hold.
     pub(crate) fn on(topic: &Arc<TopicShared>) -> Self {
         if topic.holds.fetch_add(1, Ordering::Relaxed) == 0 {
-            topic.tally.held.fetch_add(1, Ordering::Relaxed);
+            topic.counts.held.fetch_add(1, Ordering::Relaxed);
         }
         Self(Arc::clone(topic))
     }
@@ -46,9 +46,9 @@ impl Drop for Hold {
     fn drop(&mut self) {
         // Ordering: what was done with the topic happens before it is removed by another thread.
         if self.0.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.tally.held.fetch_sub(1, Ordering::Relaxed);
-            if let Some(hub) = Weak::upgrade(&self.0.hub) {
-                hub.release(&self.0);
+            self.0.counts.held.fetch_sub(1, Ordering::Relaxed);
+            if let Some(table) = Weak::upgrade(&self.0.table) {
+                table.release(&self.0);
             }
         }
     }

@@ -25,6 +25,14 @@ pub(crate) struct Latest {
     is_partial: bool,
 }
 
+/// The newest event of a key, from a backplane.
+#[derive(Debug)]
+pub(crate) struct LatestEntry {
+    pub(crate) sequence: u64,
+    pub(crate) key: Arc<str>,
+    pub(crate) event: Bytes,
+}
+
 impl Latest {
     /// An empty one, whose keys up to here are gone.
     pub(crate) fn new(evicted_through: u64) -> Self {

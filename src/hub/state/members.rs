@@ -83,6 +83,11 @@ impl Members {
         Self { nodes: Some(Box::default()), ..Self::default() }
     }
 
+    /// Returns whether it counts the members of other nodes too.
+    pub(crate) fn has_nodes(&self) -> bool {
+        self.nodes.is_some()
+    }
+
     /// Who is on this node, if anybody.
     pub(crate) fn local(&self, topic: &Arc<str>) -> Option<TopicPresence> {
         let here = &self.nodes.as_ref()?.here;

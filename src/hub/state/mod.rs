@@ -1,11 +1,15 @@
-//! All that a topic is, under one lock: its log, its keyed values, and who reads.
+//! The state of a topic behind one lock: what it retains, who reads it, and who waits for it.
 //!
-//! Pure but for the lock around it. Time is milliseconds by the hub's clock.
+//! The lock is private to this folder: each method of [`TopicShared`] takes it and releases it. A method that owes
+//! wake-ups returns them as [`TopicWakes`], to be delivered once the caller holds no lock. Time is milliseconds by the hub's
+//! clock.
 
+pub(crate) mod append;
 pub(crate) mod closings;
 pub(crate) mod counts;
 pub(crate) mod found;
 pub(crate) mod frames;
+mod guard;
 pub(crate) mod hold;
 pub(crate) mod latest;
 pub(crate) mod log;
@@ -13,43 +17,48 @@ pub(crate) mod members;
 pub(crate) mod rank;
 pub(crate) mod read;
 pub(crate) mod readers;
+mod retained;
 pub(crate) mod tombstone;
 pub(crate) mod waiters;
 
-use crate::hub::state::waiters::QueuedLanes;
-use std::fmt;
-use std::task::Waker;
 use std::{
-    ops::{Deref, DerefMut},
+    fmt,
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    task::{Poll, Waker},
 };
 
+use slab::Slab;
 use tokio::sync::Notify;
 
 use self::{
-    closings::Closings,
+    append::{AfterAppend, Append},
     counts::HubCounts,
     found::{Budget, FoundEvent},
-    frames::FrameCache,
-    latest::Latest,
-    log::{Entry, Log},
-    members::Members,
-    read::{Floor, Query, Selection},
-    readers::Readers,
-    waiters::Waiters,
-};
-use crate::hub::state::{
-    rank::{ReclaimRank, ReclaimTicket},
+    guard::{TopicGuard, TopicState},
+    latest::LatestEntry,
+    log::Entry,
+    members::{Members, PresenceDiff, TopicPresence},
+    rank::{ReclaimRank, ReclaimState, ReclaimTicket},
+    read::{Query, ReadContext, SharedRead, TopicRead, WaitOutcome},
+    readers::{PublisherWait, Readers},
+    retained::Retained,
     tombstone::Tombstone,
+    waiters::{LaneClosed, Registration, Ticket, Waiters},
 };
 
 use super::{
+    error::PublishError,
+    position::Watermark,
     retention::Retention,
-    sync::{Mutex, MutexGuard, lock, try_lock},
-    wake::lane::WakeQueue,
+    sync::{Guard, Mutex, lock, try_lock},
+    wake::{
+        lane::WakeQueue,
+        owed::OwedWakes,
+        wakes::{WaitSet, Wakes},
+    },
 };
 
 /// The table that a topic is in.
@@ -58,62 +67,45 @@ pub(crate) trait Table: fmt::Debug + Send + Sync {
     fn release(&self, topic: &Arc<TopicShared>);
 }
 
-/// A topic, as its hub and its subscribers hold it.
+/// A topic, shared by its hub and its subscribers.
 #[derive(Debug)]
 pub(crate) struct TopicShared {
     name: Arc<str>,
-    /// The counts of what all topics of the hub keep together.
-    pub(crate) tally: Arc<HubCounts>,
-    pub(crate) hub: Weak<dyn Table>,
-    /// The number of [holds](crate::hub::hold::Hold) that there are.
-    pub(crate) holds: AtomicUsize,
-    /// When a subscriber held it last, or 0 if there was none.
+    /// The counts that all topics of the hub share.
+    counts: Arc<HubCounts>,
+    table: Weak<dyn Table>,
+    /// The number of [holds](hold::Hold).
+    holds: AtomicUsize,
+    /// The time at which a subscriber held it last, or 0 if there was none.
     read_at: AtomicU64,
-    /// Is told when somebody comes or leaves.
-    pub(crate) arrivals: Arc<Notify>,
-    state: Mutex<TopicState>,
+    /// Notified when the presence changes, or the topic is closed.
+    arrivals: Arc<Notify>,
+    state: Mutex<TopicState<Arc<Self>>>,
 }
 
-#[derive(Debug)]
-pub(crate) struct TopicState {
-    pub(crate) bounds: Retention,
-    pub(crate) log: Log,
-    pub(crate) latest: Latest,
-    pub(crate) closings: Closings,
-    pub(crate) frames: FrameCache,
-    pub(crate) waiters: Waiters<Arc<TopicShared>>,
-    pub(crate) readers: Readers,
-    pub(crate) members: Members,
-    /// The hub knows when its oldest event came.
-    pub(crate) is_tracked: bool,
-    /// Its place among the topics that are not held.
-    pub(crate) reclaim_ticket: Option<ReclaimTicket>,
+/// The outcome of an append.
+pub(crate) struct Appended {
+    /// The sequence of the topic's oldest event, if the registry does not know it yet.
+    pub(crate) oldest: Option<u64>,
+    pub(crate) wakes: TopicWakes,
 }
 
-/// The state, whose bytes are the hub's too when it is let go.
-pub(crate) struct TopicGuard<'a> {
-    state: MutexGuard<'a, TopicState>,
-    /// The bytes and the evicted keys when it was locked.
-    before: (usize, u64),
-    tally: &'a HubCounts,
-}
+pub(crate) type TopicQueue = WakeQueue<Arc<TopicShared>>;
+
+pub(crate) type TopicWakes = Wakes<TopicShared>;
 
 impl TopicShared {
-    /// Creates an empty topic, with what is remembered of the last one of its name.
+    /// Creates a topic without events, from the tombstone of the last topic of its name.
     pub(crate) fn new(
-        hub: &Weak<dyn Table>,
-        tally: &Arc<HubCounts>,
+        table: &Weak<dyn Table>,
+        counts: &Arc<HubCounts>,
         name: Arc<str>,
-        gone: &Tombstone,
+        tombstone: &Tombstone,
         bounds: Retention,
         members: Members,
     ) -> Arc<Self> {
         let state = TopicState {
-            bounds: gone.bounds.unwrap_or(bounds),
-            log: Log::new(gone.through),
-            latest: Latest::new(gone.through),
-            closings: Closings::since(gone.closed_since),
-            frames: FrameCache::new(gone.through),
+            retained: Retained::new(tombstone, bounds, members.has_nodes()),
             waiters: Waiters::new(),
             readers: Readers::default(),
             members,
@@ -122,8 +114,8 @@ impl TopicShared {
         };
         Arc::new(Self {
             name,
-            tally: Arc::clone(tally),
-            hub: Weak::clone(hub),
+            counts: Arc::clone(counts),
+            table: Weak::clone(table),
             holds: AtomicUsize::new(0),
             read_at: AtomicU64::new(0),
             arrivals: Arc::default(),
@@ -135,227 +127,406 @@ impl TopicShared {
         &self.name
     }
 
-    pub(crate) fn lock(&self) -> TopicGuard<'_> {
-        TopicGuard::new(lock(&self.state), &self.tally)
+    /// Locks the state for a change that leaves the retained bytes as they are.
+    fn lock(&self) -> Guard<'_, TopicState<Arc<Self>>> {
+        lock(&self.state)
     }
 
-    pub(crate) fn try_lock(&self) -> Option<TopicGuard<'_>> {
-        try_lock(&self.state).map(|state| TopicGuard::new(state, &self.tally))
+    /// Locks the state for a change of what is retained.
+    fn lock_retained(&self) -> TopicGuard<'_, Arc<Self>> {
+        TopicGuard::new(lock(&self.state), &self.counts)
     }
 
-    /// Returns whether a subscriber, a [`Topic`](crate::hub::Topic) or a [`Presence`](crate::hub::Presence) holds it. Under the hub's
-    /// lock, one that is not held stays so.
+    /// Returns whether a subscriber, a [`Topic`](crate::hub::Topic) or a [`Presence`](crate::hub::Presence) holds it. Under the
+    /// registry's lock, a topic that is not held stays so.
     pub(crate) fn is_held(&self) -> bool {
         self.holds.load(Ordering::Acquire) > 0
     }
 
-    /// Notes that a subscriber holds it now.
+    /// Records that a subscriber holds it now.
     pub(crate) fn read_at(&self, now: u64) {
         self.read_at.store(now, Ordering::Relaxed);
     }
+}
 
-    /// Returns when it makes room for others.
-    pub(crate) fn rank(&self, state: &TopicState) -> ReclaimRank {
-        let read_at = self.read_at.load(Ordering::Relaxed);
-        ReclaimRank { is_keyed: state.latest.len() > 0, read_at, newest: state.newest_through(u64::MAX) }
+/// Methods for publishers.
+impl TopicShared {
+    /// Returns an error if an event of this size is larger than the topic, or its hub, retains.
+    pub(crate) fn check_size(&self, size: usize, hub_limit: usize) -> Result<(), PublishError> {
+        self.lock().retained.check_size(size, hub_limit)
     }
 
-    /// Joins what came since the last round, for those who wait in this lane to share. If its history is not now any more,
-    /// the ids would not be those of the events: another round is under way.
-    pub(crate) fn build_frames(&self, lane: &WakeQueue<Arc<Self>>, prefix: &[u8], is_now: impl Fn() -> bool) {
-        let is_shared = self.lock().waiters.len(lane) > 1;
+    /// Appends events, and advances the watermark.
+    pub(crate) fn append<I>(
+        self: &Arc<Self>,
+        append: Append<I>,
+        watermark: &Watermark,
+    ) -> Result<Appended, PublishError>
+    where
+        I: Iterator<Item = Entry>,
+    {
+        let Append { entries, size, hub_limit, through, then } = append;
+        let mut state = self.lock_retained();
+        state.retained.check_size(size, hub_limit)?;
+        entries.for_each(|entry| state.retained.append(entry));
+        let closes = then == AfterAppend::Close;
+        if closes {
+            state.retained.closings.close(through);
+        }
+        // Invariant: a reader that finds an event under the topic's lock finds it below the watermark.
+        watermark.advance_to(through);
+        let oldest = state.track_oldest();
+        let publishers = if closes { state.readers.release_producers() } else { Vec::new() };
+        let queues = state.waiters.queues_to_wake();
+        drop(state);
+        let wakes = Wakes::of(publishers).and_queues(self, queues);
+        Ok(Appended { oldest, wakes: if closes { wakes.and_arrivals(&self.arrivals) } else { wakes } })
+    }
+
+    /// Removes a keyed value.
+    pub(crate) fn remove_key(&self, key: &str) {
+        self.lock_retained().retained.latest.remove(key);
+    }
+
+    /// Returns a wait for all readers to come to within so many events of the newest.
+    pub(crate) fn wait_for_readers(&self, events: usize) -> PublisherWait {
+        let state = self.lock();
+        let (through, epoch_number) = (state.retained.log.before_newest(events), state.readers.epoch_number());
+        through.map_or(PublisherWait::Done, |through| PublisherWait::Through { through, epoch_number })
+    }
+
+    /// Polls a wait for readers. It is over when the topic is closed, or another epoch begins, too.
+    pub(crate) fn poll_readers(&self, wait: &mut PublisherWait, waker: Waker) -> Poll<()> {
+        let mut state = self.lock();
+        let is_closed = state.retained.closings.is_closed();
+        let unused = state.readers.poll_wait(wait, is_closed, waker);
+        drop(state);
+        if unused.is_ok() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// Cancels a wait for readers.
+    pub(crate) fn cancel_wait(&self, wait: &PublisherWait) {
+        if let PublisherWait::Registered(publisher) = *wait {
+            // Dropped after the lock.
+            let _waker = self.lock().readers.cancel_wait(publisher);
+        }
+    }
+}
+
+/// Methods for the registry, under its lock.
+impl TopicShared {
+    /// Begins another epoch, in which everything up to a position is evicted.
+    pub(crate) fn begin_epoch(self: &Arc<Self>, evicted_through: u64) -> TopicWakes {
+        let mut state = self.lock_retained();
+        state.retained.begin_epoch(evicted_through);
+        state.is_tracked = false;
+        let (queues, publishers) = (state.waiters.queues_to_wake(), state.readers.begin_epoch());
+        drop(state);
+        Wakes::of(publishers).and_queues(self, queues)
+    }
+
+    /// Sets the bounds, and evicts what exceeds them.
+    pub(crate) fn set_bounds(&self, bounds: Retention, now: u64) {
+        let mut state = self.lock_retained();
+        state.retained.bounds = bounds;
+        state.retained.trim(now);
+    }
+
+    /// Evicts the events that are older than the bound of age.
+    pub(crate) fn expire(&self, now: u64) {
+        self.lock_retained().retained.expire(now);
+    }
+
+    /// Evicts the events that are older than the bound of age, unless the topic is locked: a topic in use expires its own.
+    /// Returns whether it was not locked.
+    pub(crate) fn try_expire(&self, now: u64) -> bool {
+        let state = try_lock(&self.state);
+        state.map(|state| TopicGuard::new(state, &self.counts).retained.expire(now)).is_some()
+    }
+
+    /// Evicts the oldest event if its sequence is at most this. Returns the sequence of the oldest event that is left.
+    pub(crate) fn evict_oldest(&self, through: u64) -> Option<u64> {
+        let mut state = self.lock_retained();
+        if state.retained.log.oldest().is_some_and(|oldest| oldest.sequence <= through) {
+            state.retained.evict();
+        }
+        state.is_tracked = false;
+        state.track_oldest()
+    }
+
+    /// Evicts the key that was published least recently, if that was no later than this.
+    pub(crate) fn evict_key(&self, through: u64) -> bool {
+        self.lock_retained().retained.latest.evict(through)
+    }
+
+    /// Sets the newest events of keys, unless newer ones are known or they are too large. `is_complete` says that these are
+    /// all keys of the topic.
+    pub(crate) fn put_latest(
+        &self,
+        entries: impl IntoIterator<Item = LatestEntry>,
+        is_complete: bool,
+        hub_limit: usize,
+        now: u64,
+    ) {
+        let mut state = self.lock_retained();
+        entries.into_iter().for_each(|entry| state.retained.put_latest(entry, hub_limit));
+        if is_complete {
+            state.retained.latest.set_partial(false);
+        }
+        state.retained.trim(now);
+    }
+
+    /// Returns whether keyed values may have to be loaded from a backplane.
+    pub(crate) fn lacks_keys(&self) -> bool {
+        self.lock().retained.latest.is_partial()
+    }
+
+    /// Returns when the topic makes room for others.
+    pub(crate) fn reclaim_state(&self) -> ReclaimState {
+        let read_at = self.read_at.load(Ordering::Relaxed);
+        let state = self.lock();
+        let (retained, keys) = (&state.retained, state.retained.latest.len());
+        let is_idle = retained.is_empty() && state.readers.len() == 0;
+        ReclaimState {
+            rank: ReclaimRank { is_keyed: keys > 0, read_at, newest: retained.newest_through(u64::MAX) },
+            ticket: state.reclaim_ticket,
+            keys,
+            is_disposable: is_idle || retained.closings.is_closed(),
+        }
+    }
+
+    /// Sets the place among the topics that are not held. Returns the one before.
+    pub(crate) fn set_ticket(&self, ticket: Option<ReclaimTicket>) -> Option<ReclaimTicket> {
+        std::mem::replace(&mut self.lock().reclaim_ticket, ticket)
+    }
+
+    /// Returns the tombstone of the topic, which counts keyed values up to a position, and the bounds if they are not the
+    /// default ones.
+    pub(crate) fn tombstone(&self, through: u64, default_bounds: Retention) -> Tombstone {
+        let state = self.lock();
+        let retained = &state.retained;
+        Tombstone {
+            through: retained.newest_through(through),
+            closed_since: retained.closings.closed_since(),
+            bounds: Some(retained.bounds).filter(|bounds| *bounds != default_bounds),
+        }
+    }
+}
+
+/// Methods for readers. Each `is_current` is asked under the topic's lock: a cursor of an epoch that is over says nothing of the
+/// topic.
+impl TopicShared {
+    /// Adds a reader, and its member. Returns its number.
+    pub(crate) fn join(
+        &self,
+        cursor: u64,
+        is_current: impl FnOnce() -> bool,
+        member: Option<&Arc<str>>,
+    ) -> (usize, TopicWakes) {
+        let mut state = self.lock();
+        let reader = state.readers.join(if is_current() { cursor } else { 0 });
+        state.members.join(member);
+        drop(state);
+        (reader, Wakes::none().and_arrivals(&self.arrivals))
+    }
+
+    /// Removes a reader, its waker and its member. Its number may become another's.
+    pub(crate) fn leave(&self, reader: usize, ticket: Ticket, member: Option<&Arc<str>>) -> TopicWakes {
+        let mut state = self.lock();
+        let waker = state.waiters.clear(ticket);
+        let publishers = state.readers.leave(reader);
+        if publishers.is_some() {
+            state.members.leave(member);
+        }
+        drop(state);
+        drop(waker);
+        Wakes::of(publishers.unwrap_or_default()).and_arrivals(&self.arrivals)
+    }
+
+    /// Removes a reader from the presence, and from what publishers wait for, though its number stays its own. Does nothing
+    /// if it was detached before, or has left, which is asked under the lock.
+    pub(crate) fn detach(
+        &self,
+        reader: usize,
+        has_left: impl FnOnce() -> bool,
+        member: Option<&Arc<str>>,
+    ) -> Option<TopicWakes> {
+        let mut state = self.lock();
+        if has_left() {
+            return None;
+        }
+        let publishers = state.readers.detach(reader)?;
+        state.members.leave(member);
+        drop(state);
+        Some(Wakes::of(publishers).and_arrivals(&self.arrivals))
+    }
+
+    /// Returns the sequence of the newest event that the query would have selected, had it not been evicted or hidden.
+    pub(crate) fn missed_through(&self, query: Query) -> u64 {
+        self.lock().retained.missed_through(query)
+    }
+
+    /// Returns whether the query selects an event. To a reader that is not new, an event that it has missed counts too.
+    pub(crate) fn has_any(&self, query: Query, is_new: bool) -> bool {
+        self.lock().retained.has_any(query, is_new)
+    }
+
+    /// Advances a reader, and returns a slice of a shared frame after its cursor. Up to `acked_gap`, evicted events are no loss
+    /// to it.
+    pub(crate) fn read_shared(
+        &self,
+        reader: usize,
+        cursor: u64,
+        acked_gap: u64,
+        now: u64,
+        is_current: impl FnOnce() -> bool,
+    ) -> (SharedRead, TopicWakes) {
+        let mut state = self.lock_retained();
+        state.retained.expire(now);
+        let publishers = state.advance(reader, cursor, is_current());
+        let read = state.retained.read_shared(cursor, acked_gap);
+        drop(state);
+        (read, Wakes::of(publishers))
+    }
+
+    /// Advances a reader, and appends the events that its query selects to `into`.
+    pub(crate) fn read(
+        &self,
+        reader: usize,
+        query: Query,
+        budget: Budget,
+        context: ReadContext<'_, impl FnOnce() -> bool>,
+        into: &mut Vec<FoundEvent>,
+    ) -> (TopicRead, TopicWakes) {
+        let mut state = self.lock_retained();
+        state.retained.expire(context.now);
+        let publishers = state.advance(reader, query.after, (context.is_current)());
+        let retained = &state.retained;
+        let missed_through = retained.missed_through(query);
+        let truncated_at = retained.read(query, budget, context.prefix, into);
+        let closings = (retained.closings.last() > 0).then(|| retained.closings.beyond(query.after));
+        drop(state);
+        (TopicRead { truncated_at, missed_through, closings }, Wakes::of(publishers))
+    }
+
+    /// Advances a reader, and registers its waker under the lock under which there is no news for it.
+    pub(crate) fn wait(
+        &self,
+        reader: usize,
+        cursor: u64,
+        watermark: &Watermark,
+        is_current: impl FnOnce() -> bool,
+        registration: Registration<'_, Arc<Self>>,
+    ) -> (Result<WaitOutcome, LaneClosed>, TopicWakes) {
+        let Registration { queue, ticket, waker } = registration;
+        let mut state = self.lock();
+        let is_current = is_current();
+        let publishers = state.advance(reader, cursor, is_current);
+        // Under the topic's lock, each of its events is below the watermark, unless it cannot be read yet: a reader that did
+        // not wait for that one would look again and again.
+        let has_news = state.retained.has_news(cursor) && watermark.get() > cursor;
+        let outcome = if has_news || !is_current { WaitOutcome::Ready } else { WaitOutcome::Registered };
+        let replaced = match outcome {
+            WaitOutcome::Registered => state.waiters.register(queue, ticket, waker),
+            WaitOutcome::Ready => Ok(Some(waker)),
+        };
+        drop(state);
+        (replaced.map(|_| outcome), Wakes::of(publishers))
+    }
+}
+
+/// Methods for the pump.
+impl TopicShared {
+    /// Encodes the events since the last round into frames, if several subscribers wait in this queue. Stops if the epoch is
+    /// not current any more: the ids would not be those of the events, and another round is under way.
+    pub(crate) fn build_frames(&self, queue: &TopicQueue, prefix: &[u8], is_current: impl Fn() -> bool) {
+        let is_shared = self.lock().waiters.len(queue) > 1;
         for _ in 0..if is_shared { FRAMES_A_ROUND } else { 0 } {
-            let (after, events) = self.lock().unencoded(prefix);
-            let frame = frames::join(prefix, &events);
+            let (after, events) = self.lock().retained.unencoded(prefix);
+            let frame = frames::encode(prefix, &events);
             if frame.is_none() {
                 return;
             }
             let mut state = self.lock();
-            if !is_now() {
+            if !is_current() {
                 return;
             }
-            state.frames.push(after, frame);
+            state.retained.frames.push(after, frame);
         }
-        // The rest, if there is any, each encodes for itself.
+        // Each subscriber encodes the rest for itself.
         let mut state = self.lock();
-        let last = state.log.last();
-        state.frames.skip(last);
+        let last = state.retained.log.last();
+        state.retained.frames.skip(last);
+    }
+
+    /// Takes the wakers of a round. About as many subscribers will wait again, for which room is made outside of the lock.
+    pub(crate) fn take_round(&self, queue: &TopicQueue) -> OwedWakes {
+        let room = Slab::with_capacity(self.lock().waiters.len(queue));
+        self.take_waiters(queue, room)
+    }
+
+    /// Removes a queue whose pump is gone. Returns its wakers.
+    pub(crate) fn remove_queue(&self, queue: &TopicQueue) -> OwedWakes {
+        OwedWakes::new(self.lock().waiters.remove(queue).unwrap_or_default())
     }
 }
 
-impl TopicState {
-    /// How much it keeps.
-    pub(crate) fn bytes(&self) -> usize {
-        self.log.bytes() + self.latest.bytes()
+/// Methods for presence.
+impl TopicShared {
+    /// Notifies of a change of presence, and of the closing of the topic.
+    pub(crate) fn arrivals(&self) -> &Notify {
+        &self.arrivals
     }
 
-    /// Takes an event, which opens the topic if it is closed, and lets go what the bounds leave no room for.
-    pub(crate) fn append(&mut self, entry: Entry) {
-        self.closings.open(entry.sequence);
-        if let Some(key) = &entry.key {
-            self.latest.put(Arc::clone(key), entry.sequence, entry.event.clone());
-        }
-        let now = entry.at;
-        self.log.push(entry);
-        self.trim(now);
+    pub(crate) fn member_count(&self) -> usize {
+        self.lock().members.count()
     }
 
-    /// Lets go what is too old, or too much.
-    pub(crate) fn trim(&mut self, now: u64) {
-        while self.latest.len() > self.bounds.keys {
-            self.latest.evict(u64::MAX);
-        }
-        while self.log.len() > self.bounds.events || (self.bytes() > self.bounds.bytes && self.log.len() > 1) {
-            self.evict();
-        }
-        while self.bytes() > self.bounds.bytes && self.evict_key(u64::MAX) {}
-        self.expire(now);
+    pub(crate) fn members(&self) -> Vec<Arc<str>> {
+        self.lock().members.values().cloned().collect()
     }
 
-    /// Lets go what is too old.
-    pub(crate) fn expire(&mut self, now: u64) {
-        let Some(age) = self.bounds.age else { return };
-        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-        while self.log.oldest().is_some_and(|oldest| now.saturating_sub(oldest.at) > age) {
-            self.evict();
-        }
+    /// Adds a watcher. Returns its number, and how often the topic was closed.
+    pub(crate) fn watch(&self) -> (usize, u64) {
+        let mut state = self.lock();
+        (state.members.watch(), state.retained.closings.times())
     }
 
-    /// Another history: everything up to here is gone. Gives who has to know.
-    pub(crate) fn begin_epoch(&mut self, gone_through: u64) -> ToWake {
-        self.log = Log::new(gone_through);
-        self.latest = Latest::new(gone_through);
-        // There are other histories only where a hub is fed.
-        self.latest.set_partial(true);
-        self.closings.renew();
-        self.frames = FrameCache::new(gone_through);
-        self.is_tracked = false;
-        ToWake { lanes: self.waiters.queue_lanes(), producers: self.readers.begin_epoch(), closes: false }
+    /// Takes what changed for a watcher. Returns it with the count of subscribers, and how often the topic was closed.
+    pub(crate) fn take_changes(&self, watcher: usize) -> (Option<(PresenceDiff, usize)>, u64) {
+        let mut state = self.lock();
+        (state.members.take(watcher), state.retained.closings.times())
     }
 
-    /// Lets the oldest event go.
-    pub(crate) fn evict(&mut self) {
-        if self.log.evict().is_some() {
-            self.frames.evicted(self.log.evicted_through());
-        }
+    pub(crate) fn unwatch(&self, watcher: usize) {
+        // Dropped after the lock.
+        let _changes = self.lock().members.unwatch(watcher);
     }
 
-    /// Lets the key go that was published least recently, if that was no later than this.
-    pub(crate) fn evict_key(&mut self, through: u64) -> bool {
-        self.latest.evict(through)
+    /// Returns the presence on this node, if it has a subscriber.
+    pub(crate) fn local_presence(&self) -> Option<TopicPresence> {
+        self.lock().members.local(&self.name)
     }
 
-    /// Returns the sequence of the newest event, or keyed value, that it ever had up to a position.
-    pub(crate) fn newest_through(&self, through: u64) -> u64 {
-        // Keys that a backplane has loaded are in no log, and may be ahead of all logs.
-        self.log.last().max(self.latest.newest_through(through).unwrap_or(0))
-    }
-
-    /// Returns whether something was published, or the topic closed, above this position.
-    pub(crate) fn has_news(&self, position: u64) -> bool {
-        self.log.last() > position || self.closings.last() > position
-    }
-
-    /// Returns whether there is an event that a reader wishes for. An event that is gone is one too, but to a new reader.
-    pub(crate) fn has_any(&self, wish: Query, is_new: bool) -> bool {
-        let mut events = Vec::new();
-        self.read(wish, Budget::ONE, &[], &mut events);
-        !events.is_empty() || (!is_new && self.missed_through(wish) > wish.after)
-    }
-
-    /// Whether nothing would be lost if it were not there.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.log.len() == 0 && self.latest.len() == 0 && self.readers.len() == 0
-    }
-
-    /// A frame of what came since the last one, and where that was.
-    fn unencoded(&self, prefix: &[u8]) -> (u64, Vec<FoundEvent>) {
-        let after = self.frames.through();
-        let mut events = Vec::new();
-        if self.log.last() > after {
-            let floor = Floor::default();
-            let wish = Query { selection: Selection::All, after, through: u64::MAX, floor, came_at: 0, seat: 0 };
-            self.read(wish, Budget::FRAME, prefix, &mut events);
-        }
-        (after, events)
-    }
-
-    /// What a reader wishes for. Gives how far the last of it reaches if more may follow.
-    pub(crate) fn read(&self, wish: Query, budget: Budget, prefix: &[u8], into: &mut Vec<FoundEvent>) -> Option<u64> {
-        wish.read(&self.log, &self.latest, budget, prefix, into)
-    }
-
-    /// The newest event that a reader who wishes this does not get: it is gone, or too old for it. It has missed it, if it has
-    /// come less far.
-    pub(crate) fn missed_through(&self, wish: Query) -> u64 {
-        let hidden = wish.hidden(&self.log, &self.latest).unwrap_or(0);
-        self.evicted_through(wish.selection, wish.came_at).max(hidden)
-    }
-
-    /// What a reader who takes so may have missed, if it had come less far.
-    /// Keys whose newest event was older than the reader, if it is new, are the past to it: those it has not missed.
-    fn evicted_through(&self, take: Selection, came_at: u64) -> u64 {
-        match take {
-            Selection::All => self.log.evicted_through(),
-            Selection::Conflated => {
-                let keys = Some(self.latest.evicted_through()).filter(|&keys| keys > came_at);
-                self.log.unkeyed_evicted_through().max(keys.unwrap_or(0))
-            }
-            Selection::Snapshot => 0,
-        }
+    /// Sets the presence on another node.
+    pub(crate) fn set_node(&self, node: &str, presence: Option<TopicPresence>) -> TopicWakes {
+        let has_changed = self.lock().members.set_node(node, presence);
+        if has_changed { Wakes::none().and_arrivals(&self.arrivals) } else { Wakes::none() }
     }
 }
 
-impl<'a> TopicGuard<'a> {
-    fn new(state: MutexGuard<'a, TopicState>, tally: &'a HubCounts) -> Self {
-        Self { before: (state.bytes(), state.latest.evicted()), state, tally }
-    }
-}
-
-impl Deref for TopicGuard<'_> {
-    type Target = TopicState;
-
-    fn deref(&self) -> &TopicState {
-        &self.state
-    }
-}
-
-impl DerefMut for TopicGuard<'_> {
-    fn deref_mut(&mut self) -> &mut TopicState {
-        &mut self.state
-    }
-}
-
-impl Drop for TopicGuard<'_> {
-    fn drop(&mut self) {
-        let (before, evicted_before) = self.before;
-        let (now, evicted) = (self.state.bytes(), self.state.latest.evicted());
-        if now != before {
-            // A difference below nothing wraps, and so does the sum.
-            self.tally.kept.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
-        }
-        if evicted > evicted_before {
-            self.tally.evicts_keys(evicted - evicted_before);
-        }
+impl WaitSet for TopicShared {
+    fn take_waiters(&self, queue: &TopicQueue, room: Slab<Waker>) -> OwedWakes {
+        OwedWakes::new(self.lock().waiters.take(queue, room))
     }
 }
 
 impl Drop for TopicShared {
     fn drop(&mut self) {
-        let bytes = self.lock().bytes();
-        self.tally.kept.fetch_sub(bytes, Ordering::Relaxed);
+        let bytes = self.lock().retained.bytes();
+        self.counts.kept.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
-/// How many frames the pump joins at once; what is beyond them each subscriber encodes for itself.
+/// The number of frames that a round of the pump encodes; each subscriber encodes the rest for itself.
 const FRAMES_A_ROUND: usize = 4;
-
-/// Who has to know of an append.
-pub(crate) struct ToWake {
-    pub(super) lanes: QueuedLanes<Arc<TopicShared>>,
-    pub(super) producers: Vec<Waker>,
-    /// The topic was closed.
-    pub(super) closes: bool,
-}
-
-pub(crate) type TopicQueue = WakeQueue<Arc<TopicShared>>;

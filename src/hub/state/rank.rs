@@ -17,3 +17,13 @@ pub(crate) struct ReclaimTicket {
     pub(crate) rank: ReclaimRank,
     pub(crate) turn: u64,
 }
+
+/// The state of a topic by which its registry removes it, or queues it to make room for others.
+pub(crate) struct ReclaimState {
+    pub(crate) rank: ReclaimRank,
+    pub(crate) ticket: Option<ReclaimTicket>,
+    /// The number of keyed values.
+    pub(crate) keys: usize,
+    /// Nothing is lost if the topic is removed, or it is closed.
+    pub(crate) is_disposable: bool,
+}

@@ -5,7 +5,9 @@
 use bytes::Bytes;
 
 use super::{
+    closings::Beyond,
     found::{Budget, FoundEvent},
+    frames::Slice,
     latest::Latest,
     log::{Entry, Log},
 };
@@ -44,6 +46,46 @@ pub(crate) struct Query {
     pub(crate) came_at: u64,
     /// Which of the reader's topics it is.
     pub(crate) seat: u32,
+}
+
+/// The circumstances of a read: the hub's clock, and the epoch that the reader is of.
+pub(crate) struct ReadContext<'a, F> {
+    pub(crate) now: u64,
+    /// The bytes before the sequence on an id line.
+    pub(crate) prefix: &'a [u8],
+    /// Returns whether the reader's epoch is the current one.
+    pub(crate) is_current: F,
+}
+
+/// The outcome of a read of one topic, beside the events.
+#[derive(Debug)]
+pub(crate) struct TopicRead {
+    /// The sequence of the last event, if the budget may have cut off more.
+    pub(crate) truncated_at: Option<u64>,
+    /// The sequence of the newest event that the reader misses if its cursor is below.
+    pub(crate) missed_through: u64,
+    /// The closings beyond the reader's cursor, if the topic was ever closed.
+    pub(crate) closings: Option<Beyond>,
+}
+
+/// The outcome of a read of the frames that subscribers share.
+#[derive(Debug)]
+pub(crate) enum SharedRead {
+    /// A slice of a frame.
+    Frame(Slice),
+    /// Nothing was published after the cursor.
+    UpToDate,
+    /// No frame has what follows the cursor: the logs have to be read.
+    Fallback,
+}
+
+/// The outcome of a subscriber's attempt to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WaitOutcome {
+    /// There is something new.
+    Ready,
+    /// The waker is registered.
+    Registered,
 }
 
 impl Query {

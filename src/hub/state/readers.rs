@@ -25,7 +25,39 @@ struct WaitingPublisher {
     waker: Option<Waker>,
 }
 
+/// A publisher's wait until all subscribers have read up to a position.
+#[derive(Debug)]
+pub(crate) enum PublisherWait {
+    /// Until each cursor is at `through` or beyond. If another epoch begins, none ever gets there.
+    Through {
+        through: u64,
+        epoch_number: u64,
+    },
+    /// Registered under this number.
+    Registered(usize),
+    Done,
+}
+
 impl Readers {
+    /// Polls a publisher's wait. Returns a waker to drop after the lock: the replaced one, or, as an error, the given one if
+    /// the wait is over.
+    pub(crate) fn poll_wait(
+        &mut self,
+        wait: &mut PublisherWait,
+        is_closed: bool,
+        waker: Waker,
+    ) -> Result<Option<Waker>, Waker> {
+        match *wait {
+            PublisherWait::Done => Err(waker),
+            PublisherWait::Through { epoch_number, .. } if is_closed || epoch_number != self.histories => Err(waker),
+            PublisherWait::Through { through, .. } => self.wait(through, waker).map(|publisher| {
+                *wait = PublisherWait::Registered(publisher);
+                None
+            }),
+            PublisherWait::Registered(publisher) => self.wait_on(publisher, waker),
+        }
+    }
+
     /// How many histories there were before the one that the cursors are of.
     pub(crate) fn epoch_number(&self) -> u64 {
         self.histories
@@ -97,7 +129,7 @@ impl Readers {
     }
 
     /// A publisher waits no more.
-    pub(crate) fn give_up(&mut self, publisher: usize) -> Option<Waker> {
+    pub(crate) fn cancel_wait(&mut self, publisher: usize) -> Option<Waker> {
         self.waiting.try_remove(publisher)?.waker
     }
 
@@ -244,7 +276,7 @@ mod tests {
                 }
             }
             assert_eq!(readers.wait_on(publisher, Arc::clone(&count).into()).is_err(), !is_behind(&naive));
-            drop(readers.give_up(publisher));
+            drop(readers.cancel_wait(publisher));
             assert_eq!(Arc::strong_count(&count), 1, "no waker stays");
         }
     }

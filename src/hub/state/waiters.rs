@@ -4,11 +4,11 @@
 //! those that are no longer wanted go out to be dropped. All of a lane are taken at once, by taking the slab that they stand
 //! in; a ticket from before then has an old round, and is worth nothing.
 
-use std::{iter::Chain, option, sync::Arc, task::Waker, vec};
+use std::{sync::Arc, task::Waker};
 
 use slab::Slab;
 
-use crate::hub::wake::lane::WakeQueue;
+use crate::hub::wake::{lane::WakeQueue, wakes::QueuesToWake};
 
 /// The wakers of a topic, by lane.
 #[derive(Debug)]
@@ -25,9 +25,6 @@ struct LaneWaiters<T> {
     is_queued: bool,
 }
 
-/// Lanes that have to be told.
-pub(crate) type QueuedLanes<T> = Chain<option::IntoIter<Arc<WakeQueue<T>>>, vec::IntoIter<Arc<WakeQueue<T>>>>;
-
 /// Where a subscriber's waker stands, if it still does.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Ticket {
@@ -35,6 +32,13 @@ pub(crate) struct Ticket {
     /// None is 0.
     round: u32,
     slot: u32,
+}
+
+/// The place of a subscriber's waker in a topic.
+pub(crate) struct Registration<'a, T> {
+    pub(crate) queue: &'a Arc<WakeQueue<T>>,
+    pub(crate) ticket: &'a mut Ticket,
+    pub(crate) waker: Waker,
 }
 
 /// The lane's pump is gone: another lane is needed. Holds the waker until the lock is let go.
@@ -75,15 +79,15 @@ impl<T> Waiters<T> {
         waiting.wakers.try_remove(ticket.slot as usize)
     }
 
-    /// Something is new: the lanes that have to be told, once until they come.
-    pub(crate) fn queue_lanes(&mut self) -> QueuedLanes<T> {
-        let to_tell = self.lanes.iter_mut().filter(|waiting| !waiting.is_queued && !waiting.wakers.is_empty());
-        let mut to_tell = to_tell.map(|waiting| {
+    /// Marks the queues in which subscribers wait. Returns those that were not marked, which have to learn of the topic.
+    pub(crate) fn queues_to_wake(&mut self) -> Option<QueuesToWake<T>> {
+        let unmarked = self.lanes.iter_mut().filter(|waiting| !waiting.is_queued && !waiting.wakers.is_empty());
+        let mut marked = unmarked.map(|waiting| {
             waiting.is_queued = true;
             Arc::clone(&waiting.lane)
         });
-        // Most topics have one, whose publishers need no allocation for it.
-        to_tell.next().into_iter().chain(to_tell.collect::<Vec<_>>())
+        let first = marked.next()?;
+        Some(QueuesToWake { first, rest: marked.collect() })
     }
 
     /// How many wait in this lane.
@@ -135,7 +139,7 @@ impl<T> LaneWaiters<T> {
 
 #[cfg(all(test, not(tower_sse_loom)))]
 mod tests {
-    use std::{collections::BTreeMap, task::Wake};
+    use std::{collections::BTreeMap, iter, task::Wake};
 
     use proptest::prelude::*;
 
@@ -193,13 +197,14 @@ mod tests {
                         assert_eq!(out.is_some(), naive.remove(&who).is_some());
                     }
                     Step::Mark => {
-                        let told: Vec<_> = waiters.queue_lanes().map(|lane| lane.id()).collect();
+                        let queues = waiters.queues_to_wake().into_iter();
+                        let queues = queues.flat_map(|QueuesToWake { first, rest }| iter::once(first).chain(rest));
                         let due = (0..LANES).filter(|&lane| !queued[lane] && !lanes_of(&naive, lane).is_empty());
                         let due: Vec<_> = due.collect();
                         due.iter().for_each(|&lane| queued[lane] = true);
-                        let mut told: Vec<_> = told.into_iter().map(|id| id as usize - 1).collect();
-                        told.sort_unstable();
-                        assert_eq!(told, due);
+                        let mut marked: Vec<_> = queues.map(|queue| queue.id() as usize - 1).collect();
+                        marked.sort_unstable();
+                        assert_eq!(marked, due);
                     }
                     Step::Take { lane } => {
                         assert_eq!(waiters.len(&lanes[lane]), lanes_of(&naive, lane).len());

@@ -1,24 +1,19 @@
 //! What a subscription has in each of its topics.
 //!
-//! Each topic's lock is taken for itself. No waker is cloned, woken or dropped under one.
+//! Each topic's lock is taken for itself.
 
-use std::{
-    fmt, mem, slice,
-    sync::Arc,
-    task::{Context, Waker},
-};
+use std::{fmt, mem, slice, sync::Arc, task::Context};
 
 use crate::hub::{
     core::Core,
     position::Epoch,
     state::{
-        TopicQueue, TopicShared, TopicState,
+        TopicQueue, TopicShared,
         closings::{self, End},
         found::{Budget, FoundEvent},
-        frames::Slice,
         hold::Hold,
-        read::{Query, Selection},
-        waiters::{LaneClosed, Ticket},
+        read::{Query, ReadContext, Selection, SharedRead, WaitOutcome},
+        waiters::{LaneClosed, Registration, Ticket},
     },
 };
 
@@ -40,15 +35,6 @@ struct TopicCursor {
     reader: u32,
 }
 
-/// What the subscribers of a topic share.
-pub(crate) enum SharedRead {
-    Frame(Slice),
-    /// There is nothing new at all.
-    UpToDate,
-    /// There may be something elsewhere.
-    Fallback,
-}
-
 /// What one look at all topics found.
 pub(crate) struct Batch {
     pub(crate) events: Vec<FoundEvent>,
@@ -58,14 +44,6 @@ pub(crate) struct Batch {
     pub(crate) missed: Option<u64>,
     /// The end: the events are those up to it.
     pub(crate) end: Option<End>,
-}
-
-/// What came of waiting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WaitOutcome {
-    /// There is something new.
-    Ready,
-    Registered,
 }
 
 impl Batch {
@@ -83,7 +61,7 @@ impl Cursors {
     /// To a client that is new, nothing is missing of what it would wish for. To any other, all that is gone after its cursor.
     pub(crate) fn new(topics: Vec<Hold>, is_new: Option<Query>) -> Self {
         let seat = |topic: Hold| {
-            let known = is_new.map_or(0, |wish| topic.lock().missed_through(wish));
+            let known = is_new.map_or(0, |wish| topic.missed_through(wish));
             TopicCursor { topic, acked_gap: known, ticket: Ticket::default(), reader: 0 }
         };
         Self(match <[_; 1]>::try_from(topics) {
@@ -94,7 +72,7 @@ impl Cursors {
 
     /// Returns whether there is an event that a new reader wishes for, or one that is missing to one that is not new.
     pub(crate) fn has_any(&self, wish: Query, is_new: bool) -> bool {
-        self.all().iter().any(|seat| seat.topic.lock().has_any(wish, is_new))
+        self.all().iter().any(|seat| seat.topic.has_any(wish, is_new))
     }
 
     fn all(&self) -> &[TopicCursor] {
@@ -123,13 +101,9 @@ impl Cursors {
 
     pub(crate) fn join(&mut self, core: &Core, era: &Epoch, cursor: u64, member: Option<&Arc<str>>) {
         for seat in self.all_mut() {
-            let mut state = seat.topic.lock();
-            // Asked under the lock: of a history that is over, the cursor says nothing of the topic.
-            let cursor = if core.is_current(era) { cursor } else { 0 };
-            seat.reader = u32::try_from(state.readers.join(cursor)).unwrap_or(u32::MAX);
-            state.members.join(member);
-            drop(state);
-            seat.topic.arrivals.notify_waiters();
+            let (reader, wakes) = seat.topic.join(cursor, || core.is_current(era), member);
+            seat.reader = u32::try_from(reader).unwrap_or(u32::MAX);
+            wakes.wake();
         }
     }
 
@@ -155,21 +129,10 @@ impl Cursors {
     /// A slice of what the subscribers of the one topic share, if this one is within it.
     pub(crate) fn shared(&self, core: &Core, era: &Epoch, cursor: u64) -> SharedRead {
         let Held::One(seat) = &self.0 else { return SharedRead::Fallback };
-        let now = core.now();
-        let mut state = seat.topic.lock();
-        state.expire(now);
-        let producers = seat.advance(&mut state, cursor, core.is_current(era));
-        let is_new = state.has_news(cursor);
-        // A slice may reach beyond an end.
-        let is_behind = state.log.evicted_through() > cursor.max(seat.acked_gap) || state.closings.last() > cursor;
-        let slice = if is_behind { None } else { state.frames.after(cursor) };
-        drop(state);
-        producers.into_iter().for_each(Waker::wake);
-        match slice {
-            Some(slice) => SharedRead::Frame(slice),
-            None if is_new => SharedRead::Fallback,
-            None => SharedRead::UpToDate,
-        }
+        let (reader, is_current) = (seat.reader as usize, || core.is_current(era));
+        let (read, wakes) = seat.topic.read_shared(reader, cursor, seat.acked_gap, core.now(), is_current);
+        wakes.wake();
+        read
     }
 
     /// What each topic has of what is wished for.
@@ -178,21 +141,16 @@ impl Cursors {
         let mut look = Batch { events: Vec::new(), told: None, missed: None, end: None };
         let mut closed = Vec::new();
         for (number, seat) in (0..).zip(self.all_mut()) {
-            let mut state = seat.topic.lock();
-            state.expire(now);
-            let producers = seat.advance(&mut state, wish.after, core.is_current(era));
-            let missed = state.missed_through(wish);
-            if missed > wish.after.max(seat.acked_gap) {
-                look.missed = look.missed.max(Some(missed));
+            let context = ReadContext { now, prefix: era.prefix(), is_current: || core.is_current(era) };
+            let query = Query { seat: number, ..wish };
+            let (read, wakes) = seat.topic.read(seat.reader as usize, query, budget, context, &mut look.events);
+            wakes.wake();
+            if read.missed_through > wish.after.max(seat.acked_gap) {
+                look.missed = look.missed.max(Some(read.missed_through));
             }
-            let told = state.read(Query { seat: number, ..wish }, budget, era.prefix(), &mut look.events);
             // Most were never closed, and one that is open has no end.
-            if closed.len() == number as usize && state.closings.last() > 0 {
-                closed.push(state.closings.beyond(wish.after));
-            }
-            drop(state);
-            producers.into_iter().for_each(Waker::wake);
-            look.told = [look.told, told].into_iter().flatten().min();
+            closed.extend(read.closings);
+            look.told = [look.told, read.truncated_at].into_iter().flatten().min();
         }
         if closed.len() == self.all().len() {
             // An end within what is missing is gone, too.
@@ -239,40 +197,15 @@ impl TopicCursor {
         cursor: u64,
         cx: &Context<'_>,
     ) -> Result<WaitOutcome, LaneClosed> {
-        // Cloned before the lock, and what it replaces is dropped after it.
-        let waker = cx.waker().clone();
-        let mut state = self.topic.lock();
-        let is_now = core.is_current(era);
-        let producers = self.advance(&mut state, cursor, is_now);
-        // Under the topic's lock, what is in the topic is below the watermark. What is not cannot be read yet: one that did
-        // not wait for it would look again and again.
-        let has_news = state.has_news(cursor) && core.watermark() > cursor;
-        let waits = if has_news || !is_now { WaitOutcome::Ready } else { WaitOutcome::Registered };
-        let replaced = match waits {
-            WaitOutcome::Registered => state.waiters.register(lane, &mut self.ticket, waker),
-            WaitOutcome::Ready => Ok(Some(waker)),
-        };
-        drop(state);
-        producers.into_iter().for_each(Waker::wake);
-        replaced.map(|_| waits)
-    }
-
-    /// Under the topic's lock. A cursor of a history that is over says nothing of the topic.
-    fn advance(&self, state: &mut TopicState, cursor: u64, is_now: bool) -> Vec<Waker> {
-        if is_now { state.readers.advance(self.reader as usize, cursor) } else { Vec::new() }
+        let registration = Registration { queue: lane, ticket: &mut self.ticket, waker: cx.waker().clone() };
+        let (reader, is_current) = (self.reader as usize, || core.is_current(era));
+        let (outcome, wakes) = self.topic.wait(reader, cursor, &core.watermark, is_current, registration);
+        wakes.wake();
+        outcome
     }
 
     fn leave(&self, member: Option<&Arc<str>>) {
-        let mut state = self.topic.lock();
-        let waker = state.waiters.clear(self.ticket);
-        let producers = state.readers.leave(self.reader as usize);
-        if producers.is_some() {
-            state.members.leave(member);
-        }
-        drop(state);
-        drop(waker);
-        producers.into_iter().flatten().for_each(Waker::wake);
-        self.topic.arrivals.notify_waiters();
+        self.topic.leave(self.reader as usize, self.ticket, member).wake();
     }
 }
 

@@ -13,7 +13,6 @@ use std::{
 
 use crate::{
     hub::{core::Core, state::TopicShared},
-    panic,
     streams::resources::Detach,
 };
 
@@ -58,16 +57,10 @@ impl DetachHandle {
 impl Detach for DetachHandle {
     fn detach(&self) {
         for (topic, reader) in &self.registrations {
-            let mut state = topic.lock();
             // Once the subscription has left, its reader number may be that of another one.
-            if self.has_left.get() {
-                continue;
+            if let Some(wakes) = topic.detach(*reader, || self.has_left.get(), self.member.as_ref()) {
+                wakes.wake();
             }
-            let Some(producers) = state.readers.detach(*reader) else { continue };
-            state.members.leave(self.member.as_ref());
-            drop(state);
-            panic::wake_all(producers);
-            topic.arrivals.notify_waiters();
         }
         self.core.presence_changed();
     }

@@ -22,7 +22,7 @@ use std::{
 
 use self::cold::ColdState;
 use self::{
-    cursors::{Cursors, SharedRead, WaitOutcome},
+    cursors::Cursors,
     detach::LeftFlag,
     request::{LagPolicy, Start, Subscribe},
     resume::{Notice, StartPoint},
@@ -40,7 +40,7 @@ use super::{
     state::{
         found::{Budget, FoundEvent, Ids},
         frames::Slice,
-        read::{Query, Selection},
+        read::{Query, Selection, SharedRead, WaitOutcome},
         waiters::LaneClosed,
     },
     wake::pump::Placement,
@@ -110,7 +110,7 @@ pub(crate) struct NoticeAt {
 impl Subscription {
     pub(crate) fn new(core: &Arc<Core>, mut subscribe: Subscribe) -> Result<Self, SubscribeError> {
         check(&core.settings, &mut subscribe)?;
-        let Lookup { topics, era, head, has_begun } = core.subscribe(&subscribe.topics)?;
+        let Lookup { topics, epoch: era, head, is_synced: has_begun } = core.subscribe(&subscribe.topics)?;
         let (is_fed, lag) = (core.replica.is_some(), subscribe.lag);
         let floor = resume::floor(&subscribe, era.position(head), is_fed, core.now());
         let begin = StartPoint::new(&subscribe, era.position(head), floor, is_fed);

@@ -37,17 +37,17 @@ fn every_order(stops: usize, run: impl Fn() + Send + Sync + 'static) {
 
 /// A hub whose subscribers wait for this pump.
 fn hub() -> (Hub, Arc<Core>, Pump) {
-    let hub = Hub::builder().bounds(Retention::new().age(None)).greeting(None).build();
+    let hub = Hub::builder().retention(Retention::new().age(None)).greeting_event(None).build();
     let core = Arc::clone(hub.core());
     let lane: Arc<TopicQueue> = WakeQueue::new(1000, true);
     // In the place of the one that has none.
-    lock(&core.lanes.lanes).push(Arc::clone(&lane));
+    lock(&core.wake_queues.lanes).push(Arc::clone(&lane));
     let pump = Pump { lane, core: Arc::downgrade(&core) };
     (hub, core, pump)
 }
 
 fn publish(topic: &Topic, data: &str) {
-    assert!(topic.publish(Event::new(data)).now().is_ok());
+    assert!(topic.publish(Event::new(data)).try_result().is_ok());
 }
 
 fn subscribe(hub: &Hub, topics: &[&str]) -> Subscription {
@@ -59,7 +59,7 @@ fn subscribe(hub: &Hub, topics: &[&str]) -> Subscription {
 fn read(mut subscription: Subscription, count: usize) -> (Vec<u64>, Option<Reason>) {
     let mut read = Vec::new();
     while read.len() < count {
-        match block_on(poll_fn(|cx| subscription.poll_given(cx, Budget::FRAME))) {
+        match block_on(poll_fn(|cx| subscription.poll_output(cx, Budget::FRAME))) {
             Output::Events { events, .. } => read.extend(events.iter().map(|event| event.sequence)),
             Output::Frame(slice) => read.push(slice.through),
             Output::Ended(reason) => return (read, Some(reason)),
@@ -151,7 +151,7 @@ fn a_pump_that_ends_at_any_time_leaves_nobody_waiting_for_a_topic_that_is_closed
             let subscription = subscribe(&hub, &["a"]);
             let topic = hub.topic("a").expect("there is room");
             let pump = run_and_die(pump, polls);
-            let publisher = thread::spawn(move || assert!(topic.close(None).now().is_ok()));
+            let publisher = thread::spawn(move || assert!(topic.close(None).try_result().is_ok()));
             assert_eq!(read(subscription, 2), (vec![], Some(Reason::TopicClosed)));
             join(publisher);
             join(pump);
@@ -171,7 +171,7 @@ fn one_that_leaves_takes_nobody_elses_wake_up_with_it() {
         let pump = run(pump);
         let publisher = thread::spawn(move || publish(&topic, "1"));
         let leaver = thread::spawn(move || {
-            let _ = leaves.poll_given(&mut Context::from_waker(Waker::noop()), Budget::FRAME);
+            let _ = leaves.poll_output(&mut Context::from_waker(Waker::noop()), Budget::FRAME);
             drop(leaves);
         });
         assert_eq!(read(stays, 1), (vec![1], None));
@@ -189,11 +189,11 @@ fn who_waits_for_readers_is_woken_when_they_have_come_or_have_left() {
             drop((core, pump));
             let mut subscription = subscribe(&hub, &["a"]);
             // From its first poll on it is waited for.
-            let _ = subscription.poll_given(&mut Context::from_waker(Waker::noop()), Budget::FRAME);
+            let _ = subscription.poll_output(&mut Context::from_waker(Waker::noop()), Budget::FRAME);
             let topic = hub.topic("a").expect("there is room");
             let publisher = thread::spawn(move || {
                 publish(&topic, "1");
-                block_on(topic.drained(0));
+                block_on(topic.wait_for_readers(0));
                 publish(&topic, "2");
             });
             // Who has read one leaves. Who goes on gets the other.

@@ -7,14 +7,11 @@ use crate::hub::state::TopicQueue;
 use std::{
     future::poll_fn,
     sync::{Arc, Weak},
-    task::Waker,
 };
 
-use slab::Slab;
 use tokio::{runtime, task};
 
-use crate::hub::{core::Core, state::TopicShared};
-use crate::panic;
+use crate::hub::core::Core;
 
 /// Where a subscription is polled, and so whose pump wakes it.
 #[derive(Debug)]
@@ -53,7 +50,7 @@ impl Pump {
             let era = core.epoch();
             topic.build_frames(&self.lane, era.prefix(), || core.is_current(&era));
             drop(core);
-            let mut wakers = OwedWakes::from(&topic, &self.lane);
+            let mut wakers = topic.take_round(&self.lane);
             drop(topic);
             while wakers.wake_batch() {
                 task::yield_now().await;
@@ -68,9 +65,8 @@ impl Drop for Pump {
         let Some(core) = self.core.upgrade() else { return };
         core.wake_queues.remove(&self.lane);
         // A topic that is waited for is held, so it is among them.
-        for topic in core.all_topics() {
-            let wakers = topic.lock().waiters.remove(&self.lane);
-            panic::wake_all(wakers.into_iter().flatten().map(|(_, waker)| waker));
+        for topic in core.topics() {
+            drop(topic.remove_queue(&self.lane));
         }
     }
 }
@@ -87,47 +83,22 @@ fn lane_here(core: &Arc<Core>) -> Arc<TopicQueue> {
     lane
 }
 
-/// Wakers that are owed a wake, also by a pump that is dropped.
-struct OwedWakes(slab::IntoIter<Waker>);
-
-impl OwedWakes {
-    fn from(topic: &TopicShared, lane: &TopicQueue) -> Self {
-        // About as many will wait again: room for them is made outside of the lock.
-        let room = Slab::with_capacity(topic.lock().waiters.len(lane));
-        Self(topic.lock().waiters.take(lane, room).into_iter())
-    }
-
-    /// Wakes a share of them. Whether there may be more.
-    fn wake_batch(&mut self) -> bool {
-        let mut woken = 0;
-        let some = self.0.by_ref().take(WAKE_BATCH).map(|(_, waker)| {
-            woken += 1;
-            waker
-        });
-        // One that panics ends neither the pump nor the wait of the others.
-        panic::wake_all(some);
-        woken == WAKE_BATCH
-    }
-}
-
-impl Drop for OwedWakes {
-    fn drop(&mut self) {
-        while self.wake_batch() {}
-    }
-}
-
-/// How many are woken before others get their turn.
-const WAKE_BATCH: usize = 128;
-
 #[cfg(all(test, not(tower_sse_loom)))]
 mod tests {
-    use std::{sync::atomic::Ordering::SeqCst, task::Context};
+    use std::{
+        sync::atomic::Ordering::SeqCst,
+        task::{Context, Waker},
+    };
 
     use super::*;
     use crate::hub::{replica::contract::Sink, sync::lock};
     use crate::{
         event::Event,
-        hub::{handle::Hub, state::found::Budget, subscription::Subscription},
+        hub::{
+            handle::Hub,
+            state::{found::Budget, read::SharedRead},
+            subscription::Subscription,
+        },
         panic::tests::Moody,
     };
 
@@ -139,15 +110,16 @@ mod tests {
         let mut subscriptions = [(); 2].map(|()| hub.subscribe("a").unwrap());
         subscriptions.iter_mut().for_each(wait);
         let core = hub.core();
-        let [shared] = &*core.all_topics() else { panic!("there is one topic") };
+        let [shared] = &*core.topics() else { panic!("there is one topic") };
         let (lane, before) = (lane_here(core), core.epoch());
         core.renew(7, 100);
         topic.publish(Event::new("1")).try_result().unwrap();
         shared.build_frames(&lane, before.prefix(), || core.is_current(&before));
-        assert!(shared.lock().frames.after(100).is_none());
+        let read = || shared.read_shared(usize::MAX, 100, 100, 0, || false).0;
+        assert!(matches!(read(), SharedRead::Fallback));
         let now = core.epoch();
         shared.build_frames(&lane, now.prefix(), || core.is_current(&now));
-        let slice = shared.lock().frames.after(100).unwrap();
+        let SharedRead::Frame(slice) = read() else { panic!("there is a frame") };
         assert!(slice.bytes.starts_with(b"id: 0000000000000007-101\n"), "{:?}", slice.bytes);
     }
 
@@ -184,7 +156,7 @@ mod tests {
         let topics = ["a", "b", "c"].map(|name| hub.topic(name).unwrap());
         let mut subscriptions = ["a", "b", "c"].map(|name| hub.subscribe(name).unwrap());
         subscriptions.iter_mut().for_each(wait);
-        let shared: Vec<_> = hub.core().all_topics().iter().map(Arc::downgrade).collect();
+        let shared: Vec<_> = hub.core().topics().iter().map(Arc::downgrade).collect();
         for topic in &topics {
             topic.publish(Event::new("1")).try_result().unwrap();
         }
