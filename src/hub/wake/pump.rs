@@ -38,13 +38,13 @@ impl Placement {
 }
 
 /// A pump, whether its task runs or is dropped.
-struct Pump {
-    lane: Arc<TopicQueue>,
-    core: Weak<Core>,
+pub(super) struct Pump {
+    pub(super) lane: Arc<TopicQueue>,
+    pub(super) core: Weak<Core>,
 }
 
 impl Pump {
-    async fn run(self) {
+    pub(super) async fn run(self) {
         while let Some(topic) = poll_fn(|cx| self.lane.poll_next(cx)).await {
             let Some(core) = self.core.upgrade() else { return };
             let era = core.epoch();
