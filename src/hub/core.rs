@@ -80,6 +80,7 @@ impl Core {
     }
 
     /// Calls this with the registry. Topics that it evicts are dropped after the lock.
+    #[inline]
     pub(super) fn with_registry<T>(&self, change: impl FnOnce(&mut Registry) -> T) -> T {
         let mut registry = lock(&self.registry);
         let output = change(&mut registry);

@@ -145,6 +145,7 @@ impl Registry {
     /// Publishes events in a topic. Returns the sequence of the last.
     ///
     /// A topic that is closed is opened by the first. Nothing is published if the idempotency key is known.
+    #[inline]
     pub(crate) fn append<I>(
         &mut self,
         topic: &Arc<TopicShared>,
@@ -173,6 +174,7 @@ impl Registry {
         Ok((through, wakes))
     }
 
+    #[inline]
     fn append_entries<I>(&mut self, topic: &Arc<TopicShared>, append: Append<I>) -> Result<TopicWakes, PublishError>
     where
         I: Iterator<Item = Entry>,

@@ -57,7 +57,7 @@ use super::{
     wake::{
         lane::WakeQueue,
         owed::OwedWakes,
-        wakes::{WaitSet, Wakes},
+        wakes::{PublisherWakes, WaitSet, Wakes},
     },
 };
 
@@ -137,6 +137,16 @@ impl TopicShared {
         TopicGuard::new(lock(&self.state), &self.counts)
     }
 
+    /// Locks the state, and evicts the events that are older than the bound of age.
+    fn lock_unexpired(&self, now: u64) -> Guard<'_, TopicState<Arc<Self>>> {
+        let state = self.lock();
+        if !state.retained.has_expired(now) {
+            return state;
+        }
+        TopicGuard::new(state, &self.counts).retained.expire(now);
+        self.lock()
+    }
+
     /// Returns whether a subscriber, a [`Topic`](crate::hub::Topic) or a [`Presence`](crate::hub::Presence) holds it. Under the
     /// registry's lock, a topic that is not held stays so.
     pub(crate) fn is_held(&self) -> bool {
@@ -157,6 +167,7 @@ impl TopicShared {
     }
 
     /// Appends events, and advances the watermark.
+    #[inline]
     pub(crate) fn append<I>(
         self: &Arc<Self>,
         append: Append<I>,
@@ -168,7 +179,9 @@ impl TopicShared {
         let Append { entries, size, hub_limit, through, then } = append;
         let mut state = self.lock_retained();
         state.retained.check_size(size, hub_limit)?;
-        entries.for_each(|entry| state.retained.append(entry));
+        for entry in entries {
+            state.retained.append(entry);
+        }
         let closes = then == AfterAppend::Close;
         if closes {
             state.retained.closings.close(through);
@@ -179,8 +192,11 @@ impl TopicShared {
         let publishers = if closes { state.readers.release_producers() } else { Vec::new() };
         let queues = state.waiters.queues_to_wake();
         drop(state);
-        let wakes = Wakes::of(publishers).and_queues(self, queues);
-        Ok(Appended { oldest, wakes: if closes { wakes.and_arrivals(&self.arrivals) } else { wakes } })
+        let mut wakes = Wakes::of(publishers, self, queues);
+        if closes {
+            wakes.and_arrivals(&self.arrivals);
+        }
+        Ok(Appended { oldest, wakes })
     }
 
     /// Removes a keyed value.
@@ -222,7 +238,7 @@ impl TopicShared {
         state.is_tracked = false;
         let (queues, publishers) = (state.waiters.queues_to_wake(), state.readers.begin_epoch());
         drop(state);
-        Wakes::of(publishers).and_queues(self, queues)
+        Wakes::of(publishers, self, queues)
     }
 
     /// Sets the bounds, and evicts what exceeds them.
@@ -240,8 +256,11 @@ impl TopicShared {
     /// Evicts the events that are older than the bound of age, unless the topic is locked: a topic in use expires its own.
     /// Returns whether it was not locked.
     pub(crate) fn try_expire(&self, now: u64) -> bool {
-        let state = try_lock(&self.state);
-        state.map(|state| TopicGuard::new(state, &self.counts).retained.expire(now)).is_some()
+        let Some(state) = try_lock(&self.state) else { return false };
+        if state.retained.has_expired(now) {
+            TopicGuard::new(state, &self.counts).retained.expire(now);
+        }
+        true
     }
 
     /// Evicts the oldest event if its sequence is at most this. Returns the sequence of the oldest event that is left.
@@ -327,7 +346,7 @@ impl TopicShared {
         let reader = state.readers.join(if is_current() { cursor } else { 0 });
         state.members.join(member);
         drop(state);
-        (reader, Wakes::none().and_arrivals(&self.arrivals))
+        (reader, Wakes::of_arrival(Vec::new(), &self.arrivals))
     }
 
     /// Removes a reader, its waker and its member. Its number may become another's.
@@ -340,7 +359,7 @@ impl TopicShared {
         }
         drop(state);
         drop(waker);
-        Wakes::of(publishers.unwrap_or_default()).and_arrivals(&self.arrivals)
+        Wakes::of_arrival(publishers.unwrap_or_default(), &self.arrivals)
     }
 
     /// Removes a reader from the presence, and from what publishers wait for, though its number stays its own. Does nothing
@@ -358,7 +377,7 @@ impl TopicShared {
         let publishers = state.readers.detach(reader)?;
         state.members.leave(member);
         drop(state);
-        Some(Wakes::of(publishers).and_arrivals(&self.arrivals))
+        Some(Wakes::of_arrival(publishers, &self.arrivals))
     }
 
     /// Returns the sequence of the newest event that the query would have selected, had it not been evicted or hidden.
@@ -380,13 +399,12 @@ impl TopicShared {
         acked_gap: u64,
         now: u64,
         is_current: impl FnOnce() -> bool,
-    ) -> (SharedRead, TopicWakes) {
-        let mut state = self.lock_retained();
-        state.retained.expire(now);
+    ) -> (SharedRead, PublisherWakes) {
+        let mut state = self.lock_unexpired(now);
         let publishers = state.advance(reader, cursor, is_current());
         let read = state.retained.read_shared(cursor, acked_gap);
         drop(state);
-        (read, Wakes::of(publishers))
+        (read, PublisherWakes::new(publishers))
     }
 
     /// Advances a reader, and appends the events that its query selects to `into`.
@@ -397,16 +415,15 @@ impl TopicShared {
         budget: Budget,
         context: ReadContext<'_, impl FnOnce() -> bool>,
         into: &mut Vec<FoundEvent>,
-    ) -> (TopicRead, TopicWakes) {
-        let mut state = self.lock_retained();
-        state.retained.expire(context.now);
+    ) -> (TopicRead, PublisherWakes) {
+        let mut state = self.lock_unexpired(context.now);
         let publishers = state.advance(reader, query.after, (context.is_current)());
         let retained = &state.retained;
         let missed_through = retained.missed_through(query);
         let truncated_at = retained.read(query, budget, context.prefix, into);
         let closings = (retained.closings.last() > 0).then(|| retained.closings.beyond(query.after));
         drop(state);
-        (TopicRead { truncated_at, missed_through, closings }, Wakes::of(publishers))
+        (TopicRead { truncated_at, missed_through, closings }, PublisherWakes::new(publishers))
     }
 
     /// Advances a reader, and registers its waker under the lock under which there is no news for it.
@@ -417,7 +434,7 @@ impl TopicShared {
         watermark: &Watermark,
         is_current: impl FnOnce() -> bool,
         registration: Registration<'_, Arc<Self>>,
-    ) -> (Result<WaitOutcome, LaneClosed>, TopicWakes) {
+    ) -> (Result<WaitOutcome, LaneClosed>, PublisherWakes) {
         let Registration { queue, ticket, waker } = registration;
         let mut state = self.lock();
         let is_current = is_current();
@@ -431,7 +448,7 @@ impl TopicShared {
             WaitOutcome::Ready => Ok(Some(waker)),
         };
         drop(state);
-        (replaced.map(|_| outcome), Wakes::of(publishers))
+        (replaced.map(|_| outcome), PublisherWakes::new(publishers))
     }
 }
 
@@ -511,7 +528,7 @@ impl TopicShared {
     /// Sets the presence on another node.
     pub(crate) fn set_node(&self, node: &str, presence: Option<TopicPresence>) -> TopicWakes {
         let has_changed = self.lock().members.set_node(node, presence);
-        if has_changed { Wakes::none().and_arrivals(&self.arrivals) } else { Wakes::none() }
+        if has_changed { Wakes::of_arrival(Vec::new(), &self.arrivals) } else { Wakes::none() }
     }
 }
 

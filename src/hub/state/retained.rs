@@ -85,11 +85,17 @@ impl Retained {
 
     /// Evicts the events that are older than the bound of age.
     pub(super) fn expire(&mut self, now: u64) {
-        let Some(age) = self.bounds.age else { return };
-        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-        while self.log.oldest().is_some_and(|oldest| now.saturating_sub(oldest.at) > age) {
+        while self.has_expired(now) {
             self.evict();
         }
+    }
+
+    /// Returns whether the oldest event is older than the bound of age.
+    #[inline]
+    pub(super) fn has_expired(&self, now: u64) -> bool {
+        let Some(age) = self.bounds.age else { return false };
+        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        self.log.oldest().is_some_and(|oldest| now.saturating_sub(oldest.at) > age)
     }
 
     /// Evicts the oldest event.

@@ -82,12 +82,10 @@ impl<T> Waiters<T> {
     /// Marks the queues in which subscribers wait. Returns those that were not marked, which have to learn of the topic.
     pub(crate) fn queues_to_wake(&mut self) -> Option<QueuesToWake<T>> {
         let unmarked = self.lanes.iter_mut().filter(|waiting| !waiting.is_queued && !waiting.wakers.is_empty());
-        let mut marked = unmarked.map(|waiting| {
+        unmarked.fold(None, |next, waiting| {
             waiting.is_queued = true;
-            Arc::clone(&waiting.lane)
-        });
-        let first = marked.next()?;
-        Some(QueuesToWake { first, rest: marked.collect() })
+            Some(QueuesToWake { queue: Arc::clone(&waiting.lane), next: next.map(Box::new) })
+        })
     }
 
     /// How many wait in this lane.
@@ -197,12 +195,12 @@ mod tests {
                         assert_eq!(out.is_some(), naive.remove(&who).is_some());
                     }
                     Step::Mark => {
-                        let queues = waiters.queues_to_wake().into_iter();
-                        let queues = queues.flat_map(|QueuesToWake { first, rest }| iter::once(first).chain(rest));
+                        let queues = waiters.queues_to_wake();
+                        let queues = iter::successors(queues.as_ref(), |queues| queues.next.as_deref());
                         let due = (0..LANES).filter(|&lane| !queued[lane] && !lanes_of(&naive, lane).is_empty());
                         let due: Vec<_> = due.collect();
                         due.iter().for_each(|&lane| queued[lane] = true);
-                        let mut marked: Vec<_> = queues.map(|queue| queue.id() as usize - 1).collect();
+                        let mut marked: Vec<_> = queues.map(|queues| queues.queue.id() as usize - 1).collect();
                         marked.sort_unstable();
                         assert_eq!(marked, due);
                     }

@@ -18,53 +18,78 @@ pub(crate) trait WaitSet: Sized {
     fn take_waiters(&self, queue: &WakeQueue<Arc<Self>>, room: Slab<Waker>) -> OwedWakes;
 }
 
+/// Publishers that are owed a wake-up, as a reader has advanced. Dropping them wakes them too.
+#[must_use = "call `wake` once no lock is held"]
+#[derive(Debug, Default)]
+pub(crate) struct PublisherWakes(Vec<Waker>);
+
 /// Wake-ups that are owed after a change of a topic.
 ///
 /// Dropping them delivers them too, so that an early return loses none.
 #[must_use = "call `wake` once no lock is held"]
 #[derive(Debug)]
 pub(crate) struct Wakes<T: WaitSet> {
-    /// Publishers that waited for readers, or subscribers whose queue is gone.
-    wakers: Vec<Waker>,
-    queued: Option<Queued<T>>,
+    #[expect(dead_code, reason = "it wakes when it is dropped")]
+    publishers: PublisherWakes,
+    /// The topic, and the queues in which subscribers wait for it.
+    queued: Option<(Arc<T>, QueuesToWake<Arc<T>>)>,
     /// Notified if the presence of the topic changed, or the topic was closed.
     arrivals: Option<Arc<Notify>>,
-}
-
-/// A topic with news, and the queues in which subscribers wait for it.
-#[derive(Debug)]
-struct Queued<T: WaitSet> {
-    topic: Arc<T>,
-    queues: QueuesToWake<Arc<T>>,
 }
 
 /// Queues that have to learn of a topic with news. Most topics have one, for which nothing is allocated.
 #[derive(Debug)]
 pub(crate) struct QueuesToWake<T> {
-    pub(crate) first: Arc<WakeQueue<T>>,
-    pub(crate) rest: Vec<Arc<WakeQueue<T>>>,
+    pub(crate) queue: Arc<WakeQueue<T>>,
+    pub(crate) next: Option<Box<Self>>,
+}
+
+impl PublisherWakes {
+    #[inline]
+    pub(crate) fn new(publishers: Vec<Waker>) -> Self {
+        Self(publishers)
+    }
+
+    /// Wakes the publishers. Call it without holding a lock.
+    #[inline]
+    pub(crate) fn wake(self) {
+        drop(self);
+    }
+}
+
+impl Drop for PublisherWakes {
+    #[inline]
+    fn drop(&mut self) {
+        debug_assert_unlocked();
+        if !self.0.is_empty() {
+            panic::wake_all(mem::take(&mut self.0));
+        }
+    }
 }
 
 impl<T: WaitSet> Wakes<T> {
     /// Returns no wake-up.
+    #[inline]
     pub(crate) fn none() -> Self {
-        Self::of(Vec::new())
+        Self { publishers: PublisherWakes::default(), queued: None, arrivals: None }
     }
 
-    pub(crate) fn of(wakers: Vec<Waker>) -> Self {
-        Self { wakers, queued: None, arrivals: None }
+    /// Returns the wake-ups of publishers, and of the subscribers that wait for this topic in queues.
+    #[inline]
+    pub(crate) fn of(publishers: Vec<Waker>, topic: &Arc<T>, queues: Option<QueuesToWake<Arc<T>>>) -> Self {
+        let queued = queues.map(|queues| (Arc::clone(topic), queues));
+        Self { publishers: PublisherWakes(publishers), queued, arrivals: None }
     }
 
-    /// Adds the queues in which subscribers wait for this topic.
-    pub(crate) fn and_queues(mut self, topic: &Arc<T>, queues: Option<QueuesToWake<Arc<T>>>) -> Self {
-        self.queued = queues.map(|queues| Queued { topic: Arc::clone(topic), queues });
-        self
+    /// Returns the wake-ups of publishers, and of the tasks that wait for a change of presence.
+    #[inline]
+    pub(crate) fn of_arrival(publishers: Vec<Waker>, arrivals: &Arc<Notify>) -> Self {
+        Self { publishers: PublisherWakes(publishers), queued: None, arrivals: Some(Arc::clone(arrivals)) }
     }
 
     /// Adds the tasks that wait for a change of presence.
-    pub(crate) fn and_arrivals(mut self, arrivals: &Arc<Notify>) -> Self {
+    pub(crate) fn and_arrivals(&mut self, arrivals: &Arc<Notify>) {
         self.arrivals = Some(Arc::clone(arrivals));
-        self
     }
 
     /// Delivers the wake-ups: by the pump of each queue, or here if a queue has no pump. Call it without holding a lock.
@@ -78,12 +103,13 @@ impl<T: WaitSet> Drop for Wakes<T> {
     #[inline]
     fn drop(&mut self) {
         debug_assert_unlocked();
-        if let Some(Queued { topic, queues: QueuesToWake { first, rest } }) = self.queued.take() {
-            rest.iter().for_each(|queue| deliver(queue, Arc::clone(&topic)));
-            deliver(&first, topic);
-        }
-        if !self.wakers.is_empty() {
-            panic::wake_all(mem::take(&mut self.wakers));
+        if let Some((topic, queues)) = self.queued.take() {
+            let mut next = queues.next;
+            while let Some(queues) = next {
+                deliver(&queues.queue, Arc::clone(&topic));
+                next = queues.next;
+            }
+            deliver(&queues.queue, topic);
         }
         if let Some(arrivals) = self.arrivals.take() {
             arrivals.notify_waiters();
