@@ -25,7 +25,7 @@ use super::{
     settings::Settings,
     state::{Table, TopicShared, TopicWakes, counts::HubCounts, hold::Hold},
     sync::{Mutex, lock},
-    wake::lane::WakeQueues,
+    wake::queue::WakeQueues,
 };
 
 /// The shared state of a hub.
@@ -223,6 +223,6 @@ impl Table for Core {
 
 impl Drop for Core {
     fn drop(&mut self) {
-        self.wake_queues.close();
+        self.wake_queues.end();
     }
 }

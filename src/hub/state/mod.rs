@@ -46,7 +46,7 @@ use self::{
     readers::{PublisherWait, Readers},
     retained::Retained,
     tombstone::Tombstone,
-    waiters::{LaneClosed, Registration, Ticket, Waiters},
+    waiters::{QueueClosed, Registration, Ticket, Waiters},
 };
 
 use super::{
@@ -55,8 +55,8 @@ use super::{
     retention::Retention,
     sync::{Guard, Mutex, lock, try_lock},
     wake::{
-        lane::WakeQueue,
         owed::OwedWakes,
+        queue::WakeQueue,
         wakes::{PublisherWakes, WaitSet, Wakes},
     },
 };
@@ -434,7 +434,7 @@ impl TopicShared {
         watermark: &Watermark,
         is_current: impl FnOnce() -> bool,
         registration: Registration<'_, Arc<Self>>,
-    ) -> (Result<WaitOutcome, LaneClosed>, PublisherWakes) {
+    ) -> (Result<WaitOutcome, QueueClosed>, PublisherWakes) {
         let Registration { queue, ticket, waker } = registration;
         let mut state = self.lock();
         let is_current = is_current();

@@ -13,7 +13,7 @@ use crate::hub::{
         found::{Budget, FoundEvent},
         hold::Hold,
         read::{Query, ReadContext, Selection, SharedRead, WaitOutcome},
-        waiters::{LaneClosed, Registration, Ticket},
+        waiters::{QueueClosed, Registration, Ticket},
     },
 };
 
@@ -171,7 +171,7 @@ impl Cursors {
         lane: &Arc<TopicQueue>,
         cursor: u64,
         cx: &Context<'_>,
-    ) -> Result<WaitOutcome, LaneClosed> {
+    ) -> Result<WaitOutcome, QueueClosed> {
         for seat in self.all_mut() {
             if seat.wait(core, era, lane, cursor, cx)? == WaitOutcome::Ready {
                 return Ok(WaitOutcome::Ready);
@@ -196,7 +196,7 @@ impl TopicCursor {
         lane: &Arc<TopicQueue>,
         cursor: u64,
         cx: &Context<'_>,
-    ) -> Result<WaitOutcome, LaneClosed> {
+    ) -> Result<WaitOutcome, QueueClosed> {
         let registration = Registration { queue: lane, ticket: &mut self.ticket, waker: cx.waker().clone() };
         let (reader, is_current) = (self.reader as usize, || core.is_current(era));
         let (outcome, wakes) = self.topic.wait(reader, cursor, &core.watermark, is_current, registration);

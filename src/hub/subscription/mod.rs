@@ -41,7 +41,7 @@ use super::{
         found::{Budget, FoundEvent, Ids},
         frames::Slice,
         read::{Query, Selection, SharedRead, WaitOutcome},
-        waiters::LaneClosed,
+        waiters::QueueClosed,
     },
     wake::pump::Placement,
 };
@@ -280,16 +280,16 @@ impl Subscription {
         }
         for _ in 0..LANES_TRIED {
             let place = self.placement.get_or_insert_with(|| Placement::here(&self.core));
-            match self.cursors.wait(&self.core, &self.epoch, &place.lane, self.cursor, cx) {
+            match self.cursors.wait(&self.core, &self.epoch, &place.queue, self.cursor, cx) {
                 Ok(waits) => return self.waits(waits),
-                Err(LaneClosed { .. }) => self.placement = None,
+                Err(QueueClosed { .. }) => self.placement = None,
             }
         }
         // The runtime that this is in is going down: whoever publishes wakes.
         let lane = self.core.wake_queues.without_pump();
         match self.cursors.wait(&self.core, &self.epoch, &lane, self.cursor, cx) {
             Ok(waits) => self.waits(waits),
-            Err(LaneClosed { .. }) => Poll::Ready(None),
+            Err(QueueClosed { .. }) => Poll::Ready(None),
         }
     }
 

@@ -1,5 +1,5 @@
-//! Publishers, subscribers and the pump in every order of what they do, by loom: the real ones, with a lane of the pump's that
-//! no runtime has to run.
+//! Loom models of publishers, subscribers and the pump. All three are the real ones; the pump is polled by a thread of the
+//! model in place of a runtime.
 
 use std::{
     future::{Future, poll_fn},
@@ -9,14 +9,15 @@ use std::{
 
 use loom::{future::block_on, model::Builder, thread};
 
-use super::{lane::WakeQueue, pump::Pump};
+use super::{pump::Pump, queue::WakeQueue};
 use crate::{
     event::Event,
     hub::{
         core::Core,
         handle::Hub,
+        registry::Publish,
         retention::Retention,
-        state::{TopicQueue, found::Budget},
+        state::{TopicQueue, append::AfterAppend, found::Budget, waiters::Ticket},
         subscription::{
             Output, Subscription,
             request::{LagPolicy, Start, Subscribe},
@@ -27,22 +28,22 @@ use crate::{
     observe::Reason,
 };
 
-/// Every order with at most so many threads stopped where they need not.
-fn every_order(stops: usize, run: impl Fn() + Send + Sync + 'static) {
+/// Runs a model in each order of its threads with at most so many preemptions.
+fn model(preemptions: usize, run: impl Fn() + Send + Sync + 'static) {
     let mut model = Builder::new();
-    model.preemption_bound = Some(stops);
+    model.preemption_bound = Some(preemptions);
     model.max_branches = 10_000;
     model.check(run);
 }
 
-/// A hub whose subscribers wait for this pump.
+/// Returns a hub whose subscribers wait in the queue of this pump.
 fn hub() -> (Hub, Arc<Core>, Pump) {
     let hub = Hub::builder().retention(Retention::new().age(None)).greeting_event(None).build();
     let core = Arc::clone(hub.core());
-    let lane: Arc<TopicQueue> = WakeQueue::new(1000, true);
-    // In the place of the one that has none.
-    lock(&core.wake_queues.lanes).push(Arc::clone(&lane));
-    let pump = Pump { lane, core: Arc::downgrade(&core) };
+    let queue: Arc<TopicQueue> = WakeQueue::new(1000, true);
+    // In place of the queue without a pump.
+    lock(&core.wake_queues.queues).push(Arc::clone(&queue));
+    let pump = Pump { queue, core: Arc::downgrade(&core) };
     (hub, core, pump)
 }
 
@@ -52,10 +53,10 @@ fn publish(topic: &Topic, data: &str) {
 
 fn subscribe(hub: &Hub, topics: &[&str]) -> Subscription {
     hub.subscribe(Subscribe::to_all(topics.iter().copied()).start(Start::Beginning).lag(LagPolicy::Skip))
-        .expect("there is room")
+        .expect("the hub has room")
 }
 
-/// What a subscriber gets until it has so many events, or the end.
+/// Reads a subscription until it has yielded so many events, or has ended.
 fn read(mut subscription: Subscription, count: usize) -> (Vec<u64>, Option<Reason>) {
     let mut read = Vec::new();
     while read.len() < count {
@@ -68,13 +69,13 @@ fn read(mut subscription: Subscription, count: usize) -> (Vec<u64>, Option<Reaso
     (read, None)
 }
 
-/// The pump runs until the hub is gone.
+/// Runs the pump until the hub is gone.
 fn run(pump: Pump) -> thread::JoinHandle<()> {
     thread::spawn(|| block_on(pump.run()))
 }
 
-/// The pump runs this often, at any time, and then its runtime ends.
-fn run_and_die(pump: Pump, polls: usize) -> thread::JoinHandle<()> {
+/// Polls the pump this often, and drops it then, as a runtime does that ends.
+fn run_and_drop(pump: Pump, polls: usize) -> thread::JoinHandle<()> {
     thread::spawn(move || {
         let mut running = Box::pin(pump.run());
         for _ in 0..polls {
@@ -85,33 +86,33 @@ fn run_and_die(pump: Pump, polls: usize) -> thread::JoinHandle<()> {
 }
 
 fn join<T>(thread: thread::JoinHandle<T>) -> T {
-    thread.join().expect("it does not panic")
+    thread.join().expect("the thread has not panicked")
 }
 
 #[test]
 fn no_wake_up_is_lost() {
-    every_order(2, || {
+    model(2, || {
         let (hub, core, pump) = hub();
         drop(core);
         let subscription = subscribe(&hub, &["a"]);
-        let topic = hub.topic("a").expect("there is room");
+        let topic = hub.topic("a").expect("the hub has room");
         drop(hub);
         let pump = run(pump);
         let publisher = thread::spawn(move || ["1", "2"].into_iter().for_each(|data| publish(&topic, data)));
         assert_eq!(read(subscription, 2), (vec![1, 2], None));
         join(publisher);
-        // Which everybody has left by now.
+        // All handles of the hub are gone by now.
         join(pump);
     });
 }
 
 #[test]
 fn two_publishers_in_two_topics_wake_one_subscriber_of_both() {
-    every_order(2, || {
+    model(2, || {
         let (hub, core, pump) = hub();
         drop(core);
         let subscription = subscribe(&hub, &["a", "b"]);
-        let (a, b) = (hub.topic("a").expect("there is room"), hub.topic("b").expect("there is room"));
+        let (a, b) = (hub.topic("a").expect("the hub has room"), hub.topic("b").expect("the hub has room"));
         drop(hub);
         let pump = run(pump);
         let publisher = thread::spawn(move || publish(&a, "1"));
@@ -125,14 +126,14 @@ fn two_publishers_in_two_topics_wake_one_subscriber_of_both() {
 }
 
 #[test]
-fn a_pump_that_ends_at_any_time_leaves_nobody_waiting() {
+fn a_pump_that_ends_leaves_no_subscriber_waiting() {
     for polls in 0..=2 {
-        every_order(2, move || {
+        model(2, move || {
             let (hub, core, pump) = hub();
             drop(core);
             let subscription = subscribe(&hub, &["a"]);
-            let topic = hub.topic("a").expect("there is room");
-            let pump = run_and_die(pump, polls);
+            let topic = hub.topic("a").expect("the hub has room");
+            let pump = run_and_drop(pump, polls);
             let publisher = thread::spawn(move || ["1", "2"].into_iter().for_each(|data| publish(&topic, data)));
             assert_eq!(read(subscription, 2), (vec![1, 2], None));
             join(publisher);
@@ -141,16 +142,60 @@ fn a_pump_that_ends_at_any_time_leaves_nobody_waiting() {
     }
 }
 
-/// A closed topic is found no more among the hub's: those who wait for it have to be woken all the same.
+/// An early return drops wake-ups without a call of `wake`.
 #[test]
-fn a_pump_that_ends_at_any_time_leaves_nobody_waiting_for_a_topic_that_is_closed() {
+fn wakes_that_are_dropped_wake_the_subscriber() {
     for polls in 0..=1 {
-        every_order(2, move || {
+        model(2, move || {
+            let (hub, core, pump) = hub();
+            let subscription = subscribe(&hub, &["a"]);
+            let topic = core.topic("a", None).expect("the hub has room");
+            let pump = run_and_drop(pump, polls);
+            let publisher = thread::spawn(move || {
+                let events = [(None, Event::new("1").into_rest())].into_iter();
+                let publish = Publish { events, size: 0, idempotency_key: None, then: AfterAppend::Keep };
+                let appended = core.with_registry(|registry| registry.append(&topic, publish, core.now()));
+                let (sequence, wakes) = appended.expect("the event is small enough");
+                drop(wakes);
+                sequence
+            });
+            assert_eq!(read(subscription, 1), (vec![1], None));
+            assert_eq!(join(publisher), 1);
+            join(pump);
+        });
+    }
+}
+
+/// The wake-ups of a reader that advances, or leaves, are dropped unless they are delivered: each wakes the publisher.
+#[test]
+fn wakes_of_a_reader_that_are_dropped_wake_the_publisher() {
+    model(2, || {
+        let (hub, core, pump) = hub();
+        drop(pump);
+        let topic = core.topic("a", None).expect("the hub has room");
+        let (reader, wakes) = topic.join(0, || true, None);
+        wakes.wake();
+        let publisher = hub.topic("a").expect("the hub has room");
+        let publisher = thread::spawn(move || {
+            ["1", "2"].into_iter().for_each(|data| publish(&publisher, data));
+            block_on(publisher.wait_for_readers(0));
+        });
+        drop(topic.leave(reader, Ticket::default(), None));
+        join(publisher);
+        drop((topic, core));
+    });
+}
+
+/// A closed topic may be removed from the hub before the pump ends: its subscribers have to be woken all the same.
+#[test]
+fn a_pump_that_ends_leaves_no_subscriber_of_a_closed_topic_waiting() {
+    for polls in 0..=1 {
+        model(2, move || {
             let (hub, core, pump) = hub();
             drop(core);
             let subscription = subscribe(&hub, &["a"]);
-            let topic = hub.topic("a").expect("there is room");
-            let pump = run_and_die(pump, polls);
+            let topic = hub.topic("a").expect("the hub has room");
+            let pump = run_and_drop(pump, polls);
             let publisher = thread::spawn(move || assert!(topic.close(None).try_result().is_ok()));
             assert_eq!(read(subscription, 2), (vec![], Some(Reason::TopicClosed)));
             join(publisher);
@@ -159,14 +204,14 @@ fn a_pump_that_ends_at_any_time_leaves_nobody_waiting_for_a_topic_that_is_closed
     }
 }
 
-/// One leaves while the pump may be about to wake it, the other stays.
+/// One subscriber leaves while the pump may be about to wake it, the other stays.
 #[test]
-fn one_that_leaves_takes_nobody_elses_wake_up_with_it() {
-    every_order(1, || {
+fn a_subscriber_that_leaves_takes_no_wake_up_of_another() {
+    model(1, || {
         let (hub, core, pump) = hub();
         drop(core);
         let (mut leaves, stays) = (subscribe(&hub, &["a"]), subscribe(&hub, &["a"]));
-        let topic = hub.topic("a").expect("there is room");
+        let topic = hub.topic("a").expect("the hub has room");
         drop(hub);
         let pump = run(pump);
         let publisher = thread::spawn(move || publish(&topic, "1"));
@@ -182,21 +227,21 @@ fn one_that_leaves_takes_nobody_elses_wake_up_with_it() {
 }
 
 #[test]
-fn who_waits_for_readers_is_woken_when_they_have_come_or_have_left() {
+fn a_publisher_is_woken_when_its_readers_have_read_or_left() {
     for count in [1, 2] {
-        every_order(2, move || {
+        model(2, move || {
             let (hub, core, pump) = hub();
             drop((core, pump));
             let mut subscription = subscribe(&hub, &["a"]);
-            // From its first poll on it is waited for.
+            // A publisher waits for it from its first poll on.
             let _ = subscription.poll_output(&mut Context::from_waker(Waker::noop()), Budget::FRAME);
-            let topic = hub.topic("a").expect("there is room");
+            let topic = hub.topic("a").expect("the hub has room");
             let publisher = thread::spawn(move || {
                 publish(&topic, "1");
                 block_on(topic.wait_for_readers(0));
                 publish(&topic, "2");
             });
-            // Who has read one leaves. Who goes on gets the other.
+            // With a count of one it leaves after the first event, else it reads the other too.
             let (read, _) = read(subscription, count);
             assert_eq!(read.len(), count);
             join(publisher);

@@ -1,9 +1,9 @@
-//! The task that wakes a topic's subscribers, so that the publisher need not.
+//! The pump: the task that wakes the subscribers of topics in place of their publishers.
 //!
-//! A subscription's first poll spawns one, for its hub and the runtime that it is in. It takes all who wait at once, wakes
-//! so many, and lets others run. When its runtime ends it wakes all who wait for it; their next poll finds another lane.
+//! The first poll of a subscription spawns one, for its hub and its runtime. The pump takes all wakers of a topic at once, wakes
+//! a batch, and lets other tasks run. When its runtime ends it wakes all subscribers that wait in its queue; their next poll
+//! finds another queue.
 
-use crate::hub::state::TopicQueue;
 use std::{
     future::poll_fn,
     sync::{Arc, Weak},
@@ -11,46 +11,48 @@ use std::{
 
 use tokio::{runtime, task};
 
-use crate::hub::core::Core;
+use crate::hub::{core::Core, state::TopicQueue};
 
-/// Where a subscription is polled, and so whose pump wakes it.
+/// The queue of the runtime in which a subscription is polled.
 #[derive(Debug)]
 pub(crate) struct Placement {
-    pub(crate) lane: Arc<TopicQueue>,
+    pub(crate) queue: Arc<TopicQueue>,
     task: Option<task::Id>,
 }
 
 impl Placement {
+    /// Returns the placement of the current task.
     pub(crate) fn here(core: &Arc<Core>) -> Self {
-        Self { lane: lane_here(core), task: task::try_id() }
+        Self { queue: queue_here(core), task: task::try_id() }
     }
 
-    /// Whether it is still polled there: another runtime's pump may not run any more.
+    /// Returns whether the current task is of the same runtime: the pump of another may not run any more.
     pub(crate) fn is_current(&mut self) -> bool {
-        // A task stays in its runtime. To ask for that each time would have all tasks count the same references.
+        // A task stays in its runtime. Looking up the runtime each time would have all tasks count the same references.
         let task = task::try_id();
         if task.is_some() && task == self.task {
             return true;
         }
         self.task = task;
-        self.lane.runtime() == runtime::Handle::try_current().ok().map(|runtime| runtime.id())
+        self.queue.runtime() == runtime::Handle::try_current().ok().map(|runtime| runtime.id())
     }
 }
 
-/// A pump, whether its task runs or is dropped.
+/// A pump. Dropping it, with its task, closes its queue.
 pub(super) struct Pump {
-    pub(super) lane: Arc<TopicQueue>,
+    pub(super) queue: Arc<TopicQueue>,
     pub(super) core: Weak<Core>,
 }
 
 impl Pump {
+    /// Wakes the subscribers of each topic in the queue, until the hub is gone.
     pub(super) async fn run(self) {
-        while let Some(topic) = poll_fn(|cx| self.lane.poll_next(cx)).await {
+        while let Some(topic) = poll_fn(|cx| self.queue.poll_next(cx)).await {
             let Some(core) = self.core.upgrade() else { return };
-            let era = core.epoch();
-            topic.build_frames(&self.lane, era.prefix(), || core.is_current(&era));
+            let epoch = core.epoch();
+            topic.build_frames(&self.queue, epoch.prefix(), || core.is_current(&epoch));
             drop(core);
-            let mut wakers = topic.take_round(&self.lane);
+            let mut wakers = topic.take_round(&self.queue);
             drop(topic);
             while wakers.wake_batch() {
                 task::yield_now().await;
@@ -61,26 +63,26 @@ impl Pump {
 
 impl Drop for Pump {
     fn drop(&mut self) {
-        drop(self.lane.close_and_drain());
+        drop(self.queue.close_and_drain());
         let Some(core) = self.core.upgrade() else { return };
-        core.wake_queues.remove(&self.lane);
-        // A topic that is waited for is held, so it is among them.
+        core.wake_queues.remove(&self.queue);
+        // A topic with a subscriber is held, so it is among them.
         for topic in core.topics() {
-            drop(topic.remove_queue(&self.lane));
+            drop(topic.remove_queue(&self.queue));
         }
     }
 }
 
-/// Returns the lane of this runtime, with a pump, or the one without a pump that serves threads outside of any runtime.
-fn lane_here(core: &Arc<Core>) -> Arc<TopicQueue> {
+/// Returns the queue of the current runtime, with a pump, or the one without a pump that serves threads outside of any runtime.
+fn queue_here(core: &Arc<Core>) -> Arc<TopicQueue> {
     let Ok(runtime) = runtime::Handle::try_current() else { return core.wake_queues.without_pump() };
-    let (lane, is_new) = core.wake_queues.for_runtime(Some(runtime.id()));
+    let (queue, is_new) = core.wake_queues.for_runtime(Some(runtime.id()));
     if is_new {
-        // Made before it is spawned: a runtime that is shutting down drops the task instead.
-        let pump = Pump { lane: Arc::clone(&lane), core: Arc::downgrade(core) };
+        // Created before it is spawned: a runtime that is shutting down drops the task instead.
+        let pump = Pump { queue: Arc::clone(&queue), core: Arc::downgrade(core) };
         runtime.spawn(pump.run());
     }
-    lane
+    queue
 }
 
 #[cfg(all(test, not(tower_sse_loom)))]
@@ -102,23 +104,23 @@ mod tests {
         panic::tests::Moody,
     };
 
-    /// It put the ids of the history before on the events of the one after, for all who read frames that are shared.
+    /// A frame had the ids of the epoch before on events of the one after, for all subscribers that share frames.
     #[tokio::test]
-    async fn no_frame_has_the_ids_of_another_history() {
+    async fn no_frame_has_the_ids_of_another_epoch() {
         let hub = Hub::new();
         let topic = hub.topic("a").unwrap();
         let mut subscriptions = [(); 2].map(|()| hub.subscribe("a").unwrap());
         subscriptions.iter_mut().for_each(wait);
         let core = hub.core();
         let [shared] = &*core.topics() else { panic!("there is one topic") };
-        let (lane, before) = (lane_here(core), core.epoch());
+        let (queue, before) = (queue_here(core), core.epoch());
         core.renew(7, 100);
         topic.publish(Event::new("1")).try_result().unwrap();
-        shared.build_frames(&lane, before.prefix(), || core.is_current(&before));
+        shared.build_frames(&queue, before.prefix(), || core.is_current(&before));
         let read = || shared.read_shared(usize::MAX, 100, 100, 0, || false).0;
         assert!(matches!(read(), SharedRead::Fallback));
         let now = core.epoch();
-        shared.build_frames(&lane, now.prefix(), || core.is_current(&now));
+        shared.build_frames(&queue, now.prefix(), || core.is_current(&now));
         let SharedRead::Frame(slice) = read() else { panic!("there is a frame") };
         assert!(slice.bytes.starts_with(b"id: 0000000000000007-101\n"), "{:?}", slice.bytes);
     }
@@ -131,9 +133,9 @@ mod tests {
         while subscription.poll_output(&mut Context::from_waker(waker), Budget::ONE).is_ready() {}
     }
 
-    /// A waker that panicked ended the pump, and those behind it were woken only because all were.
+    /// A waker that panicked ended the pump, and those behind it were woken only as the pump was dropped.
     #[tokio::test]
-    async fn a_waker_that_panics_ends_neither_the_pump_nor_the_wait_of_others() {
+    async fn a_waker_that_panics_does_not_end_the_pump() {
         let hub = Hub::new();
         let topic = hub.topic("a").unwrap();
         let mut subscriptions = [(); 3].map(|()| hub.subscribe("a").unwrap());
@@ -144,14 +146,14 @@ mod tests {
             topic.publish(Event::new("1")).try_result().unwrap();
             task::yield_now().await;
             assert_eq!(moody.0.load(SeqCst), 3 * round);
-            let lanes = lock(&hub.core().wake_queues.lanes);
-            assert!(lanes.len() == 1 && !lanes[0].is_closed(), "its pump still runs");
+            let queues = lock(&hub.core().wake_queues.queues);
+            assert!(queues.len() == 1 && !queues[0].is_closed(), "the pump still runs");
         }
     }
 
-    /// Topics in the queue kept each other: the queue them, and they its lane.
+    /// A queue and the topics in it kept each other alive.
     #[tokio::test]
-    async fn topics_go_with_their_hub_whatever_was_still_to_be_told() {
+    async fn queued_topics_are_dropped_with_their_hub() {
         let hub = Hub::new();
         let topics = ["a", "b", "c"].map(|name| hub.topic(name).unwrap());
         let mut subscriptions = ["a", "b", "c"].map(|name| hub.subscribe(name).unwrap());

@@ -9,7 +9,7 @@ use std::{mem, sync::Arc, task::Waker};
 use slab::Slab;
 use tokio::sync::Notify;
 
-use super::{lane::WakeQueue, owed::OwedWakes};
+use super::{owed::OwedWakes, queue::WakeQueue};
 use crate::{hub::sync::debug_assert_unlocked, panic};
 
 /// A set of wakers by queue, behind a lock of its own.
