@@ -1,29 +1,4 @@
-//! axum handlers answer events, and see where the client left off (feature `axum`).
-//!
-//! ```
-//! use std::time::Duration;
-//! use axum::{Router, extract::State, routing::get};
-//! use tower_sse::{Event, Events, LastEventId, Source, SseLayer};
-//!
-//! async fn prices(State(step): State<u32>, last: Option<LastEventId>) -> Events<impl Source> {
-//!     let mut price = last.and_then(|last| last.to_str()?.parse().ok()).unwrap_or(100);
-//!     Events::every(Duration::from_secs(1), move || {
-//!         price += step;
-//!         async move { Event::new(price.to_string()).with_id(u64::from(price)) }
-//!     })
-//! }
-//!
-//! // The layer gives the handlers' streams what it has; without it they have the defaults.
-//! let app: Router = Router::new()
-//!     .route("/prices", get(prices))
-//!     .layer(SseLayer::decorate().heartbeat(Duration::from_secs(10)))
-//!     .with_state(5);
-//! ```
-//!
-//! A handler can be an event service too: `SseLayer::new(handler.with_state(state))`.
-//!
-//! A [`Refusal`] of a handler is answered by the layer around it as the method of the request asks, and its observers get the
-//! refusal with its source; see [`refusal`](crate::refusal).
+//! Conversions for handlers of axum (feature `axum`).
 
 use std::convert::Infallible;
 
@@ -40,6 +15,7 @@ use crate::{
     negotiate::{last_event_id::LastEventId, refusal::Refusal},
 };
 
+/// A response with the stream's own settings and the defaults. See [`docs::axum`](crate::docs::axum).
 impl<S> IntoResponse for Events<S>
 where
     S: Source + Send + 'static,
@@ -49,14 +25,15 @@ where
     }
 }
 
-/// The answer to a GET request, or to the method of [`Refusal::for_method`], since a handler's answer does not know its request.
-/// A layer around the handler makes it the answer to the method of the request, and reports it to its observers.
+/// The response to a GET request, or to the method of [`Refusal::for_method`], since the response of a handler does not know its
+/// request. A layer around the handler adapts it to the method of the request, and reports it to its observers.
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         Response::from(self).map(Body::from)
     }
 }
 
+/// Extracts `Option<LastEventId>`. There is no extractor without the `Option`: the first request of each client has no id.
 impl<S: Sync> OptionalFromRequestParts<S> for LastEventId {
     type Rejection = Infallible;
 

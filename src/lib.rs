@@ -1,9 +1,9 @@
 //! Server push over HTTP by [Server-Sent Events], as a [tower] layer for axum, tonic and hyper.
 //!
 //! A page opens `new EventSource(url)`; the server keeps the response open and sends an event whenever it has one.
-//! [`SseLayer`] puts an *event service* beside the service that is there: a request that asks for `text/event-stream` goes to
-//! it, every other goes inside, untouched. The layer owns everything between an event and the socket: the head, the encoding,
-//! the flush, the heartbeat, the end.
+//! [`SseLayer`] puts an *event service* beside an existing service. A request that accepts `text/event-stream` goes to the event
+//! service, every other request to the *inner service*, unchanged. The layer does everything between an event and the socket:
+//! the response head, the encoding, the flush, the heartbeat and the end.
 //!
 //! # Five minutes, in axum
 //!
@@ -20,7 +20,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> std::io::Result<()> {
 //! let events = SseLayer::from_fn(|_request| async {
-//!     // Each second: ask, send as JSON, flush.
+//!     // Calls the closure once a second and sends its event.
 //!     Events::every(Duration::from_secs(1), || async {
 //!         Event::json(&Price { symbol: "ACME", cents: 4210 })
 //!     })
@@ -38,55 +38,57 @@
 //! # }
 //! ```
 //!
-//! The layer is around the handler of `/events`, which answers requests that do not ask for events; the layers of the router,
-//! such as an authentication by `route_layer`, stand outside of both. Around a whole router the layer would answer for each
-//! path, and past those layers: say by [`when`](SseLayer::when) which requests it is for.
+//! The layer wraps the handler of `/events`, which answers requests that do not accept events. The layers of the router, such as
+//! an authentication by `route_layer`, wrap both. Around a whole router the layer would answer on every path, and bypass
+//! those layers: restrict it by [`when`](SseLayer::when).
 //!
-//! # The parts
+//! # Overview
 //!
 //! | | |
 //! |---|---|
-//! | [`SseLayer`], [`Sse`] | the layer and all that can be set on it, and the service that it makes |
-//! | [`Event`], [`EventName`], [`EventId`] | what is sent; see [`event`] and [`field`] |
-//! | [`Events`], [`EventSender`], [`Reply`] | what an event service answers: a stream, a channel, a source asked at a pace |
-//! | [`Refusal`] | how it says no, so that a browser understands; see [`refusal`] |
-//! | [`Negotiate`] | how `Accept` chooses |
-//! | [`LastEventId`] | where a reconnecting client left off |
-//! | [`Heartbeat`], [`Comments`], [`EarlyEnd`], [`LastRetry`], [`StreamSettings`] | what one stream has of its own |
-//! | [`hub`]: [`Hub`](hub::Hub), [`Topic`](hub::Topic), [`Subscribe`](hub::Subscribe) | many clients that watch the same events |
-//! | [`streams`], [`access`] | ends, limits and permissions of open streams |
-//! | [`backplane`] | what makes a hub the same on many nodes |
-//! | [`Observer`], [`StreamObserver`], [`Reason`] | who is told what happens, and why it ended; see [`observe`] |
-//! | [`SseBody`], [`BodyError`] | the body of each response, and its error |
-//! | [`decode::Decoder`], [`EventReader`] | bytes, or a body, to events: for clients and tests |
+//! | [`SseLayer`], [`Sse`] | the layer with its settings, and the service that it creates; see [`middleware`] for the path of a request |
+//! | [`SseLayer::decorate`] | a layer for event streams that the inner service answers: a handler, a proxy, tonic |
+//! | [`Event`], [`EventName`], [`EventId`] | events, encoded once |
+//! | [`Events`], [`EventSender`], [`Reply`] | answers of an event service: a stream, a channel, a closure called at an interval |
+//! | [`Refusal`] | refusals that browsers understand |
+//! | [`Negotiate`] | the choice by `Accept` |
+//! | [`LastEventId`] | the position of a client that reconnects |
+//! | [`StreamSettings`]: [`Heartbeat`], [`Comments`], [`EarlyEnd`], [`LastRetry`] | settings of one stream |
+//! | [`hub`]: [`Hub`](hub::Hub), [`Topic`](hub::Topic), [`Subscribe`](hub::Subscribe) | topics for many clients, with resumption by id |
+//! | [`streams`], [`access`] | limits, permissions and ends of open streams |
+//! | [`backplane`] | replication of a hub across nodes |
+//! | [`Observer`], [`StreamObserver`], [`Reason`] | hooks for opening, events and end of each stream |
+//! | [`SseBody`], [`BodyError`] | the response body and its error |
+//! | [`decode::Decoder`], [`EventReader`] | readers of event streams, for clients and tests |
 //!
-//! # What it promises
+//! # Guarantees
 //!
-//! - Nothing in an event can inject: a line break in its data is one of its data's lines, its name and id hold none.
-//! - All events that are ready leave at once, in one frame up to 8 KiB; memory for a stream does not grow.
-//! - A stream ends in order whatever happens in the code that feeds it, panics included: what came before has been sent. The end is
-//!   clean for GET, so that a browser comes back, and an abort for other methods, so that nothing truncated looks whole: [`EarlyEnd`].
-//! - A request that is not for events, and its response, pass as they are. Only `Vary: Accept` is added where `Accept` was
-//!   looked at.
+//! - No event can inject another: a line break in its data becomes a line of the data, and its name and id contain none.
+//! - Events that are ready at the same time leave at once, in one frame of up to 8 KiB. The memory of a stream is bounded.
+//! - A stream ends in order if the code that feeds it fails or panics: the events before that are sent first. The end is
+//!   clean for GET, so that a browser reconnects, and an abort for other methods, so that an incomplete answer does not look
+//!   complete: see [`EarlyEnd`].
+//! - A request that does not accept events, and its response, pass unchanged. `Vary: Accept` is added if `Accept` was
+//!   consulted.
 //!
-//! # What it needs
+//! # Requirements
 //!
-//! A tokio runtime with its timer, for heartbeats and deadlines: the body of a stream that has either panics when it is polled
-//! outside of one. No server setting is required, but [`docs::serving`] has the lines that make a stream cheap,
-//! [`docs::operations`] tells how to run one, and [`docs::proxies`] and [`docs::stacking`] what stands in the way of events.
+//! Heartbeats and deadlines need a tokio runtime with its timer: the body of a stream that has either panics if it is polled
+//! outside of one. No setting of the server is required. [`docs::serving`] has those that make streams cheap, [`docs::operations`]
+//! is about running a service, [`docs::proxies`] and [`docs::stacking`] about proxies and other layers.
 //!
 //! # Features
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `json` | yes | [`Event::json`] and [`Event::tagged`], by serde_json |
-//! | `axum` | no | handlers answer [`Events`] and [`Refusal`], and extract [`LastEventId`]; see [`mod@axum`] |
-//! | `metrics` | no | `metrics::Metrics`, an observer that records numbers by the `metrics` facade |
+//! | `axum` | no | handlers return [`Events`], [`Reply`] and [`Refusal`], and extract [`LastEventId`]; see `docs::axum` |
+//! | `metrics` | no | `metrics::Metrics`, an observer that records metrics by the `metrics` facade |
 //! | `tracing` | no | `tracing::Tracing`, an observer with a span for each stream |
 //! | `rate-limit` | no | `streams::StreamsBuilder::rate_limit_per_key`, by governor |
-//! | `test-util` | no | `testing`: streams without a socket, an observer that remembers; `backplane::conformance` |
-//! | `redis` | no | `backplane::redis`: a hub on many nodes, by a stream in Redis; see [`docs::nodes`] |
-//! | `redis-tls` | no | the same by TLS, with rustls |
+//! | `test-util` | no | `testing`: streams without a socket, an observer that records; `backplane::conformance` |
+//! | `redis` | no | `backplane::redis`, which replicates a hub across nodes by a stream in Redis; see [`docs::nodes`] |
+//! | `redis-tls` | no | connections to Redis by TLS, with rustls |
 //!
 //! [Server-Sent Events]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 //! [tower]: https://docs.rs/tower
@@ -101,13 +103,13 @@ pub mod testing;
 
 mod answer;
 #[cfg(feature = "axum")]
-pub mod axum;
+mod axum;
 mod body;
 mod error;
 mod event;
 #[cfg(feature = "metrics")]
 pub mod metrics;
-mod middleware;
+pub mod middleware;
 mod negotiate;
 mod panic;
 mod settings;
@@ -115,21 +117,22 @@ mod time;
 #[cfg(feature = "tracing")]
 pub mod tracing;
 
-/// Reading of event streams: the grammar, without I/O.
+/// A decoder for event streams, without I/O.
 pub mod decode {
     pub use crate::event::decode::{DecodeError, Decoder, Item, Message};
 }
 
-/// The future and the types that stand in its signature.
+/// The future of the layer's response, and the types in its signature.
 pub mod future {
     pub use crate::middleware::{
         event_service::{AnswerFuture, EventResult},
-        future::{Oneshot, ResponseFuture},
+        future::ResponseFuture,
+        oneshot::Oneshot,
         standalone::Standalone,
     };
 }
 
-/// The sources of [`Events`], for signatures that name them.
+/// Sources of [`Events`], for signatures that name their types.
 pub mod source {
     pub use crate::{
         answer::{channel::EventReceiver, interval::Interval},
@@ -153,20 +156,18 @@ pub use self::{
         field::{EventId, EventName, InvalidEventId, InvalidEventName},
         reader::{EventReader, ReadError},
     },
-    middleware::{
-        body::SseBody,
-        layer::SseLayer,
-        service::{FromFn, NoEvents, Sse},
-    },
+    middleware::{body::SseBody, layer::SseLayer, service::Sse},
     negotiate::{accept::Negotiate, last_event_id::LastEventId, refusal::Refusal},
     observe::{Closed, Observer, ObserverId, Reason, Sent, StreamObserver},
     settings::{Comments, EarlyEnd, StreamSettings, heartbeat::Heartbeat},
 };
 
-/// What would be too long beside the code: why the defaults are what they are, operations, servers, proxies, pages, other layers,
-/// choices.
+/// Guides: defaults and their reasons, operations, servers, proxies, pages, other layers, topics, nodes, design.
 #[cfg(any(doc, doctest))]
 pub mod docs {
+    #[cfg(feature = "axum")]
+    #[doc = include_str!("../docs/axum.md")]
+    pub mod axum {}
     #[doc = include_str!("../docs/browser.md")]
     pub mod browser {}
     #[doc = include_str!("../docs/compare.md")]

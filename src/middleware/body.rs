@@ -1,4 +1,4 @@
-//! The body of all answers of the layer.
+//! The body of the layer's responses.
 
 use std::{
     fmt,
@@ -17,13 +17,13 @@ use crate::{
 };
 
 pin_project! {
-    /// The body of a response of [`Sse`](crate::Sse): an event stream, or the untouched body of whoever answered.
+    /// The body of a response of [`Sse`](crate::Sse): an event stream, or the unchanged body of the service that answered.
     ///
-    /// `F` is the event service's future, `IB` the body of the service inside. Bodies that are not event streams pass
-    /// with their frames, trailers, errors and size hints; an error is wrapped in a [`BodyError`]. An event stream
-    /// gives one only if it is [aborted](crate::EarlyEnd).
+    /// `F` is the future of the event service, `IB` the body of the inner service. Bodies that are not event streams keep
+    /// their frames, trailers, errors and size hints; an error is wrapped in a [`BodyError`]. An event stream returns an
+    /// error only if it is [aborted](crate::EarlyEnd).
     ///
-    /// Event streams live in a box of their own, so that the others stay small.
+    /// The state of an event stream is boxed, so that other bodies stay small.
     pub struct SseBody<F, IB>
     where
         F: AnswerFuture,
@@ -34,20 +34,20 @@ pin_project! {
 }
 
 pin_project! {
-    #[project = KindProj]
+    #[project = BodyKindProj]
     pub(crate) enum BodyKind<F, IB>
     where
         F: AnswerFuture,
     {
-        // The body of the service inside.
-        Inside { #[pin] body: IB },
-        // The body of the event service, where it is no event stream.
-        Own { #[pin] body: F::Body },
+        // A body of the inner service.
+        Inner { #[pin] body: IB },
+        // A body of the event service that is not an event stream.
+        EventService { #[pin] body: F::Body },
         // A short text, or nothing.
-        Whole { bytes: Bytes },
-        // The event service's stream.
+        Full { bytes: Bytes },
+        // A stream of the event service.
         Events { running: Pin<Box<Running<ServiceSource<F>>>> },
-        // The stream of the service inside, decorated.
+        // A decorated stream of the inner service.
         Decorated { running: Pin<Box<Running<Decorated<IB>>>> },
     }
 }
@@ -57,18 +57,18 @@ impl<F: AnswerFuture, IB> SseBody<F, IB> {
         Self { kind }
     }
 
-    /// Nothing, and known to be.
+    /// Creates an empty body.
     pub(crate) fn empty() -> Self {
-        Self::whole(Bytes::new())
+        Self::full(Bytes::new())
     }
 
-    /// A short text.
-    pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self::new(BodyKind::Whole { bytes })
+    /// Creates a body of one frame.
+    pub(crate) fn full(bytes: Bytes) -> Self {
+        Self::new(BodyKind::Full { bytes })
     }
 }
 
-/// Nothing. Layers outside that answer by themselves ask for it: tower-http's `TimeoutLayer`, for one.
+/// An empty body. Outer layers that create responses require it, such as tower-http's `TimeoutLayer`.
 impl<F: AnswerFuture, IB> Default for SseBody<F, IB> {
     fn default() -> Self {
         Self::empty()
@@ -85,34 +85,34 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.project().kind.project() {
-            KindProj::Inside { body } => poll_passed(body, cx),
-            KindProj::Own { body } => poll_passed(body, cx),
-            KindProj::Whole { bytes } if bytes.is_empty() => Poll::Ready(None),
-            KindProj::Whole { bytes } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            KindProj::Events { running } => running.as_mut().poll_frame(cx),
-            KindProj::Decorated { running } => running.as_mut().poll_frame(cx),
+            BodyKindProj::Inner { body } => poll_passed(body, cx),
+            BodyKindProj::EventService { body } => poll_passed(body, cx),
+            BodyKindProj::Full { bytes } if bytes.is_empty() => Poll::Ready(None),
+            BodyKindProj::Full { bytes } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            BodyKindProj::Events { running } => running.as_mut().poll_frame(cx),
+            BodyKindProj::Decorated { running } => running.as_mut().poll_frame(cx),
         }
     }
 
-    /// Never at once for an event stream: hyper and tonic would drop its body unpolled.
+    /// Returns `false` for an event stream until it has ended: hyper and tonic drop a body that has ended unpolled.
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            BodyKind::Inside { body } => body.is_end_stream(),
-            BodyKind::Own { body } => body.is_end_stream(),
-            BodyKind::Whole { bytes } => bytes.is_empty(),
+            BodyKind::Inner { body } => body.is_end_stream(),
+            BodyKind::EventService { body } => body.is_end_stream(),
+            BodyKind::Full { bytes } => bytes.is_empty(),
             BodyKind::Events { running } => running.is_done(),
             BodyKind::Decorated { running } => running.is_done(),
         }
     }
 
-    /// Unknown for an event stream, also where a decorated body knew its own: hyper would cut what is added.
+    /// Returns no bounds for an event stream, also if a decorated body has exact ones: hyper would cut the bytes that are added.
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            BodyKind::Inside { body } => body.size_hint(),
-            BodyKind::Own { body } => body.size_hint(),
-            // Of nothing it is not said: a HEAD request's answer, or a 204, has no length.
-            BodyKind::Whole { bytes } if bytes.is_empty() => SizeHint::new(),
-            BodyKind::Whole { bytes } => SizeHint::with_exact(bytes.len() as u64),
+            BodyKind::Inner { body } => body.size_hint(),
+            BodyKind::EventService { body } => body.size_hint(),
+            // An empty body has no length: it may be the response to a HEAD request, or a 204.
+            BodyKind::Full { bytes } if bytes.is_empty() => SizeHint::new(),
+            BodyKind::Full { bytes } => SizeHint::with_exact(bytes.len() as u64),
             BodyKind::Events { .. } | BodyKind::Decorated { .. } => SizeHint::new(),
         }
     }
@@ -121,9 +121,9 @@ where
 impl<F: AnswerFuture, IB> fmt::Debug for SseBody<F, IB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.kind {
-            BodyKind::Inside { .. } => "Inside",
-            BodyKind::Own { .. } => "Own",
-            BodyKind::Whole { .. } => "Whole",
+            BodyKind::Inner { .. } => "Inner",
+            BodyKind::EventService { .. } => "EventService",
+            BodyKind::Full { .. } => "Full",
             BodyKind::Events { .. } => "Events",
             BodyKind::Decorated { .. } => "Decorated",
         };

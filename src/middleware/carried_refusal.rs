@@ -1,10 +1,8 @@
-//! The refusal that a response stands for, in the extensions of the response.
+//! Refusals in the extensions of the responses that they became.
 //!
-//! A handler has no request when its refusal becomes a response, and no observer. The layers around it have both: they find
-//! the refusal, report it, and answer as the method of the request asks.
+//! A handler has neither a request nor an observer when its refusal becomes a response. The layers around it have both: they
+//! find the refusal in the response, report it, and adapt the response to the method of the request.
 
-use crate::middleware::refuse;
-use crate::observe::dispatch;
 use std::{
     error::Error,
     fmt,
@@ -17,27 +15,28 @@ use http::{
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
 
+use super::refuse;
 use crate::{
     body::attach::StreamMarker,
     error::BoxError,
     event::{chunk::Chunk, encode::LastRetry},
     negotiate::{headers, refusal::Refusal, request_head::OwnedHead},
-    observe::Observer,
+    observe::{Observer, dispatch},
     settings::StreamSettings,
     streams::attached::Client,
 };
 
-/// A refusal that has become a response.
+/// A refusal that a response carries.
 #[derive(Clone)]
 pub(crate) struct CarriedRefusal {
     shared: Arc<Shared>,
-    /// The status that the refusal was given. A response with another one was changed on the way.
+    /// The status of the refusal. A response with another status was changed on the way.
     status: StatusCode,
 }
 
 struct Shared {
     refusal: Refusal,
-    /// The observers to which a layer has reported the refusal.
+    /// The observers that a layer has reported the refusal to.
     observers: Mutex<Vec<Arc<dyn Observer>>>,
 }
 
@@ -46,14 +45,14 @@ impl CarriedRefusal {
         Self { shared: Arc::new(Shared { refusal, observers: Mutex::default() }), status }
     }
 
-    /// Returns the refusal that a response stands for.
+    /// Returns the refusal that a response carries.
     pub(crate) fn of<B>(response: &Response<B>) -> Option<Self> {
         response.extensions().get().cloned()
     }
 
-    /// Reports the refusal to these observers, but for those to which another layer has done so.
+    /// Reports the refusal to these observers, except those that another layer has reported it to.
     pub(crate) fn report<'a>(&self, head: &OwnedHead, observers: impl Iterator<Item = &'a Arc<dyn Observer>>) {
-        // An observer is asked who it is, which is not done under a lock. Layers meet a response one after the other.
+        // `is_same` calls the observers, which must not happen under the lock. Layers see a response one after another.
         let before = self.reported().clone();
         let is_new = |observer: &&Arc<_>| !before.iter().any(|other| dispatch::is_same(other, observer));
         let new: Vec<_> = observers.filter(is_new).map(Arc::clone).collect();
@@ -65,10 +64,10 @@ impl CarriedRefusal {
         self.shared.observers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the response one to this client, by the settings of a layer: `keep` takes the body of a response that is right already,
-    /// `replace` what it gets instead.
+    /// Adapts the response to this client and to the settings of a layer. `keep` makes a body of the present one if the
+    /// response fits already, `replace` makes one of the bytes that replace it.
     ///
-    /// Only [`Refusal::later`] depends on either. A response whose status was changed on the way is right as it is.
+    /// Only a [`Refusal::later`] depends on client and settings. A response whose status was changed on the way is kept.
     pub(crate) fn answer<B, N>(
         &self,
         response: Response<B>,
@@ -80,8 +79,8 @@ impl CarriedRefusal {
         let refusal = &self.shared.refusal;
         let is_stream = self.status == StatusCode::OK;
         let is_set = settings.omits_comments() || settings.last_retry.is_some();
-        let is_right = is_stream != client.reads_answers && !(is_stream && is_set);
-        let stream = refusal.stream(settings).filter(|_| !is_right && response.status() == self.status);
+        let fits = is_stream != client.reads_answers && !(is_stream && is_set);
+        let stream = refusal.stream(settings).filter(|_| !fits && response.status() == self.status);
         let (mut head, body) = response.into_parts();
         let (Some(stream), Some(wait)) = (stream, refusal.retry_after()) else {
             return Response::from_parts(head, keep(body));
@@ -105,7 +104,7 @@ impl CarriedRefusal {
         Response::from_parts(head, replace(body))
     }
 
-    /// Returns the last bytes of a stream whose head went out before the response came with this status.
+    /// Returns the last bytes of a stream whose head was sent before the response with this status came.
     pub(crate) fn last(&self, status: StatusCode, method: &Method, form: LastRetry) -> Chunk {
         let refusal = &self.shared.refusal;
         if refusal.retry_after().is_some() && status == self.status {
@@ -125,7 +124,7 @@ impl CarriedRefusal {
 }
 
 impl Refusal {
-    /// Returns the answer while the head is still to come, with the refusal in its extensions.
+    /// Converts into the response to this method, which carries the refusal in its extensions.
     pub(crate) fn into_http(self, method: &Method, settings: &StreamSettings) -> Response<Bytes> {
         self.for_method(method).respond(settings)
     }
@@ -133,21 +132,21 @@ impl Refusal {
     fn respond(self, settings: &StreamSettings) -> Response<Bytes> {
         let Self { answer, source } = self;
         let (mut response, answer) = answer.respond(settings);
-        let said = CarriedRefusal::new(Self { answer, source }, response.status());
-        response.extensions_mut().insert(said);
+        let carried = CarriedRefusal::new(Self { answer, source }, response.status());
+        response.extensions_mut().insert(carried);
         response
     }
 }
 
-/// The answer to a GET request, or to the method of [`Refusal::for_method`]. A layer around makes it the answer to the method
-/// of the request.
+/// Converts into the response to a GET request, or to the method of [`Refusal::for_method`]. A layer around the handler adapts
+/// the response to the method of the request.
 impl From<Refusal> for Response<Bytes> {
     fn from(refusal: Refusal) -> Self {
         refusal.respond(&StreamSettings::new())
     }
 }
 
-/// The source of a refusal that is among the extensions of another response, too.
+/// The source of a refusal that the extensions of another response hold, too.
 #[derive(Debug)]
 struct SharedSource(Arc<Shared>);
 
@@ -171,6 +170,6 @@ impl fmt::Debug for Shared {
 
 impl fmt::Debug for CarriedRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Said").field(&self.shared.refusal).finish()
+        f.debug_tuple("CarriedRefusal").field(&self.shared.refusal).finish()
     }
 }

@@ -1,6 +1,5 @@
-//! What an event service comes to: while it is asked, and after its head went out without it.
+//! The pending answer of an event service, and the source of its stream.
 
-use crate::middleware::refuse;
 use std::{
     future::Future,
     pin::Pin,
@@ -14,7 +13,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
-use super::carried_refusal::CarriedRefusal;
+use super::{carried_refusal::CarriedRefusal, refuse};
 use crate::{
     answer::Reply,
     body::{
@@ -30,23 +29,24 @@ use crate::{
     streams::resources::Detach,
 };
 
-/// The future of an event service's answer. Sealed: it is what [`Sse`](crate::Sse) makes of a service and a request.
+/// A future of an event service's answer. Sealed: [`Sse`](crate::Sse) creates it from a service and a request.
 pub trait AnswerFuture: sealed::Sealed {
-    /// What its events come from.
+    /// The source of the events.
     type Source: Source;
-    /// The body of an answer that is a response.
+    /// The body of the response.
     type Body: Body<Error: Into<BoxError>>;
 
-    /// The answer.
+    /// Polls for the answer.
     fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<EventResult<Self>>;
 }
 
-/// Events or a response, or a refusal.
+/// The answer of an event service: events, a response, or a refusal.
 pub type EventResult<F> = Result<Reply<<F as AnswerFuture>::Source, <F as AnswerFuture>::Body>, Refusal>;
 
 pin_project! {
-    /// An event service that has not answered yet. In a box of its own, since it moves from the response's future into
-    /// the body when the commit deadline comes before its answer.
+    /// An event service that has not answered yet.
+    ///
+    /// It is boxed, since it moves from the response's future into the body when the commit deadline passes.
     #[derive(Debug)]
     pub struct PendingAnswer<F> {
         #[pin]
@@ -55,22 +55,22 @@ pin_project! {
         commit: Option<Sleep>,
         commit_after: Option<Duration>,
         method: Method,
-        splice: DecorateOptions,
+        options: DecorateOptions,
     }
 }
 
 impl<F: AnswerFuture> PendingAnswer<F> {
-    pub(crate) fn new(future: F, method: Method, commit_after: Option<Duration>, splice: DecorateOptions) -> Self {
-        Self { future, commit: None, commit_after, method, splice }
+    pub(crate) fn new(future: F, method: Method, commit_after: Option<Duration>, options: DecorateOptions) -> Self {
+        Self { future, commit: None, commit_after, method, options }
     }
 
-    /// The answer. `None`: the commit deadline came first, and the head has to go out without one.
+    /// Polls for the answer. Returns `None` if the commit deadline has passed: the head must be sent without one.
     pub(crate) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<EventResult<F>>> {
         let mut this = self.project();
         if let Poll::Ready(answer) = this.future.poll_answer(cx) {
             return Poll::Ready(Some(answer));
         }
-        // A service that answers at once never needs the timer.
+        // Created after the first poll: a service that answers at once needs no timer.
         if let (None, Some(after)) = (this.commit.as_ref().get_ref(), *this.commit_after) {
             this.commit.set(Some(sleep(after)));
         }
@@ -82,17 +82,17 @@ impl<F: AnswerFuture> PendingAnswer<F> {
 }
 
 pin_project! {
-    /// Where the bytes of an event service's stream come from.
-    #[project = FromProj]
+    /// The source of an event service's stream.
+    #[project = ServiceSourceProj]
     pub enum ServiceSource<F>
     where
         F: AnswerFuture,
     {
-        // It has not answered, and the head is out.
-        Late { #[pin] waiting: CatchPanic<Pin<Box<PendingAnswer<F>>>> },
-        // It answered events.
+        // The head is out, the answer is pending.
+        Pending { #[pin] pending: CatchPanic<Pin<Box<PendingAnswer<F>>>> },
+        // The answer is events.
         Events { #[pin] source: F::Source },
-        // It answered a response that is an event stream. In a box, so that events do not pay for its size.
+        // The answer is a response with an event stream. It is boxed, so that events do not pay for its size.
         Response { source: Pin<Box<Decorated<F::Body>>> },
     }
 }
@@ -101,25 +101,25 @@ impl<F: AnswerFuture> Source for ServiceSource<F> {}
 
 impl<F: AnswerFuture> PollSource for ServiceSource<F> {
     fn poll_output(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SourceOutput> {
-        let waiting = match self.as_mut().project() {
-            FromProj::Late { waiting } => waiting,
-            FromProj::Events { source } => return source.poll_output(cx),
-            FromProj::Response { source } => return source.as_mut().poll_output(cx),
+        let pending = match self.as_mut().project() {
+            ServiceSourceProj::Pending { pending } => pending,
+            ServiceSourceProj::Events { source } => return source.poll_output(cx),
+            ServiceSourceProj::Response { source } => return source.as_mut().poll_output(cx),
         };
-        let polled = waiting.run(|waiting| {
-            let this = waiting.get_mut().as_mut().project();
-            this.future.poll_answer(cx).map(|answer| (answer, this.method.clone(), *this.splice))
+        let polled = pending.run(|pending| {
+            let this = pending.get_mut().as_mut().project();
+            this.future.poll_answer(cx).map(|answer| (answer, this.method.clone(), *this.options))
         });
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready((answer, method, splice))) => Poll::Ready(self.late_answer(answer, &method, splice)),
+            Ok(Poll::Ready((answer, method, options))) => Poll::Ready(self.accept_late(answer, &method, options)),
             Err(Panicked) => Poll::Ready(SourceOutput::Panicked),
         }
     }
 
     fn boundary(&self) -> Boundary {
         match self {
-            Self::Late { .. } => Boundary::BetweenEvents,
+            Self::Pending { .. } => Boundary::BetweenEvents,
             Self::Events { source } => source.boundary(),
             Self::Response { source } => source.boundary(),
         }
@@ -128,51 +128,51 @@ impl<F: AnswerFuture> PollSource for ServiceSource<F> {
     fn is_sealed(&self) -> bool {
         match self {
             Self::Response { source } => source.is_sealed(),
-            Self::Late { .. } | Self::Events { .. } => false,
+            Self::Pending { .. } | Self::Events { .. } => false,
         }
     }
 
     fn beat(self: Pin<&mut Self>, beat: Beat) -> Option<Bytes> {
         match self.project() {
-            FromProj::Late { .. } => Some(beat.bytes),
-            FromProj::Events { source } => source.beat(beat),
-            FromProj::Response { source } => source.as_mut().beat(beat),
+            ServiceSourceProj::Pending { .. } => Some(beat.bytes),
+            ServiceSourceProj::Events { source } => source.beat(beat),
+            ServiceSourceProj::Response { source } => source.as_mut().beat(beat),
         }
     }
 
     fn stop_at_boundary(self: Pin<&mut Self>) {
         match self.project() {
-            FromProj::Late { .. } => {}
-            FromProj::Events { source } => source.stop_at_boundary(),
-            FromProj::Response { source } => source.as_mut().stop_at_boundary(),
+            ServiceSourceProj::Pending { .. } => {}
+            ServiceSourceProj::Events { source } => source.stop_at_boundary(),
+            ServiceSourceProj::Response { source } => source.as_mut().stop_at_boundary(),
         }
     }
 
     fn detach_handle(self: Pin<&mut Self>) -> Option<Box<dyn Detach>> {
         match self.project() {
-            FromProj::Events { source } => source.detach_handle(),
-            FromProj::Late { .. } | FromProj::Response { .. } => None,
+            ServiceSourceProj::Events { source } => source.detach_handle(),
+            ServiceSourceProj::Pending { .. } | ServiceSourceProj::Response { .. } => None,
         }
     }
 
     fn release(self: Pin<&mut Self>) {
         match self.project() {
-            FromProj::Late { waiting } => waiting.release(),
-            FromProj::Events { source } => source.release(),
-            FromProj::Response { source } => source.as_mut().release(),
+            ServiceSourceProj::Pending { pending } => pending.release(),
+            ServiceSourceProj::Events { source } => source.release(),
+            ServiceSourceProj::Response { source } => source.as_mut().release(),
         }
     }
 }
 
 impl<F: AnswerFuture> ServiceSource<F> {
-    /// The head went out before this answer: what is left of it.
-    fn late_answer(
+    /// Continues with an answer that comes after the head: its status and headers are lost.
+    fn accept_late(
         mut self: Pin<&mut Self>,
         mut answer: EventResult<F>,
         method: &Method,
-        splice: DecorateOptions,
+        options: DecorateOptions,
     ) -> SourceOutput {
-        if let Some((last, source)) = said_late(&mut answer, method, splice.last_retry) {
+        if let Some((last, source)) = take_refusal(&mut answer, method, options.last_retry) {
             return SourceOutput::Refused(last, source);
         }
         match answer {
@@ -181,49 +181,49 @@ impl<F: AnswerFuture> ServiceSource<F> {
                 self.set(Self::Events { source });
                 SourceOutput::Attached(Box::new(settings), None)
             }
-            Ok(Reply::Response(mut response)) if is_stream(&response) => {
+            Ok(Reply::Response(mut response)) if can_follow(&response) => {
                 let mut settings = response.extensions_mut().remove::<StreamSettings>().unwrap_or_default();
                 let stream = match response.extensions_mut().remove::<StreamMarker>() {
                     Some(StreamMarker::Stream(marked)) => Some(Box::new(marked)),
-                    // It is over at once, and begins with a prelude.
+                    // It ends at once, and begins with its own prelude.
                     Some(StreamMarker::Whole) => {
                         settings = settings.heartbeat(Heartbeat::off());
                         None
                     }
                     None => None,
                 };
-                let source = Box::pin(Decorated::new(response.into_body(), splice.with(&settings)));
+                let source = Box::pin(Decorated::new(response.into_body(), options.with(&settings)));
                 self.set(Self::Response { source });
                 SourceOutput::Attached(Box::new(settings), stream)
             }
             Ok(Reply::Response(response)) => {
-                let why = headers::is_event_stream(response.status(), response.headers()).then_some(LATE_CODING);
-                SourceOutput::Refused(refuse::late_status(response.status()), why.map(BoxError::from))
+                let error = headers::is_event_stream(response.status(), response.headers()).then_some(LATE_CODING);
+                SourceOutput::Refused(refuse::late_status(response.status()), error.map(BoxError::from))
             }
-            Err(refusal) => SourceOutput::Refused(refusal.last(method, splice.last_retry), refusal.into_source()),
+            Err(refusal) => SourceOutput::Refused(refusal.last(method, options.last_retry), refusal.into_source()),
         }
     }
 }
 
-/// Takes out what is left of a response that stands for a refusal: the last bytes, and the source.
-fn said_late<S, B>(
+/// Takes the refusal that an answer carries, as the last bytes of the stream and the source of the refusal.
+fn take_refusal<S, B>(
     answer: &mut Result<Reply<S, B>, Refusal>,
     method: &Method,
     form: LastRetry,
 ) -> Option<(Chunk, Option<BoxError>)> {
     let Ok(Reply::Response(response)) = answer else { return None };
-    let said: CarriedRefusal = response.extensions_mut().remove()?;
-    Some((said.last(response.status(), method, form), said.into_source()))
+    let refusal: CarriedRefusal = response.extensions_mut().remove()?;
+    Some((refusal.last(response.status(), method, form), refusal.into_source()))
 }
 
-/// Returns whether a response can follow a head that is out: as an event stream without a coding.
-fn is_stream<B>(response: &Response<B>) -> bool {
+/// Returns whether a response can follow a head that was sent before: it is an event stream, neither coded nor partial.
+fn can_follow<B>(response: &Response<B>) -> bool {
     let (status, headers) = (response.status(), response.headers());
     headers::is_event_stream(status, headers) && headers::takes_bytes(status, headers)
 }
 
-/// Why an event stream cannot follow a head that is out.
-const LATE_CODING: &str = "the event stream is in a coding, or a part of one, and its head went out before";
+/// The error of an event stream that cannot follow a head that was sent before.
+const LATE_CODING: &str = "coded or partial event stream answered after the response head was sent";
 
 pub(crate) mod sealed {
     #[expect(unnameable_types, reason = "sealed")]

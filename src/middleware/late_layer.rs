@@ -1,9 +1,9 @@
-//! Layers whose heads are out without an answer, as a layer inside finds them.
+//! Layers that may send a response head before they have an answer, as an inner layer finds them.
 //!
-//! Such a layer has a stream already, and its observers have been told of it. If a layer inside answers it, that stream goes on
-//! as the inner one, with its observers: an observer of both must not be told of a second stream.
+//! A layer whose head is out has a stream already, and has reported it to its observers. If an inner layer answers the request
+//! with a stream, the outer stream continues as the inner one and has its observers: an observer of both layers must not get a
+//! second stream.
 
-use crate::observe::dispatch;
 use std::{
     fmt, iter,
     sync::{
@@ -15,40 +15,40 @@ use std::{
 use http::Request;
 
 use super::settings::LayerSettings;
-use crate::observe::Observer;
+use crate::observe::{Observer, dispatch};
 
-/// A layer that may be late, in a request's extensions.
+/// A layer with a commit deadline, in the extensions of a request.
 #[derive(Clone)]
-pub(crate) struct LateLayer(Arc<Noted>);
+pub(crate) struct LateLayer(Arc<Entry>);
 
-struct Noted {
+struct Entry {
     settings: Arc<LayerSettings>,
     is_late: AtomicBool,
-    /// The next one further outside.
+    /// The next layer outwards.
     outer: Option<LateLayer>,
 }
 
 impl LateLayer {
-    /// Returns what layers outside have noted.
+    /// Returns the innermost layer that a request has met.
     pub(crate) fn of<B>(request: &Request<B>) -> Option<Self> {
         request.extensions().get::<Self>().cloned()
     }
 
-    /// Notes a layer for those inside.
-    pub(crate) fn note<B>(settings: &Arc<LayerSettings>, request: &mut Request<B>) -> Self {
+    /// Records a layer in a request, for inner layers.
+    pub(crate) fn record<B>(settings: &Arc<LayerSettings>, request: &mut Request<B>) -> Self {
         let extensions = request.extensions_mut();
         let outer = extensions.remove::<Self>();
-        let layer = Self(Arc::new(Noted { settings: Arc::clone(settings), is_late: AtomicBool::new(false), outer }));
+        let layer = Self(Arc::new(Entry { settings: Arc::clone(settings), is_late: AtomicBool::new(false), outer }));
         extensions.insert(layer.clone());
         layer
     }
 
-    /// Notes that the head is out.
+    /// Records that the head is out.
     pub(crate) fn set_late(&self) {
         self.0.is_late.store(true, Ordering::Release);
     }
 
-    /// Returns whether this observer was told of the stream of a layer that is late.
+    /// Returns whether this layer, or one outside of it, has sent its head early and reported its stream to this observer.
     pub(crate) fn has_observer(&self, observer: &Arc<dyn Observer>) -> bool {
         let layers = iter::successors(Some(self), |layer| layer.0.outer.as_ref());
         let mut late = layers.filter(|layer| layer.0.is_late.load(Ordering::Acquire));

@@ -1,13 +1,13 @@
-//! The layer, and all that can be set on it.
+//! The layer and its settings.
 
-use crate::observe::dispatch;
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use http::{Method, Request};
 use tower_layer::Layer;
 
 use super::{
-    service::{FromFn, NoEvents, Sse},
+    from_fn::{FromFn, NoEvents},
+    service::Sse,
     settings::{Commit, LayerSettings},
 };
 use crate::{
@@ -15,21 +15,21 @@ use crate::{
     answer::IntoAnswer,
     event::{Event, encode::LastRetry},
     negotiate::{accept::Negotiate, request_head::RequestHead},
-    observe::Observer,
+    observe::{Observer, dispatch},
     settings::{Comments, EarlyEnd, OnDrain, StreamSettings, heartbeat::Heartbeat},
     streams::handle::Streams,
 };
 
-/// Puts an event service beside a service: requests for an event stream go to it, all others inside.
+/// A layer that puts an event service beside a service: requests for an event stream go to the event service, all others to
+/// the inner service.
 ///
-/// Three ways to make one:
+/// There are three constructors:
 ///
-/// - [`from_fn`](Self::from_fn): from an async function, the usual way;
-/// - [`new`](Self::new): from any `Service<http::Request<B>>`, a router for one;
-/// - [`decorate`](SseLayer::decorate): without an event service, for event streams that the service inside answers.
+/// - [`from_fn`](Self::from_fn) takes an async function. This is the usual one.
+/// - [`new`](Self::new) takes any `Service<http::Request<B>>`, such as a router.
+/// - [`decorate`](SseLayer::decorate) takes no event service, and decorates event streams of the inner service.
 ///
-/// The setters take what they set by value and give the layer back; each says its default. The reasons for the defaults are
-/// in [`docs::defaults`](crate::docs::defaults).
+/// The reasons for the defaults of the setters are in [`docs::defaults`](crate::docs::defaults).
 ///
 /// ```
 /// use std::{convert::Infallible, time::Duration};
@@ -41,12 +41,12 @@ use crate::{
 /// })
 /// .heartbeat(Duration::from_secs(10));
 ///
-/// // For this route alone: the stream for requests that ask for events, the page for all others.
+/// // On this route, requests for events get the stream, all others the page.
 /// let app: Router = Router::new().route("/", get("the page").layer(layer));
 /// ```
 ///
-/// Around a whole router the layer answers for each path, and stands outside of the layers that the router has by then, of
-/// authentication for one: put it around one route, or say by [`when`](Self::only) which requests it is for.
+/// Around a whole router the layer answers on every path, and bypasses the layers that the router already has, such as an
+/// authentication. Put it around one route, or restrict it by [`when`](Self::when).
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it is put around a service"]
 pub struct SseLayer<E> {
@@ -55,21 +55,22 @@ pub struct SseLayer<E> {
 }
 
 impl<E> SseLayer<E> {
-    /// A layer whose events come from this service.
+    /// Creates a layer with this event service.
     ///
-    /// It may answer [`Events`](crate::Events), an [`http::Response`] or a [`Reply`](crate::Reply); its error is made a
+    /// The service answers [`Events`](crate::Events), an [`http::Response`] or a [`Reply`](crate::Reply). Its error becomes a
     /// [`Refusal`](crate::Refusal). It is cloned for each request, driven to readiness and called within the response's
-    /// future. What it answers to a HEAD request is dropped but for the head.
+    /// future. The body of its answer to a HEAD request is dropped.
     pub fn new(events: E) -> Self {
         Self { events, settings: Arc::new(LayerSettings::new(false)) }
     }
 
-    /// What is sent while there is no event. Default: a comment every 15 s. A [`Duration`] will do.
+    /// Sets the bytes that are sent while there is no event, by a [`Heartbeat`] or a period. Defaults to a comment every 15 s.
     pub fn heartbeat(self, heartbeat: impl Into<Heartbeat>) -> Self {
         self.set_stream(|stream| stream.heartbeat(heartbeat))
     }
 
-    /// How long clients wait before they reconnect, sent with the head. Default: unset, so it is as the client has it.
+    /// Sets the time that clients wait before they reconnect, sent as a `retry:` with the head. Defaults to none: each client has a
+    /// time of its own.
     pub fn retry(self, retry: Duration) -> Self {
         self.set_stream(|stream| stream.retry(retry))
     }
@@ -79,21 +80,23 @@ impl<E> SseLayer<E> {
         self.set_stream(|stream| stream.on_failure(last))
     }
 
-    /// How `Accept` chooses. Default: [`Negotiate::Listed`]. Has no effect when [decorating](SseLayer::decorate).
+    /// Sets the choice by `Accept`. Has no effect on a layer that [decorates](SseLayer::decorate). Defaults to
+    /// [`Negotiate::Listed`].
     pub fn negotiate(self, negotiate: Negotiate) -> Self {
         self.set(|settings| settings.negotiate = negotiate)
     }
 
-    /// Which methods can ask for events; others go inside, and `Accept` is not looked at. Default: GET and HEAD.
-    /// Has no effect when [decorating](SseLayer::decorate).
+    /// Sets the methods that can request events. All others go to the inner service, without a look at `Accept`. Has no effect on a
+    /// layer that [decorates](SseLayer::decorate). Defaults to GET and HEAD.
     pub fn methods(self, methods: impl IntoIterator<Item = Method>) -> Self {
         let methods = methods.into_iter().collect();
         self.set(|settings| settings.methods = methods)
     }
 
-    /// Which requests can ask for events, by their head; others go inside, and `Accept` is not looked at. Default: all.
-    /// Has no effect when [decorating](SseLayer::decorate). It runs for each request whose method fits, so it must be
-    /// quick.
+    /// Restricts events to requests that match this predicate. All others go to the inner service, without a look at `Accept`. Has
+    /// no effect on a layer that [decorates](SseLayer::decorate). Defaults to all requests.
+    ///
+    /// The predicate runs for each request with one of the [`methods`](Self::methods), so it must be quick.
     ///
     /// ```
     /// use tower_sse::{Event, Events, SseLayer};
@@ -105,12 +108,12 @@ impl<E> SseLayer<E> {
         self.set(|settings| settings.predicate = Some(Arc::new(predicate)))
     }
 
-    /// Names requests that the service inside will answer with a stream, beside GET requests that accept
-    /// `text/event-stream` and nothing else. Used by [`decorate`](SseLayer::decorate), and only if there are
-    /// [`streams`](Self::streams).
+    /// Matches requests that the inner service will answer with a stream, in addition to GET requests that accept
+    /// `text/event-stream` and nothing else. Used only by a layer that [decorates](SseLayer::decorate) and counts
+    /// [`streams`](Self::streams). Defaults to none.
     ///
-    /// Such a request is admitted before the service inside gets it: it is refused there if there is no room, and counts
-    /// against the limits while it has no answer. Any other request is admitted when its answer turns out to be a stream.
+    /// Such a request is admitted before the inner service is called: it is refused then if there is no room, and counts
+    /// against the limits while its answer is pending. Any other request is admitted once its answer is known to be a stream.
     /// The predicate decides when a request is admitted, not which responses are decorated.
     ///
     /// ```
@@ -123,50 +126,53 @@ impl<E> SseLayer<E> {
         self.set(|settings| settings.expects = Some(Arc::new(predicate)))
     }
 
-    /// Names the query parameter that gives a [`LastEventId`](crate::LastEventId) where there is no such header: for a page that
-    /// saved its id over a reload. [`LastEventId::of`](crate::LastEventId::of) finds it, in an event service as in a handler behind
-    /// [`decorate`](SseLayer::decorate). Costs an entry in the extensions of a request that has it. Defaults to none.
+    /// Sets the query parameter that carries a [`LastEventId`](crate::LastEventId) if the request has no such header, for pages that
+    /// keep an id across a reload. [`LastEventId::of`](crate::LastEventId::of) returns it, in an event service and in a handler behind
+    /// [`decorate`](SseLayer::decorate). Costs an entry in the extensions of a request with that parameter. Defaults to none.
     pub fn last_event_id_query(self, parameter: impl Into<String>) -> Self {
         let parameter = parameter.into();
         self.set(|settings| settings.last_event_id_query = Some(parameter.into()))
     }
 
-    /// How long the event service may take until the head goes out without its answer, and heartbeats begin. `None`:
-    /// for ever. Default: 15 s, so that no proxy gives up first; for ever with [`Negotiate::Always`], where the answer may
-    /// be no stream at all. Has no effect when [decorating](SseLayer::decorate).
+    /// Sets the time that the event service has for its answer. Then the head is sent without one, and heartbeats begin. `None`
+    /// waits without a limit. Has no effect on a layer that [decorates](SseLayer::decorate). Defaults to 15 s, which is before
+    /// proxies time out, and to no limit with [`Negotiate::Always`], where the answer may not be a stream.
     ///
-    /// A later answer of events runs as usual. A later refusal, or a response that is no event stream, is told by a last
-    /// event named `refused` whose data is `{"status":…}`. Headers of a late answer are lost.
+    /// A late answer with events, or with a response that is an event stream, continues the stream. Its status and headers are
+    /// lost. A late refusal, and any other response, ends the stream with an event named `refused` whose data is
+    /// `{"status":…}`; a late [`Refusal::later`](crate::Refusal::later) ends it with a `retry:`.
     ///
-    /// A later event stream in a coding (a `Content-Encoding` such as `gzip`) or a part of one (a `Content-Range`) is lost, since
-    /// the head said nothing of it: the client gets the same last event, and an observer the reason. An event service that may
-    /// be late answers without a coding, and a layer outside compresses.
+    /// A late event stream that is coded (`Content-Encoding: gzip`) or partial (`Content-Range`) is lost, since the head that was
+    /// sent did not announce it. The client gets the event `refused`, an observer the error. An event service that may be late
+    /// should answer without a coding, and an outer layer compress.
     pub fn commit_after(self, deadline: impl Into<Option<Duration>>) -> Self {
         let commit = deadline.into().map_or(Commit::Never, Commit::After);
         self.set(|settings| settings.commit = commit)
     }
 
-    /// Sets the form of ends that come before the stream's own, of event services and of decorated streams alike: closed, so that an
-    /// `EventSource` comes back, or aborted, so that a client of an API sees that the answer is not complete. Defaults to
-    /// [`EarlyEnd::ByMethod`]: closed for GET and HEAD, aborted for every other method.
+    /// Sets the form of ends that come before the end of the source, for event services and decorated streams alike: a clean end
+    /// makes an `EventSource` reconnect, an abort shows a client of an API that the answer is incomplete. Defaults to
+    /// [`EarlyEnd::ByMethod`]: clean for GET and HEAD, an abort for every other method.
     pub fn early_end(self, early_end: EarlyEnd) -> Self {
         self.set_stream(|stream| stream.early_end(early_end))
     }
 
-    /// Sets whether streams have lines that are no events: [`Comments::Omit`] is for clients that fail at them. Defaults to
+    /// Sets whether streams contain comments. [`Comments::Omit`] is for clients that fail at them. Defaults to
     /// [`Comments::Send`].
     pub fn comments(self, comments: Comments) -> Self {
         self.set_stream(|stream| stream.comments(comments))
     }
 
-    /// Omits comments for requests with a head like this, above the setting of the layer and below that of a stream. Defaults to
-    /// none. The predicate runs for each request that may become a stream, so it must be quick.
+    /// Omits comments for requests that match this predicate. Takes precedence over [`comments`](Self::comments) of the layer, but not
+    /// over those of a stream. Defaults to none.
+    ///
+    /// The predicate runs for each request that may become a stream, so it must be quick.
     ///
     /// ```
     /// use tower_sse::SseLayer;
     ///
     /// let layer = SseLayer::decorate().omit_comments_for(|head| {
-    ///     // Both SDKs of Google say so.
+    ///     // Both SDKs of Google send this header.
     ///     head.headers().get("x-goog-api-client").is_some_and(|client| client.as_bytes().starts_with(b"google-genai-sdk/"))
     /// });
     /// ```
@@ -174,7 +180,7 @@ impl<E> SseLayer<E> {
         self.set(|settings| settings.omits_comments = Some(Arc::new(predicate)))
     }
 
-    /// Sets the form of the `retry:` before an end that the client should come back from, in streams and in refusals. Defaults to
+    /// Sets the form of the `retry:` before an end after which clients reconnect, in streams and in refusals. Defaults to
     /// [`LastRetry::Line`].
     pub fn last_retry(self, last_retry: LastRetry) -> Self {
         self.set_stream(|stream| stream.last_retry(last_retry))
@@ -183,8 +189,8 @@ impl<E> SseLayer<E> {
     /// Adds an observer of streams. May be called several times. Defaults to none, which costs nothing. See
     /// [`observe`](crate::observe) for the costs.
     ///
-    /// Layers around layers each report a stream to their own observers. An observer that several of them have in common
-    /// gets each report once: see [`Observer::identity`].
+    /// Nested layers each report a stream to their own observers. An observer that several of them share gets each report once:
+    /// see [`Observer::identity`].
     pub fn observer(self, observer: impl Observer) -> Self {
         let observer: Arc<dyn Observer> = Arc::new(observer);
         self.set(|settings| {
@@ -194,31 +200,34 @@ impl<E> SseLayer<E> {
         })
     }
 
-    /// Where streams are counted, limited and ended together. Default: nowhere. See [`streams`](crate::streams).
+    /// Sets the registry that counts, limits and ends streams. See [`streams`](crate::streams) for its costs. Defaults to none.
     pub fn streams(self, streams: &Streams) -> Self {
         let registry = streams.registry();
         self.set(|settings| settings.streams = Some(registry))
     }
 
-    /// Sets the key that a stream is counted by, and can be [ended](Streams::end_key) by: an address, a user. Defaults to none. It
-    /// runs for each request that may become a stream, with [`decorate`](SseLayer::decorate) for every request, and only if there
-    /// are [`streams`](Self::streams). If it panics the stream is refused.
+    /// Sets the function that returns the key of a stream, such as an address or a user: limits count streams by key, and
+    /// [`Streams::end_key`] ends them by key. Has no effect without [`streams`](Self::streams). Defaults to none.
+    ///
+    /// The function runs for each request that may become a stream, which is every request of a layer that
+    /// [decorates](SseLayer::decorate). If it panics the request is refused.
     pub fn stream_key(self, key: impl Fn(&RequestHead<'_>) -> Option<Arc<str>> + Send + Sync + 'static) -> Self {
         self.set(|settings| settings.key = Some(Arc::new(key)))
     }
 
-    /// Whether a client may still see its stream, asked while it is open. Default: it is not asked. Costs a copy of the
-    /// request's head for each stream, and its checks. See [`access`](crate::access).
+    /// Sets a check that is repeated while a stream is open, and can revoke the client's access. See [`access`](crate::access). Costs
+    /// a copy of the request's head for each stream, and the checks. Defaults to none.
     pub fn access(self, access: AccessCheck) -> Self {
         self.set(|settings| settings.access = Some(Arc::new(access)))
     }
 
-    /// The longest that a stream is open, or up to a fifth shorter. Default: any time. See [`StreamSettings::lifetime`].
+    /// Sets the time after which a stream ends, shortened at random by up to a fifth. See [`StreamSettings::lifetime`]. Defaults to no
+    /// limit.
     pub fn lifetime(self, lifetime: Duration) -> Self {
         self.set_stream(|stream| stream.lifetime(lifetime))
     }
 
-    /// What becomes of streams when a [drain](Streams::drain) begins. Default: [`OnDrain::Leave`].
+    /// Sets the behaviour of streams when a [drain](Streams::drain) begins. Defaults to [`OnDrain::Leave`].
     pub fn on_drain(self, on_drain: OnDrain) -> Self {
         self.set_stream(|stream| stream.on_drain(on_drain))
     }
@@ -234,9 +243,11 @@ impl<E> SseLayer<E> {
 }
 
 impl<F> SseLayer<FromFn<F>> {
-    /// A layer whose events come from this async function of the request.
+    /// Creates a layer with an async function of the request as its event service.
     ///
-    /// It may return what an event service may answer, or a `Result` of that. The function is cloned for each request.
+    /// The function returns [`Events`](crate::Events), an [`http::Response`] or a [`Reply`](crate::Reply), or a `Result` of one of
+    /// them whose error becomes a [`Refusal`](crate::Refusal). It is cloned for each request. The future that it returns cannot
+    /// borrow from the request, which moves into it.
     pub fn from_fn<B, Fut>(f: F) -> Self
     where
         F: Fn(Request<B>) -> Fut + Clone,
@@ -247,22 +258,79 @@ impl<F> SseLayer<FromFn<F>> {
 }
 
 impl SseLayer<NoEvents> {
-    /// A layer without an event service: event streams that the service inside answers get prelude, heartbeat and
-    /// an end that their client understands.
+    /// Creates a layer without an event service, for event streams that the inner service answers. They get the layer's prelude
+    /// and heartbeats, and an end that their client understands.
     ///
-    /// Requests go inside untouched, but for the extensions that a [`last_event_id_query`](Self::last_event_id_query) and
-    /// [`streams`](Self::streams) add. All responses pass as they are that answer a HEAD request, or that are not a success of
-    /// type `text/event-stream`. What no longer fits goes from the head: length, `ETag`, digests. Nothing is put into a line, and
-    /// no event into another.
+    /// ```
+    /// use std::time::Duration;
+    /// use axum::{Router, routing::post};
+    /// use tower_sse::SseLayer;
     ///
-    /// Nothing can be added to bytes that are in a coding (a `Content-Encoding` other than `identity` or `none`) or a part of
-    /// others (a `Content-Range`). Such a stream has no prelude, heartbeat or last event, and is counted, limited, observed and
-    /// ended like any other. Its early end is an [abort](crate::EarlyEnd::Abort), to every method.
+    /// # async fn proxy() {}
+    /// // The handler passes on the response of a language model, which may be silent for minutes.
+    /// let app: Router = Router::new()
+    ///     .route("/v1/completions", post(proxy))
+    ///     .layer(SseLayer::decorate().heartbeat(Duration::from_secs(10)));
+    /// ```
     ///
-    /// A stream of this crate keeps its own prelude and heartbeat, and ends by itself, also if its response was compressed on the
-    /// way. What the layer asks for beside that holds for it: limits, lifetime, access, drain, logout and observers.
+    /// Requests pass to the inner service unchanged, apart from the extensions that
+    /// [`last_event_id_query`](Self::last_event_id_query) and [`streams`](Self::streams) add.
+    ///
+    /// # Decorated streams
+    ///
+    /// A response is decorated if it is an event stream by its head: a success other than 204 and 205 with the `Content-Type`
+    /// `text/event-stream`, to any method but HEAD. [`StreamSettings`] among its extensions take precedence over those of the layer.
+    ///
+    /// - The bytes of the inner body pass unchanged and in order. The prelude and the `retry:` come before them, heartbeats between
+    ///   events: nothing is inserted into a line, and no event into another.
+    /// - A stream that is ended by a lifetime, an access check, a drain or a logout ends between two events, if one ends within
+    ///   5 s. A stream that fails or panics closes the line that it is in. The last event ([`on_failure`](Self::on_failure)) or a
+    ///   `retry:` follows, then the end in the form of [`EarlyEnd`]. A body that ends on its own ends cleanly.
+    /// - Header fields that no longer fit are removed: the length, `ETag`, `Accept-Ranges` and digests. `Cache-Control` gets
+    ///   `no-cache` and `no-transform` in addition to its directives, and `X-Accel-Buffering` is set to `no` unless it is set.
+    ///
+    /// # Coded and partial streams
+    ///
+    /// No bytes can be added to an event stream in a coding (a `Content-Encoding` other than `identity` or `none`), or to a part
+    /// of one (206, or a `Content-Range`). Such a stream is only counted, limited, observed and ended: it gets no prelude, heartbeat
+    /// or last event, its head passes unchanged, and its early end is an [abort](EarlyEnd::Abort) for every method.
+    ///
+    /// # Streams of this crate
+    ///
+    /// A handler's [`Events`](crate::Events), and a stream of an inner layer, are found by an extension of the response, also if the
+    /// response was compressed on the way. They keep their own prelude, heartbeats and form of the end; `Events` that have met
+    /// no layer yet take the settings of this one, below their own. The layer adds its limits, lifetime, access checks, drain,
+    /// logout and observers; of several lifetimes the earliest end applies.
+    ///
+    /// A [`Refusal`](crate::Refusal) of a handler is reported to the observers, and its response is adapted to the method of the
+    /// request.
+    ///
+    /// # Other responses
+    ///
+    /// Every other response passes unchanged, as does every response to a HEAD request.
+    ///
+    /// # Admission
+    ///
+    /// With [`streams`](Self::streams), a request that is known to be for a stream counts against the limits before the inner
+    /// service is called: a GET that accepts `text/event-stream` and nothing else, and each request that
+    /// [`expect_stream`](Self::expect_stream) matches. Any other request has a tentative slot, which a drain and a logout find, and
+    /// which counts once the response is known to be a stream. If there is no room then, the request waits up to 80 ms for
+    /// some; otherwise the response is dropped and the client refused.
+    ///
+    /// # Late answers
+    ///
+    /// The head is that of the inner service, so the layer has no [commit deadline](Self::commit_after) and never answers late. An
+    /// inner layer with an event service may: its stream is one of this crate, also while its answer is pending.
     pub fn decorate() -> Self {
         Self { events: NoEvents(()), settings: Arc::new(LayerSettings::new(true)) }
+    }
+}
+
+impl<E> Sse<(), E> {
+    /// Creates a layer whose services answer requests for events by `events`; the same as
+    /// [`SseLayer::new`](crate::SseLayer::new).
+    pub fn layer(events: E) -> SseLayer<E> {
+        SseLayer::new(events)
     }
 }
 
@@ -270,7 +338,7 @@ impl<S, E: Clone> Layer<S> for SseLayer<E> {
     type Service = Sse<S, E>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Sse::new(inner, self.events.clone(), Arc::clone(&self.settings))
+        Sse::with_settings(inner, self.events.clone(), Arc::clone(&self.settings))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The responses, and the last bytes of streams, that refusals become.
+//! Responses and last bytes of streams from refusals.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode, header::RETRY_AFTER};
@@ -17,17 +17,17 @@ use crate::{
 };
 
 impl Refusal {
-    /// Returns the stream that tells a client to come back, as these settings have it.
+    /// Returns a complete stream with a `retry:`, in the form that these settings ask for. Returns `None` if the refusal has no delay.
     pub(crate) fn stream(&self, settings: &StreamSettings) -> Option<Bytes> {
         match self.answer {
-            RefusalKind::Later(after) | RefusalKind::Busy(after) => Some(whole(after, settings)),
+            RefusalKind::Later(after) | RefusalKind::Busy(after) => Some(retry_stream(after, settings)),
             _ => None,
         }
     }
 
-    /// Returns the last bytes of a stream whose head went out before the refusal was known.
+    /// Returns the last bytes of a stream whose head was sent before the refusal was known.
     ///
-    /// A client cannot be stopped any more, so the event says which status it would have been.
+    /// The status cannot change any more, so an event carries it.
     pub(crate) fn last(&self, method: &Method, form: LastRetry) -> Chunk {
         match self.answer {
             RefusalKind::Later(after) | RefusalKind::Busy(after) => {
@@ -39,16 +39,16 @@ impl Refusal {
 }
 
 impl RefusalKind {
-    /// Returns the response, and what is left of the answer to know it by.
+    /// Returns the response, and the kind that remains once the response has been taken out.
     pub(super) fn respond(self, settings: &StreamSettings) -> (Response<Bytes>, Self) {
         let response = match self {
             Self::Stop => respond(StatusCode::NO_CONTENT),
             Self::Status(status) => respond(status),
             Self::Later(after) => {
                 let mut response = headers::stream_head(HeaderMap::new());
-                // It is whole: a second layer has nothing to add.
+                // The stream is complete: an outer layer adds nothing.
                 response.extensions_mut().insert(StreamMarker::Whole);
-                response.map(|()| whole(after, settings))
+                response.map(|()| retry_stream(after, settings))
             }
             Self::Busy(after) => {
                 let mut response = respond(StatusCode::SERVICE_UNAVAILABLE);
@@ -64,7 +64,7 @@ impl RefusalKind {
     }
 }
 
-/// The event for an answer that came after the head: its status, in JSON.
+/// Returns the event for an answer that came after the head, with its status as JSON.
 pub(crate) fn late_status(status: StatusCode) -> Chunk {
     let data = format!(r#"{{"status":{}}}"#, status.as_u16());
     Chunk { bytes: encode::text(Some(&crate::event_name!("refused")), &data), events: 1 }
@@ -76,8 +76,8 @@ fn respond(status: StatusCode) -> Response<Bytes> {
     response
 }
 
-/// The stream of a client that is to come back.
-fn whole(after: Wait, settings: &StreamSettings) -> Bytes {
+/// Returns a complete stream whose client reconnects after this time.
+fn retry_stream(after: Wait, settings: &StreamSettings) -> Bytes {
     let prelude = if settings.omits_comments() { b"" } else { PRELUDE };
     retry_only(after, settings.last_retry.unwrap_or_default(), prelude)
 }

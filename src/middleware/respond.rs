@@ -1,201 +1,152 @@
-//! What response comes of an answer: of the event service's, in time or not, or of the service inside, decorated.
+//! Responses from the answers of event services and of decorated inner services.
 
-use crate::observe::dispatch;
 use std::{
-    mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
-use bytes::Bytes;
-use http::{Extensions, HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 
 use super::{
     body::{BodyKind, SseBody},
     carried_refusal::CarriedRefusal,
+    context::{Inspected, RequestContext},
     event_service::{AnswerFuture, EventResult, PendingAnswer, ServiceSource},
-    late_layer::LateLayer,
     settings::LayerSettings,
 };
 use crate::{
-    access::Checks,
     answer::Reply,
-    body::{
-        attach::{MarkedStream, StreamMarker},
-        decorated::{DecorateOptions, Decorated},
-        guard::CatchPanic,
-        running::Running,
-        source::PollSource,
-        state::State,
-    },
-    negotiate::{
-        headers,
-        refusal::Refusal,
-        request_head::{OwnedHead, RequestHead},
-    },
-    settings::{OnDrain, StreamSettings},
-    streams::{
-        attached::Client,
-        control::StreamControl,
-        error::AdmissionError,
-        outer::OuterSlot,
-        permit::Permit,
-        waiter::{WaitBudget, Waiter},
-    },
-    time::jitter,
+    body::{attach::StreamMarker, decorated::Decorated, guard::CatchPanic, source::PollSource},
+    negotiate::{headers, refusal::Refusal},
+    settings::StreamSettings,
 };
 
-/// What is left of a request for events once the event service has it.
+/// A request that the event service answers, without the request itself.
 pub(crate) struct StreamRequest {
-    layer: RequestContext,
+    context: RequestContext,
     method: Method,
 }
 
-/// What it takes to decorate a response.
+/// A request whose answer by the inner service is decorated if it is a stream.
 pub(crate) struct DecorateContext {
-    layer: RequestContext,
-}
-
-/// The layer's settings, and what it needs of the request to observe or count its stream.
-struct RequestContext {
-    settings: Arc<LayerSettings>,
-    client: Client,
-    /// `Accept` was looked at.
-    vary: bool,
-    is_head: bool,
-    noted: Option<Box<RequestSnapshot>>,
-}
-
-/// The properties of a request that are noted for observers, checks and limits.
-struct RequestSnapshot {
-    head: Option<Arc<OwnedHead>>,
-    method: Method,
-    /// The request's place among streams, where there are any.
-    place: Result<Option<Permit>, AdmissionError>,
-    is_admitted: bool,
-    waiter: Option<Waiter>,
-    /// The time that is left to wait, if a layer outside has counted it before.
-    patience: Option<WaitBudget>,
-    /// Layers outside that may be late.
-    outer: Option<LateLayer>,
-    /// This layer, if it may be late itself.
-    own: Option<LateLayer>,
+    context: RequestContext,
 }
 
 impl StreamRequest {
     pub(crate) fn new<B>(settings: &Arc<LayerSettings>, request: &Request<B>, vary: bool) -> Self {
-        Self { layer: RequestContext::new(settings, request, vary), method: request.method().clone() }
+        Self { context: RequestContext::new(settings, request, vary), method: request.method().clone() }
     }
 
-    /// Takes a place for the stream that may come, or begins to wait for one.
+    /// Takes a slot for the stream and counts it, or begins to wait for room.
     pub(crate) fn admit<B>(&mut self, request: &mut Request<B>) -> Result<(), Refusal> {
-        self.layer.take_place(request);
-        self.layer.note_late_layer(request);
-        self.layer.admit()
+        self.context.take_slot(request);
+        self.context.record_late_layer(request);
+        self.context.admit()
     }
 
-    /// Completes when there is a place, or will not be.
+    /// Completes when the request does not wait for room any more.
     pub(crate) fn poll_admitted(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
-        self.layer.poll_admitted(cx)
+        self.context.poll_admitted(cx)
     }
 
-    /// The event service, on its way to an answer.
-    pub(crate) fn waiting<F: AnswerFuture>(&self, future: F) -> PendingAnswer<F> {
-        let settings = &self.layer.settings;
-        PendingAnswer::new(future, self.method.clone(), settings.commit_after(), self.layer.splice())
+    /// Wraps the event service's future with the commit deadline.
+    pub(crate) fn pending<F: AnswerFuture>(&self, future: F) -> PendingAnswer<F> {
+        let commit_after = self.context.settings.commit_after();
+        PendingAnswer::new(future, self.method.clone(), commit_after, self.context.decorate_options())
     }
 
-    /// The head, and the body that begins. Takes the event service along if it has not answered.
+    /// Returns the response to an answer. Without an answer, the commit deadline has passed: the event service moves into the
+    /// body of the stream.
     pub(crate) fn respond<F: AnswerFuture, IB>(
         &mut self,
         answer: Option<EventResult<F>>,
-        waiting: Option<Pin<Box<PendingAnswer<F>>>>,
+        pending: Option<Pin<Box<PendingAnswer<F>>>>,
     ) -> Response<SseBody<F, IB>> {
-        let response = match (answer, waiting) {
+        let response = match (answer, pending) {
             (Some(Ok(Reply::Events(events))), _) => {
                 let (source, own, headers) = events.into_parts();
-                self.run(headers::stream_head(headers), own, ServiceSource::Events { source })
+                self.start(headers::stream_head(headers), own, ServiceSource::Events { source })
             }
-            (Some(Ok(Reply::Response(response))), _) => self.response(response),
+            (Some(Ok(Reply::Response(response))), _) => self.respond_with(response),
             (Some(Err(refusal)), _) => self.refuse(refusal),
-            (None, Some(waiting)) => {
-                let source = ServiceSource::Late { waiting: CatchPanic::new(waiting) };
-                self.run(headers::stream_head(HeaderMap::new()), StreamSettings::new(), source)
+            (None, Some(pending)) => {
+                let source = ServiceSource::Pending { pending: CatchPanic::new(pending) };
+                self.start(headers::stream_head(HeaderMap::new()), StreamSettings::new(), source)
             }
-            (None, None) => self.finish(Response::new(SseBody::empty())),
+            (None, None) => self.apply_vary(Response::new(SseBody::empty())),
         };
-        // If there is a permit left there is no stream, and whoever holds this future on has no need of one.
-        self.layer.noted = None;
+        self.context.release();
         response
     }
 
     pub(crate) fn refuse<F: AnswerFuture, IB>(&self, refusal: Refusal) -> Response<SseBody<F, IB>> {
-        let response = self.layer.refuse(refusal, Some(&self.method));
-        self.finish(response.map(|bytes| match self.layer.is_head {
+        let response = self.context.refuse(refusal, Some(&self.method));
+        self.apply_vary(response.map(|bytes| match self.context.is_head {
             true => SseBody::empty(),
-            false => SseBody::whole(bytes),
+            false => SseBody::full(bytes),
         }))
     }
 
-    /// A response of the event service: decorated if it is an event stream, else as it is.
-    fn response<F: AnswerFuture, IB>(&mut self, mut response: Response<F::Body>) -> Response<SseBody<F, IB>> {
-        if let Some(said) = CarriedRefusal::of(&response) {
-            return self.said(&said, response);
+    /// Returns a response of the event service: decorated if it is an event stream, otherwise unchanged.
+    fn respond_with<F: AnswerFuture, IB>(&mut self, mut response: Response<F::Body>) -> Response<SseBody<F, IB>> {
+        if let Some(refusal) = CarriedRefusal::of(&response) {
+            return self.respond_refused(&refusal, response);
         }
-        if self.layer.is_head {
+        if self.context.is_head {
             return self.head_only(response);
         }
-        let own = match self.layer.inspect(&mut response) {
+        let own = match self.context.inspect(&mut response) {
             Inspected::NotEventStream | Inspected::AlreadyWrapped => {
-                return self.finish(response.map(|body| SseBody::new(BodyKind::Own { body })));
+                return self.apply_vary(response.map(|body| SseBody::new(BodyKind::EventService { body })));
             }
             Inspected::Stream(own) => own,
         };
-        let splice = self.layer.splice_for(&mut response);
+        let options = self.context.prepare_to_decorate(&mut response);
         let (parts, body) = response.into_parts();
-        let source = ServiceSource::Response { source: Box::pin(Decorated::new(body, splice.with(&own))) };
-        self.run(Response::from_parts(parts, ()), own, source)
+        let source = ServiceSource::Response { source: Box::pin(Decorated::new(body, options.with(&own))) };
+        self.start(Response::from_parts(parts, ()), own, source)
     }
 
-    /// A response of the event service that stands for a refusal.
-    fn said<F: AnswerFuture, IB>(
+    /// Returns the response to a refusal that a response of the event service carries.
+    fn respond_refused<F: AnswerFuture, IB>(
         &self,
-        said: &CarriedRefusal,
+        refusal: &CarriedRefusal,
         response: Response<F::Body>,
     ) -> Response<SseBody<F, IB>> {
-        self.layer.report(said);
-        let keep = |body| if self.layer.is_head { SseBody::empty() } else { SseBody::new(BodyKind::Own { body }) };
-        self.finish(self.layer.answer(said, response, keep))
+        self.context.report(refusal);
+        let is_head = self.context.is_head;
+        let keep = |body| if is_head { SseBody::empty() } else { SseBody::new(BodyKind::EventService { body }) };
+        self.apply_vary(self.context.answer_refusal(refusal, response, keep))
     }
 
-    /// The head that the same request with GET would get, without a body, and without a stream that opens.
+    /// Returns the head that the same request with GET would get, without a body. Opens no stream.
     fn head_only<F: AnswerFuture, IB>(&self, mut response: Response<F::Body>) -> Response<SseBody<F, IB>> {
-        let ours = response.extensions().get::<StreamMarker>().is_some();
+        let is_marked = response.extensions().get::<StreamMarker>().is_some();
         let (status, head) = (response.status(), response.headers());
-        if !ours && headers::is_event_stream(status, head) && headers::takes_bytes(status, head) {
+        if !is_marked && headers::is_event_stream(status, head) && headers::takes_bytes(status, head) {
             headers::decorate_head(response.headers_mut());
         }
-        self.finish(response.map(|_| SseBody::empty()))
+        self.apply_vary(response.map(|_| SseBody::empty()))
     }
 
-    /// The stream begins; for a HEAD request it is dropped unpolled, and is none.
-    fn run<F: AnswerFuture, IB>(
+    /// Starts the stream. Drops it unpolled if the request is a HEAD request.
+    fn start<F: AnswerFuture, IB>(
         &mut self,
         mut response: Response<()>,
         own: StreamSettings,
         source: ServiceSource<F>,
     ) -> Response<SseBody<F, IB>> {
-        if self.layer.is_head {
-            return self.finish(response.map(|()| SseBody::empty()));
+        if self.context.is_head {
+            return self.apply_vary(response.map(|()| SseBody::empty()));
         }
-        let is_late = matches!(source, ServiceSource::Late { .. });
-        let running = self.layer.running(source, own, response.extensions_mut(), is_late);
-        self.finish(response.map(|()| SseBody::new(BodyKind::Events { running })))
+        let is_late = matches!(source, ServiceSource::Pending { .. });
+        let running = self.context.start(source, own, response.extensions_mut(), is_late);
+        self.apply_vary(response.map(|()| SseBody::new(BodyKind::Events { running })))
     }
 
-    fn finish<B>(&self, mut response: Response<B>) -> Response<B> {
-        if self.layer.vary {
+    fn apply_vary<B>(&self, mut response: Response<B>) -> Response<B> {
+        if self.context.vary {
             headers::vary_by_accept(response.headers_mut());
         }
         response
@@ -203,290 +154,61 @@ impl StreamRequest {
 }
 
 impl DecorateContext {
-    /// Takes a tentative place, which is settled when it is known that the answer is a stream.
+    /// Takes a tentative slot, which is settled when the answer is known to be a stream.
     pub(crate) fn new<B>(settings: &Arc<LayerSettings>, request: &mut Request<B>) -> Self {
-        let mut layer = RequestContext::new(settings, request, false);
-        layer.take_place(request);
-        Self { layer }
+        let mut context = RequestContext::new(settings, request, false);
+        context.take_slot(request);
+        Self { context }
     }
 
-    /// Settles the place, or begins to wait for room.
+    /// Counts the slot against the limits, or begins to wait for room.
     pub(crate) fn admit(&mut self) -> Result<(), Refusal> {
-        self.layer.admit()
+        self.context.admit()
     }
 
-    /// Returns whether there is no room yet.
+    /// Returns whether the request waits for room.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.layer.noted.as_ref().is_some_and(|noted| noted.waiter.is_some())
+        self.context.is_waiting()
     }
 
-    /// Completes when there is room, or will not be.
+    /// Completes when the request does not wait for room any more.
     pub(crate) fn poll_admitted(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
-        self.layer.poll_admitted(cx)
+        self.context.poll_admitted(cx)
     }
 
-    /// Returns whether the response is a stream whose place is not settled yet.
-    pub(crate) fn is_to_be_admitted<B>(&self, response: &Response<B>) -> bool {
-        self.layer.noted.as_ref().is_some_and(|noted| !noted.is_admitted) && RequestContext::is_stream(response)
+    /// Returns whether the response is a stream whose slot is not counted yet.
+    pub(crate) fn needs_admission<B>(&self, response: &Response<B>) -> bool {
+        self.context.is_tentative() && RequestContext::is_stream(response)
     }
 
     pub(crate) fn refuse<F: AnswerFuture, IB>(&self, refusal: Refusal) -> Response<SseBody<F, IB>> {
-        let response = self.layer.refuse(refusal, None);
-        response.map(|bytes| if self.layer.is_head { SseBody::empty() } else { SseBody::whole(bytes) })
+        let response = self.context.refuse(refusal, None);
+        response.map(|bytes| if self.context.is_head { SseBody::empty() } else { SseBody::full(bytes) })
     }
 
+    /// Returns the response of the inner service, decorated if it is an event stream.
     pub(crate) fn respond<F: AnswerFuture, IB>(&mut self, mut response: Response<IB>) -> Response<SseBody<F, IB>>
     where
         Decorated<IB>: PollSource,
     {
-        if let Some(said) = CarriedRefusal::of(&response) {
-            self.layer.report(&said);
-            let keep = |body| SseBody::new(BodyKind::Inside { body });
-            return self.layer.answer(&said, response, keep);
+        if let Some(refusal) = CarriedRefusal::of(&response) {
+            self.context.report(&refusal);
+            let keep = |body| SseBody::new(BodyKind::Inner { body });
+            return self.context.answer_refusal(&refusal, response, keep);
         }
-        if self.layer.is_head {
-            return response.map(|body| SseBody::new(BodyKind::Inside { body }));
+        if self.context.is_head {
+            return response.map(|body| SseBody::new(BodyKind::Inner { body }));
         }
-        let own = match self.layer.inspect(&mut response) {
+        let own = match self.context.inspect(&mut response) {
             Inspected::NotEventStream | Inspected::AlreadyWrapped => {
-                return response.map(|body| SseBody::new(BodyKind::Inside { body }));
+                return response.map(|body| SseBody::new(BodyKind::Inner { body }));
             }
             Inspected::Stream(own) => own,
         };
-        let splice = self.layer.splice_for(&mut response);
+        let options = self.context.prepare_to_decorate(&mut response);
         let (mut parts, body) = response.into_parts();
-        let source = Decorated::new(body, splice.with(&own));
-        let running = self.layer.running(source, own, &mut parts.extensions, false);
+        let source = Decorated::new(body, options.with(&own));
+        let running = self.context.start(source, own, &mut parts.extensions, false);
         Response::from_parts(parts, SseBody::new(BodyKind::Decorated { running }))
-    }
-}
-
-/// What a response turns out to be.
-enum Inspected {
-    /// Not an event stream.
-    NotEventStream,
-    /// A stream of this crate's, which now has what the layer has.
-    AlreadyWrapped,
-    /// An event stream, with these settings of its own.
-    Stream(StreamSettings),
-}
-
-impl RequestContext {
-    fn new<B>(settings: &Arc<LayerSettings>, request: &Request<B>, vary: bool) -> Self {
-        Self {
-            settings: settings.for_request(&RequestHead::new(request)),
-            client: Client::of(request),
-            vary,
-            is_head: headers::is_head(request.method()),
-            noted: RequestSnapshot::capture(settings, request),
-        }
-    }
-
-    fn take_place<B>(&mut self, request: &mut Request<B>) {
-        let (Some(noted), Some(streams)) = (&mut self.noted, &self.settings.streams) else { return };
-        let key = self.settings.stream_key(&RequestHead::new(request));
-        match key.and_then(|key| OuterSlot::share_or_reserve(streams, key, request)) {
-            Ok((permit, patience)) => (noted.place, noted.patience) = (Ok(Some(permit)), patience),
-            Err(no) => noted.place = Err(no),
-        }
-    }
-
-    /// Has layers inside find this one, should its head go out without an answer.
-    fn note_late_layer<B>(&mut self, request: &mut Request<B>) {
-        let Some(noted) = &mut self.noted else { return };
-        if !self.settings.observers.is_empty() && self.settings.commit_after().is_some() {
-            noted.own = Some(LateLayer::note(&self.settings, request));
-        }
-    }
-
-    /// Settles the place if there is one. If there is no room it may be worth to wait for some.
-    fn admit(&mut self) -> Result<(), Refusal> {
-        let Some(noted) = self.noted.as_mut().filter(|noted| !noted.is_admitted) else { return Ok(()) };
-        let settled = match &noted.place {
-            Ok(None) => Ok(None),
-            Ok(Some(permit)) => permit.admit(noted.patience.as_ref()),
-            Err(no) => Err(*no),
-        };
-        match settled {
-            Ok(waiter) => {
-                noted.is_admitted = waiter.is_none();
-                noted.waiter = waiter;
-                Ok(())
-            }
-            Err(no) => Err(self.not_admitted(no)),
-        }
-    }
-
-    fn poll_admitted(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
-        let Some(noted) = &mut self.noted else { return Poll::Ready(Ok(())) };
-        let (Some(waiter), Ok(Some(_))) = (&mut noted.waiter, &noted.place) else { return Poll::Ready(Ok(())) };
-        let outcome = ready!(waiter.poll(cx));
-        noted.waiter = None;
-        noted.is_admitted = outcome.is_ok();
-        Poll::Ready(outcome.map_err(|no| self.not_admitted(no)))
-    }
-
-    /// Gives the place back.
-    fn not_admitted(&mut self, no: AdmissionError) -> Refusal {
-        if let Some(noted) = &mut self.noted {
-            noted.place = Err(no);
-        }
-        no.refusal(self.settings.streams.as_ref().map(|streams| streams.retry_after()).unwrap_or_default())
-    }
-
-    /// Returns whether a response is an event stream: one of this crate's, whatever its head has become, or one by its
-    /// head.
-    fn is_stream<B>(response: &Response<B>) -> bool {
-        match response.extensions().get::<StreamMarker>() {
-            Some(StreamMarker::Whole) => false,
-            Some(StreamMarker::Stream(marked)) if marked.control().is_some() => true,
-            _ => headers::is_event_stream(response.status(), response.headers()),
-        }
-    }
-
-    /// Meets a response that is admitted if it is a stream.
-    fn inspect<B>(&mut self, response: &mut Response<B>) -> Inspected {
-        if !Self::is_stream(response) {
-            return Inspected::NotEventStream;
-        }
-        match response.extensions_mut().get_mut::<StreamMarker>() {
-            Some(StreamMarker::Whole) => return Inspected::AlreadyWrapped,
-            Some(StreamMarker::Stream(marked)) => {
-                if let Some(record) = marked.control() {
-                    self.attach_to(&record, marked);
-                    return Inspected::AlreadyWrapped;
-                }
-            }
-            None => {}
-        }
-        Inspected::Stream(response.extensions_mut().remove().unwrap_or_default())
-    }
-
-    /// A stream of this layer's own.
-    fn running<S: PollSource>(
-        &mut self,
-        source: S,
-        own: StreamSettings,
-        extensions: &mut Extensions,
-        is_late: bool,
-    ) -> Pin<Box<Running<S>>> {
-        let record = Arc::new(StreamControl::new());
-        extensions.insert(StreamMarker::of(&record, Some(Arc::clone(&self.settings) as _)));
-        self.watch(&record, None, is_late);
-        Box::pin(Running::new(source, State::new(own.over(&self.settings.stream), record, self.client)))
-    }
-
-    /// Gives a stream of somebody else's making what this layer has for it.
-    fn attach_to(&mut self, record: &Arc<StreamControl>, marked: &mut MarkedStream) {
-        let stream = &self.settings.stream;
-        if marked.is_bare() {
-            record.attach(|attached| {
-                attached.below = Some(Arc::clone(stream));
-                attached.client = self.client;
-            });
-        } else {
-            let ends_at = stream.lifetime.and_then(|lifetime| record.opened().checked_add(jitter::shorter(lifetime)));
-            let leaves = stream.on_drain == Some(OnDrain::Leave);
-            if ends_at.is_some() || leaves {
-                record.attach(|attached| attached.tighter.tighten(ends_at, leaves));
-            }
-        }
-        self.watch(record, Some(marked), false);
-        marked.add_layer(Arc::clone(&self.settings) as _);
-    }
-
-    /// Adds observers, checks and a place to a stream, but for what it has from another layer.
-    fn watch(&mut self, record: &Arc<StreamControl>, marked: Option<&MarkedStream>, is_late: bool) {
-        let Some(noted) = &mut self.noted else { return };
-        if let Some(own) = noted.own.as_ref().filter(|_| is_late) {
-            own.set_late();
-        }
-        if let Some(head) = &noted.head {
-            let observers = self.settings.observers.iter();
-            let outer = noted.outer.as_ref();
-            let is_new = |observer: &&Arc<_>| {
-                !marked.is_some_and(|marked| marked.has_observer(observer))
-                    && !outer.is_some_and(|outer| outer.has_observer(observer))
-            };
-            if let Some(observed) = dispatch::opened(head, observers.filter(is_new)) {
-                record.observe(observed);
-            }
-            let access = self.settings.access.as_ref();
-            if let Some(access) = access.filter(|access| !marked.is_some_and(|marked| marked.has_access(access))) {
-                record.attach(|attached| Checks::append(&mut attached.checks, Checks::new(access, head)));
-            }
-        }
-        if let Ok(Some(permit)) = mem::replace(&mut noted.place, Ok(None)) {
-            record.hold_permit(permit);
-        }
-    }
-
-    fn splice(&self) -> DecorateOptions {
-        let stream = &self.settings.stream;
-        DecorateOptions {
-            counts: !self.settings.observers.is_empty(),
-            is_sealed: false,
-            last_retry: stream.last_retry.unwrap_or_default(),
-            keeps_bom: stream.omits_comments(),
-        }
-    }
-
-    /// Returns how a response is taken in. Its head is made to fit bytes that are added, if they can be.
-    fn splice_for<B>(&self, response: &mut Response<B>) -> DecorateOptions {
-        let is_sealed = !headers::takes_bytes(response.status(), response.headers());
-        if !is_sealed {
-            headers::decorate_head(response.headers_mut());
-        }
-        DecorateOptions { is_sealed, ..self.splice() }
-    }
-
-    /// The refusal as a response to this method, or the request's own.
-    fn refuse(&self, refusal: Refusal, method: Option<&Method>) -> Response<Bytes> {
-        let noted = self.noted.as_ref().map(|noted| &noted.method);
-        let response = refusal.into_http(method.or(noted).unwrap_or(&Method::GET), &self.settings.stream);
-        if let Some(said) = CarriedRefusal::of(&response) {
-            self.report(&said);
-        }
-        response
-    }
-
-    /// The answer to this request where the response stands for a refusal: the body of the response, or another one.
-    fn answer<B, F: AnswerFuture, IB>(
-        &self,
-        said: &CarriedRefusal,
-        response: Response<B>,
-        keep: impl FnOnce(B) -> SseBody<F, IB>,
-    ) -> Response<SseBody<F, IB>> {
-        let replace = |bytes| if self.is_head { SseBody::empty() } else { SseBody::whole(bytes) };
-        said.answer(response, self.client, &self.settings.stream, keep, replace)
-    }
-
-    /// Reports the refusal of a response to the layer's observers, but for those of a late layer outside: they know of a stream,
-    /// and get its end with the source of the refusal.
-    fn report(&self, said: &CarriedRefusal) {
-        let Some(noted) = &self.noted else { return };
-        let Some(head) = &noted.head else { return };
-        let is_late = |observer: &Arc<_>| noted.outer.as_ref().is_some_and(|outer| outer.has_observer(observer));
-        said.report(head, self.settings.observers.iter().filter(|observer| !is_late(observer)));
-    }
-}
-
-impl RequestSnapshot {
-    /// `None`: nobody looks, and nobody counts.
-    fn capture<B>(settings: &LayerSettings, request: &Request<B>) -> Option<Box<Self>> {
-        let looks = !settings.observers.is_empty() || settings.access.is_some();
-        if !looks && settings.streams.is_none() {
-            return None;
-        }
-        Some(Box::new(Self {
-            head: looks.then(|| Arc::new(OwnedHead::copy(request))),
-            method: request.method().clone(),
-            place: Ok(None),
-            is_admitted: false,
-            waiter: None,
-            patience: None,
-            outer: LateLayer::of(request).filter(|_| !settings.observers.is_empty()),
-            own: None,
-        }))
     }
 }

@@ -1,36 +1,29 @@
-//! The service that the layer makes, and the event services that it makes itself.
+//! The service that the layer creates.
 
 use std::{
-    convert::Infallible,
     fmt,
-    future::Future,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use http::{Request, Response};
 use http_body::Body;
-use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    body::SseBody,
-    future::{Inside, Oneshot, ResponseFuture},
-    respond::DecorateContext,
+    body::SseBody, future::ResponseFuture, inner::InnerCall, oneshot::Oneshot, respond::DecorateContext,
     settings::LayerSettings,
 };
 use crate::{
-    answer::{Events, IntoAnswer, IntoReply, Reply},
-    body::never::Never,
+    answer::IntoReply,
     error::BoxError,
     negotiate::{accept::Decision, last_event_id::LastEventId, refusal::Refusal, request_head::RequestHead},
 };
 
-/// A service with an event service beside it; made by [`SseLayer`](crate::SseLayer).
+/// A service with an event service beside it; created by [`SseLayer`](crate::SseLayer).
 ///
-/// It is ready when the service inside is: one that is full delays requests for events too. A request for events holds
-/// nothing of the service inside.
+/// It is ready when the inner service is ready, so an inner service at its capacity delays requests for events, too. A request
+/// for events then releases the capacity that was reserved for it.
 #[derive(Clone)]
 pub struct Sse<S, E> {
     inner: S,
@@ -39,8 +32,30 @@ pub struct Sse<S, E> {
 }
 
 impl<S, E> Sse<S, E> {
-    pub(crate) fn new(inner: S, events: E, settings: Arc<LayerSettings>) -> Self {
+    /// Creates a service with default settings: `events` answers requests for events, `inner` all others.
+    ///
+    /// A layer sets anything else: [`SseLayer::new`](crate::SseLayer::new).
+    pub fn new(inner: S, events: E) -> Self {
+        Self::with_settings(inner, events, Arc::new(LayerSettings::new(false)))
+    }
+
+    pub(crate) fn with_settings(inner: S, events: E, settings: Arc<LayerSettings>) -> Self {
         Self { inner, events, settings }
+    }
+
+    /// Returns a reference to the inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns a mutable reference to the inner service.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Converts into the inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
     }
 }
 
@@ -52,7 +67,7 @@ where
 {
     type Response = Response<SseBody<Oneshot<E, Request<B>>, IB>>;
     type Error = S::Error;
-    type Future = ResponseFuture<Oneshot<E, Request<B>>, Inside<S, Request<B>>>;
+    type Future = ResponseFuture<Oneshot<E, Request<B>>, InnerCall<S, Request<B>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -62,124 +77,52 @@ where
         if self.settings.decorates {
             return self.decorate(request);
         }
-        let (decision, looked) = self.settings.decide(&request);
+        let (decision, consulted_accept) = self.settings.decide(&request);
         match decision {
-            Decision::Inside => ResponseFuture::inside(Inside::called(self.inner.call(request)), looked),
+            Decision::Inside => ResponseFuture::inner(InnerCall::called(self.inner.call(request)), consulted_accept),
             Decision::NotAcceptable => {
                 self.release_inner();
-                ResponseFuture::refuse(&self.settings, &request, looked)
+                ResponseFuture::refuse(&self.settings, &request, consulted_accept)
             }
             Decision::Stream => {
                 self.release_inner();
-                ResponseFuture::events(self.events.clone(), request, &self.settings, looked)
+                ResponseFuture::events(self.events.clone(), request, &self.settings, consulted_accept)
             }
         }
     }
 }
 
 impl<S: Clone, E> Sse<S, E> {
-    /// The readied service goes unused: a clone takes its place, so that no permit stays held by it.
+    /// Replaces the inner service, which is ready and will not be called, by a clone. This releases the permits that it holds.
     fn release_inner(&mut self) {
         self.inner = self.inner.clone();
     }
 
-    /// Calls the service inside, unless there is no room for the stream that it is expected to answer.
-    fn decorate<F, B>(&mut self, mut request: Request<B>) -> ResponseFuture<F, Inside<S, Request<B>>>
+    /// Calls the inner service, unless there is no room for the stream that it is expected to answer.
+    fn decorate<F, B>(&mut self, mut request: Request<B>) -> ResponseFuture<F, InnerCall<S, Request<B>>>
     where
         S: Service<Request<B>>,
     {
         LastEventId::note(&mut request, self.settings.last_event_id_query.as_deref());
-        let mut decorate = DecorateContext::new(&self.settings, &mut request);
+        let mut context = DecorateContext::new(&self.settings, &mut request);
         let expects = self.settings.streams.is_some() && self.settings.expects_stream(&RequestHead::new(&request));
         if expects {
-            if let Err(refusal) = decorate.admit() {
+            if let Err(refusal) = context.admit() {
                 self.release_inner();
-                return ResponseFuture::not_admitted(refusal, decorate);
+                return ResponseFuture::not_admitted(refusal, context);
             }
-            if decorate.is_waiting() {
-                let later = self.inner.clone();
+            if context.is_waiting() {
+                let inner = self.inner.clone();
                 self.release_inner();
-                return ResponseFuture::decorate(Inside::later(later, request), decorate);
+                return ResponseFuture::decorate(InnerCall::delayed(inner, request), context);
             }
         }
-        ResponseFuture::decorate(Inside::called(self.inner.call(request)), decorate)
+        ResponseFuture::decorate(InnerCall::called(self.inner.call(request)), context)
     }
 }
 
 impl<S: fmt::Debug, E> fmt::Debug for Sse<S, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sse").field("inner", &self.inner).field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
-/// An event service out of an async function; made by [`SseLayer::from_fn`](crate::SseLayer::from_fn).
-#[derive(Clone)]
-pub struct FromFn<F>(F);
-
-impl<F> FromFn<F> {
-    pub(crate) fn new(f: F) -> Self {
-        Self(f)
-    }
-}
-
-impl<F, B, Fut> Service<Request<B>> for FromFn<F>
-where
-    F: Fn(Request<B>) -> Fut,
-    Fut: Future<Output: IntoAnswer>,
-{
-    type Response = Reply<<Fut::Output as IntoAnswer>::Source, <Fut::Output as IntoAnswer>::Body>;
-    type Error = Refusal;
-    type Future = FromFnFuture<Fut>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        FromFnFuture { future: (self.0)(request) }
-    }
-}
-
-impl<F> fmt::Debug for FromFn<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FromFn").finish_non_exhaustive()
-    }
-}
-
-pin_project! {
-    /// The answer of a [`FromFn`].
-    #[derive(Debug)]
-    pub struct FromFnFuture<Fut> {
-        #[pin]
-        future: Fut,
-    }
-}
-
-impl<Fut> Future for FromFnFuture<Fut>
-where
-    Fut: Future<Output: IntoAnswer>,
-{
-    type Output = Result<Reply<<Fut::Output as IntoAnswer>::Source, <Fut::Output as IntoAnswer>::Body>, Refusal>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().future.poll(cx).map(IntoAnswer::into_answer)
-    }
-}
-
-/// The event service of a layer that only [decorates](crate::SseLayer::decorate): no request gets to it.
-#[derive(Debug, Clone)]
-pub struct NoEvents(pub(crate) ());
-
-impl<R> Service<R> for NoEvents {
-    type Response = Events<Never>;
-    type Error = Infallible;
-    type Future = std::future::Pending<Result<Events<Never>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: R) -> Self::Future {
-        std::future::pending()
     }
 }

@@ -1,6 +1,5 @@
-//! What is set on a layer, and which requests it makes the layer's.
+//! The settings of a layer, and its choice of requests.
 
-use crate::body::attach::MetLayer;
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -12,6 +11,7 @@ use http::{Method, Request};
 
 use crate::{
     access::AccessCheck,
+    body::attach::MetLayer,
     negotiate::{
         accept::{self, Decision, Negotiate},
         request_head::RequestHead,
@@ -21,14 +21,14 @@ use crate::{
     streams::{error::AdmissionError, registry::Registry},
 };
 
-/// All that is set on a layer, shared by the services made of it.
+/// The settings of a layer, shared by the services that it creates.
 #[derive(Clone)]
 pub(crate) struct LayerSettings {
     pub(crate) decorates: bool,
     pub(crate) negotiate: Negotiate,
     pub(crate) methods: Arc<[Method]>,
     pub(crate) predicate: Option<Predicate>,
-    /// Requests of which `decorate` is told that a stream will answer them.
+    /// Matches requests that `decorate` admits before the inner service is called.
     pub(crate) expects: Option<Predicate>,
     pub(crate) omits_comments: Option<Predicate>,
     pub(crate) last_event_id_query: Option<Arc<str>>,
@@ -40,7 +40,7 @@ pub(crate) struct LayerSettings {
     pub(crate) access: Option<Arc<AccessCheck>>,
 }
 
-/// When the head goes out without an answer.
+/// The time after which a head is sent without an answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Commit {
     Default,
@@ -81,14 +81,16 @@ impl LayerSettings {
         }
     }
 
-    /// The key of a request, if there is one, and anybody asks.
+    /// Returns the key of a request, if the layer counts streams and has a key function.
+    ///
+    /// Errors if that function panics: without its key a stream cannot be counted, and the panic must not reach the other requests
+    /// of the connection.
     pub(crate) fn stream_key(&self, head: &RequestHead<'_>) -> Result<Option<Arc<str>>, AdmissionError> {
         let (Some(_), Some(key)) = (&self.streams, &self.key) else { return Ok(None) };
-        // Without its key a stream cannot be counted; and other requests on this connection are not to blame.
         catch_unwind(AssertUnwindSafe(|| key(head))).map_err(|_| AdmissionError::KeyPanicked)
     }
 
-    /// Returns whether a request will be answered with a stream by the service inside, as far as its head tells.
+    /// Returns whether the head of a request shows that the inner service will answer it with a stream.
     pub(crate) fn expects_stream(&self, head: &RequestHead<'_>) -> bool {
         let is_event_source = head.method() == Method::GET && accept::is_event_stream_alone(head.headers());
         is_event_source || self.expects.as_ref().is_some_and(|expects| expects(head))
@@ -108,18 +110,19 @@ impl LayerSettings {
     pub(crate) fn commit_after(&self) -> Option<Duration> {
         match self.commit {
             Commit::After(deadline) => Some(deadline),
-            // A client that did not ask for a stream must not get one because a long answer took its time.
+            // A client that did not ask for a stream must not get one because its answer takes long.
             Commit::Default if self.negotiate == Negotiate::Always => None,
             Commit::Default => Some(COMMIT_AFTER),
             Commit::Never => None,
         }
     }
 
-    /// Where a request goes, and whether its `Accept` was looked at.
+    /// Returns the service that a request goes to, and whether its `Accept` was consulted.
     pub(crate) fn decide<B>(&self, request: &Request<B>) -> (Decision, bool) {
         let head = RequestHead::new(request);
-        let fits = self.methods.contains(head.method()) && self.predicate.as_ref().is_none_or(|fits| fits(&head));
-        if fits {
+        let is_candidate =
+            self.methods.contains(head.method()) && self.predicate.as_ref().is_none_or(|fits| fits(&head));
+        if is_candidate {
             (self.negotiate.decide(head.headers()), self.negotiate.depends_on_accept())
         } else {
             (Decision::Inside, false)
@@ -147,5 +150,5 @@ impl fmt::Debug for LayerSettings {
     }
 }
 
-/// Below every proxy's wait for a first byte, and as long as a heartbeat.
+/// Shorter than the time that proxies wait for a first byte, and as long as the default heartbeat period.
 const COMMIT_AFTER: Duration = Duration::from_secs(15);

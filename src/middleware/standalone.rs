@@ -1,4 +1,4 @@
-//! Events as a whole response, for those who take nothing else.
+//! Responses from [`Events`] without a layer.
 
 use std::{
     marker::PhantomData,
@@ -20,7 +20,7 @@ use crate::{
     streams::{attached::Client, control::StreamControl},
 };
 
-/// The answer of no service: a stream that was made without one.
+/// The [`AnswerFuture`] of a stream that no event service answered. It has no values: only its associated types are used.
 #[derive(Debug)]
 pub struct Standalone<S>(Never, PhantomData<S>);
 
@@ -35,15 +35,17 @@ impl<S: Source> AnswerFuture for Standalone<S> {
     }
 }
 
-/// A whole response, for handlers and frameworks that take nothing else. A layer outside that meets it gives it what the
-/// layer has, below the stream's own settings; without one the defaults hold.
+/// Converts events into a complete response, for handlers and frameworks that take nothing else.
+///
+/// A layer around the handler adds its settings, below the stream's own, and its limits, checks and observers. Without a layer
+/// the defaults apply.
 impl<S: Source> From<Events<S>> for Response<SseBody<Standalone<S>, Never>> {
     fn from(events: Events<S>) -> Self {
         let (source, settings, headers) = events.into_parts();
-        let record = Arc::new(StreamControl::new());
+        let control = Arc::new(StreamControl::new());
         let mut response = headers::stream_head(headers);
-        response.extensions_mut().insert(StreamMarker::of(&record, None));
-        let state = State::new(Arc::new(settings), record, Client::default());
+        response.extensions_mut().insert(StreamMarker::of(&control, None));
+        let state = State::new(Arc::new(settings), control, Client::default());
         let running = Box::pin(Running::new(ServiceSource::Events { source }, state));
         response.map(|()| SseBody::new(BodyKind::Events { running }))
     }

@@ -15,12 +15,13 @@ use http_body::Body;
 use tower::Service;
 use tower_sse::{
     BoxError, Comments, EarlyEnd, EarlyEndError, Event, EventBuilder, EventId, EventName, EventReader, EventSender,
-    Events, Heartbeat, InvalidEventId, InvalidEventName, LastEventId, LastRetry, Negotiate, Never, NoEvents, Observer,
-    ReadError, Reason, Refusal, Reply, RequestHead, SendError, Sent, Source, Sse, SseBody, SseLayer, StreamObserver,
+    Events, Heartbeat, InvalidEventId, InvalidEventName, LastEventId, LastRetry, Negotiate, Never, Observer, ReadError,
+    Reason, Refusal, Reply, RequestHead, SendError, Sent, Source, Sse, SseBody, SseLayer, StreamObserver,
     StreamSettings, TrySendError,
     access::{AccessCheck, AccessDecision, AccessRevoked},
     decode::{DecodeError, Decoder, Item, Message},
     future::{Oneshot, ResponseFuture, Standalone},
+    middleware::NoEvents,
     source::{EventReceiver, Interval, StreamSource},
     streams::{AdmissionError, DrainReport, OnDrain, Streams, StreamsBuilder},
 };

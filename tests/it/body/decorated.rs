@@ -9,9 +9,10 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt};
 use tower_sse::{
-    BoxError, EarlyEnd, Event, Heartbeat, NoEvents, SseLayer, StreamSettings,
+    BoxError, EarlyEnd, Event, Heartbeat, SseLayer, StreamSettings,
     access::{AccessCheck, AccessDecision},
     event_name,
+    middleware::NoEvents,
     streams::Streams,
 };
 

@@ -208,7 +208,7 @@ async fn a_late_answer_that_is_no_plain_event_stream_is_told_by_the_last_event()
 /// The head went out without a coding, and another one cannot follow.
 #[tokio::test(start_paused = true)]
 async fn a_late_event_stream_in_a_coding_ends_with_its_reason_and_gives_its_place_back() {
-    let why = "the event stream is in a coding, or a part of one, and its head went out before";
+    let why = "coded or partial event stream answered after the response head was sent";
     let heads =
         [("content-encoding", "gzip", 200), ("content-encoding", "br", 201), ("content-range", "bytes 0-9/20", 206)];
     for ((name, value, status), method) in

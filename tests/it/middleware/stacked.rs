@@ -7,7 +7,9 @@ use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt};
-use tower_sse::{BodyError, Event, Events, Heartbeat, NoEvents, Observer, Refusal, Source, SseLayer, StreamSettings};
+use tower_sse::{
+    BodyError, Event, Events, Heartbeat, Observer, Refusal, Source, SseLayer, StreamSettings, middleware::NoEvents,
+};
 
 use crate::support::{
     Hang, Reading, Recording, Wait, answers, answers_after, ask, bytes, error, event, events, get, stream,

@@ -11,7 +11,7 @@ use http::{Method, Request, Response};
 use http_body::Body;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_sse::{BodyError, Events, NoEvents, Refusal, SseLayer, streams::Streams};
+use tower_sse::{BodyError, Events, Refusal, SseLayer, middleware::NoEvents, streams::Streams};
 
 use super::{Inside, OpenEnd, SECOND, ask_for, open_end};
 use crate::support::{Reading, answers_again, ask, get};

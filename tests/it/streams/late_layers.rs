@@ -17,8 +17,9 @@ use http_body_util::BodyExt;
 use tokio::time::sleep;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_sse::{
-    BodyError, Event, IntoReply, NoEvents, Observer, Refusal, SseLayer,
+    BodyError, Event, IntoReply, Observer, Refusal, SseLayer,
     access::{AccessCheck, AccessDecision},
+    middleware::NoEvents,
     streams::{OnDrain, Streams},
 };
 

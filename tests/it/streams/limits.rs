@@ -15,7 +15,8 @@ use http_body::Body;
 use tokio::time::{sleep, timeout};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_sse::{
-    BoxError, IntoReply, NoEvents, Observer, Refusal, RequestHead, Sse, SseLayer, StreamObserver, streams::Streams,
+    BoxError, IntoReply, Observer, Refusal, RequestHead, Sse, SseLayer, StreamObserver, middleware::NoEvents,
+    streams::Streams,
 };
 
 use super::{Endless, Inside, SECOND, ask_for, endless, open_end, read, serve};

@@ -22,7 +22,7 @@ use futures_util::{
 use http::{Request, Response, header};
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt};
-use tower_sse::{Event, Events, FromFn, SseLayer, source::StreamSource};
+use tower_sse::{Event, Events, SseLayer, middleware::FromFn, source::StreamSource};
 
 type Answer = BoxFuture<'static, Events<StreamSource<BoxStream<'static, Event>>>>;
 type EventLayer<B = Body> = SseLayer<FromFn<fn(Request<B>) -> Answer>>;
