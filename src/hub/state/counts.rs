@@ -1,17 +1,17 @@
-//! Counts that a hub's topics share.
+//! The counts that the topics of a hub share.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// The counts of what the topics of a hub keep together, and of what was let go or refused.
+/// The counts of what the topics of a hub retain together, and of what was evicted or refused.
 #[derive(Debug, Default)]
 pub(crate) struct HubCounts {
-    /// Bytes that are kept.
+    /// Bytes that are retained.
     pub(crate) kept: AtomicUsize,
     /// Topics that are held.
     pub(crate) held: AtomicUsize,
-    /// Topics that made room for others.
+    /// Topics that were evicted to make room for others.
     pub(crate) evicted_topics: AtomicU64,
-    /// Keyed values that made room for others, and are not found again.
+    /// Keyed values that were evicted to make room for others, and that no backplane loads again.
     pub(crate) evicted_keys: AtomicU64,
     /// Topics and subscriptions that were refused.
     pub(crate) refused: AtomicU64,

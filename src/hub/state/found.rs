@@ -1,4 +1,4 @@
-//! Events on their way out of a log: taken under a lock by their count of references, encoded outside.
+//! Events that were read from a log: cloned under a lock by reference count, encoded after it.
 //!
 //! Pure.
 
@@ -6,27 +6,27 @@ use bytes::Bytes;
 
 use crate::body::source::FRAME_BYTES;
 
-/// An event as it was found: its id is its sequence.
+/// An event that was read. Its id is its sequence.
 #[derive(Debug, Clone)]
 pub(crate) struct FoundEvent {
     pub(crate) sequence: u64,
     pub(crate) event: Bytes,
-    /// Which of a subscription's topics it is from.
+    /// The index of its topic among those of the subscription.
     pub(crate) seat: u32,
 }
 
-/// Which ids events carry.
+/// The ids that events are sent with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ids {
-    /// Each its own.
+    /// Each event has its own.
     Own,
-    /// None but the last, and that one only if the present is complete with it: a client that is cut before comes back as a
-    /// new one, and gets the present again.
+    /// Only the last event of a snapshot has one, if the snapshot is complete with it: a client that is disconnected before
+    /// reconnects as a new one, and gets the snapshot again.
     Present { last: Option<u64> },
 }
 
 impl Ids {
-    /// The id of an event of these.
+    /// Returns the sequence to send as the id of an event.
     pub(crate) fn of(self, event: &FoundEvent, is_last: bool) -> Option<u64> {
         match self {
             Self::Own => Some(event.sequence),
@@ -35,7 +35,7 @@ impl Ids {
     }
 }
 
-/// How much is wanted.
+/// The limit of a read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Budget {
     pub(crate) events: usize,
@@ -43,7 +43,7 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// One event, however large.
+    /// One event, of any size.
     pub(crate) const ONE: Self = Self { events: 1, bytes: usize::MAX };
 
     /// One frame.
@@ -53,7 +53,7 @@ impl Budget {
         self.events <= 1
     }
 
-    /// Takes an event's share. `false`: it does not fit any more. The first always does.
+    /// Subtracts an event. Returns `false` if it does not fit any more. The first event always fits.
     pub(crate) fn consume(&mut self, bytes: usize, is_first: bool) -> bool {
         if !is_first && (self.events == 0 || self.bytes < bytes) {
             return false;
@@ -65,13 +65,13 @@ impl Budget {
 }
 
 impl FoundEvent {
-    /// What it takes on the wire behind its hub's prefix for ids.
+    /// Returns the number of bytes on the wire, with an id of this prefix.
     pub(crate) fn encoded_len(&self, prefix: &[u8]) -> usize {
         prefix.len() + digits(self.sequence) + 1 + self.event.len()
     }
 }
 
-/// These events with their ids.
+/// Encodes events with their ids.
 pub(crate) fn encode(prefix: &[u8], events: &[FoundEvent]) -> Bytes {
     let mut buffer = Vec::with_capacity(encoded_len(prefix, events));
     encode_to(prefix, events, Ids::Own, &mut buffer);
@@ -93,7 +93,7 @@ pub(crate) fn encode_to(prefix: &[u8], events: &[FoundEvent], ids: Ids, buffer: 
     }
 }
 
-/// A line with this position as id.
+/// Appends an id line with this sequence.
 pub(crate) fn put_id(prefix: &[u8], sequence: u64, buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(prefix);
     buffer.extend_from_slice(itoa::Buffer::new().format(sequence).as_bytes());
@@ -104,25 +104,31 @@ fn digits(number: u64) -> usize {
     number.checked_ilog10().map_or(1, |digits| digits as usize + 1)
 }
 
-/// What an id takes behind the prefix, at most.
+/// The most bytes of an id line after its prefix.
 pub(crate) const MAX_ID: usize = "18446744073709551615\n".len();
 
-/// Puts what several topics gave in order, as far as all of them have told what they have, and within the budget.
+/// Sorts the events of several topics, and truncates them to the budget, and to the sequence up to which each topic was read.
 ///
-/// `told` is how far the one came that stopped first. Gives how far what is left reaches; `None`: nothing was left out.
-pub(crate) fn merge(events: &mut Vec<FoundEvent>, told: Option<u64>, mut budget: Budget, prefix: &[u8]) -> Option<u64> {
+/// `horizon` is the lowest sequence at which the budget cut off a topic. Returns the sequence of the last event if any was cut
+/// off.
+pub(crate) fn merge(
+    events: &mut Vec<FoundEvent>,
+    horizon: Option<u64>,
+    mut budget: Budget,
+    prefix: &[u8],
+) -> Option<u64> {
     events.sort_unstable_by_key(|event| event.sequence);
     let mut keep = 0;
     for event in &*events {
-        let told = told.is_none_or(|told| event.sequence <= told);
-        if !told || !budget.consume(event.encoded_len(prefix), keep == 0) {
+        let is_read = horizon.is_none_or(|horizon| event.sequence <= horizon);
+        if !is_read || !budget.consume(event.encoded_len(prefix), keep == 0) {
             break;
         }
         keep += 1;
     }
-    let cut = told.is_some() || keep < events.len();
+    let is_truncated = horizon.is_some() || keep < events.len();
     events.truncate(keep);
-    if cut { events.last().map(|event| event.sequence) } else { None }
+    if is_truncated { events.last().map(|event| event.sequence) } else { None }
 }
 
 #[cfg(test)]
@@ -135,42 +141,42 @@ mod tests {
         FoundEvent { sequence, event: Bytes::from(vec![b'x'; bytes]), seat }
     }
 
-    /// What a topic gives within a budget, and how far it came if there is more.
+    /// Reads a topic within a budget. Also returns the sequence of the last event if there are more.
     fn give(all: &[FoundEvent], mut budget: Budget, prefix: &[u8]) -> (Vec<FoundEvent>, Option<u64>) {
         let fits = |(at, event): &(usize, &FoundEvent)| budget.consume(event.encoded_len(prefix), *at == 0);
         let given: Vec<_> = all.iter().enumerate().take_while(fits).map(|(_, event)| event.clone()).collect();
-        let told = if given.len() < all.len() { given.last().map(|event| event.sequence) } else { None };
-        (given, told)
+        let truncated_at = if given.len() < all.len() { given.last().map(|event| event.sequence) } else { None };
+        (given, truncated_at)
     }
 
     proptest! {
         #[test]
-        fn what_is_merged_is_the_beginning_of_all_that_there_is(
+        fn merged_events_are_a_prefix_of_all_events(
             seats in prop::collection::vec((0_u32..3, 0_usize..40), 0..20),
             events in prop_oneof![Just(1_usize), Just(3), Just(usize::MAX)],
             bytes in prop_oneof![Just(0_usize), 0_usize..100, Just(usize::MAX)],
         ) {
             let (budget, prefix) = (Budget { events, bytes }, b"id: e-");
             let all: Vec<_> = seats.into_iter().zip(1..).map(|((seat, bytes), at)| event(at, seat, bytes)).collect();
-            let (mut merged, mut told) = (Vec::new(), None);
+            let (mut merged, mut horizon) = (Vec::new(), None);
             for seat in 0..3 {
                 let of_seat: Vec<_> = all.iter().filter(|event| event.seat == seat).cloned().collect();
                 let (given, stopped) = give(&of_seat, budget, prefix);
                 merged.extend(given);
-                told = [told, stopped].into_iter().flatten().min();
+                horizon = [horizon, stopped].into_iter().flatten().min();
             }
-            let cut = merge(&mut merged, told, budget, prefix);
+            let truncated_at = merge(&mut merged, horizon, budget, prefix);
             let numbers: Vec<_> = merged.iter().map(|event| event.sequence).collect();
-            assert_eq!(numbers, (1..=merged.len() as u64).collect::<Vec<_>>(), "in order, with nothing left out");
-            assert_eq!(merged.is_empty(), all.is_empty(), "one at least comes, so that a reader comes ahead");
+            assert_eq!(numbers, (1..=merged.len() as u64).collect::<Vec<_>>(), "in order, none left out");
+            assert_eq!(merged.is_empty(), all.is_empty(), "at least one event, so that a reader advances");
             let size: usize = merged.iter().map(|event| event.encoded_len(prefix)).sum();
             assert!(merged.len() <= 1 || (merged.len() <= events && size <= bytes));
-            assert_eq!(cut, if merged.len() < all.len() { numbers.last().copied() } else { None });
+            assert_eq!(truncated_at, if merged.len() < all.len() { numbers.last().copied() } else { None });
         }
     }
 
     #[test]
-    fn the_length_is_what_is_written() {
+    fn the_computed_length_is_the_encoded_length() {
         for sequence in [0, 9, 10, 99, 100, u64::MAX] {
             let event = FoundEvent { sequence, event: Bytes::from_static(b"data: x\n\n"), seat: 0 };
             let bytes = encode(b"id: e-", std::slice::from_ref(&event));

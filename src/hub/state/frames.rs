@@ -1,7 +1,8 @@
-//! What subscribers of a topic share: the newest events, already in frames.
+//! The frames that subscribers of a topic share: its newest events, encoded once.
 //!
-//! Pure. The pump joins what came since its last round; a subscriber that is within a frame takes a slice of it. A frame
-//! never outlives its events in the log.
+//! Pure. The pump encodes the events since its last round; a subscriber whose cursor is within a frame takes a slice of it.
+//!
+//! Invariant: a frame never outlives its events in the log.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -9,25 +10,25 @@ use bytes::Bytes;
 
 use super::{found, found::FoundEvent};
 
-/// The newest frames.
+/// The newest frames of a topic.
 #[derive(Debug)]
 pub(crate) struct FrameCache {
     frames: VecDeque<Frame>,
     through: u64,
 }
 
-/// Events of one topic without any between them left out, as they stand on the wire.
+/// Consecutive events of one topic, encoded.
 #[derive(Debug, Clone)]
 struct Frame {
     /// The topic has no event between this and the frame's first.
     after: u64,
     through: u64,
     bytes: Bytes,
-    /// The sequence of each event, and where it begins.
+    /// The sequence of each event, and the offset at which it begins.
     index: Arc<[(u64, u32)]>,
 }
 
-/// A piece of a frame.
+/// The end of a frame, from an event on.
 #[derive(Debug)]
 pub(crate) struct Slice {
     pub(crate) bytes: Bytes,
@@ -35,21 +36,21 @@ pub(crate) struct Slice {
     pub(crate) through: u64,
 }
 
-/// How many frames are kept: 32 KiB of a topic, unless its events are larger than a frame.
+/// The number of frames that are kept: 32 KiB of a topic, unless its events are larger than a frame.
 const FRAMES: usize = 4;
 
 impl FrameCache {
-    /// Nothing, up to here.
+    /// Creates an empty cache, which continues after this sequence.
     pub(crate) fn new(through: u64) -> Self {
         Self { frames: VecDeque::new(), through }
     }
 
-    /// What is above this is not joined yet.
+    /// Returns the sequence up to which events were encoded, or skipped.
     pub(crate) fn through(&self) -> u64 {
         self.through
     }
 
-    /// Adds a frame of all events since `after`. One that does not fit, for another was quicker, is not taken.
+    /// Adds a frame of all events since `after`. Ignores it if another pump was quicker.
     pub(crate) fn push(&mut self, after: u64, frame: Option<EncodedFrame>) {
         let Some(EncodedFrame { through, bytes, index }) = frame else { return };
         if after != self.through {
@@ -62,19 +63,19 @@ impl FrameCache {
         }
     }
 
-    /// What came up to here is not going to be joined: there was too much of it.
+    /// Skips the events up to this sequence, of which there were too many.
     pub(crate) fn skip(&mut self, through: u64) {
         self.through = through;
     }
 
-    /// Everything up to here has gone from the log.
+    /// Removes the frames of events that were evicted from the log, up to this sequence.
     pub(crate) fn evicted(&mut self, through: u64) {
         while self.frames.front().is_some_and(|frame| frame.through <= through) {
             self.frames.pop_front();
         }
     }
 
-    /// What follows this cursor, if it is in a frame.
+    /// Returns the events after this cursor, if a frame has them.
     pub(crate) fn after(&self, cursor: u64) -> Option<Slice> {
         let frame = self.frames.iter().rev().find(|frame| frame.after <= cursor)?;
         let first = frame.index.partition_point(|&(sequence, _)| sequence <= cursor);
@@ -84,7 +85,7 @@ impl FrameCache {
     }
 }
 
-/// A frame before it has its place.
+/// A frame that is not in the cache yet.
 #[derive(Debug)]
 pub(crate) struct EncodedFrame {
     through: u64,
@@ -112,22 +113,22 @@ mod tests {
 
     #[derive(Debug, Clone)]
     enum Step {
-        /// An event comes, so far ahead of the last.
-        Come(u64),
-        /// A pump joins what there is, in frames of so many.
-        Join(usize),
-        /// Two pumps find the same, and one is quicker.
-        JoinTwice(usize, usize),
+        /// An event is published, so far ahead of the last.
+        Publish(u64),
+        /// A pump encodes a frame of so many events.
+        Encode(usize),
+        /// Two pumps encode the same events, and one is quicker.
+        EncodeTwice(usize, usize),
         Skip,
-        /// The oldest goes.
+        /// The oldest event is evicted.
         Evict,
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            6 => (1_u64..4).prop_map(Step::Come),
-            2 => (1_usize..5).prop_map(Step::Join),
-            1 => (1_usize..5, 1_usize..5).prop_map(|(one, other)| Step::JoinTwice(one, other)),
+            6 => (1_u64..4).prop_map(Step::Publish),
+            2 => (1_usize..5).prop_map(Step::Encode),
+            1 => (1_usize..5, 1_usize..5).prop_map(|(one, other)| Step::EncodeTwice(one, other)),
             1 => Just(Step::Skip),
             2 => Just(Step::Evict),
         ]
@@ -137,18 +138,18 @@ mod tests {
         FoundEvent { sequence, event: Bytes::from(format!("data: {sequence}\n\n")), seat: 0 }
     }
 
-    fn frame(joined: &FrameCache, kept: &[u64], count: usize) -> (u64, Option<EncodedFrame>) {
-        let new = kept.iter().copied().filter(|&sequence| sequence > joined.through());
+    fn frame(cache: &FrameCache, kept: &[u64], count: usize) -> (u64, Option<EncodedFrame>) {
+        let new = kept.iter().copied().filter(|&sequence| sequence > cache.through());
         let events: Vec<_> = new.take(count).map(event).collect();
-        (joined.through(), encode(b"id: ", &events))
+        (cache.through(), encode(b"id: ", &events))
     }
 
-    /// Whoever is not behind what is gone, gets all that follows it, in order, as far as the slice says.
-    fn check(joined: &FrameCache, all: &[u64], gone: u64) {
-        assert!(joined.frames.len() <= FRAMES);
-        assert!(joined.frames.iter().all(|frame| frame.through > gone), "a frame outlives its events");
-        for cursor in gone..=all.last().copied().unwrap_or(0) {
-            let Some(slice) = joined.after(cursor) else { continue };
+    /// Checks that a slice has all events after a cursor that is not behind an evicted event, up to the end of the slice.
+    fn check(cache: &FrameCache, all: &[u64], evicted: u64) {
+        assert!(cache.frames.len() <= FRAMES);
+        assert!(cache.frames.iter().all(|frame| frame.through > evicted), "a frame outlives its events");
+        for cursor in evicted..=all.last().copied().unwrap_or(0) {
+            let Some(slice) = cache.after(cursor) else { continue };
             let follow = all.iter().copied().filter(|&sequence| sequence > cursor && sequence <= slice.through);
             let follow: Vec<_> = follow.map(event).collect();
             assert_eq!(slice.bytes, found::encode(b"id: ", &follow), "after {cursor}");
@@ -159,26 +160,26 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_slice_is_what_follows_a_cursor_with_nothing_left_out(steps in prop::collection::vec(step(), 0..60)) {
-            let (mut joined, mut all, mut oldest) = (FrameCache::new(0), Vec::new(), 0);
+        fn a_slice_has_every_event_after_a_cursor(steps in prop::collection::vec(step(), 0..60)) {
+            let (mut cache, mut all, mut oldest) = (FrameCache::new(0), Vec::new(), 0);
             for step in steps {
                 match step {
-                    Step::Come(ahead) => all.push(all.last().copied().unwrap_or(0) + ahead),
-                    Step::Join(count) => {
-                        let (after, frame) = frame(&joined, &all[oldest..], count);
-                        joined.push(after, frame);
+                    Step::Publish(ahead) => all.push(all.last().copied().unwrap_or(0) + ahead),
+                    Step::Encode(count) => {
+                        let (after, frame) = frame(&cache, &all[oldest..], count);
+                        cache.push(after, frame);
                     }
-                    Step::JoinTwice(one, other) => {
-                        let frames = [one, other].map(|count| frame(&joined, &all[oldest..], count));
-                        frames.into_iter().for_each(|(after, frame)| joined.push(after, frame));
+                    Step::EncodeTwice(one, other) => {
+                        let frames = [one, other].map(|count| frame(&cache, &all[oldest..], count));
+                        frames.into_iter().for_each(|(after, frame)| cache.push(after, frame));
                     }
-                    Step::Skip => joined.skip(all.last().copied().unwrap_or(0)),
+                    Step::Skip => cache.skip(all.last().copied().unwrap_or(0)),
                     Step::Evict => {
                         oldest = all.len().min(oldest + 1);
-                        joined.evicted(oldest.checked_sub(1).map_or(0, |last| all[last]));
+                        cache.evicted(oldest.checked_sub(1).map_or(0, |last| all[last]));
                     }
                 }
-                check(&joined, &all, oldest.checked_sub(1).map_or(0, |last| all[last]));
+                check(&cache, &all, oldest.checked_sub(1).map_or(0, |last| all[last]));
             }
         }
     }

@@ -14,7 +14,7 @@ use std::{
 
 use super::TopicShared;
 
-/// A topic that stays as long as this is held.
+/// A reference to a topic that keeps it in its hub's table.
 #[derive(Debug)]
 pub(crate) struct Hold(Arc<TopicShared>);
 

@@ -1,6 +1,6 @@
-//! For each key its newest event, beside the log, for readers to whom only the present counts.
+//! The newest event of each key, beside the log, for conflating readers and snapshots.
 //!
-//! Pure. In order of sequence, so that a reader that has come so far finds what is newer.
+//! Pure. In order of sequence, so that a reader finds the events after its cursor.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,9 +19,9 @@ pub(crate) struct Latest {
     by_key: HashMap<Arc<str>, u64>,
     bytes: usize,
     evicted_through: u64,
-    /// The number of keys that were let go.
+    /// The number of keys that were evicted.
     evicted: u64,
-    /// Some keys may not be known here, and are to be asked for.
+    /// Some keys may not be known here, and have to be loaded from a backplane.
     is_partial: bool,
 }
 
@@ -34,12 +34,12 @@ pub(crate) struct LatestEntry {
 }
 
 impl Latest {
-    /// An empty one, whose keys up to here are gone.
+    /// Creates an empty table, whose keys up to a sequence are evicted.
     pub(crate) fn new(evicted_through: u64) -> Self {
         Self { evicted_through, ..Self::default() }
     }
 
-    /// Marks that some keys may not be known here.
+    /// Sets whether some keys may not be known here.
     pub(crate) fn set_partial(&mut self, is_partial: bool) {
         self.is_partial = is_partial;
     }
@@ -53,12 +53,12 @@ impl Latest {
         self.by_key.get(key).is_some_and(|&known| known >= sequence)
     }
 
-    /// Keys whose newest event was at most here may be gone.
+    /// Returns the sequence up to which keys may have been evicted.
     pub(crate) fn evicted_through(&self) -> u64 {
         self.evicted_through
     }
 
-    /// Returns the number of keys that were let go.
+    /// Returns the number of keys that were evicted.
     pub(crate) fn evicted(&self) -> u64 {
         self.evicted
     }
@@ -71,19 +71,19 @@ impl Latest {
         self.bytes
     }
 
-    /// Takes a key's newest event.
+    /// Sets the newest event of a key.
     pub(crate) fn put(&mut self, key: Arc<str>, sequence: u64, event: Bytes) {
         self.remove(&key);
         self.bytes += size_of_event(&event, Some(&key));
         self.by_key.insert(Arc::clone(&key), sequence);
-        // Only foreign bytes name two keys with one sequence. The one before goes: it would not be found to be let go.
+        // Only a faulty backplane has two keys with one sequence. The first is removed, as it could not be evicted any more.
         if let Some((key, event)) = self.by_sequence.insert(sequence, (key, event)) {
             self.by_key.remove(&key);
             self.bytes -= size_of_event(&event, Some(&key));
         }
     }
 
-    /// Forgets a key. Its owner wants it so: nobody has missed anything.
+    /// Removes a key at the publisher's request. It is not evicted: no reader has missed anything.
     pub(crate) fn remove(&mut self, key: &str) {
         let Some(sequence) = self.by_key.remove(key) else { return };
         if let Some((key, event)) = self.by_sequence.remove(&sequence) {
@@ -91,7 +91,7 @@ impl Latest {
         }
     }
 
-    /// Lets the key go that was published least recently, if that was no later than this.
+    /// Evicts the key that was published least recently, if that was at most at this sequence.
     pub(crate) fn evict(&mut self, through: u64) -> bool {
         let oldest = self.by_sequence.first_entry().filter(|oldest| *oldest.key() <= through);
         let Some((sequence, (key, event))) = oldest.map(|oldest| oldest.remove_entry()) else { return false };
@@ -102,12 +102,12 @@ impl Latest {
         true
     }
 
-    /// The newest of all that are up to this sequence.
+    /// Returns the sequence of the newest event up to this one.
     pub(crate) fn newest_through(&self, sequence: u64) -> Option<u64> {
         self.by_sequence.range(..=sequence).next_back().map(|(&sequence, _)| sequence)
     }
 
-    /// The newest event of each key that has one above this sequence, in order.
+    /// Returns the newest event of each key that has one above this sequence, in order.
     pub(crate) fn after(&self, sequence: u64) -> impl Iterator<Item = (u64, &Bytes)> {
         self.by_sequence
             .range((Bound::Excluded(sequence), Bound::Unbounded))
@@ -139,7 +139,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_key_has_its_newest_until_it_goes(steps in prop::collection::vec(step(), 0..60)) {
+        fn each_key_has_its_newest_event_until_it_is_removed(steps in prop::collection::vec(step(), 0..60)) {
             let (mut latest, mut naive, mut gone) = (Latest::new(0), Vec::<(u64, &str)>::new(), 0);
             for (step, sequence) in steps.into_iter().zip(1..) {
                 match step {
@@ -175,9 +175,9 @@ mod tests {
         }
     }
 
-    /// Of two keys one was never let go, and a topic with too many keys of one sequence looked for one to let go for ever.
+    /// One of two keys was never evicted, and a topic with too many keys of one sequence tried to evict one for ever.
     #[test]
-    fn of_two_keys_with_the_same_sequence_the_later_is_kept() {
+    fn the_later_of_two_keys_with_one_sequence_is_kept() {
         let mut latest = Latest::new(0);
         latest.put("a".into(), 7, Bytes::from_static(b"1"));
         latest.put("bb".into(), 7, Bytes::from_static(b"2"));
@@ -186,9 +186,9 @@ mod tests {
         assert_eq!((latest.len(), latest.bytes()), (0, 0));
     }
 
-    /// Keys that are loaded come in any order: one that went after a newer one hid that the newer one was gone.
+    /// Keys are loaded in any order: one that was evicted after a newer one hid that the newer one was evicted.
     #[test]
-    fn what_is_gone_stays_gone_in_whatever_order_keys_come_and_go() {
+    fn the_evicted_sequence_never_decreases() {
         let mut latest = Latest::new(0);
         for (key, sequence) in [("a", 300), ("b", 200)] {
             latest.put(key.into(), sequence, Bytes::from_static(b"1"));

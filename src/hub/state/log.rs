@@ -1,13 +1,13 @@
-//! The events of a topic, as long as they are kept.
+//! The log of a topic: the events that it retains.
 //!
-//! Pure. Time is a number of milliseconds that the caller gives. What goes is remembered by one number: everything up to
-//! it is gone, so a reader that has come less far has missed something.
+//! Pure. Time is in milliseconds, given by the caller. Of evicted events only the highest sequence is kept: a reader whose
+//! cursor is below it has missed something.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 
-/// One event in the log. Its id is not among its bytes: it is its sequence.
+/// An event in the log. Its bytes have no id: its id is its sequence.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) sequence: u64,
@@ -16,7 +16,7 @@ pub(crate) struct Entry {
     pub(crate) event: Bytes,
 }
 
-/// Events in order of their sequence.
+/// The events of a topic, in order of their sequence.
 #[derive(Debug)]
 pub(crate) struct Log {
     entries: VecDeque<Entry>,
@@ -26,7 +26,7 @@ pub(crate) struct Log {
     unkeyed_evicted_through: u64,
 }
 
-/// What an event counts for beside its bytes.
+/// The bytes that an event counts beside its own.
 pub(crate) const OVERHEAD: usize = size_of::<Entry>();
 
 impl Entry {
@@ -39,13 +39,13 @@ impl Entry {
     }
 }
 
-/// What an event of these bytes counts for, with its key.
+/// Returns the bytes that an event counts, with its key.
 pub(crate) fn size_of_event(event: &[u8], key: Option<&str>) -> usize {
     event.len() + key.map_or(0, str::len) + OVERHEAD
 }
 
 impl Log {
-    /// An empty one, whose events up to here are gone.
+    /// Creates an empty log, whose events up to a sequence are evicted.
     pub(crate) fn new(evicted_through: u64) -> Self {
         Self {
             entries: VecDeque::new(),
@@ -56,17 +56,17 @@ impl Log {
         }
     }
 
-    /// The newest sequence that the topic ever had.
+    /// Returns the highest sequence that the topic ever had.
     pub(crate) fn last(&self) -> u64 {
         self.last
     }
 
-    /// Everything up to here is gone.
+    /// Returns the sequence up to which events are evicted.
     pub(crate) fn evicted_through(&self) -> u64 {
         self.evicted_through
     }
 
-    /// Every event without a key up to here is gone.
+    /// Returns the sequence up to which events without a key are evicted.
     pub(crate) fn unkeyed_evicted_through(&self) -> u64 {
         self.unkeyed_evicted_through
     }
@@ -83,13 +83,13 @@ impl Log {
         self.entries.front()
     }
 
-    /// The sequence of the event that so many newer ones follow.
+    /// Returns the sequence of the event that is followed by exactly so many.
     pub(crate) fn before_newest(&self, events: usize) -> Option<u64> {
         let at = self.entries.len().checked_sub(events)?.checked_sub(1)?;
         Some(self.entries[at].sequence)
     }
 
-    /// Takes an event whose sequence is above all others.
+    /// Appends an event, whose sequence is above all others.
     pub(crate) fn push(&mut self, entry: Entry) {
         debug_assert!(entry.sequence > self.last);
         self.last = entry.sequence;
@@ -97,7 +97,7 @@ impl Log {
         self.entries.push_back(entry);
     }
 
-    /// Lets the oldest go.
+    /// Evicts the oldest event.
     pub(crate) fn evict(&mut self) -> Option<Entry> {
         let entry = self.entries.pop_front()?;
         self.bytes -= entry.size();
@@ -108,12 +108,12 @@ impl Log {
         Some(entry)
     }
 
-    /// The events above this sequence that came at this time or later, in order.
+    /// Returns the events above this sequence that were published at this time or later, in order.
     pub(crate) fn since(&self, sequence: u64, at: u64) -> impl DoubleEndedIterator<Item = &Entry> {
         self.entries.range(self.first_since(sequence, at)..)
     }
 
-    /// The events above the first sequence that are not [since](Self::since) the second and the time, in order.
+    /// Returns the events above the first sequence that are not [since](Self::since) the second and the time, in order.
     pub(crate) fn until(&self, after: u64, sequence: u64, at: u64) -> impl DoubleEndedIterator<Item = &Entry> {
         let to = self.first_since(sequence, at);
         self.entries.range(self.first_since(after, 0).min(to)..to)
@@ -121,7 +121,7 @@ impl Log {
 
     fn first_since(&self, sequence: u64, at: u64) -> usize {
         let first = match self.entries.back() {
-            // Most readers have come to the newest but one.
+            // Most readers have read all events but the newest.
             Some(newest) if newest.sequence <= sequence => self.entries.len(),
             _ => self.entries.partition_point(|entry| entry.sequence <= sequence),
         };
@@ -135,14 +135,14 @@ mod tests {
 
     use super::*;
 
-    /// Sequences with or without a key; `None` lets the oldest go.
+    /// Generates events with or without a key; `None` evicts the oldest.
     fn steps() -> impl Strategy<Value = Vec<Option<(u64, bool)>>> {
         prop::collection::vec(prop::option::weighted(0.6, (1_u64..4, any::<bool>())), 0..60)
     }
 
     proptest! {
         #[test]
-        fn it_is_what_came_without_what_went(steps in steps(), gone in 0_u64..5) {
+        fn the_log_has_the_events_that_were_not_evicted(steps in steps(), gone in 0_u64..5) {
             let (mut log, mut all, mut kept_from) = (Log::new(gone), Vec::new(), 0);
             for step in steps {
                 match step {
@@ -177,7 +177,7 @@ mod tests {
             for after in 0..=log.last() + 1 {
                 let found: Vec<_> = log.since(after, 0).map(|entry| entry.sequence).collect();
                 assert_eq!(found, numbers.iter().copied().filter(|&number| number > after).collect::<Vec<_>>());
-                // Each came at its sequence.
+                // Each event was published at the time of its sequence.
                 for (floor, at) in [(0, after + 2), (after + 1, 0), (after + 1, after + 3)] {
                     let is_since = |&number: &u64| number > floor && number >= at;
                     let since: Vec<_> = log.since(floor, at).map(|entry| entry.sequence).collect();

@@ -1,33 +1,33 @@
-//! Who is here: the values that a topic's subscribers came with, and what changed for whoever watches.
+//! The members of a topic, and the changes for each watcher of its presence.
 //!
-//! Pure, under the topic's lock. What a watcher has not taken yet is kept for it, as a difference: a member who came and
-//! left meanwhile is no part of it.
+//! Pure, under the topic's lock. The changes that a watcher has not taken are kept as a difference: a member that has joined
+//! and left meanwhile is not in it.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use slab::Slab;
 
-/// The members of a topic. A value may be there more than once: the same user in two tabs, or on two nodes.
+/// The members of a topic, by value. One value may join more than once: a user in two tabs, or on two nodes.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
-    /// Here and on other nodes.
+    /// The number of subscribers, on this node and on others.
     count: usize,
     by_value: BTreeMap<Arc<str>, usize>,
     watchers: Slab<PresenceDiff>,
     nodes: Option<Box<Nodes>>,
 }
 
-/// What is known of other nodes, and what they have to know of this one.
+/// The presence on this node, for others to know, and on each of the others.
 #[derive(Debug, Default)]
 struct Nodes {
-    here: Members,
-    there: BTreeMap<Arc<str>, TopicPresence>,
+    local: Members,
+    remote: BTreeMap<Arc<str>, TopicPresence>,
 }
 
-/// Who came and who left since a watcher looked.
+/// The members that joined and left since a watcher last took changes.
 #[derive(Debug, Default)]
 pub(crate) struct PresenceDiff {
-    /// `true`: is here, and was not.
+    /// `true` if the member joined, `false` if it left.
     pub(crate) by_value: BTreeMap<Arc<str>, bool>,
     count: usize,
 }
@@ -43,7 +43,7 @@ impl Members {
 
     pub(crate) fn join(&mut self, value: Option<&Arc<str>>) {
         if let Some(nodes) = &mut self.nodes {
-            nodes.here.join(value);
+            nodes.local.join(value);
         }
         self.count += 1;
         if let Some(value) = value {
@@ -55,13 +55,13 @@ impl Members {
         let times = self.by_value.entry(Arc::clone(value)).or_default();
         *times += 1;
         if *times == 1 {
-            self.note(value, true);
+            self.record(value, true);
         }
     }
 
     pub(crate) fn leave(&mut self, value: Option<&Arc<str>>) {
         if let Some(nodes) = &mut self.nodes {
-            nodes.here.leave(value);
+            nodes.local.leave(value);
         }
         self.count = self.count.saturating_sub(1);
         if let Some(value) = value {
@@ -74,11 +74,11 @@ impl Members {
         *times -= 1;
         if *times == 0 {
             self.by_value.remove(value);
-            self.note(value, false);
+            self.record(value, false);
         }
     }
 
-    /// One whose members are on other nodes too.
+    /// Creates members that are counted on other nodes too.
     pub(crate) fn with_nodes() -> Self {
         Self { nodes: Some(Box::default()), ..Self::default() }
     }
@@ -88,37 +88,37 @@ impl Members {
         self.nodes.is_some()
     }
 
-    /// Who is on this node, if anybody.
+    /// Returns the presence on this node, if it has a subscriber.
     pub(crate) fn local(&self, topic: &Arc<str>) -> Option<TopicPresence> {
-        let here = &self.nodes.as_ref()?.here;
-        (here.count > 0).then(|| TopicPresence::new(Arc::clone(topic), here.count, here.values().cloned().collect()))
+        let local = &self.nodes.as_ref()?.local;
+        (local.count > 0).then(|| TopicPresence::new(Arc::clone(topic), local.count, local.values().cloned().collect()))
     }
 
-    /// Who is on another node. Whether that is news.
-    pub(crate) fn set_node(&mut self, node: &str, there: Option<TopicPresence>) -> bool {
+    /// Sets the presence on another node. Returns whether it has changed.
+    pub(crate) fn set_node(&mut self, node: &str, presence: Option<TopicPresence>) -> bool {
         let Some(mut nodes) = self.nodes.take() else { return false };
-        let before = nodes.there.remove(node);
-        let changed = before != there;
+        let before = nodes.remote.remove(node);
+        let changed = before != presence;
         if let Some(before) = before {
             self.count = self.count.saturating_sub(before.count);
             before.members.iter().for_each(|value| self.decrement(value));
         }
-        if let Some(there) = there {
-            self.count = self.count.saturating_add(there.count);
-            there.members.iter().for_each(|value| self.add(value));
-            nodes.there.insert(node.into(), there);
+        if let Some(presence) = presence {
+            self.count = self.count.saturating_add(presence.count);
+            presence.members.iter().for_each(|value| self.add(value));
+            nodes.remote.insert(node.into(), presence);
         }
         self.nodes = Some(nodes);
         changed
     }
 
-    /// Somebody watches from here on, and all who are here are news to them.
+    /// Adds a watcher, to which all current members are changes. Returns its number.
     pub(crate) fn watch(&mut self) -> usize {
         let by_value = self.values().map(|value| (Arc::clone(value), true)).collect();
         self.watchers.insert(PresenceDiff { by_value, count: 0 })
     }
 
-    /// What is new to a watcher, and how many are here. `None`: nothing.
+    /// Takes the changes of a watcher, with the number of subscribers. Returns `None` if there are none.
     pub(crate) fn take(&mut self, watcher: usize) -> Option<(PresenceDiff, usize)> {
         let count = self.count;
         let difference = self.watchers.get_mut(watcher)?;
@@ -130,9 +130,9 @@ impl Members {
         self.watchers.try_remove(watcher)
     }
 
-    fn note(&mut self, value: &Arc<str>, is_here: bool) {
+    fn record(&mut self, value: &Arc<str>, is_here: bool) {
         for (_, difference) in &mut self.watchers {
-            // Who left and came back, or came and left, is no news.
+            // A member that has left and joined again, or joined and left, has not changed.
             if difference.by_value.remove(value).is_none() {
                 difference.by_value.insert(Arc::clone(value), is_here);
             }
@@ -140,20 +140,20 @@ impl Members {
     }
 }
 
-/// Who is in a topic, on this node.
+/// The presence of a topic on one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TopicPresence {
     /// The topic.
     pub topic: Arc<str>,
-    /// How many streams there are.
+    /// The number of streams.
     pub count: usize,
     /// The members, each once.
     pub members: Vec<Arc<str>>,
 }
 
 impl TopicPresence {
-    /// Who is in this topic.
+    /// Creates the presence of a topic.
     #[must_use]
     pub fn new(topic: impl Into<Arc<str>>, count: usize, members: Vec<Arc<str>>) -> Self {
         Self { topic: topic.into(), count, members }
@@ -187,7 +187,7 @@ mod tests {
         ]
     }
 
-    /// What a watcher knows, by adding up what it was told.
+    /// The knowledge of a watcher: the sum of the changes that it took.
     #[derive(Default)]
     struct Knows {
         members: BTreeSet<Arc<str>>,
@@ -197,7 +197,7 @@ mod tests {
     impl Knows {
         fn learn(&mut self, (difference, count): (PresenceDiff, usize)) {
             for (value, is_here) in difference.by_value {
-                assert_ne!(is_here, self.members.remove(&value), "it is news");
+                assert_ne!(is_here, self.members.remove(&value), "the member has changed");
                 self.members.extend(is_here.then_some(value));
             }
             self.count = count;
@@ -206,7 +206,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_watcher_that_looks_knows_who_is_here_and_is_told_nothing_twice(steps in prop::collection::vec(step(), 0..60)) {
+        fn a_watcher_learns_each_change_once(steps in prop::collection::vec(step(), 0..60)) {
             let (mut members, mut here, mut watchers) = (Members::default(), [0_usize; 3], Vec::new());
             for step in steps {
                 let value = |at: usize| VALUES[at].map(Arc::from);

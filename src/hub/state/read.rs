@@ -1,6 +1,6 @@
-//! What a reader finds in a topic.
+//! A reader's query of a topic.
 //!
-//! Pure: events are taken by their count of references, in order, as far as a budget goes.
+//! Pure. Events are cloned by reference count, in order, within a budget.
 
 use bytes::Bytes;
 
@@ -12,39 +12,39 @@ use super::{
     log::{Entry, Log},
 };
 
-/// Which events count for a reader.
+/// The events that a query selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Selection {
     /// Every event.
     All,
-    /// Of those with a key the newest, of the others all.
+    /// The newest event of each key, and all events without a key.
     Conflated,
-    /// Of those with a key the newest, of the others the last.
+    /// The newest event of each key, and the last event without a key.
     Snapshot,
 }
 
-/// The past that a reader may not see: to it, the events below are as good as gone.
+/// The bound below which a reader may not see events: to it, they are as if evicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Floor {
-    /// Everything up to this, keyed values included.
+    /// Hides everything up to this sequence, keyed values included.
     pub(crate) sequence: u64,
-    /// The events that came to the log before this time.
+    /// Hides the events that were published before this time.
     pub(crate) at: u64,
 }
 
-/// What a reader wants of a topic.
+/// A query for the events of a topic within a range.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Query {
     pub(crate) selection: Selection,
-    /// Above this.
+    /// The cursor: selects events above it.
     pub(crate) after: u64,
-    /// Up to this.
+    /// Selects events up to this sequence.
     pub(crate) through: u64,
-    /// And not below this.
+    /// Hides events below it.
     pub(crate) floor: Floor,
-    /// Where the hub was when the reader came as a new one. 0: it is not new.
+    /// The position of the hub when a new reader arrived, or 0 if the reader is not new.
     pub(crate) came_at: u64,
-    /// Which of the reader's topics it is.
+    /// The index of the topic among those of the reader.
     pub(crate) seat: u32,
 }
 
@@ -89,13 +89,14 @@ pub(crate) enum WaitOutcome {
 }
 
 impl Query {
-    /// Returns the wish of a new reader for a topic that it finds: of what is gone by then, and of keys that go later,
-    /// it misses nothing.
-    pub(crate) fn of_new(take: Selection, floor: Floor) -> Self {
-        Self { selection: take, after: 0, through: u64::MAX, floor, came_at: u64::MAX, seat: 0 }
+    /// Returns the query of a new reader for all of a topic. To it, events that are evicted by then are no loss, nor are keys
+    /// that are evicted later.
+    pub(crate) fn of_new(selection: Selection, floor: Floor) -> Self {
+        Self { selection, after: 0, through: u64::MAX, floor, came_at: u64::MAX, seat: 0 }
     }
 
-    /// What a reader wishes for, in order, as far as the budget goes. Gives how far the last one reaches if more may follow.
+    /// Appends the selected events to `into`, in order, within the budget. Returns the sequence of the last one if more may
+    /// follow.
     pub(crate) fn read(
         self,
         log: &Log,
@@ -105,23 +106,23 @@ impl Query {
         into: &mut Vec<FoundEvent>,
     ) -> Option<u64> {
         let first = into.len();
-        let mut picking = Reader { into, first, budget, wish: self, prefix };
+        let mut reader = Reader { into, first, budget, query: self, prefix };
         let after = self.after.max(self.floor.sequence);
         let logged = log.since(after, self.floor.at);
         let unkeyed = |entry: &&Entry| entry.key.is_none();
         match self.selection {
-            Selection::All => picking.extend(logged.map(Entry::numbered)),
+            Selection::All => reader.extend(logged.map(Entry::numbered)),
             Selection::Conflated => {
-                picking.extend(merged(logged.filter(unkeyed).map(Entry::numbered), latest.after(after)))
+                reader.extend(merged(logged.filter(unkeyed).map(Entry::numbered), latest.after(after)))
             }
             Selection::Snapshot => {
                 let last = logged.rev().find(unkeyed).map(Entry::numbered);
-                picking.extend(merged(last.into_iter(), latest.after(after)))
+                reader.extend(merged(last.into_iter(), latest.after(after)))
             }
         }
     }
 
-    /// The newest event that the reader would have found if there were no floor.
+    /// Returns the sequence of the newest event that the floor hides.
     pub(crate) fn hidden(self, log: &Log, latest: &Latest) -> Option<u64> {
         if self.floor == Floor::default() || self.selection == Selection::Snapshot {
             return None;
@@ -138,14 +139,14 @@ struct Reader<'a> {
     into: &'a mut Vec<FoundEvent>,
     first: usize,
     budget: Budget,
-    wish: Query,
+    query: Query,
     prefix: &'a [u8],
 }
 
 impl Reader<'_> {
     fn extend<'a>(&mut self, events: impl Iterator<Item = (u64, &'a Bytes)>) -> Option<u64> {
-        for (sequence, event) in events.take_while(|&(sequence, _)| sequence <= self.wish.through) {
-            let event = FoundEvent { sequence, event: event.clone(), seat: self.wish.seat };
+        for (sequence, event) in events.take_while(|&(sequence, _)| sequence <= self.query.through) {
+            let event = FoundEvent { sequence, event: event.clone(), seat: self.query.seat };
             if !self.budget.consume(event.encoded_len(self.prefix), self.into.len() == self.first) {
                 return self.into.last().map(|event| event.sequence);
             }
@@ -155,7 +156,7 @@ impl Reader<'_> {
     }
 }
 
-/// Two that are in order, as one that is.
+/// Merges two iterators that are in order.
 fn merged<'a>(
     one: impl Iterator<Item = (u64, &'a Bytes)>,
     other: impl Iterator<Item = (u64, &'a Bytes)>,

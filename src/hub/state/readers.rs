@@ -1,7 +1,7 @@
-//! How far each subscriber of a topic has come, and which publishers wait for them.
+//! The cursors of a topic's subscribers, and the publishers that wait for them.
 //!
-//! Pure, under the topic's lock. A subscriber's number moves when it comes for more: until then, what it was given last
-//! counts as unread. It moves back when the subscriber has nothing of what is now: its history has ended, or its id was none.
+//! Pure, under the topic's lock. A cursor advances when its subscriber is polled again: until then, the last events that it was
+//! given count as unread. It is rewound when another epoch has begun, or the client's id was no position.
 
 use std::task::Waker;
 
@@ -12,15 +12,15 @@ use slab::Slab;
 pub(crate) struct Readers {
     cursors: Slab<u64>,
     waiting: Slab<WaitingPublisher>,
-    /// How many histories there were before this one.
-    histories: u64,
+    /// The number of epochs before this one.
+    epochs_before: u64,
 }
 
-/// A publisher that waits until all have come so far.
+/// A publisher that waits until all cursors are at `through` or beyond.
 #[derive(Debug)]
 struct WaitingPublisher {
     through: u64,
-    /// How many have not.
+    /// The number of cursors that are not.
     behind: usize,
     waker: Option<Waker>,
 }
@@ -49,7 +49,9 @@ impl Readers {
     ) -> Result<Option<Waker>, Waker> {
         match *wait {
             PublisherWait::Done => Err(waker),
-            PublisherWait::Through { epoch_number, .. } if is_closed || epoch_number != self.histories => Err(waker),
+            PublisherWait::Through { epoch_number, .. } if is_closed || epoch_number != self.epochs_before => {
+                Err(waker)
+            }
             PublisherWait::Through { through, .. } => self.wait(through, waker).map(|publisher| {
                 *wait = PublisherWait::Registered(publisher);
                 None
@@ -58,25 +60,25 @@ impl Readers {
         }
     }
 
-    /// How many histories there were before the one that the cursors are of.
+    /// Returns the number of epochs before the one that the cursors are of.
     pub(crate) fn epoch_number(&self) -> u64 {
-        self.histories
+        self.epochs_before
     }
 
     pub(crate) fn len(&self) -> usize {
         self.cursors.len()
     }
 
-    /// A subscriber comes, who has everything up to this cursor.
+    /// Adds a subscriber. Returns its number.
     pub(crate) fn join(&mut self, cursor: u64) -> usize {
-        // A publisher that is done, and does not know yet, waits for nobody else.
+        // A publisher whose wait is over, but that was not polled since, does not wait for another subscriber.
         for waiting in self.waiting.iter_mut().map(|(_, waiting)| waiting).filter(|waiting| waiting.behind > 0) {
             waiting.behind += usize::from(cursor < waiting.through);
         }
         self.cursors.insert(cursor)
     }
 
-    /// A subscriber has come further, or back. Gives the publishers to wake.
+    /// Advances, or rewinds, a subscriber. Returns the publishers to wake.
     pub(crate) fn advance(&mut self, reader: usize, cursor: u64) -> Vec<Waker> {
         let Some(old) = self.cursors.get_mut(reader).filter(|cursor| **cursor != DETACHED) else {
             return Vec::new();
@@ -88,30 +90,30 @@ impl Readers {
         self.passed(old, cursor)
     }
 
-    /// Another history begins: nobody has anything of it. Gives the publishers to wake.
+    /// Begins another epoch, of which no subscriber has read anything. Returns the publishers to wake.
     pub(crate) fn begin_epoch(&mut self) -> Vec<Waker> {
-        self.histories += 1;
+        self.epochs_before += 1;
         let present = self.cursors.iter_mut().map(|(_, cursor)| cursor).filter(|cursor| **cursor != DETACHED);
         present.for_each(|cursor| *cursor = 0);
         self.release_producers()
     }
 
-    /// A subscriber is waited for no longer, though its number stays its own. Gives the publishers to wake; `None`: it was
-    /// absent before.
+    /// Detaches a subscriber, for which publishers do not wait from here on. Its number stays its own. Returns the publishers to
+    /// wake, or `None` if it was detached before.
     pub(crate) fn detach(&mut self, reader: usize) -> Option<Vec<Waker>> {
         let cursor = self.cursors.get_mut(reader).filter(|cursor| **cursor != DETACHED)?;
         let cursor = std::mem::replace(cursor, DETACHED);
         Some(self.passed(cursor, DETACHED))
     }
 
-    /// A subscriber leaves, and its number may become another's. Gives the publishers to wake; `None`: it was absent.
+    /// Removes a subscriber, whose number may become another's. Returns the publishers to wake, or `None` if it was detached.
     pub(crate) fn leave(&mut self, reader: usize) -> Option<Vec<Waker>> {
         let wakers = self.detach(reader);
         let _ = self.cursors.try_remove(reader);
         wakers
     }
 
-    /// A publisher waits until all have everything up to here. An error, with the waker to drop: they have.
+    /// Registers a publisher until all cursors are at `through` or beyond. Returns the waker as an error if they are already.
     pub(crate) fn wait(&mut self, through: u64, waker: Waker) -> Result<usize, Waker> {
         let behind = self.cursors.iter().filter(|&(_, &cursor)| cursor < through).count();
         if behind == 0 {
@@ -120,7 +122,8 @@ impl Readers {
         Ok(self.waiting.insert(WaitingPublisher { through, behind, waker: Some(waker) }))
     }
 
-    /// A publisher looks again. Gives back a waker to drop, its own or the old one; an error once nobody is behind.
+    /// Replaces the waker of a publisher. Returns a waker to drop: the replaced one, or, as an error, the given one if no cursor
+    /// is behind.
     pub(crate) fn wait_on(&mut self, publisher: usize, waker: Waker) -> Result<Option<Waker>, Waker> {
         match self.waiting.get_mut(publisher) {
             Some(waiting) if waiting.behind > 0 => Ok(waiting.waker.replace(waker)),
@@ -128,12 +131,12 @@ impl Readers {
         }
     }
 
-    /// A publisher waits no more.
+    /// Removes a publisher.
     pub(crate) fn cancel_wait(&mut self, publisher: usize) -> Option<Waker> {
         self.waiting.try_remove(publisher)?.waker
     }
 
-    /// Nobody has to be waited for any more.
+    /// Ends the waits of all publishers. Returns their wakers.
     pub(crate) fn release_producers(&mut self) -> Vec<Waker> {
         let waiting = self.waiting.iter_mut().map(|(_, waiting)| waiting);
         waiting
@@ -146,7 +149,7 @@ impl Readers {
 
     fn rewound(&mut self, from: u64, to: u64) {
         let waiting = self.waiting.iter_mut().map(|(_, waiting)| waiting);
-        // One that is done already stays so.
+        // A wait that is over stays so.
         let before = waiting.filter(|waiting| waiting.behind > 0 && to < waiting.through && waiting.through <= from);
         before.for_each(|waiting| waiting.behind += 1);
     }
@@ -163,7 +166,7 @@ impl Readers {
     }
 }
 
-/// The cursor of a subscriber that nobody waits for: it is behind nothing.
+/// The cursor of a detached subscriber, which is never behind.
 const DETACHED: u64 = u64::MAX;
 
 #[cfg(test)]
@@ -193,10 +196,10 @@ mod tests {
     #[derive(Debug, Clone)]
     enum Step {
         Join(u64),
-        /// Of those who are there, so many further.
+        /// Advances one of the subscribers by so many.
         Advance(prop::sample::Index, u64),
-        Absent(prop::sample::Index),
-        /// To another place, which may be one before.
+        Detach(prop::sample::Index),
+        /// Sets the cursor of one of the subscribers, which may rewind it.
         Move(prop::sample::Index, u64),
         Leave(prop::sample::Index),
     }
@@ -205,13 +208,13 @@ mod tests {
         prop_oneof![
             1 => (0_u64..20).prop_map(Step::Join),
             3 => (any::<prop::sample::Index>(), 0_u64..10).prop_map(|(who, ahead)| Step::Advance(who, ahead)),
-            1 => any::<prop::sample::Index>().prop_map(Step::Absent),
+            1 => any::<prop::sample::Index>().prop_map(Step::Detach),
             1 => (any::<prop::sample::Index>(), 0_u64..20).prop_map(|(who, to)| Step::Move(who, to)),
             1 => any::<prop::sample::Index>().prop_map(Step::Leave),
         ]
     }
 
-    /// Takes a step, in both. Wakes whom it shall.
+    /// Takes a step in both models, and wakes the publishers that it returns.
     fn take(step: &Step, readers: &mut Readers, naive: &mut BTreeMap<usize, u64>) {
         let who = |index: &prop::sample::Index| {
             (!naive.is_empty()).then(|| *index.get(&naive.keys().copied().collect::<Vec<_>>()))
@@ -227,10 +230,10 @@ mod tests {
                 if was != DETACHED {
                     naive.insert(reader, was + ahead);
                 }
-                // Also one that is absent may be polled once more.
+                // A detached subscriber may be polled once more.
                 readers.advance(reader, if was == DETACHED { *ahead } else { was + ahead })
             }),
-            Step::Absent(index) => who(index).map_or_else(Vec::new, |reader| {
+            Step::Detach(index) => who(index).map_or_else(Vec::new, |reader| {
                 let was = naive.insert(reader, DETACHED);
                 let wakers = readers.detach(reader);
                 assert_eq!(wakers.is_none(), was == Some(DETACHED));
@@ -254,7 +257,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_publisher_waits_as_long_as_somebody_is_behind_and_is_woken_once(
+        fn a_publisher_is_woken_once_when_no_reader_is_behind(
             first in prop::collection::vec(step(), 0..10),
             through in 0_u64..20,
             then in prop::collection::vec(step(), 0..40),
@@ -277,13 +280,13 @@ mod tests {
             }
             assert_eq!(readers.wait_on(publisher, Arc::clone(&count).into()).is_err(), !is_behind(&naive));
             drop(readers.cancel_wait(publisher));
-            assert_eq!(Arc::strong_count(&count), 1, "no waker stays");
+            assert_eq!(Arc::strong_count(&count), 1, "no waker is left");
         }
     }
 
-    /// It waited again, for whoever came before it was polled: in a topic that was closed, or of another history, without end.
+    /// It waited for a subscriber that joined before it was polled: without end in a closed topic, or in another epoch.
     #[test]
-    fn a_publisher_that_is_done_is_not_held_by_who_comes_before_it_looks() {
+    fn a_finished_wait_ignores_readers_that_join_later() {
         let (mut readers, count) = (Readers::default(), Arc::new(Count::default()));
         readers.join(0);
         let publisher = readers.wait(10, Arc::clone(&count).into()).unwrap();
