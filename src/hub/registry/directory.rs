@@ -1,20 +1,20 @@
-//! The topics of a hub, by name.
+//! A table of topics by name, which can be visited in turns.
 //!
-//! Pure. They are walked in turns, a few at a time, so that those that nobody uses are found without a timer.
+//! Pure. Each publish visits a few topics, so that unused ones are found without a timer.
 
 use std::{collections::HashMap, sync::Arc};
 
-/// Names, and what they name.
+/// Topics by name. `T` is the topic.
 #[derive(Debug)]
 pub(crate) struct Directory<T> {
     topics: Vec<(Arc<str>, T)>,
-    places: HashMap<Arc<str>, usize>,
+    indices: HashMap<Arc<str>, usize>,
     turn: usize,
 }
 
 impl<T> Directory<T> {
     pub(crate) fn new() -> Self {
-        Self { topics: Vec::new(), places: HashMap::new(), turn: 0 }
+        Self { topics: Vec::new(), indices: HashMap::new(), turn: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -22,25 +22,25 @@ impl<T> Directory<T> {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&T> {
-        self.places.get(name).map(|&place| &self.topics[place].1)
+        self.indices.get(name).map(|&index| &self.topics[index].1)
     }
 
     /// Adds a topic whose name is new.
     pub(crate) fn insert(&mut self, name: Arc<str>, topic: T) {
-        self.places.insert(Arc::clone(&name), self.topics.len());
+        self.indices.insert(Arc::clone(&name), self.topics.len());
         self.topics.push((name, topic));
     }
 
     pub(crate) fn remove(&mut self, name: &str) -> Option<T> {
-        let place = self.places.remove(name)?;
-        let (_, topic) = self.topics.swap_remove(place);
-        if let Some((moved, _)) = self.topics.get(place) {
-            self.places.insert(Arc::clone(moved), place);
+        let index = self.indices.remove(name)?;
+        let (_, topic) = self.topics.swap_remove(index);
+        if let Some((moved, _)) = self.topics.get(index) {
+            self.indices.insert(Arc::clone(moved), index);
         }
         Some(topic)
     }
 
-    /// The topic whose turn it is to be looked at.
+    /// Returns the topic whose turn it is, and advances the turn.
     pub(crate) fn next(&mut self) -> Option<(&Arc<str>, &T)> {
         self.turn = if self.turn < self.topics.len() { self.turn } else { 0 };
         let (name, topic) = self.topics.get(self.turn)?;
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_moved_is_found_and_all_have_their_turn() {
+    fn moved_topics_are_found_and_each_has_its_turn() {
         let mut directory = Directory::new();
         for (number, name) in ["a", "b", "c"].into_iter().enumerate() {
             directory.insert(name.into(), number);

@@ -1,13 +1,13 @@
-//! The order in which topics make room for others.
+//! The queue of topics that make room for others.
 //!
-//! Pure. A topic that is not held has a place here. Its rank is that of the moment at which it was put, and is looked at once
-//! more before the topic goes: what was published since moves it back.
+//! Pure. A topic that is not held has a ticket here. Its rank is that of the moment at which it was queued; the caller compares
+//! it with the current one before it evicts the topic, which an event that was published since moves back.
 
 use crate::hub::state::rank::ReclaimRank;
 use crate::hub::state::rank::ReclaimTicket;
 use std::collections::BTreeMap;
 
-/// Topics in the order in which they go.
+/// Topics in the order in which they are evicted. `T` is the topic.
 #[derive(Debug)]
 pub(crate) struct ReclaimQueue<T> {
     topics: BTreeMap<ReclaimTicket, T>,
@@ -19,21 +19,21 @@ impl<T> ReclaimQueue<T> {
         Self { topics: BTreeMap::new(), turn: 0 }
     }
 
-    /// Adds a topic, behind those of the same rank. Returns its place.
+    /// Adds a topic behind those of the same rank. Returns its ticket.
     pub(crate) fn put(&mut self, rank: ReclaimRank, topic: T) -> ReclaimTicket {
         self.turn += 1;
-        let place = ReclaimTicket { rank, turn: self.turn };
-        self.topics.insert(place, topic);
-        place
+        let ticket = ReclaimTicket { rank, turn: self.turn };
+        self.topics.insert(ticket, topic);
+        ticket
     }
 
-    pub(crate) fn remove(&mut self, place: ReclaimTicket) {
-        self.topics.remove(&place);
+    pub(crate) fn remove(&mut self, ticket: ReclaimTicket) {
+        self.topics.remove(&ticket);
     }
 
-    /// Takes out the topic that goes first, with the rank that it was put with.
+    /// Removes the first topic. Returns it with the rank under which it was queued.
     pub(crate) fn pop(&mut self) -> Option<(ReclaimRank, T)> {
-        self.topics.pop_first().map(|(place, topic)| (place.rank, topic))
+        self.topics.pop_first().map(|(ticket, topic)| (ticket.rank, topic))
     }
 }
 
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn never_read_ones_go_first_then_the_least_recently_read_and_keyed_ones_last() {
+    fn unread_topics_are_evicted_first_and_keyed_ones_last() {
         let rank = |is_keyed, read_at, newest| ReclaimRank { is_keyed, read_at, newest };
         let mut unheld = ReclaimQueue::new();
         let order = [

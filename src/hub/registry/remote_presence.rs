@@ -7,15 +7,17 @@ use crate::hub::{
     sync::{Mutex, lock},
 };
 
-/// What is known of each other node. Its lock is taken within any other, and none within it.
+/// The presence on each other node.
+///
+/// Lock order: its lock is taken within any other, and none within it.
 #[derive(Debug, Default)]
 pub(crate) struct RemotePresence(Mutex<HashMap<Arc<str>, NodePresence>>);
 
-/// The topics of a node that have somebody.
+/// The presence of each topic of a node that has subscribers.
 pub(crate) type NodePresence = HashMap<Arc<str>, TopicPresence>;
 
 impl RemotePresence {
-    /// Who is on another node now. Empty: nobody, or it is gone.
+    /// Sets the presence on another node. Removes the node if it is empty.
     pub(crate) fn put(&self, node: &str, presence: &NodePresence) {
         let mut nodes = lock(&self.0);
         if presence.is_empty() {
@@ -25,7 +27,7 @@ impl RemotePresence {
         }
     }
 
-    /// The members of a topic that is new on this node.
+    /// Returns the members of a topic that is new on this node.
     pub(crate) fn members(&self, topic: &str) -> Members {
         let mut members = Members::with_nodes();
         for (node, topics) in &*lock(&self.0) {

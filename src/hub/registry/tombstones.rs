@@ -1,7 +1,6 @@
-//! A table of what is remembered of topics that are gone.
+//! The tombstones of removed topics.
 //!
-//! Pure, and bounded: of so many names each for itself, of all others by one number that is right for each of them, if too
-//! careful.
+//! Pure, and bounded: so many names have one each, all others share a floor, which may report more as evicted than was.
 
 use crate::hub::state::tombstone::Tombstone;
 use std::{
@@ -9,12 +8,12 @@ use std::{
     sync::Arc,
 };
 
-/// Tombstones by name, and a floor for all other names.
+/// Tombstones by name, and the evicted sequence of all other names.
 #[derive(Debug)]
 pub(crate) struct Tombstones {
     limit: usize,
     by_name: HashMap<Arc<str>, (u64, Tombstone)>,
-    /// The names in the order in which they went.
+    /// The names in the order in which they were buried.
     order: BTreeMap<u64, Arc<str>>,
     turn: u64,
     floor: u64,
@@ -25,24 +24,24 @@ impl Tombstones {
         Self { limit, by_name: HashMap::new(), order: BTreeMap::new(), turn: 0, floor: 0 }
     }
 
-    /// Begins another history, in which everything up to a position is gone and no topic was closed.
+    /// Begins another epoch, in which everything up to a position is evicted and no topic was closed.
     pub(crate) fn begin_epoch(&mut self, floor: u64) {
         self.floor = floor;
-        self.by_name.retain(|_, (_, gone)| {
-            (gone.through, gone.closed_since) = (0, 0);
-            gone.bounds.is_some()
+        self.by_name.retain(|_, (_, tombstone)| {
+            (tombstone.through, tombstone.closed_since) = (0, 0);
+            tombstone.bounds.is_some()
         });
         let by_name = &self.by_name;
         self.order.retain(|_, name| by_name.contains_key(name));
     }
 
-    /// Remembers a topic that goes, in the place of what was remembered of its name.
-    pub(crate) fn bury(&mut self, name: &Arc<str>, gone: Tombstone) {
-        let is_known = gone.through <= self.floor && gone.closed_since == 0 && gone.bounds.is_none();
+    /// Adds the tombstone of a removed topic, in place of the one before of its name.
+    pub(crate) fn bury(&mut self, name: &Arc<str>, tombstone: Tombstone) {
+        let is_known = tombstone.through <= self.floor && tombstone.closed_since == 0 && tombstone.bounds.is_none();
         match self.by_name.get_mut(name) {
-            // One that came and went without an event does not outlive others by that.
-            Some((_, known)) if known.through == gone.through && !is_known => {
-                *known = gone;
+            // A topic that was opened and removed without an event keeps its age.
+            Some((_, known)) if known.through == tombstone.through && !is_known => {
+                *known = tombstone;
                 return;
             }
             Some((turn, _)) => drop(self.order.remove(turn)),
@@ -53,23 +52,23 @@ impl Tombstones {
             return;
         }
         self.turn += 1;
-        self.by_name.insert(Arc::clone(name), (self.turn, gone));
+        self.by_name.insert(Arc::clone(name), (self.turn, tombstone));
         self.order.insert(self.turn, Arc::clone(name));
         while self.order.len() > self.limit {
             self.forget_oldest();
         }
     }
 
-    /// Returns what is remembered of this name.
+    /// Returns the tombstone of this name.
     pub(crate) fn find(&self, name: &str) -> Tombstone {
-        let gone = self.by_name.get(name).map_or_else(Tombstone::default, |&(_, gone)| gone);
-        Tombstone { through: gone.through.max(self.floor), ..gone }
+        let tombstone = self.by_name.get(name).map_or_else(Tombstone::default, |&(_, tombstone)| tombstone);
+        Tombstone { through: tombstone.through.max(self.floor), ..tombstone }
     }
 
     fn forget_oldest(&mut self) {
         let Some((_, name)) = self.order.pop_first() else { return };
-        if let Some((_, gone)) = self.by_name.remove(&name) {
-            self.floor = self.floor.max(gone.through);
+        if let Some((_, tombstone)) = self.by_name.remove(&name) {
+            self.floor = self.floor.max(tombstone.through);
         }
     }
 }
@@ -83,57 +82,56 @@ mod tests {
         Tombstone { through, ..Tombstone::default() }
     }
 
-    /// Each time it took the place of another in the table: one client that came and went for a topic that was gone had all
-    /// others told gaps.
+    /// Each time it displaced another tombstone: one client that reconnected to a removed topic caused gaps for all others.
     #[test]
-    fn one_that_comes_and_goes_again_and_again_pushes_nobody_out() {
-        let mut removed = Tombstones::new(2);
+    fn a_topic_that_is_removed_again_displaces_no_other() {
+        let mut tombstones = Tombstones::new(2);
         let (quiet, busy) = (Arc::from("quiet"), Arc::from("busy"));
-        removed.bury(&quiet, through(10));
+        tombstones.bury(&quiet, through(10));
         for number in 20..40 {
-            removed.bury(&busy, through(number / 2));
-            assert_eq!(removed.find("busy"), through(number / 2));
+            tombstones.bury(&busy, through(number / 2));
+            assert_eq!(tombstones.find("busy"), through(number / 2));
         }
-        assert_eq!(removed.find("quiet"), through(10));
-        assert_eq!(removed.find("never"), through(0));
+        assert_eq!(tombstones.find("quiet"), through(10));
+        assert_eq!(tombstones.find("never"), through(0));
     }
 
     #[test]
-    fn what_is_gone_is_never_said_to_be_there() {
-        let mut removed = Tombstones::new(2);
+    fn an_evicted_event_is_never_reported_as_retained() {
+        let mut tombstones = Tombstones::new(2);
         let names: Vec<Arc<str>> = ["a", "b", "c", "d"].map(Arc::from).into();
-        assert_eq!(removed.find("a"), through(0));
-        removed.bury(&names[0], through(10));
-        removed.bury(&names[1], through(20));
-        assert_eq!(removed.find("never"), through(0));
-        assert_eq!(removed.find("a"), through(10));
-        removed.bury(&names[0], through(30));
-        removed.bury(&names[2], through(40));
-        assert_eq!(removed.find("b"), through(20), "beyond the table, by the floor");
-        removed.bury(&names[3], through(50));
-        assert_eq!(removed.find("never"), through(30), "too careful, and right");
-        assert_eq!(removed.find("d"), through(50));
-        assert_eq!((removed.order.len(), removed.by_name.len()), (2, 2));
+        assert_eq!(tombstones.find("a"), through(0));
+        tombstones.bury(&names[0], through(10));
+        tombstones.bury(&names[1], through(20));
+        assert_eq!(tombstones.find("never"), through(0));
+        assert_eq!(tombstones.find("a"), through(10));
+        tombstones.bury(&names[0], through(30));
+        tombstones.bury(&names[2], through(40));
+        assert_eq!(tombstones.find("b"), through(20), "beyond the table, by the floor");
+        tombstones.bury(&names[3], through(50));
+        assert_eq!(tombstones.find("never"), through(30), "higher than necessary, and correct");
+        assert_eq!(tombstones.find("d"), through(50));
+        assert_eq!((tombstones.order.len(), tombstones.by_name.len()), (2, 2));
     }
 
     #[test]
-    fn an_end_and_bounds_are_remembered_until_the_name_is_forgotten() {
-        let mut removed = Tombstones::new(2);
+    fn a_closing_and_bounds_are_kept_with_the_name() {
+        let mut tombstones = Tombstones::new(2);
         let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
         let ended = Tombstone { through: 0, closed_since: 7, bounds: Some(Retention::new().events(3)) };
-        removed.bury(&a, ended);
-        removed.bury(&b, through(9));
-        assert_eq!(removed.find("a"), ended);
-        // Opened again, and gone again.
-        removed.bury(&a, Tombstone { closed_since: 0, ..ended });
-        assert_eq!(removed.find("a"), Tombstone { closed_since: 0, ..ended });
-        removed.begin_epoch(100);
+        tombstones.bury(&a, ended);
+        tombstones.bury(&b, through(9));
+        assert_eq!(tombstones.find("a"), ended);
+        // Opened and removed again.
+        tombstones.bury(&a, Tombstone { closed_since: 0, ..ended });
+        assert_eq!(tombstones.find("a"), Tombstone { closed_since: 0, ..ended });
+        tombstones.begin_epoch(100);
         assert_eq!(
-            (removed.find("a"), removed.find("b")),
+            (tombstones.find("a"), tombstones.find("b")),
             (Tombstone { through: 100, closed_since: 0, ..ended }, through(100))
         );
-        removed.bury(&a, through(100));
-        assert_eq!(removed.find("a"), through(100));
-        assert!(removed.order.is_empty() && removed.by_name.is_empty());
+        tombstones.bury(&a, through(100));
+        assert_eq!(tombstones.find("a"), through(100));
+        assert!(tombstones.order.is_empty() && tombstones.by_name.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! What a hub does for what feeds it from outside.
+//! The hub as the sink of its backplane, and the task that follows the backplane.
 
 use std::{
     sync::{Arc, Weak, atomic::Ordering},
@@ -21,33 +21,33 @@ use crate::{
     time::jitter,
 };
 
-/// Has the backplane of a hub feed it for as long as there is a hub, and again when that ends before.
+/// Follows the backplane as long as there is a hub. Starts it again after a pause if it ends before.
 pub(crate) async fn follow(weak: Weak<Core>) {
-    // Also when the runtime ends.
+    // Also if the runtime ends.
     let _down = DownWhenDropped(Weak::clone(&weak));
-    let mut pause = FIRST_PAUSE;
+    let mut pause = MIN_PAUSE;
     loop {
         let since = Instant::now();
         let following = async {
             let following = {
                 let core = weak.upgrade()?;
-                let fed = core.replica.as_ref()?;
+                let replica = core.replica.as_ref()?;
                 let hub: Weak<dyn Sink> = weak.clone();
-                fed.backplane.follow(Feed::new(hub, &fed.requests))
+                replica.backplane.follow(Feed::new(hub, &replica.requests))
             };
             following.await;
             Some(())
         };
-        // The panic itself is told by the hook for panics.
+        // The panic hook has reported a panic.
         let _ended = panic::catch_future(following).await;
         let Some(core) = weak.upgrade() else { return };
         core.lose_link();
-        if core.replica.as_ref().is_none_or(|fed| fed.requests.is_over()) {
+        if core.replica.as_ref().is_none_or(|replica| replica.requests.is_over()) {
             return;
         }
         drop(core);
-        // One that held for a while was a good one.
-        pause = if since.elapsed() > LONGEST_PAUSE { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+        // Restarts the back-off after a run that was long enough.
+        pause = if since.elapsed() > MAX_PAUSE { MIN_PAUSE } else { (pause * 2).min(MAX_PAUSE) };
         sleep(jitter::longer(pause)).await;
     }
 }
@@ -58,7 +58,7 @@ impl Drop for DownWhenDropped {
     fn drop(&mut self) {
         if let Some(core) = self.0.upgrade() {
             core.lose_link();
-            core.replica.iter().for_each(|fed| fed.requests.set_ended());
+            core.replica.iter().for_each(|replica| replica.requests.set_ended());
         }
     }
 }
@@ -105,13 +105,13 @@ impl Sink for Core {
     }
 
     fn find_keys_when_asked(&self) {
-        if let Some(fed) = &self.replica {
-            fed.finds_keys.store(true, Ordering::Release);
+        if let Some(replica) = &self.replica {
+            replica.finds_keys.store(true, Ordering::Release);
             self.with_registry(Registry::load_keys_on_request);
         }
     }
 
-    /// Leaves out the topics that nothing holds any more, or whose keys are known by now.
+    /// Removes the topics that are not held any more, or whose keys are known by now.
     fn still_wanted(&self, mut topics: Vec<Arc<str>>) -> Vec<Arc<str>> {
         let ordered = lock(&self.registry);
         topics.retain(|name| ordered.wants_keys(name));
@@ -119,48 +119,50 @@ impl Sink for Core {
         topics
     }
 
-    /// The topics that are held by something beside the hub.
+    /// Returns the topics that are held.
     fn in_use(&self) -> Vec<Arc<str>> {
         let topics = self.topics();
         topics.iter().filter(|topic| topic.is_held()).map(|topic| Arc::clone(topic.name())).collect()
     }
 
-    /// Everything up to here is there.
+    /// Advances the replica to a sequence, up to which the backplane has no more events.
     fn caught_up(&self, through: u64) {
-        let Some(fed) = &self.replica else { return };
+        let Some(replica) = &self.replica else { return };
         self.with_registry(|registry| {
             registry.advance_to(through);
-            fed.set_synced(true);
+            replica.set_synced(true);
         });
-        fed.sync_count.fetch_add(1, Ordering::AcqRel);
-        fed.waiting.wake();
+        replica.sync_count.fetch_add(1, Ordering::AcqRel);
+        replica.waiting.wake();
     }
 
-    /// Whether it was another.
+    /// Sets the state of the link. Returns whether it has changed.
     fn set_link(&self, link: Link) -> bool {
-        let Some(fed) = &self.replica else { return false };
-        fed.link.send_if_modified(|old| std::mem::replace(old, link) != link)
+        let Some(replica) = &self.replica else { return false };
+        replica.link.send_if_modified(|old| std::mem::replace(old, link) != link)
     }
 
-    /// Returns whether what feeds the hub could be reached once.
+    /// Returns whether the backplane was ever connected.
     fn was_up(&self) -> bool {
-        self.replica.as_ref().is_some_and(|fed| *fed.link.borrow() != Link::Connecting)
+        self.replica.as_ref().is_some_and(|replica| *replica.link.borrow() != Link::Connecting)
     }
 
     fn local_presence(&self) -> Option<Vec<TopicPresence>> {
-        let fed = self.replica.as_ref()?;
-        fed.presence_changed
+        let replica = self.replica.as_ref()?;
+        replica
+            .presence_changed
             .swap(false, Ordering::AcqRel)
             .then(|| self.topics().iter().filter_map(|topic| topic.local_presence()).collect())
     }
 
     fn node_presence(&self, node: &str, presence: Vec<TopicPresence>) {
-        let Some(fed) = &self.replica else { return };
-        let possible = |presence: TopicPresence| TopicPresence { count: presence.count.min(MOST_HERE), ..presence };
+        let Some(replica) = &self.replica else { return };
+        let possible =
+            |presence: TopicPresence| TopicPresence { count: presence.count.min(MAX_NODE_STREAMS), ..presence };
         let mut by_topic: NodePresence =
             presence.into_iter().map(|presence| (Arc::clone(&presence.topic), possible(presence))).collect();
-        // First for the topics that are made from here on.
-        fed.remote_presence.put(node, &by_topic);
+        // First for the topics that are created from here on.
+        replica.remote_presence.put(node, &by_topic);
         for topic in self.topics() {
             topic.set_node(node, by_topic.remove(topic.name())).wake();
         }
@@ -182,27 +184,29 @@ impl Incoming {
 }
 
 impl Core {
-    /// Somebody came or left.
+    /// Records that the presence on this node has changed.
     pub(crate) fn presence_changed(&self) {
-        if let Some(fed) = &self.replica {
-            fed.presence_changed();
+        if let Some(replica) = &self.replica {
+            replica.presence_changed();
         }
     }
 
-    /// Returns whether the keys of these topics are known here. If not, they are asked for.
+    /// Returns whether the keys of these topics are known here. Requests them if not.
     pub(crate) fn knows_keys<'a>(&self, topics: impl Iterator<Item = &'a Arc<str>>) -> bool {
-        let Some(fed) = self.replica.as_ref().filter(|fed| fed.finds_keys.load(Ordering::Acquire)) else { return true };
+        let Some(replica) = self.replica.as_ref().filter(|replica| replica.finds_keys.load(Ordering::Acquire)) else {
+            return true;
+        };
         let ordered = lock(&self.registry);
         let unknown: Vec<_> = topics.filter(|name| ordered.wants_keys(name)).cloned().collect();
         let knows_all = unknown.is_empty();
         if !knows_all {
-            fed.requests.put(unknown, 2 * self.settings.topics, |name| ordered.wants_keys(name));
+            replica.requests.put(unknown, 2 * self.settings.topics, |name| ordered.wants_keys(name));
         }
         drop(ordered);
         knows_all
     }
 
-    /// Notes that the backplane has stopped feeding the hub.
+    /// Sets the link to down, if it was ever connected.
     fn lose_link(&self) {
         if self.was_up() {
             self.set_link(Link::Down);
@@ -213,9 +217,9 @@ impl Core {
 /// The number of events that are applied under one lock.
 const BATCH: usize = 128;
 
-/// More streams than a node has. A sum of such numbers is still a number.
-const MOST_HERE: usize = u32::MAX as usize >> 8;
+/// The most streams that a node is counted with. A sum over nodes does not overflow.
+const MAX_NODE_STREAMS: usize = u32::MAX as usize >> 8;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const MIN_PAUSE: Duration = Duration::from_millis(50);
 
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const MAX_PAUSE: Duration = Duration::from_secs(2);

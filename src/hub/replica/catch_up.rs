@@ -1,7 +1,7 @@
-//! Why a subscription of a hub that is fed waits for its node, and how it is woken.
+//! Subscriptions that wait for their node to catch up with its backplane.
 //!
-//! A node that has just begun has not read yet what there is: until it has, nobody can be told what they have missed. One that
-//! is behind another has not come to the id of a client from there.
+//! A new node has not read the log yet: until it has, no gap can be determined. A node that is behind another has not reached the
+//! id of a client from there.
 
 use std::{mem, sync::PoisonError, task::Waker};
 
@@ -13,21 +13,21 @@ use crate::panic;
 /// A subscription that waits for its node.
 pub(crate) struct CatchUpWait {
     pub(crate) for_what: WaitFor,
-    /// In which round it was put among those who are woken, and where.
-    put: Option<(u64, usize)>,
+    /// The generation in which its waker was registered, and the slot.
+    registered: Option<(u64, usize)>,
 }
 
-/// What it waits for.
+/// The condition that a subscription waits for.
 pub(crate) enum WaitFor {
-    /// Until its node has all that there is: then it subscribes.
+    /// Its node has read the whole log. The subscription subscribes then.
     FirstSync(Subscribe),
-    /// Until its node has all that there is of another history, with the keys of the topics: then it goes over to that.
+    /// Its node has read the whole log of another epoch, with the keys of the topics. The subscription reads that epoch then.
     NextEpoch,
-    /// Until its node has come to its id, or has had all there was once more, so many times in all.
+    /// Its node has reached the client's id, or was synced so many times in all.
     Position { times: u64 },
 }
 
-/// Those who wait for a node.
+/// The wakers of the subscriptions that wait for a node.
 #[derive(Debug, Default)]
 pub(crate) struct CatchUpQueue(std::sync::Mutex<Generation>);
 
@@ -39,44 +39,44 @@ struct Generation {
 
 impl CatchUpWait {
     pub(crate) fn new(for_what: WaitFor) -> Box<Self> {
-        Box::new(Self { for_what, put: None })
+        Box::new(Self { for_what, registered: None })
     }
 
-    /// Has this task woken by the next round. However often it is polled meanwhile, it is there once.
+    /// Registers the waker of this task, which replaces the one before.
     pub(crate) fn wait(&mut self, queue: &CatchUpQueue, waker: &Waker) {
-        // Cloned, and what it replaces dropped, outside of the lock.
+        // Lock order: cloned before the lock, and the replaced one dropped after it.
         let waker = waker.clone();
-        let mut round = queue.lock();
-        let place = self.put.filter(|&(number, _)| number == round.number);
-        let _replaced = match place.and_then(|(_, place)| round.wakers.get_mut(place)) {
-            Some(standing) => Some(mem::replace(standing, waker)),
+        let mut generation = queue.lock();
+        let slot = self.registered.filter(|&(number, _)| number == generation.number);
+        let _replaced = match slot.and_then(|(_, slot)| generation.wakers.get_mut(slot)) {
+            Some(registered) => Some(mem::replace(registered, waker)),
             None => {
-                self.put = Some((round.number, round.wakers.insert(waker)));
+                self.registered = Some((generation.number, generation.wakers.insert(waker)));
                 None
             }
         };
-        drop(round);
+        drop(generation);
     }
 
-    /// Waits no more. Gives what it waited for.
+    /// Removes the waker. Returns the condition.
     pub(crate) fn stop(self, queue: &CatchUpQueue) -> WaitFor {
-        if let Some((number, place)) = self.put {
-            let mut round = queue.lock();
-            // Those of a round before are woken already.
-            let _waker = if number == round.number { round.wakers.try_remove(place) } else { None };
-            drop(round);
+        if let Some((number, slot)) = self.registered {
+            let mut generation = queue.lock();
+            // Wakers of a generation before are woken already.
+            let _waker = if number == generation.number { generation.wakers.try_remove(slot) } else { None };
+            drop(generation);
         }
         self.for_what
     }
 }
 
 impl CatchUpQueue {
-    /// Wakes all who wait.
+    /// Wakes all subscriptions that wait.
     pub(crate) fn wake(&self) {
-        let mut round = self.lock();
-        round.number += 1;
-        let wakers = mem::take(&mut round.wakers);
-        drop(round);
+        let mut generation = self.lock();
+        generation.number += 1;
+        let wakers = mem::take(&mut generation.wakers);
+        drop(generation);
         panic::wake_all(wakers.into_iter().map(|(_, waker)| waker));
     }
 

@@ -1,4 +1,4 @@
-//! The replica that a backplane feeds: how far it has come, and the subscriptions that wait for it.
+//! The replica of a backplane's log: how far it is synced, and the subscriptions that wait for it.
 
 pub(crate) mod apply;
 pub(crate) mod catch_up;
@@ -13,19 +13,19 @@ use std::sync::{
 use self::{catch_up::CatchUpQueue, contract::Backplane, requests::FeedRequests};
 use crate::{hub::registry::remote_presence::RemotePresence, observe::link::Link};
 
-/// The backplane of a hub, and what is known of it.
+/// The backplane of a hub, and the state of the replica.
 #[derive(Debug)]
 pub(crate) struct Replica {
     pub(crate) backplane: Arc<dyn Backplane>,
-    /// How often this node had everything there was.
+    /// The number of times that the backplane had no more events than this node.
     pub(super) sync_count: AtomicU64,
-    /// Set if this node had everything there was, in this history. Changes under the lock of the order.
+    /// Set once the backplane had no more events than this node, in this epoch. Changes under the registry's lock.
     pub(super) is_synced: AtomicBool,
-    /// Who waits for it.
+    /// The subscriptions that wait for this node.
     pub(crate) waiting: CatchUpQueue,
     pub(crate) remote_presence: Arc<RemotePresence>,
     pub(crate) requests: Arc<FeedRequests>,
-    /// Keys are not given with the beginning, but when they are asked for.
+    /// The backplane loads the keys of a topic on request.
     pub(super) finds_keys: AtomicBool,
     pub(super) link: tokio::sync::watch::Sender<Link>,
     pub(super) presence_changed: AtomicBool,
@@ -60,7 +60,7 @@ impl Replica {
         self.presence_changed.store(true, Ordering::Release);
     }
 
-    /// How often this node had everything there was.
+    /// Returns the number of times that the backplane had no more events than this node.
     pub(crate) fn sync_count(&self) -> u64 {
         self.sync_count.load(Ordering::Acquire)
     }
@@ -70,7 +70,7 @@ impl Replica {
         self.is_synced.store(is_synced, Ordering::Release);
     }
 
-    /// Whether this node had everything there was, in this history. Before that, nobody is told what is missing.
+    /// Returns whether this node has read the whole log of this epoch. Before that, no gap can be determined.
     pub(crate) fn is_synced(&self) -> bool {
         self.is_synced.load(Ordering::Acquire)
     }

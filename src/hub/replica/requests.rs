@@ -1,4 +1,4 @@
-//! The requests of a hub to its backplane while it is fed: for the keys of topics, and to stop.
+//! The requests of a hub to its backplane: to load the keys of topics, and to stop.
 
 use std::{
     collections::BTreeSet,
@@ -10,22 +10,22 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
-/// Shared by a hub and its feed. It outlives the hub.
+/// The requests that a hub and its feed share. They outlive the hub.
 #[derive(Debug, Default)]
 pub(crate) struct FeedRequests {
-    /// The topics whose keys are asked for.
+    /// The topics whose keys are requested.
     topics: Mutex<BTreeSet<Arc<str>>>,
     has_topics: Notify,
-    /// Notified when the hub is gone, or is to be fed no more.
+    /// Notified when the hub is gone, or leaves its backplane.
     closed: Notify,
     is_over: AtomicBool,
-    /// Set if nothing feeds the hub any more.
+    /// Set when the backplane has ended.
     has_ended: watch::Sender<bool>,
 }
 
 impl FeedRequests {
-    /// Asks for the keys of these topics. Asking twice is asking once. If there are more names than the limit, those that are
-    /// not wanted any more go.
+    /// Requests the keys of these topics. A repeated request has no effect. Beyond the limit, names that are not wanted any more
+    /// are removed.
     pub(crate) fn put(&self, new: Vec<Arc<str>>, limit: usize, is_wanted: impl Fn(&str) -> bool) {
         let mut topics = self.topics();
         topics.extend(new);
@@ -36,12 +36,12 @@ impl FeedRequests {
         self.has_topics.notify_one();
     }
 
-    /// Takes the topics whose keys are asked for.
+    /// Takes the topics whose keys are requested.
     pub(crate) fn take(&self) -> Vec<Arc<str>> {
         std::mem::take(&mut *self.topics()).into_iter().collect()
     }
 
-    /// Waits until keys are asked for, and takes their topics.
+    /// Waits until keys are requested, and takes their topics.
     pub(crate) async fn next(&self) -> Vec<Arc<str>> {
         loop {
             let topics = self.take();
@@ -52,37 +52,37 @@ impl FeedRequests {
         }
     }
 
-    /// The hub is gone.
+    /// Notifies the feed that the hub is gone.
     pub(crate) fn close(&self) {
         self.closed.notify_waiters();
     }
 
-    /// Asks that the hub be fed no more.
+    /// Requests that the backplane ends.
     pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::Release);
         self.close();
     }
 
-    /// Returns whether the hub is to be fed no more.
+    /// Returns whether the backplane has to end.
     pub(crate) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Acquire)
     }
 
-    /// Nothing feeds the hub any more.
+    /// Records that the backplane has ended.
     pub(crate) fn set_ended(&self) {
         self.has_ended.send_replace(true);
     }
 
-    /// Waits until nothing feeds the hub any more.
+    /// Waits until the backplane has ended.
     pub(crate) async fn ended(&self) {
-        // The sender is here: there is no error.
+        // No error: the sender is a field.
         let _ = self.has_ended.subscribe().wait_for(|has_ended| *has_ended).await;
     }
 
-    /// Waits until this holds, which is looked at again when the hub is gone, or is to be fed no more.
+    /// Waits until the hub is closed, which is checked again when it is gone, or leaves its backplane.
     pub(crate) async fn closed(&self, is_closed: impl Fn() -> bool) {
         let mut closed = std::pin::pin!(self.closed.notified());
-        // Begins to listen before it looks.
+        // Enabled before the check, so that no notification is missed.
         closed.as_mut().enable();
         if !is_closed() {
             closed.await;

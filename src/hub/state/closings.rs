@@ -1,7 +1,7 @@
 //! The positions at which a topic was closed and opened again.
 //!
-//! Pure, and bounded: of a topic the last [`MAX_SPANS`] closings are known, and of those before them up to where the last was
-//! over. A reader that may have been before one of these has missed it.
+//! Pure, and bounded: the last [`MAX_SPANS`] closings of a topic are known, and of those before them the position at which the
+//! last one was over. A reader whose cursor may be before one of these has missed it.
 
 use std::collections::VecDeque;
 
@@ -9,39 +9,39 @@ use std::collections::VecDeque;
 #[derive(Debug, Default)]
 pub(crate) struct Closings {
     spans: VecDeque<Span>,
-    /// The last span that is not known any more, or an empty one.
+    /// The last span that was forgotten, or an empty one.
     forgotten: Span,
-    /// The number of times that the topic was closed.
+    /// The number of closings.
     times: u64,
 }
 
 /// A span of positions at which a topic was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Span {
-    /// The first of them.
+    /// The first position of the span.
     closed: u64,
-    /// The first behind them, or [`OPEN_END`].
+    /// The first position after the span, or [`OPEN_END`].
     opened: u64,
 }
 
-/// The closings of a topic that a reader has not passed.
+/// The closings of a topic beyond a reader's cursor.
 #[derive(Debug)]
 pub(crate) struct Beyond {
     known: Vec<Span>,
     forgotten: Span,
 }
 
-/// The end that a reader comes to first.
+/// The first position at which a subscription ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     /// All topics are closed at this position.
     At(u64),
-    /// All topics may have been closed at this position or behind it, up to another: that is not known any more.
+    /// All topics may have been closed at a position from `at` through another: the closings were forgotten.
     Forgotten { at: u64, through: u64 },
 }
 
 impl End {
-    /// Returns the position up to which the reader is given what there is.
+    /// Returns the position up to which the reader gets events.
     pub(crate) fn at(self) -> u64 {
         match self {
             Self::At(at) | Self::Forgotten { at, .. } => at,
@@ -58,25 +58,25 @@ impl End {
 }
 
 impl Beyond {
-    /// Returns whether the topic is closed at a position, and stays so until the reader came.
+    /// Returns whether the topic is closed at a position, and was not opened again before the reader came.
     fn is_closed(&self, at: u64, came: u64) -> bool {
         self.known.iter().any(|span| span.closed <= at && span.opened > at.max(came))
     }
 
-    /// Returns whether it is not known any more if the topic was closed at a position, and stayed so until the reader came.
+    /// Returns whether it was forgotten if the topic was closed at a position, and not opened again before the reader came.
     fn is_forgotten(&self, at: u64, came: u64) -> bool {
         self.forgotten.opened > at.max(came)
     }
 }
 
 impl Closings {
-    /// Returns those of a topic that has been closed since a position, or was never closed if that is 0.
+    /// Creates the closings of a topic that has been closed since a position, or was never closed if that is 0.
     pub(crate) fn since(closed: u64) -> Self {
         let spans = (closed > 0).then_some(Span { closed, opened: OPEN_END });
         Self { spans: spans.into_iter().collect(), ..Self::default() }
     }
 
-    /// Returns how often the topic was closed.
+    /// Returns the number of closings.
     pub(crate) fn times(&self) -> u64 {
         self.times
     }
@@ -95,12 +95,12 @@ impl Closings {
         self.closed_since() > 0
     }
 
-    /// Closes the topic at a position. A topic that is closed is closed once more, for the subscribers that came since.
+    /// Closes the topic at a position. A closed topic is closed once more, for the subscribers that came since.
     pub(crate) fn close(&mut self, at: u64) {
         self.close_of(at, MAX_SPANS);
     }
 
-    /// Closes the topic at a position, with at most so many spans that are known.
+    /// Closes the topic at a position, and keeps at most so many spans.
     fn close_of(&mut self, at: u64, known: usize) {
         self.open(at);
         self.times += 1;
@@ -117,13 +117,13 @@ impl Closings {
         }
     }
 
-    /// Forgets the spans: positions are of another history.
-    pub(crate) fn renew(&mut self) {
+    /// Forgets the spans, as another epoch begins.
+    pub(crate) fn begin_epoch(&mut self) {
         self.spans.clear();
         self.forgotten = Span::default();
     }
 
-    /// Returns the spans that reach beyond a position.
+    /// Returns the closings beyond a position.
     pub(crate) fn beyond(&self, position: u64) -> Beyond {
         let known = self.spans.iter().copied().filter(|span| span.opened > position);
         Beyond { known: known.collect(), forgotten: self.forgotten }
@@ -131,10 +131,10 @@ impl Closings {
 }
 
 /// Returns the first position above `after`, up to `through`, at which all of these topics are closed, if they are not open
-/// again by `came`. Each topic gives the spans that reach beyond `after`.
+/// again by `came`. Takes the closings of each topic beyond `after`.
 pub(crate) fn first_end(topics: &[Beyond], after: u64, through: u64, came: u64) -> Option<End> {
     let known = topics.iter().flat_map(|topic| &topic.known).map(|span| span.closed);
-    // A topic may have been closed at any position up to where it was last of those that are forgotten.
+    // A topic may have been closed at any position up to its last forgotten closing.
     let next = topics.iter().map(|topic| topic.forgotten.closed.min(after.saturating_add(1)));
     let may_end = |at: &u64| topics.iter().all(|topic| topic.is_closed(*at, came) || topic.is_forgotten(*at, came));
     let at = known.chain(next).filter(|&at| at > after && at <= through).filter(may_end).min()?;
@@ -142,10 +142,10 @@ pub(crate) fn first_end(topics: &[Beyond], after: u64, through: u64, came: u64) 
     Some(forgotten.max().map_or(End::At(at), |through| End::Forgotten { at, through }))
 }
 
-/// The end of a span of a topic that is closed now.
+/// The end of the span of a topic that is still closed.
 const OPEN_END: u64 = u64::MAX;
 
-/// The most spans of a topic that are known.
+/// The number of spans that are kept.
 const MAX_SPANS: usize = 64;
 
 #[cfg(test)]
@@ -184,9 +184,9 @@ mod tests {
             }
         }
 
-        /// However few closings are known, no end is passed.
+        /// No end is skipped, however few closings are known.
         #[test]
-        fn an_end_is_found_or_within_what_is_forgotten(
+        fn an_end_is_found_or_within_the_forgotten_spans(
             steps in prop::collection::vec(step(), 0..30),
             count in 1_usize..4,
             known in 1_usize..4,
@@ -200,7 +200,7 @@ mod tests {
                     match first_end(&spans, after, head, came) {
                         Some(End::Forgotten { at, through }) => {
                             assert!(at > after && through >= at && first.is_none_or(|first| first >= at));
-                            // The reader goes on behind `at`, and what was over up to `through` is none to it.
+                            // The reader goes on after `at`, and ignores closings that were over by `through`.
                             let (next, came) = (first_end(&spans, at, head, through + 1), came.max(through + 1));
                             assert_eq!(next, naive_end(&steps, &naive, at, came, count).map(End::At));
                         }
@@ -211,7 +211,7 @@ mod tests {
         }
     }
 
-    /// For each position the topics that are closed there, and whether one became so.
+    /// For each position, the topics that are closed there, and whether one of them was closed there.
     type Naive = Vec<(Vec<bool>, bool)>;
 
     fn taken(steps: &[Step], count: usize, known: usize) -> (Vec<Closings>, Naive) {
@@ -241,28 +241,24 @@ mod tests {
         (after + 1..naive.len() as u64).find(|&at| naive[at as usize].1 && stays(at))
     }
 
-    /// A topic that is closed again while it is closed ends the span before.
+    /// Returns whether a topic is closed again while it is closed, which ends the span before.
     fn reopens(steps: &[Step], at: u64, came: u64, count: usize) -> bool {
         let until = came.max(at) as usize;
         steps[at as usize..until].iter().any(|step| matches!(*step, Step::Close(topic) if topic < count))
     }
 
     #[test]
-    fn what_is_known_is_bounded() {
+    fn the_known_spans_are_bounded() {
         let mut closings = Closings::default();
         for at in 1..1000 {
             closings.close(at);
         }
         assert_eq!((closings.spans.len(), closings.times(), closings.last()), (MAX_SPANS, 999, 999));
         let first = first_end(&[closings.beyond(0)], 0, 999, 0);
-        assert_eq!(
-            first,
-            Some(End::Forgotten { at: 1, through: 935 }),
-            "the last of those that are forgotten was over at 936"
-        );
+        assert_eq!(first, Some(End::Forgotten { at: 1, through: 935 }), "the last forgotten closing was over at 936");
         closings.open(1000);
         assert!(!closings.is_closed());
-        closings.renew();
+        closings.begin_epoch();
         assert_eq!(first_end(&[closings.beyond(0)], 0, 1000, 0), None);
     }
 }

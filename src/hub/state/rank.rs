@@ -1,17 +1,17 @@
 //! The rank of a topic among those that can make room for others.
 
-/// When a topic goes, before those of a greater rank.
+/// The rank of a topic that is not held: those of a lower rank are evicted first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ReclaimRank {
-    /// Keyed values are the last to go.
+    /// Topics with keyed values are the last to be evicted.
     pub(crate) is_keyed: bool,
-    /// When a subscriber read it last, or 0 if there was none.
+    /// The time at which a subscriber read it last, or 0 if there was none.
     pub(crate) read_at: u64,
     /// The sequence of its newest event.
     pub(crate) newest: u64,
 }
 
-/// A rank with a number of its own, as two topics may have one rank.
+/// A place in the order of eviction: a rank with a unique number, as two topics may have one rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ReclaimTicket {
     pub(crate) rank: ReclaimRank,

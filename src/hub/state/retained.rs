@@ -111,7 +111,7 @@ impl Retained {
         self.latest = Latest::new(evicted_through);
         // Only a hub with a backplane has more than one epoch.
         self.latest.set_partial(true);
-        self.closings.renew();
+        self.closings.begin_epoch();
         self.frames = FrameCache::new(evicted_through);
     }
 

@@ -1,14 +1,14 @@
-//! The record that is kept of a removed topic.
+//! The tombstone of a removed topic.
 
 use crate::hub::retention::Retention;
 
-/// The record that is kept of a topic that is gone.
+/// The record that a hub keeps of a removed topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Tombstone {
-    /// Its events up to here are gone.
+    /// The sequence up to which its events are evicted.
     pub(crate) through: u64,
     /// The position at which it was closed, or 0 if it was open.
     pub(crate) closed_since: u64,
-    /// The bounds of its own, if it had some.
+    /// Its bounds, if they were not the default ones.
     pub(crate) bounds: Option<Retention>,
 }
