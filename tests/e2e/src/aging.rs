@@ -1,4 +1,4 @@
-//! Connections that end after an age, by the lines of `docs/serving.md`.
+//! Connections with a maximum age, with the lines of `docs/serving.md`.
 
 use std::{pin::pin, time::Duration};
 
@@ -23,7 +23,7 @@ where
     let mut connection = pin!(http.serve_connection(TokioIo::new(io), TowerToHyperService::new(app)));
     tokio::select! {
         _ = connection.as_mut() => return,
-        // HTTP/1: the response that is under way is the last. HTTP/2: GOAWAY. An open stream goes on.
+        // HTTP/1: the current response is the last. HTTP/2: GOAWAY. An open stream continues.
         () = sleep(age) => connection.as_mut().graceful_shutdown(),
     }
     drop(connection.await);
