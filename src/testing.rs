@@ -28,7 +28,7 @@
 //! assert!(stream.heartbeat().await.expect("one comes") <= Duration::from_secs(15));
 //! let message = stream.message().await.expect("it is still open");
 //! assert_eq!(message.data(), "hello");
-//! assert_eq!(stream.rest().await, []);
+//! assert_eq!(stream.collect().await, []);
 //!
 //! assert_eq!(recorder.closed()[0].reason, Reason::Finished);
 //! assert_eq!(recorder.closed()[0].totals.events, 1);
@@ -143,7 +143,7 @@ impl<B: Body<Error: Into<BoxError>>> TestStream<B> {
         next
     }
 
-    /// Returns the error at which [`message`](Self::message), [`heartbeat`](Self::heartbeat) or [`rest`](Self::rest) has come to the end:
+    /// Returns the error at which [`message`](Self::message), [`heartbeat`](Self::heartbeat) or [`collect`](Self::collect) has come to the end:
     /// that of a stream that is [aborted](crate::EarlyEnd), for one. Returns `None` if the stream is open, or its end is clean.
     #[must_use]
     pub fn error(&self) -> Option<&ReadError> {
