@@ -78,7 +78,7 @@ async fn around_a_router_events_are_at_each_path_unless_only_says_where() {
 
 #[tokio::test(start_paused = true)]
 async fn a_post_asks_for_events_by_its_body() {
-    assert!(README.contains("`.methods([Method::POST]).negotiate(Negotiate::Always)`, and answer a `Reply`"));
+    assert!(README.contains("`.methods([Method::POST]).negotiate(Negotiate::Always)`, and return a `Reply`"));
     let layer = SseLayer::from_fn(|request: Request<Body>| async {
         let body = request.into_body().collect().await?.to_bytes();
         Ok::<_, BoxError>(match &body[..] {
