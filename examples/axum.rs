@@ -1,5 +1,5 @@
-//! An auction. The app has its page, its routes, its state and its extractors; one line gives the address of a lot a live
-//! stream of its bids, beside the JSON that it had before.
+//! An auction: an app with a page, routes, state and extractors. One line adds a live stream of bids to the address of a
+//! lot, beside the JSON that it serves already.
 //!
 //! ```sh
 //! cargo run --example axum --features axum
@@ -29,7 +29,7 @@ struct Bid {
     amount: u32,
 }
 
-/// The bids of each lot, the highest last. Who watches a lot is told when there is a new one.
+/// The bids of each lot, the highest last. Watchers of a lot are woken by each new bid.
 struct Auction(BTreeMap<&'static str, watch::Sender<Vec<Bid>>>);
 
 impl Auction {
@@ -57,14 +57,15 @@ async fn bid(State(auction): Shared, Path(lot): Path<String>, Json(bid): Json<Bi
     if is_highest { Ok(StatusCode::CREATED) } else { Err(StatusCode::CONFLICT) }
 }
 
-/// The bids that this client has not seen yet, and then each as it is made. An event's id is how many came so far.
+/// Streams the bids that this client has not seen yet, then each new one. The id of an event is the number of bids up to
+/// it.
 async fn live_bids(
     State(auction): Shared,
     Path(lot): Path<String>,
     last: Option<LastEventId>,
 ) -> Result<Events<impl Source>, Refusal> {
     let bids = auction.lot(&lot)?.subscribe();
-    // The id is the client's word. One that is ahead of us was given before we started anew.
+    // The id is untrusted. One ahead of the list is from before a restart.
     let seen = last.and_then(|id| id.to_str()?.parse().ok()).filter(|seen| *seen <= bids.borrow().len());
     let unseen = stream::unfold((bids, seen.unwrap_or(0)), async |(mut bids, seen)| {
         let bid = bids.wait_for(|bids| bids.len() > seen).await.ok()?[seen].clone();

@@ -1,5 +1,5 @@
-//! No framework: hyper's server, and two services. Each client that asks for events starts a job and hears how far it is;
-//! when the client leaves, the job stops.
+//! hyper's server and two services, without a framework. Each request for events starts a job and streams its progress; the
+//! job stops when the client leaves.
 //!
 //! ```sh
 //! cargo run --example hyper
@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tower::{Layer, service_fn};
 use tower_sse::{BoxError, Event, EventSender, Events, LastEventId, Refusal, Source, SseLayer, event_id};
 
-/// What a client hears. The variant is the event's name.
+/// An event. The variant is its name.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Progress {
@@ -30,9 +30,9 @@ enum Progress {
     Finished { letters: usize },
 }
 
-/// The event service.
+/// Answers a request for events.
 async fn events(request: Request<Incoming>) -> Result<Events<impl Source>, Refusal> {
-    // A client that comes back after the job was finished is not to start another one: 204 keeps it away.
+    // A client that reconnects after the job has finished must not start another one: 204 stops it.
     if LastEventId::of(&request).is_some_and(|last| last.as_bytes() == b"finished") {
         return Err(Refusal::stop());
     }
@@ -46,7 +46,7 @@ async fn events(request: Request<Incoming>) -> Result<Events<impl Source>, Refus
     Ok(events)
 }
 
-/// Does something that takes its time. `send` fails when the client has left.
+/// Runs a slow job. `send` fails once the client has left.
 async fn job(progress: &EventSender) -> Result<(), BoxError> {
     let of = u32::try_from(TEXT.split(' ').count())?;
     let mut letters = 0;
@@ -60,7 +60,7 @@ async fn job(progress: &EventSender) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// The service inside, which knows nothing of events.
+/// Serves the page: the inner service, which is independent of events.
 async fn page(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     if request.uri().path() != "/" {
         let mut response = Response::new(Full::default());
@@ -82,13 +82,13 @@ async fn main() -> Result<(), BoxError> {
     println!("listening on http://{}/", listener.local_addr()?);
     loop {
         let (socket, _) = listener.accept().await?;
-        // An event is smaller than a packet: without this it may wait for the one before it to be acknowledged.
+        // Without this, an event smaller than a packet may wait until the one before it is acknowledged.
         socket.set_nodelay(true)?;
         let service = service.clone();
         tokio::spawn(async move {
             let mut server = auto::Builder::new(TokioExecutor::new()).http1_only();
             server.http1().timer(TokioTimer::new());
-            // A client that leaves is an error to it, and how most streams end.
+            // An error is normal: most streams end when the client disconnects.
             let _ = server.serve_connection(TokioIo::new(socket), service).await;
         });
     }

@@ -1,12 +1,12 @@
-//! A reverse proxy that gives the event streams of others what they lack: `decorate`.
+//! A reverse proxy that adds heartbeats to the event streams of an upstream, with `decorate`.
 //!
 //! ```sh
-//! cargo run --example proxy                                   # before an upstream of its own, on another port
-//! UPSTREAM=http://127.0.0.1:8080 cargo run --example proxy    # before yours
+//! cargo run --example proxy                                   # in front of a built-in upstream
+//! UPSTREAM=http://127.0.0.1:8080 cargo run --example proxy    # in front of yours
 //! ```
 //!
-//! The upstream that it has of its own is as most are: it sends an event when it has one, and nothing in between. The proxy
-//! puts a heartbeat there, answers the first byte at once, and ends the stream cleanly when the upstream fails.
+//! The built-in upstream is typical: it sends an event when it has one, and nothing in between. The proxy adds heartbeats,
+//! sends the first byte at once, and ends the stream cleanly when the upstream fails.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -39,7 +39,7 @@ impl Upstream {
         Self { client: Client::builder(TokioExecutor::new()).build(connector), address }
     }
 
-    /// The same path and query, there.
+    /// Returns the upstream's address for the same path and query.
     fn uri(&self, of: &Uri) -> Result<Uri, BoxError> {
         let mut parts = of.clone().into_parts();
         parts.scheme = self.address.scheme().cloned();
@@ -48,7 +48,7 @@ impl Upstream {
     }
 }
 
-/// Sends a request on as it is, but for what is between two hops only.
+/// Forwards a request without its hop-by-hop headers.
 async fn forward(State(upstream): State<Upstream>, mut request: Request) -> Response {
     let sent = async {
         *request.uri_mut() = upstream.uri(request.uri())?;
@@ -87,7 +87,7 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Starts an upstream, and says where it is.
+/// Starts an upstream, and returns its address.
 async fn quiet_upstream() -> Result<String, BoxError> {
     let app = Router::new().route("/", get(Html(PAGE))).route("/events", get(quiet_events));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -96,7 +96,7 @@ async fn quiet_upstream() -> Result<String, BoxError> {
     Ok(address)
 }
 
-/// An event each five seconds, written by hand, as many do.
+/// Serves an event every five seconds, written by hand as many servers do.
 async fn quiet_events() -> Response {
     let events = stream::iter(1..).then(async |number| {
         sleep(Duration::from_secs(if number == 1 { 0 } else { 5 })).await;
@@ -105,7 +105,8 @@ async fn quiet_events() -> Response {
     ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(events)).into_response()
 }
 
-/// RFC 9110 §7.6.1. A proxy for everything also removes what `connection` names, and says upstream whom it asks for.
+/// The hop-by-hop headers of RFC 9110 §7.6.1. A general proxy also removes those that `connection` names, and adds
+/// `forwarded`.
 const HOP_BY_HOP: [HeaderName; 6] = [
     HeaderName::from_static("connection"),
     HeaderName::from_static("keep-alive"),

@@ -1,5 +1,5 @@
-//! One address, a page and a stream: the browser asks for HTML and gets the page, the page's `EventSource` asks for
-//! `text/event-stream` and gets the stream.
+//! A page and a stream at one address: the browser requests HTML and receives the page, the page's `EventSource` requests
+//! `text/event-stream` and receives the stream.
 //!
 //! ```sh
 //! cargo run --example quickstart
@@ -22,7 +22,7 @@ struct Hello {
     time: u64,
 }
 
-/// The data source. A real one asks a database, a sensor, another service.
+/// Reads the data source. A real one is a database, a sensor, or another service.
 async fn hello() -> Result<Hello, Box<dyn Error + Send + Sync>> {
     let time = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     Ok(Hello { message: "Hello, SSE!", time })
@@ -31,7 +31,7 @@ async fn hello() -> Result<Hello, Box<dyn Error + Send + Sync>> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let sse = SseLayer::from_fn(|_request| async {
-        // Ask the source, send it as JSON, flush, sleep.
+        // Each second: read the source, send the value as JSON, flush.
         Events::every(Duration::from_secs(1), || async {
             Ok::<_, Box<dyn Error + Send + Sync>>(Event::json(&hello().await?)?)
         })

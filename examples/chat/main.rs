@@ -1,4 +1,4 @@
-//! Chat. The address of a room is its page, the stream of what is said there, and where one says something.
+//! Chat. The address of a room serves its page and its stream, and accepts new lines.
 //!
 //! ```sh
 //! cargo run --example chat
@@ -6,8 +6,9 @@
 //! curl -d 'hello' 'http://127.0.0.1:3000/rooms/lobby?as=bob'
 //! ```
 //!
-//! A room is two topics: its lines, the last thousand of which are there for who joins, and who is here, of which only the
-//! newest counts. One stream has both, and one id is a place in both: a page that reloads, or was offline, goes on after it.
+//! A room has two topics: its lines, of which the last thousand are kept for new members, and its presence, of which only
+//! the newest event counts. One stream has both, and one id is a position in both: a page that reloads, or was offline,
+//! resumes after it.
 
 mod presence;
 mod said;
@@ -39,12 +40,12 @@ struct Chat {
 }
 
 impl Chat {
-    /// What a stream is to be given: all that is kept, or, if it comes back, what it has not had yet.
+    /// Returns the subscription of a stream: all kept lines or, with a last id, those after it.
     fn enter(&self, uri: &Uri) -> Result<Subscribe, Refusal> {
         let room = Room::parse(uri.path().strip_prefix("/rooms/").unwrap_or_default())?;
         let Query(who) = Query::<Who>::try_from_uri(uri).map_err(Wrong::from)?;
         let name = who.name()?;
-        self.presences.tell(&self.hub, &room)?;
+        self.presences.track(&self.hub, &room)?;
         let both = Subscribe::to(room.lines()).and(room.presence());
         let both = both.start(Start::Beginning).lag(LagPolicy::Conflate);
         Ok(match name {

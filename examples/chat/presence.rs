@@ -1,8 +1,8 @@
-//! Tells a room who is in it.
+//! Publishes the presence of each room to the room.
 //!
-//! Presence is something that a hub knows; what of it a page shall see is for the program to say. Here one task for a room
-//! looks at the changes, which come once a second at most, and publishes the names. It ends when the room has been empty for
-//! a while, so that there are never more of them than rooms in use.
+//! The hub tracks presence; the application decides what a page sees of it. Here one task for each room watches the
+//! changes, at most one a second, and publishes the names. The task ends when the room has been empty for a while, so that
+//! there are never more tasks than rooms in use.
 
 use std::{
     collections::HashMap,
@@ -21,24 +21,24 @@ use tower_sse::{
 
 use crate::said::Room;
 
-/// The rooms that are told, and when somebody last came to each.
+/// The rooms with a task, and the time of the last arrival in each.
 #[derive(Clone, Default)]
 pub(crate) struct Presences(Arc<Mutex<HashMap<Room, Instant>>>);
 
 #[derive(Serialize)]
 struct Here<'a> {
     count: usize,
-    /// Not all of them, if there are many.
+    /// At most [`SHOWN`] of them.
     names: Vec<&'a str>,
 }
 
 impl Presences {
-    /// Somebody is coming to this room: from here on it is told who is there.
-    pub(crate) fn tell(&self, hub: &Hub, room: &Room) -> Result<(), TopicError> {
+    /// Records an arrival in this room, and starts its task if there is none.
+    pub(crate) fn track(&self, hub: &Hub, room: &Room) -> Result<(), TopicError> {
         let presence = hub.topic(room.lines())?.presence();
         let topic = hub.topic_with(room.presence(), Retention::new().events(1).age(IDLE))?;
-        let is_told = self.rooms(|rooms| rooms.insert(room.clone(), Instant::now()).is_some());
-        if !is_told {
+        let is_tracked = self.rooms(|rooms| rooms.insert(room.clone(), Instant::now()).is_some());
+        if !is_tracked {
             tokio::spawn(self.clone().run(room.clone(), presence, topic));
         }
         Ok(())
@@ -48,7 +48,7 @@ impl Presences {
         let mut changes = pin!(presence.changes());
         loop {
             match timeout(IDLE, changes.next()).await {
-                // Nobody closes a room.
+                // Not reached: rooms are never closed.
                 Ok(None) => return,
                 Ok(Some(_)) => publish(&presence, &topic),
                 Err(_) if self.forget_if_idle(&room, &presence) => break,
@@ -58,10 +58,10 @@ impl Presences {
         topic.remove_key(KEY);
     }
 
-    /// Who was here a moment ago, or asked to come, may still be on the way.
+    /// Removes an empty room after its idle time. A client may still be between its request and its first poll.
     fn forget_if_idle(&self, room: &Room, presence: &Presence) -> bool {
         self.rooms(|rooms| {
-            let is_idle = presence.count() == 0 && rooms.get(room).is_none_or(|asked| asked.elapsed() > IDLE);
+            let is_idle = presence.count() == 0 && rooms.get(room).is_none_or(|arrived| arrived.elapsed() > IDLE);
             if is_idle {
                 rooms.remove(room);
             }
@@ -74,12 +74,12 @@ impl Presences {
     }
 }
 
-/// The whole state, not the change: who missed the one before has lost nothing.
+/// Publishes the whole state, not the change, so that a missed event loses nothing.
 fn publish(presence: &Presence, topic: &Topic) {
     let members = presence.members();
     let here = Here { count: members.len(), names: members.iter().take(SHOWN).map(|name| &**name).collect() };
     if let Ok(event) = Event::builder().name(event_name!("here")).json(&here) {
-        // It is far smaller than a topic may be.
+        // Always below the topic's limit.
         topic.publish_keyed(KEY, event);
     }
 }

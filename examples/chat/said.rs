@@ -1,4 +1,4 @@
-//! What may be said, by whom, and where. Everything from outside passes here first.
+//! Validation of rooms, names and lines: every input passes through here first.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,7 +14,7 @@ use tower_sse::{
     hub::{PublishError, TopicError},
 };
 
-/// A room, by a name that needs no escaping anywhere.
+/// The name of a room, which never needs escaping.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Room(String);
 
@@ -22,17 +22,17 @@ impl Room {
     pub(crate) fn parse(name: &str) -> Result<Self, Wrong> {
         let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
         if name.is_empty() || name.len() > 40 || !name.bytes().all(is_plain) {
-            return Err(Wrong::bad("a room's name is of 1 to 40 small letters, digits and hyphens"));
+            return Err(Wrong::bad("a room name has 1 to 40 lowercase letters, digits and hyphens"));
         }
         Ok(Self(name.to_owned()))
     }
 
-    /// The topic of what is said in it.
+    /// Returns the topic of its lines.
     pub(crate) fn lines(&self) -> String {
         format!("lines/{}", self.0)
     }
 
-    /// The topic of who is in it.
+    /// Returns the topic of its presence.
     pub(crate) fn presence(&self) -> String {
         format!("presence/{}", self.0)
     }
@@ -45,7 +45,7 @@ pub(crate) struct Who {
 }
 
 impl Who {
-    /// The name, if there is one. Who has none can still read.
+    /// Returns the name, if there is one. Reading needs none.
     pub(crate) fn name(&self) -> Result<Option<&str>, Wrong> {
         let Some(name) = self.r#as.as_deref().map(str::trim) else { return Ok(None) };
         if name.is_empty() || name.chars().count() > 30 || name.chars().any(char::is_control) {
@@ -55,7 +55,7 @@ impl Who {
     }
 }
 
-/// Something that was said.
+/// A line of chat.
 #[derive(Serialize)]
 pub(crate) struct Line<'a> {
     from: &'a str,
@@ -66,13 +66,13 @@ pub(crate) struct Line<'a> {
 
 impl<'a> Line<'a> {
     pub(crate) fn new(who: &'a Who, text: &'a str) -> Result<Self, Wrong> {
-        let from = who.name()?.ok_or(Wrong::bad("say who you are: ?as=name"))?;
+        let from = who.name()?.ok_or(Wrong::bad("a name is required: ?as=name"))?;
         let text = text.trim();
         if text.is_empty() {
-            return Err(Wrong::bad("there is nothing in it"));
+            return Err(Wrong::bad("the line is empty"));
         }
         if text.chars().count() > 2000 {
-            return Err(Wrong(StatusCode::PAYLOAD_TOO_LARGE, "at most 2,000 characters at a time".to_owned()));
+            return Err(Wrong(StatusCode::PAYLOAD_TOO_LARGE, "a line has at most 2,000 characters".to_owned()));
         }
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         Ok(Self { from, text, at })
@@ -83,7 +83,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Why not, for whoever asked.
+/// An error response, with its reason.
 #[derive(Debug)]
 pub(crate) struct Wrong(StatusCode, String);
 
@@ -123,7 +123,7 @@ impl IntoResponse for Wrong {
     }
 }
 
-/// A browser takes it as the end; `curl` shows the reason.
+/// A browser does not reconnect after it; `curl` shows the reason.
 impl From<Wrong> for Refusal {
     fn from(Wrong(status, why): Wrong) -> Self {
         let mut response = Response::new(Bytes::from(why + "\n"));

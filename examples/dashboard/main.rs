@@ -1,14 +1,14 @@
-//! What this machine does, as it does it: charts of its CPU, memory and network, out of Linux's `/proc`.
+//! Live charts of this machine's CPU, memory and network, read from Linux's `/proc`.
 //!
 //! ```sh
 //! cargo run --example dashboard
 //! curl -N -H 'accept: text/event-stream' http://127.0.0.1:3000/
 //! ```
 //!
-//! Three topics in one stream, measured once a second for all who look. Only the newest value of each core and each interface
-//! counts: who comes gets those, and who was away, or slow, gets them too, and nothing of what it missed.
+//! Three topics in one stream, measured once a second for all clients. Only the newest value of each core and each
+//! interface counts: new, returning and slow clients receive these, and none of the values before.
 //!
-//! `PROC` is another directory to read, a container's view of its host for one. The charts are drawn by
+//! `PROC` sets another directory to read, for example the host's in a container. The charts are drawn by
 //! [uPlot](https://github.com/leeoniya/uPlot), which is beside this file with its license.
 
 mod reading;
@@ -34,7 +34,7 @@ use tower_sse::{
 
 use crate::reading::{Machine, Memory, Reading, Traffic};
 
-/// What is sent. The variant is the event's name.
+/// An event. The variant is its name.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Measured<'a> {
@@ -67,7 +67,7 @@ impl Topics {
         Ok(Self { cpu: hub.topic("cpu")?, memory: hub.topic("memory")?, network: hub.topic("network")? })
     }
 
-    /// Each value in place of the one before it.
+    /// Publishes each value in place of the one before it.
     fn publish(&self, machine: &Machine) -> Result<(), BoxError> {
         let time = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
         for (core, &busy) in &machine.cores {
@@ -82,14 +82,14 @@ impl Topics {
         Ok(())
     }
 
-    /// What is not there any more is no part of the present.
+    /// Removes cores and interfaces that have disappeared from the snapshot.
     fn forget(&self, before: &Reading, now: &Reading) {
         before.cores_without(now).for_each(|core| self.cpu.remove_key(core));
         before.interfaces_without(now).for_each(|interface| self.network.remove_key(interface));
     }
 }
 
-/// Asks once a second, whoever looks.
+/// Measures once a second, whether or not there are clients.
 async fn measure(proc: &Path, mut before: Reading, topics: &Topics) -> Result<(), BoxError> {
     let mut seconds = interval(Duration::from_secs(1));
     seconds.tick().await;
@@ -106,7 +106,7 @@ async fn run() -> Result<(), BoxError> {
     let proc = PathBuf::from(std::env::var_os("PROC").unwrap_or("/proc".into()));
     let first = Reading::of(&proc)?;
 
-    // Of the log itself nothing is of use to anybody.
+    // Only the keyed values are read, never the log.
     let hub = Hub::builder().retention(Retention::new().events(1)).build();
     let topics = Topics::of(&hub)?;
     let live =

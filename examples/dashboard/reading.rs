@@ -1,29 +1,29 @@
-//! What `/proc` says, and what two looks at it say of the time between them.
+//! Readings of `/proc`, and the load between two of them.
 
 use std::{collections::BTreeMap, fs, io, path::Path, time::Instant};
 
 use serde::Serialize;
 use tower_sse::BoxError;
 
-/// One look.
+/// A reading.
 pub(crate) struct Reading {
     at: Instant,
-    /// For each core how long it was busy, and how long it was there, in the kernel's ticks.
+    /// For each core its busy time and its total time, in the kernel's ticks.
     cores: BTreeMap<String, (u64, u64)>,
     memory: Memory,
-    /// For each interface how many bytes it has received and sent.
+    /// For each interface the bytes received and sent.
     interfaces: BTreeMap<String, (u64, u64)>,
 }
 
-/// What the machine did between two looks.
+/// The load of the machine between two readings.
 pub(crate) struct Machine {
-    /// For each core how much of the time it was busy, from 0 to 1.
+    /// For each core the busy share of the time, from 0 to 1.
     pub(crate) cores: BTreeMap<String, f64>,
     pub(crate) memory: Memory,
     pub(crate) interfaces: BTreeMap<String, Traffic>,
 }
 
-/// In bytes.
+/// Memory use in bytes.
 #[derive(Clone, Copy, Serialize)]
 pub(crate) struct Memory {
     used: u64,
@@ -31,7 +31,7 @@ pub(crate) struct Memory {
     swap: u64,
 }
 
-/// In bytes a second.
+/// Traffic of an interface in bytes a second.
 #[derive(Clone, Copy, Serialize)]
 pub(crate) struct Traffic {
     received: f64,
@@ -39,12 +39,12 @@ pub(crate) struct Traffic {
 }
 
 impl Reading {
-    /// Looks.
+    /// Reads `stat`, `meminfo` and `net/dev` in this directory.
     pub(crate) fn of(proc: &Path) -> Result<Self, BoxError> {
         Ok(Self {
             at: Instant::now(),
             cores: cores(&read(proc, "stat")?),
-            memory: memory(&read(proc, "meminfo")?).ok_or("there is no MemTotal and MemAvailable in meminfo")?,
+            memory: memory(&read(proc, "meminfo")?).ok_or("meminfo has no MemTotal and MemAvailable")?,
             interfaces: interfaces(&read(proc, "net/dev")?),
         })
     }
@@ -62,24 +62,24 @@ impl Reading {
         Machine { cores: cores.collect(), memory: self.memory, interfaces: interfaces.collect() }
     }
 
-    /// The cores that the other look did not find.
+    /// Returns the cores that the other reading does not have.
     pub(crate) fn cores_without<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a str> {
         self.cores.keys().filter(|core| !other.cores.contains_key(*core)).map(String::as_str)
     }
 
-    /// The interfaces that the other look did not find.
+    /// Returns the interfaces that the other reading does not have.
     pub(crate) fn interfaces_without<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a str> {
         self.interfaces.keys().filter(|name| !other.interfaces.contains_key(*name)).map(String::as_str)
     }
 }
 
-/// What was not there before has done nothing yet. Nor has what counts anew.
+/// Returns the growth of both counters, or zero if a counter is new or was reset.
 fn difference(now: (u64, u64), before: Option<&(u64, u64)>) -> (f64, f64) {
     let before = before.copied().unwrap_or(now);
     (now.0.saturating_sub(before.0) as f64, now.1.saturating_sub(before.1) as f64)
 }
 
-/// `cpu0 user nice system idle iowait irq softirq steal …`; what guests took is part of `user`.
+/// Parses `cpu0 user nice system idle iowait irq softirq steal …`; guest time is part of `user`.
 fn cores(stat: &str) -> BTreeMap<String, (u64, u64)> {
     let cores = stat.lines().filter_map(|line| {
         let (core, times) = line.split_once(' ')?;
@@ -92,7 +92,7 @@ fn cores(stat: &str) -> BTreeMap<String, (u64, u64)> {
     cores.collect()
 }
 
-/// `MemTotal: 16384 kB`.
+/// Parses `MemTotal: 16384 kB`.
 fn memory(meminfo: &str) -> Option<Memory> {
     let bytes = |name: &str| {
         let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
@@ -104,7 +104,7 @@ fn memory(meminfo: &str) -> Option<Memory> {
     Some(Memory { used, total, swap })
 }
 
-/// `eth0: bytes packets errs drop fifo frame compressed multicast bytes …`: received first, then sent.
+/// Parses `eth0: bytes packets errs drop fifo frame compressed multicast bytes …`: received first, then sent.
 fn interfaces(dev: &str) -> BTreeMap<String, (u64, u64)> {
     let interfaces = dev.lines().filter_map(|line| {
         let (interface, counts) = line.split_once(':')?;
@@ -118,7 +118,7 @@ fn interfaces(dev: &str) -> BTreeMap<String, (u64, u64)> {
 fn read(proc: &Path, file: &str) -> io::Result<String> {
     let path = proc.join(file);
     fs::read_to_string(&path).map_err(|error| {
-        let told = format!("{}: {error}; it is read as Linux has it, and PROC says where", path.display());
-        io::Error::new(error.kind(), told)
+        let message = format!("{}: {error}; set PROC to a directory with Linux's /proc files", path.display());
+        io::Error::new(error.kind(), message)
     })
 }

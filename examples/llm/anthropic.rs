@@ -1,4 +1,4 @@
-//! Anthropic's messages: each event has a name, which its data repeats as `type`.
+//! Anthropic's messages: named events, whose data repeats the name as `type`.
 
 use serde_json::{Value, json};
 use tower_sse::{BoxError, Event, EventName};

@@ -1,6 +1,6 @@
-//! The API of a large language model, as the clients of OpenAI and of Anthropic know it: whether they want a stream is not
-//! in `Accept` but in the body of their POST, so the event service looks at that and answers events or a document. When a
-//! client leaves, its stream is dropped, and the model stops.
+//! The API of a large language model, for the clients of OpenAI and of Anthropic. They ask for a stream in the body of a
+//! POST, not in `Accept`, so the event service reads the body and returns events or a document. When a client leaves, its
+//! stream is dropped, and the model stops.
 //!
 //! ```sh
 //! cargo run --example llm
@@ -37,22 +37,22 @@ use crate::{
     question::Question,
 };
 
-/// What differs between the two APIs: how they say what the model says.
+/// The difference between the two APIs: the encoding of the model's output.
 trait Dialect: Sync {
-    /// A piece of the answer, as the events that tell it.
+    /// Returns the events for a piece of the answer.
     fn events(&self, question: &Question, piece: &Piece) -> Vec<Result<Event, BoxError>>;
 
-    /// The whole answer, as one document.
+    /// Returns the whole answer as one document.
     fn document(&self, question: &Question, text: &str, end: &Piece) -> Value;
 
-    /// What went wrong, in a document of its own or as the data of the last event.
+    /// Returns an error, for a document or as the data of the last event.
     fn error(&self, kind: &str, message: &str) -> Value;
 
-    /// The last event of an answer that failed half way.
+    /// Returns the last event of an answer that failed midway.
     fn failure(&self, error: &Value) -> Result<Event, BoxError>;
 }
 
-/// The event service. It reads the body, and that decides.
+/// Answers with a stream or a document, as the body of the request asks.
 async fn answer(model: Model, request: Request<Body>) -> Result<Reply<impl Source, Full<Bytes>>, Refusal> {
     let dialect: &'static dyn Dialect = match request.uri().path() {
         "/v1/chat/completions" => &openai::OpenAi,
@@ -85,7 +85,7 @@ async fn read(request: Request<Body>) -> Result<Question, BoxError> {
     Ok(serde_json::from_slice(&body)?)
 }
 
-/// The answer to a client that waits for all of it.
+/// Returns the whole answer, for a client that does not stream.
 async fn whole(
     dialect: &dyn Dialect,
     question: &Question,
@@ -113,7 +113,7 @@ fn document(status: StatusCode, document: &Value) -> Response<Full<Bytes>> {
     response
 }
 
-/// How many answers the model is working on.
+/// Returns the number of answers in progress.
 async fn status(State(model): State<Model>) -> Json<Value> {
     Json(json!({ "running": model.running() }))
 }

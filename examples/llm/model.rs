@@ -1,4 +1,4 @@
-//! A model that fits into an example: it can count, repeat what it hears, and fail.
+//! A model that fits into an example: it counts, repeats its input, or fails.
 
 use std::{
     fmt,
@@ -19,19 +19,19 @@ pub(crate) struct Model {
     running: Arc<AtomicUsize>,
 }
 
-/// What the model says, one after the other.
+/// A piece of the model's output.
 pub(crate) enum Piece {
     Begin,
     Word(String),
     End { words: usize, cut: bool },
 }
 
-/// What the model says when it cannot go on.
+/// The error of a model without capacity.
 #[derive(Debug)]
 pub(crate) struct Overloaded;
 
 impl Model {
-    /// The answer, at the pace of the model. It works only as long as somebody takes what it says.
+    /// Returns the answer, at the pace of the model. Generation stops when the stream is dropped.
     pub(crate) fn answer(&self, question: &Question) -> impl Stream<Item = Result<Piece, Overloaded>> + Send + use<> {
         let text = question.text();
         let said = text.split(' ').map(str::to_owned).collect::<Vec<_>>();
@@ -49,19 +49,19 @@ impl Model {
         stream::unfold(generation, async |mut generation| Some((generation.next().await?, generation)))
     }
 
-    /// How many answers it is working on.
+    /// Returns the number of answers in progress.
     pub(crate) fn running(&self) -> usize {
         self.running.load(Ordering::Relaxed)
     }
 }
 
-/// An answer that is being made. It ends when it is dropped, which is what happens to a stream whose client leaves.
+/// An answer in progress. It ends on drop: a stream is dropped when its client leaves.
 struct Generation {
     running: Arc<AtomicUsize>,
     fails_at: Option<usize>,
     most: usize,
     length: usize,
-    /// What it repeats. Otherwise it counts.
+    /// The words to repeat. Empty if the model counts.
     said: Vec<String>,
     made: usize,
     state: State,

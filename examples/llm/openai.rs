@@ -1,4 +1,4 @@
-//! OpenAI's chat completions: chunks without a name, and `[DONE]` as the last one.
+//! OpenAI's chat completions: unnamed chunks, and `[DONE]` as the last one.
 
 use serde_json::{Value, json};
 use tower_sse::{BoxError, Event};

@@ -1,4 +1,4 @@
-//! What both APIs ask, as far as this model listens.
+//! The fields of both APIs' requests that this model reads.
 
 use serde::Deserialize;
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 pub(crate) struct Question {
     pub(crate) model: String,
     messages: Vec<Message>,
-    /// Whether the client wants a stream.
+    /// `true` if the client wants a stream.
     #[serde(default)]
     pub(crate) stream: bool,
     #[serde(alias = "max_completion_tokens")]
@@ -32,7 +32,7 @@ struct Part {
 }
 
 impl Question {
-    /// What was said last.
+    /// Returns the text of the last message.
     pub(crate) fn text(&self) -> String {
         match self.messages.last().map(|message| &message.content) {
             None => String::new(),

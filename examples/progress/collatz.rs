@@ -1,9 +1,9 @@
-//! The work: which number below a bound has the longest way to 1, if each even one is halved and each odd one becomes three
-//! times itself and one.
+//! The work: the number below a bound with the longest Collatz sequence, in which even numbers are halved and odd ones
+//! tripled and incremented.
 
 use serde::Serialize;
 
-/// What comes of it.
+/// The result.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Longest {
     pub(crate) below: u64,
@@ -11,8 +11,8 @@ pub(crate) struct Longest {
     pub(crate) steps: u32,
 }
 
-/// Does the work, and tells each time that another hundredth is done.
-pub(crate) fn longest(below: u64, mut tell: impl FnMut(u64, Longest)) -> Longest {
+/// Computes the result, and reports each completed percent.
+pub(crate) fn longest(below: u64, mut report: impl FnMut(u64, Longest)) -> Longest {
     let mut longest = Longest { below, number: 1, steps: 0 };
     for percent in 1..=100 {
         for number in (below * (percent - 1) / 100).max(1)..below * percent / 100 {
@@ -21,7 +21,7 @@ pub(crate) fn longest(below: u64, mut tell: impl FnMut(u64, Longest)) -> Longest
                 longest = Longest { below, number, steps };
             }
         }
-        tell(percent, longest);
+        report(percent, longest);
     }
     longest
 }

@@ -1,4 +1,4 @@
-//! The jobs: which run, each with a topic, and what came of those that have ended.
+//! The jobs: a topic for each running one, and the outcomes of those that have ended.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +25,7 @@ pub(crate) enum Job {
     Ended(Outcome),
 }
 
-/// What is told while a job runs.
+/// The progress of a running job.
 #[derive(Serialize)]
 struct Progress {
     percent: u64,
@@ -33,7 +33,7 @@ struct Progress {
     watchers: usize,
 }
 
-/// What is told when it ends. The variant is the event's name.
+/// The outcome of a job. The variant is the event's name.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
@@ -41,11 +41,11 @@ pub(crate) enum Outcome {
     Failed(String),
 }
 
-/// As many run as may.
+/// The limit of running jobs is reached.
 pub(crate) struct Refused;
 
 impl Jobs {
-    /// Starts a job, whether anybody watches or not.
+    /// Starts a job, which runs with or without watchers.
     pub(crate) fn start(&self, below: u64) -> Result<u64, Refused> {
         let (id, topic) = self.jobs(|jobs| self.admit(jobs)).ok_or(Refused)?;
         let work = tokio::task::spawn_blocking(move || {
@@ -62,12 +62,13 @@ impl Jobs {
         Ok(id)
     }
 
-    /// Looks at a job, if there is one of this number.
+    /// Calls `look` with the job of this number. Returns `None` if there is none.
     pub(crate) fn with<T>(&self, id: u64, look: impl FnOnce(&Job) -> T) -> Option<T> {
         self.jobs(|jobs| jobs.get(&id).map(look))
     }
 
-    /// The progress of a job that runs. No job ends between the look at it and the subscription.
+    /// Subscribes to a running job. The lock is held from the look-up to the subscription, so that the job cannot end
+    /// between.
     pub(crate) fn watch(&self, id: u64, last: Option<LastEventId>) -> Result<Events<Subscription>, Refusal> {
         self.jobs(|jobs| match jobs.get(&id) {
             Some(Job::Runs(topic)) => {
@@ -80,7 +81,7 @@ impl Jobs {
         })
     }
 
-    /// The result is told to all who watch, and is there for all who come later.
+    /// Publishes the outcome to all watchers, and keeps it for later requests.
     fn end(&self, id: u64, outcome: &Outcome) {
         self.jobs(|jobs| {
             let before = jobs.insert(id, Job::Ended(outcome.clone()));
@@ -90,7 +91,7 @@ impl Jobs {
         });
     }
 
-    /// A place for one more. The oldest results go.
+    /// Admits one more job, if there is room. Drops the oldest outcomes.
     fn admit(&self, jobs: &mut BTreeMap<u64, Job>) -> Option<(u64, Topic)> {
         let is_running = |job: &Job| matches!(job, Job::Runs(_));
         if jobs.values().filter(|job| is_running(job)).count() >= RUNNING {
@@ -113,13 +114,13 @@ impl Jobs {
 
 impl Default for Jobs {
     fn default() -> Self {
-        // Only the newest of each job is of use to anybody.
+        // Only the newest event of each job is read.
         let hub = Hub::builder().retention(Retention::new().events(1).keys(1)).build();
         Self { hub, jobs: Arc::default() }
     }
 }
 
-/// From the thread that does the work, which waits for nobody.
+/// Publishes from the worker thread, which never waits for readers.
 fn publish(topic: &Topic, percent: u64, so_far: Longest) {
     let progress = Progress { percent, so_far, watchers: topic.presence().count() };
     if let Ok(event) = Event::builder().name(event_name!("progress")).json(&progress) {
@@ -127,7 +128,7 @@ fn publish(topic: &Topic, percent: u64, so_far: Longest) {
     }
 }
 
-/// Each has a thread for itself.
+/// The limit of running jobs, each of which has a thread.
 const RUNNING: usize = 4;
 
 const KEPT: usize = 1000;

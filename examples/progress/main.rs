@@ -1,4 +1,4 @@
-//! A long job, started by a POST, and its progress for all who watch it.
+//! A long job, started by a POST, and its progress for any number of watchers.
 //!
 //! ```sh
 //! cargo run --example progress
@@ -7,8 +7,8 @@
 //! curl http://127.0.0.1:3000/jobs/1/result
 //! ```
 //!
-//! Who comes late sees how far it is; who was away for a while gets the present, not each step on the way. The last event is
-//! the result, and ends the stream. From then on there is nothing to watch, and a browser is told to stay away.
+//! A late watcher sees the current progress; one that was away receives the latest event, not each step. The last event is
+//! the result, and ends the stream. Later requests for events are answered with 204, so that a browser does not reconnect.
 
 mod collatz;
 mod jobs;
@@ -29,17 +29,16 @@ use crate::jobs::{Job, Jobs, Refused};
 async fn start(State(jobs): State<Jobs>, below: String) -> Result<impl IntoResponse, (StatusCode, &'static str)> {
     let below = below.trim().parse().ok().filter(|below| (2..=MOST).contains(below));
     let below = below.ok_or((StatusCode::BAD_REQUEST, "give a number from 2 to 100000000\n"))?;
-    let id =
-        jobs.start(below).map_err(|Refused| (StatusCode::SERVICE_UNAVAILABLE, "there are enough jobs for now\n"))?;
+    let id = jobs.start(below).map_err(|Refused| (StatusCode::SERVICE_UNAVAILABLE, "too many jobs are running\n"))?;
     Ok((StatusCode::CREATED, [(LOCATION, format!("/jobs/{id}"))]))
 }
 
-/// The page of a job, whether it runs or not.
+/// Serves the page of a job, running or ended.
 async fn page(State(jobs): State<Jobs>, Path(id): Path<u64>) -> Result<Html<&'static str>, StatusCode> {
     jobs.with(id, |_| Html(PAGE)).ok_or(StatusCode::NOT_FOUND)
 }
 
-/// What came of a job, for who comes when it is over.
+/// Serves the outcome of a job that has ended.
 async fn result(State(jobs): State<Jobs>, Path(id): Path<u64>) -> Result<impl IntoResponse, StatusCode> {
     let outcome = jobs.with(id, |job| match job {
         Job::Runs(_) => None,
@@ -78,7 +77,7 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Half a minute of a core or so.
+/// The largest bound: about half a minute of one core.
 const MOST: u64 = 100_000_000;
 
 const PAGE: &str = include_str!("page.html");

@@ -1,4 +1,4 @@
-//! The example `chat` on several nodes: what is said on any of them is read on all, and a page goes on at whichever answers.
+//! The example `chat` on several nodes: a line said on any node is read on all, and a page resumes at any node.
 //!
 //! ```sh
 //! redis-server --port 6380 --save '' &
@@ -8,7 +8,7 @@
 //! curl -d 'hello' 'http://127.0.0.1:3002/rooms/lobby?as=bob'
 //! ```
 //!
-//! It differs from `chat` in the one line that makes the hub. Lines, who may say what, and who is here, are its own files.
+//! Only the line that builds the hub differs from `chat`, whose files for lines, validation and presence are reused.
 
 #[path = "../../chat/presence.rs"]
 mod presence;
@@ -47,7 +47,7 @@ impl Chat {
         let room = Room::parse(uri.path().strip_prefix("/rooms/").unwrap_or_default())?;
         let Query(who) = Query::<Who>::try_from_uri(uri).map_err(Wrong::from)?;
         let name = who.name()?;
-        self.presences.tell(&self.hub, &room)?;
+        self.presences.track(&self.hub, &room)?;
         let both = Subscribe::to(room.lines()).and(room.presence());
         let both = both.start(Start::Beginning).lag(LagPolicy::Conflate);
         Ok(match name {
@@ -77,7 +77,7 @@ async fn say(
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let url = env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379/".to_owned());
-    // Begins without Redis too, and waits for it with its streams open.
+    // Starts without Redis too, and waits for it with its streams open.
     let redis = Redis::new(&url)?.prefix("chat").age(DAY);
     let kept = Retention::new().events(1000).age(DAY);
     let chat =
@@ -95,7 +95,7 @@ async fn main() -> Result<(), BoxError> {
         .with_state(chat);
 
     let port = env::var("PORT").map_or(Ok(3000), |port| port.parse::<u16>())?;
-    // In a container, loopback is the container's own.
+    // In a container, loopback is local to the container.
     let address = env::var("ADDRESS").map_or(Ok(IpAddr::from([127, 0, 0, 1])), |address| address.parse())?;
     let listener = TcpListener::bind((address, port)).await?;
     println!("listening on http://{}/", listener.local_addr()?);

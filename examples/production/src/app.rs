@@ -1,4 +1,4 @@
-//! The routes, and what they share.
+//! The routes, and their shared state.
 
 use std::{
     sync::{
@@ -35,12 +35,12 @@ use crate::{
     settings::Settings,
 };
 
-/// What all requests share.
+/// The state that all requests share.
 pub(crate) struct App {
     pub(crate) hub: Hub,
-    /// What everybody may see.
+    /// The public topic.
     pub(crate) status: Topic,
-    /// What everybody who is logged in may see.
+    /// The topic of all logged-in users.
     pub(crate) notes: Topic,
     pub(crate) streams: Streams,
     pub(crate) streams_limit: usize,
@@ -54,7 +54,7 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(settings: &Settings, prometheus: PrometheusHandle) -> Result<Self, TopicError> {
-        // Each of so many streams may be of a user of its own, with a topic of its own.
+        // Each stream may belong to another user, with a topic for each.
         let hub = Hub::builder().max_topics(settings.streams.saturating_add(TOPICS)).build();
         Ok(Self {
             status: hub.topic(live::STATUS)?,
@@ -64,7 +64,7 @@ impl App {
                 .max_streams(settings.streams)
                 .max_per_key(settings.streams_per_client)
                 .rate_limit_per_key(settings.opens_per_minute, Duration::from_secs(60))
-                // The sockets hold little: they are tuned.
+                // Tuned sockets buffer little, so a short timeout is enough.
                 .stall_timeout(Duration::from_secs(30))
                 .build(),
             streams_limit: settings.streams,
@@ -77,7 +77,7 @@ impl App {
         })
     }
 
-    /// From here on the process is not ready.
+    /// Marks the process as not ready.
     pub(crate) fn leave(&self) {
         self.is_leaving.store(true, Ordering::Relaxed);
     }
@@ -86,7 +86,7 @@ impl App {
         self.is_leaving.load(Ordering::Relaxed)
     }
 
-    /// Tells everybody how many there are. By a key: only the newest counts.
+    /// Publishes the number of streams, with a key: only the newest counts.
     pub(crate) async fn publish_status(self: Arc<Self>) {
         let mut ticks = interval(STATUS_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -112,23 +112,23 @@ pub(crate) fn router(app: &Arc<App>, settings: &Settings) -> Router {
         .route("/notes", post(notes::publish).layer(by_client))
         .layer(DefaultBodyLimit::max(BODY))
         .layer(middleware::from_fn(move |asked: Request, next: Next| in_time(request, asked, next)))
-        // A stream's head comes at once, and its body may go on.
+        // A stream sends its head at once, and its body has no limit.
         .route("/events", live::route(app, settings))
-        .layer(from_fn_with_state(Arc::clone(app), client::tell))
-        // Whoever asks these has no session, and no time.
+        .layer(from_fn_with_state(Arc::clone(app), client::identify))
+        // Probes have no session, and must be answered at once.
         .merge(health::routes())
         .with_state(Arc::clone(app))
 }
 
-/// Answers 408 if a request's body has not come, and been answered, in this time.
+/// Answers 408 if a request is not received and answered within this time.
 async fn in_time(limit: Duration, request: Request, next: Next) -> Response {
     timeout(limit, next.run(request)).await.unwrap_or_else(|_| StatusCode::REQUEST_TIMEOUT.into_response())
 }
 
-/// The topics beside those of users who are here: of all, and of users who are not here and have notes.
+/// Room for topics that no stream holds: the shared ones, and those of absent users with notes.
 const TOPICS: usize = 1000;
 
-/// As much as a note needs: what is published is kept.
+/// The largest body: enough for a note, which is kept in memory.
 const BODY: usize = 4 << 10;
 
 const PAGE: &str = include_str!("../page.html");

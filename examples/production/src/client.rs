@@ -1,4 +1,4 @@
-//! Who a request is from: found once, and put beside the request for all who want to know.
+//! The client of a request: identified once, and stored in the request's extensions.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -15,29 +15,29 @@ use axum::{
 
 use crate::{app::App, session::Session};
 
-/// Who a request is from.
+/// The client of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     pub(crate) session: Option<Session>,
     address: IpAddr,
 }
 
-/// The proxies in front.
+/// The trusted proxies in front.
 #[derive(Clone)]
 pub(crate) struct Proxies {
-    /// The header to which each of them appends the address that asked it.
+    /// The header to which each proxy appends the address of its peer.
     pub(crate) header: HeaderName,
     pub(crate) number: NonZeroUsize,
 }
 
 impl Client {
-    /// What its streams are counted by.
+    /// Returns the key by which its streams are counted.
     pub(crate) fn key(&self) -> Arc<str> {
         self.session.as_ref().map_or_else(|| self.address_key(), |session| key_of(session.user()))
     }
 
-    /// Returns the key that it is counted by whatever it says that it is. A client of IPv6 has all addresses of a /64,
-    /// often of more.
+    /// Returns the key by which the client is counted regardless of its login. An IPv6 client has all addresses of a /64,
+    /// often more.
     pub(crate) fn address_key(&self) -> Arc<str> {
         match self.address.to_canonical() {
             IpAddr::V4(address) => format!("address/{address}").into(),
@@ -54,9 +54,9 @@ impl Client {
 }
 
 impl Proxies {
-    /// Returns the address that the outermost of the proxies was asked from. All that stands before it is what a client
-    /// has made up. `None` if the request has not come through all of them.
-    fn told(&self, headers: &HeaderMap) -> Option<IpAddr> {
+    /// Returns the address of the outermost proxy's peer. Earlier entries are the client's own claim. Returns `None` if the
+    /// request has not passed all proxies.
+    fn peer_of_outermost(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let lines = headers.get_all(&self.header).iter();
         let entries = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
         let mut entries = entries.map(<[u8]>::trim_ascii).filter(|entry| !entry.is_empty());
@@ -64,7 +64,7 @@ impl Proxies {
     }
 }
 
-/// Reads an address, with or without brackets, a port and a zone, which is the name of an interface.
+/// Parses an address, with or without brackets, a port and a zone, which is the name of an interface.
 fn address(text: &str) -> Option<IpAddr> {
     let without_zone = |text: &str| text.split('%').next()?.parse().ok();
     let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
@@ -76,20 +76,20 @@ fn address(text: &str) -> Option<IpAddr> {
     without_zone(text).or_else(in_brackets).or_else(with_port)
 }
 
-/// What a user's streams are counted by, and ended by.
+/// Returns the key by which a user's streams are counted and ended.
 pub(crate) fn key_of(user: &str) -> Arc<str> {
     format!("user/{user}").into()
 }
 
-pub(crate) async fn tell(
+pub(crate) async fn identify(
     State(app): State<Arc<App>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    // Behind a proxy all come from its address. A header is believed only where it is known that the proxy sets it.
-    let told = app.proxies.as_ref().and_then(|proxies| proxies.told(request.headers()));
+    // Behind a proxy all connections have its address. The header is trusted only if the proxy is known to set it.
+    let forwarded = app.proxies.as_ref().and_then(|proxies| proxies.peer_of_outermost(request.headers()));
     let session = app.sessions.of(request.headers());
-    request.extensions_mut().insert(Client { session, address: told.unwrap_or(peer.ip()) });
+    request.extensions_mut().insert(Client { session, address: forwarded.unwrap_or(peer.ip()) });
     next.run(request).await
 }

@@ -1,4 +1,4 @@
-//! What an operator asks: is it there, is it ready, how does it do. Not for the public: a proxy passes these on to nobody.
+//! Liveness, readiness and metrics for operators. A proxy must not expose these to the public.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use crate::app::App;
 
-/// Whatever is recorded from here on is kept for `/metrics`.
+/// Installs the recorder whose metrics `/metrics` serves.
 pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
     let prometheus = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full("sse_first_event_seconds".into()), FIRST_EVENT)?
@@ -26,7 +26,7 @@ pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!("app_streams_limit", "Streams that there may be at a time");
     describe_gauge!("app_topics_limit", "Topics that there may be at a time");
 
-    // Without it, what is recorded between two scrapes is kept one by one.
+    // Without it, each value recorded between two scrapes is kept separately.
     let upkeep = prometheus.clone();
     tokio::spawn(async move {
         loop {
@@ -58,10 +58,10 @@ async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.prometheus.render())
 }
 
-/// Seconds from a stream's opening to its first event.
+/// The buckets of the time from a stream's opening to its first event, in seconds.
 const FIRST_EVENT: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0];
 
-/// Seconds that a stream is open.
+/// The buckets of a stream's duration, in seconds.
 const DURATION: &[f64] = &[1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 14_400.0];
 
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);

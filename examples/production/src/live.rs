@@ -1,4 +1,4 @@
-//! The event streams: who sees which topics, how many, for how long, and who looks.
+//! The event streams: topics, limits, lifetime, access and observers.
 
 use std::{future::ready, sync::Arc};
 
@@ -19,18 +19,18 @@ use tower_sse::{
 
 use crate::{app::App, client::Client, settings::Settings};
 
-/// Topics.
+/// The names of the topics.
 pub(crate) const STATUS: &str = "status";
 pub(crate) const NOTES: &str = "notes";
 pub(crate) const STATUS_EVENT: EventName = event_name!("status");
 pub(crate) const NOTE_EVENT: EventName = event_name!("note");
 
-/// A user's own topic.
+/// Returns the name of a user's topic.
 pub(crate) fn own(user: &str) -> String {
     format!("notes/{user}")
 }
 
-/// `/events`. Nothing else is to be had there.
+/// Returns the route of `/events`, which serves streams only.
 pub(crate) fn route(app: &Arc<App>, settings: &Settings) -> MethodRouter<Arc<App>> {
     let live = SseLayer::new(subscribe.with_state(Arc::clone(app)))
         .negotiate(Negotiate::Require)
@@ -43,7 +43,7 @@ pub(crate) fn route(app: &Arc<App>, settings: &Settings) -> MethodRouter<Arc<App
     get(|| async { StatusCode::NOT_ACCEPTABLE }).layer(live)
 }
 
-/// The public topic for everybody, and more for who is logged in.
+/// Subscribes to the public topic and, with a login, to the topics of the user.
 async fn subscribe(
     State(app): State<Arc<App>>,
     Extension(client): Extension<Client>,
@@ -53,12 +53,12 @@ async fn subscribe(
     if let Some(session) = &client.session {
         topics = topics.and(NOTES).and(own(session.user())).member(session.user());
     }
-    // The newest status is enough, also for one that was away for long.
+    // The newest status is enough, even after a long absence.
     let subscription = app.hub.subscribe(topics.start(Start::Snapshot).lag(LagPolicy::Conflate).resume_after(last))?;
     Ok(subscription.into())
 }
 
-/// A session may end while its streams are open: by time, or by a logout in a moment when a stream was about to open.
+/// Returns the access check of open streams. A session may expire, or a logout may race with the opening of a stream.
 fn access(app: &Arc<App>, settings: &Settings) -> AccessCheck {
     let app = Arc::clone(app);
     AccessCheck::every(settings.access, move |head: &RequestHead<'_>| {

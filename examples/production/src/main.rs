@@ -1,4 +1,4 @@
-//! Topics as a careful team deploys them: a page, an API and event streams, with logins, limits, a drain, metrics and logs.
+//! A production service with topics: a page, an API and event streams, with logins, limits, a drain, metrics and logs.
 //!
 //! ```sh
 //! cargo run -p tower-sse-example-production
@@ -6,18 +6,18 @@
 //! curl http://127.0.0.1:3000/metrics
 //! ```
 //!
-//! What is in which file:
+//! The files:
 //!
 //! | | |
 //! |---|---|
-//! | `settings` | what is set by the environment, and what is said of a bad value |
-//! | `app` | the routes, and what they share |
-//! | `live` | **the event streams**: who sees which topics, limits, access, observers |
-//! | `client`, `session` | who a request is from; the signed cookie |
+//! | `settings` | settings from the environment, and errors for invalid values |
+//! | `app` | the routes, and their shared state |
+//! | `live` | **the event streams**: topics, limits, access, observers |
+//! | `client`, `session` | the client of a request; the signed cookie |
 //! | `notes` | the API that publishes |
-//! | `posts` | how often each client may log in and publish |
+//! | `posts` | rate limits of logins and publishes |
 //! | `health` | `/healthz`, `/readyz`, `/metrics` |
-//! | `serve`, `socket` | the accept loop: times, ends and options of each connection |
+//! | `serve`, `socket` | the accept loop: timeouts, age and options of each connection |
 //! | `stop` | signals |
 
 mod app;
@@ -60,7 +60,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Serves until a signal comes, and then ends in this order: not ready, no new connection, no stream, no server.
+/// Serves until a signal arrives, then stops in order: readiness, new connections, streams, server.
 async fn run(settings: Settings) -> Result<(), BoxError> {
     let prometheus = health::install()?;
     let mut signals = Signals::new()?;
@@ -82,7 +82,7 @@ async fn run(settings: Settings) -> Result<(), BoxError> {
 
     app.leave();
     let end = async {
-        // Whoever watches `/readyz` sends no new clients from here on. Those that come are still served.
+        // `/readyz` fails from here on, so that the load balancer routes elsewhere. New requests are still served.
         select! {
             () = &mut server => return None,
             () = sleep(settings.leave_after) => drop(stop),
@@ -99,8 +99,8 @@ async fn run(settings: Settings) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// As `sysexits.h` has it: to start again would change nothing.
+/// `EX_CONFIG` of `sysexits.h`: a restart would not help.
 const BAD_SETTINGS: u8 = 78;
 
-/// How often the public topic has news.
+/// The interval of events in the public topic.
 const STATUS_EVERY: Duration = Duration::from_secs(2);

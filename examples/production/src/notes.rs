@@ -1,4 +1,4 @@
-//! Notes, for all who are logged in or for one of them.
+//! Notes to all logged-in users or to one of them.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub(crate) async fn publish(
     }
     let published = Published { from: session.user(), text: &note.text, is_private: note.to.is_some() };
     let event = Event::builder().name(live::NOTE_EVENT).json(&published).map_err(|error| {
-        error!(%error, "a note is no JSON");
+        error!(%error, "cannot encode a note");
         StatusCode::INTERNAL_SERVER_ERROR
     })?;
     let topic = match note.to {

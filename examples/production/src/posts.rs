@@ -1,4 +1,4 @@
-//! The rate at which each client may change something, so that one of them cannot fill what all share.
+//! Rate limits of writes, so that one client cannot fill the shared memory.
 
 use std::{num::NonZeroU32, sync::Arc};
 
@@ -16,7 +16,7 @@ use governor::{
 
 use crate::{app::App, client::Client};
 
-/// A limit for each client.
+/// A rate limit for each client.
 pub(crate) struct Posts(DefaultKeyedRateLimiter<Arc<str>>);
 
 impl Posts {
@@ -24,20 +24,20 @@ impl Posts {
         Self(RateLimiter::keyed(Quota::per_minute(per_minute)))
     }
 
-    /// Forgets the clients that may post as often again as a new one.
+    /// Removes clients whose budget is full again.
     pub(crate) fn sweep(&self) {
         self.0.retain_recent();
         self.0.shrink_to_fit();
     }
 
-    /// Counts a request. Errors with the whole seconds to wait.
+    /// Counts a request. Returns the whole seconds to wait as an error if it is over the limit.
     fn count(&self, key: &Arc<str>) -> Result<(), u64> {
         let now = DefaultClock::default().now();
         self.0.check_key(key).map_err(|early| early.wait_time_from(now).as_secs() + 1)
     }
 }
 
-/// Counts a request by the user, or by the address without a login.
+/// Limits requests by the user, or by the address without a login.
 pub(crate) async fn by_client(
     State(app): State<Arc<App>>,
     Extension(client): Extension<Client>,
@@ -47,7 +47,7 @@ pub(crate) async fn by_client(
     limit(&app, &client.key(), request, next).await
 }
 
-/// Counts a request by the address: a user who logs in as another one is still the same client.
+/// Limits requests by the address: after another login it is still the same client.
 pub(crate) async fn by_address(
     State(app): State<Arc<App>>,
     Extension(client): Extension<Client>,

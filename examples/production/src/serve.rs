@@ -1,4 +1,4 @@
-//! The accept loop: the times that a connection may take, and its graceful end. Why: `docs/serving.md`.
+//! The accept loop: timeouts of a connection, and its graceful end. See `docs/serving.md`.
 
 use std::{
     future::Future,
@@ -29,12 +29,12 @@ use tower::ServiceExt;
 
 use crate::{settings::Settings, socket};
 
-/// The times of a connection.
+/// The timeouts of a connection.
 #[derive(Clone, Copy)]
 struct Times {
-    /// For the head of a request, and for an answer to a ping of HTTP/2.
+    /// The limit for the head of a request, and for the answer to an HTTP/2 ping.
     request: Duration,
-    /// After this the connection takes no more requests.
+    /// The age after which the connection takes no more requests.
     age: Duration,
 }
 
@@ -51,7 +51,7 @@ pub(crate) async fn serve(
     let mut stopped = pin!(stopped);
     loop {
         select! {
-            // axum's own: passes over a connection that is gone, and waits for a second if no descriptor is left.
+            // axum's implementation: skips failed connections, and waits for a second if no descriptor is left.
             (stream, peer) = Listener::accept(&mut listener) => {
                 socket::tune(&stream);
                 connections.spawn(connection(stream, peer, app.clone(), times, stopping.clone()));
@@ -74,7 +74,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, app: Router, times: Tim
     });
 
     let mut http = auto::Builder::new(TokioExecutor::new());
-    // The head of a request. This includes the time for which a connection of HTTP/1.1 is kept without one.
+    // The head of a request. This includes the idle time of an HTTP/1.1 connection.
     http.http1().timer(TokioTimer::new()).header_read_timeout(times.request);
     // A client that owes the rest of a frame or of a head cannot answer a ping.
     http.http2().timer(TokioTimer::new()).keep_alive_interval(times.request).keep_alive_timeout(times.request);
@@ -89,9 +89,9 @@ async fn connection(stream: TcpStream, peer: SocketAddr, app: Router, times: Tim
     let (mut awaits_first, mut is_ending) = (true, false);
     loop {
         select! {
-            // The way in which a stream ends whose client leaves is an error here.
+            // An error is normal: most streams end when the client disconnects.
             _ = connection.as_mut() => return,
-            // Until the first bytes say which version of HTTP it is, no time of HTTP runs.
+            // No HTTP timeout runs until the first bytes show the version.
             () = &mut first_request, if awaits_first => {
                 awaits_first = false;
                 if !has_asked.load(Ordering::Relaxed) {

@@ -1,6 +1,6 @@
-//! Who is logged in: a signed cookie, so that it outlives the process, and a note of who has logged out since.
+//! Sessions: a signed cookie, which outlives the process, and a record of later logouts.
 //!
-//! With several processes the notes belong where all of them look, a database for one; then `is_good` asks there.
+//! With several processes, keep the logouts in a shared store, such as a database, and query it in `is_good`.
 
 use std::{
     collections::HashMap,
@@ -26,14 +26,14 @@ use crate::{
     settings::Settings,
 };
 
-/// What the cookie says: a user, since when.
+/// The content of the cookie: a user, and the time of the login.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
     user: Arc<str>,
     since: Time,
 }
 
-/// Since the epoch, in whole microseconds, as the cookie has it.
+/// The time since the Unix epoch, in whole microseconds, as in the cookie.
 type Time = Duration;
 
 pub(crate) struct Sessions {
@@ -41,7 +41,7 @@ pub(crate) struct Sessions {
     password: Option<String>,
     is_secure: bool,
     lasts: Duration,
-    /// When users have logged out: what they were logged in with until then is no good any more.
+    /// The last logout of each user: earlier sessions are invalid.
     over: Mutex<HashMap<Arc<str>, Time>>,
 }
 
@@ -56,14 +56,14 @@ impl Sessions {
         Self {
             key: settings.cookie_key.clone(),
             password: settings.password.clone(),
-            // A browser sends a secure cookie by TLS only.
+            // A browser sends a secure cookie over TLS only.
             is_secure: settings.tls_outside,
             lasts: settings.session,
             over: Mutex::default(),
         }
     }
 
-    /// The session of a request, if it has one that is good.
+    /// Returns the session of a request, if it has a valid one.
     pub(crate) fn of(&self, headers: &HeaderMap) -> Option<Session> {
         let cookie = SignedCookieJar::from_headers(headers, self.key.clone()).get(COOKIE)?;
         let (since, user) = cookie.value().split_once('.')?;
@@ -71,7 +71,7 @@ impl Sessions {
         self.is_good(&session).then_some(session)
     }
 
-    /// Whether it is still good: asked when a request comes, and again while a stream is open.
+    /// Returns whether the session is still valid. Called for each request, and again while a stream is open.
     pub(crate) fn is_good(&self, session: &Session) -> bool {
         let over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
         now() < session.since + self.lasts && over.get(&session.user).is_none_or(|&over| over < session.since)
@@ -79,7 +79,7 @@ impl Sessions {
 
     fn begin(&self, user: &str) -> Cookie<'static> {
         let over = self.over.lock().unwrap_or_else(PoisonError::into_inner).get(user).copied();
-        // One that logs in again at once is later than the end.
+        // A new login right after a logout has to be later than it.
         let since = now().max(over.map_or(Time::ZERO, |over| over + Duration::from_micros(1)));
         self.cookie(format!("{}.{user}", since.as_micros()))
     }
@@ -87,19 +87,19 @@ impl Sessions {
     fn end(&self, session: &Session) {
         let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
         let now = now();
-        // By then what they were logged in with is too old by itself.
+        // Sessions of forgotten logouts have expired.
         over.retain(|_, over| now < *over + self.lasts);
         over.insert(Arc::clone(&session.user), now);
     }
 
-    /// Without an age: the browser forgets it when it is closed, and how long it is good is seen here.
+    /// Returns a cookie without an age: the browser drops it when it is closed, and the server checks the expiry.
     fn cookie(&self, value: String) -> Cookie<'static> {
         let cookie = Cookie::build((COOKIE, value)).path("/").http_only(true).same_site(SameSite::Strict);
         cookie.secure(self.is_secure).build()
     }
 
     fn takes(&self, password: &str) -> bool {
-        // In a time that does not tell where they differ.
+        // In constant time.
         self.password.as_ref().is_none_or(|right| {
             let differs = right.bytes().zip(password.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b));
             right.len() == password.len() && differs == 0
@@ -123,7 +123,7 @@ pub(crate) async fn who(Extension(client): Extension<Client>) -> Json<Who> {
     Json(Who { user: client.session.map(|session| session.user.to_string()) })
 }
 
-/// A real one asks for a password of each user, or sends them to whoever knows them.
+/// Logs a user in. A real service has a password for each user, or an identity provider.
 pub(crate) async fn log_in(
     State(app): State<Arc<App>>,
     Json(LogIn { user, password }): Json<LogIn>,
@@ -136,13 +136,13 @@ pub(crate) async fn log_in(
     Ok((jar, StatusCode::NO_CONTENT))
 }
 
-/// Out everywhere: each stream of the user's ends at once, whichever browser it is in.
+/// Logs a user out everywhere: each stream of the user ends at once, in every browser.
 pub(crate) async fn log_out(
     State(app): State<Arc<App>>,
     Extension(client): Extension<Client>,
 ) -> (SignedCookieJar, StatusCode) {
     if let Some(session) = client.session {
-        // First no new one, then no old one.
+        // Invalidate sessions first, then end the open streams.
         app.sessions.end(&session);
         let streams = app.streams.end_key(&key_of(&session.user), "logged out");
         info!(user = session.user(), streams, "logged out");

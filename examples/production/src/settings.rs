@@ -1,4 +1,4 @@
-//! What is set by the environment: all variables, with what each takes, and what is said where one is bad.
+//! Settings from the environment: all variables with their values, and errors for invalid ones.
 
 use std::{
     ffi::OsString,
@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::client::Proxies;
 
-/// All that is set.
+/// All settings.
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) log: EnvFilter,
@@ -35,7 +35,7 @@ pub(crate) struct Settings {
     pub(crate) drain: Duration,
 }
 
-/// What is wrong with the environment, all of it: a line for each variable.
+/// All errors of the environment: a line for each variable.
 #[derive(Debug)]
 pub(crate) struct BadSettings(Vec<String>);
 
@@ -77,7 +77,7 @@ impl Settings {
     }
 }
 
-/// Reads variables, and remembers what is wrong with them.
+/// A reader of variables that collects errors.
 struct Reader<L> {
     look_up: L,
     bad: Vec<String>,
@@ -117,7 +117,7 @@ impl<L: Fn(&str) -> Option<OsString>> Reader<L> {
         header.map(|header| Proxies { header, number })
     }
 
-    /// Something that is not shown, and must be set where others than this machine can ask.
+    /// Reads a secret, which is never printed and is required unless the host is loopback.
     fn secret<T>(
         &mut self,
         name: &str,
@@ -138,7 +138,7 @@ impl<L: Fn(&str) -> Option<OsString>> Reader<L> {
     }
 }
 
-/// The longest time is a year: what is longer is a mistake, and more than a clock may take.
+/// Parses seconds, up to a year: a longer time is a mistake, and may overflow a clock.
 fn whole_seconds(text: &str) -> Option<Duration> {
     text.parse().ok().filter(|&seconds| seconds <= 366 * 24 * 60 * 60).map(Duration::from_secs)
 }

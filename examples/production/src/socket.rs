@@ -1,4 +1,4 @@
-//! The options of each connection. Why: `docs/serving.md`.
+//! The socket options of each connection. See `docs/serving.md`.
 
 use std::{io, time::Duration};
 
@@ -6,21 +6,21 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tracing::debug;
 
-/// Sets all of them. A connection that does not take an option is served all the same: it may be gone already.
+/// Sets all options. The connection is served even if one fails: it may be closed already.
 pub(crate) fn tune(stream: &TcpStream) {
     if let Err(error) = set(&SockRef::from(stream)) {
-        debug!(%error, "an option of a socket");
+        debug!(%error, "cannot set a socket option");
     }
 }
 
 fn set(socket: &SockRef<'_>) -> io::Result<()> {
-    // Each event leaves at once, and does not wait until the one before is acknowledged.
+    // Each event leaves at once, without waiting for the acknowledgement of the one before.
     socket.set_tcp_nodelay(true)?;
     #[cfg(target_os = "linux")]
     {
-        // What was sent and not acknowledged for so long ends the connection: the client is gone, or does not read.
+        // Closes the connection if data stays unacknowledged for this time: the client is gone, or does not read.
         socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-        // What a client does not read waits here, where it is seen, and not in the kernel.
+        // Unsent data waits in this process, where the watchdog sees it, not in the kernel.
         socket.set_tcp_notsent_lowat(NOT_SENT)?;
     }
     Ok(())

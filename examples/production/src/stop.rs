@@ -1,4 +1,4 @@
-//! The signals by which it is told to stop: SIGTERM of whoever started it, SIGINT of a keyboard.
+//! The signals that stop the process: SIGTERM from a supervisor, SIGINT from a keyboard.
 
 use std::io;
 
@@ -13,12 +13,12 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// From here on they do not end the process by themselves.
+    /// Registers handlers: from here on the signals do not end the process.
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// The name of the next one.
+    /// Waits for the next signal, and returns its name.
     pub(crate) async fn next(&mut self) -> &'static str {
         select! {
             _ = self.terminate.recv() => "SIGTERM",

@@ -1,4 +1,4 @@
-//! One source, one port: services read it by gRPC, browsers by an event stream.
+//! One source on one port: services read it over gRPC, browsers as an event stream.
 //!
 //! ```sh
 //! cargo run -p tower-sse-example-tonic
@@ -23,7 +23,7 @@ use tower_sse::{BoxError, Event, Events, SseLayer};
 
 use crate::sensor::{Reading, Sensor, SensorServer};
 
-/// The source: a sensor that is asked at one pace, however many are watching.
+/// The source: a sensor read at one pace, whatever the number of watchers.
 #[derive(Clone)]
 struct Thermometer(watch::Receiver<Reading>);
 
@@ -34,7 +34,7 @@ impl Thermometer {
         Self(readings)
     }
 
-    /// The latest reading, and then each new one. A reader that is slow gets the newest, not all.
+    /// Streams the latest reading, then each new one. A slow reader receives the newest, not all.
     fn readings(&self) -> impl Stream<Item = Reading> + Send + use<> {
         let mut readings = self.0.clone();
         readings.mark_changed();
@@ -84,7 +84,7 @@ async fn serve() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// The gRPC side's other end: prints what it reads.
+/// Runs a gRPC client that prints each reading.
 async fn watch(address: String) -> Result<(), BoxError> {
     let mut readings = sensor::watch(Endpoint::new(address)?.connect().await?).await?;
     while let Some(Reading { number, celsius }) = readings.message().await? {

@@ -1,4 +1,4 @@
-//! A gRPC service by hand: what a build script would make, with `protoc`, of
+//! A gRPC service written by hand. A build script with `protoc` would generate it from
 //!
 //! ```proto
 //! package example.v1;
@@ -24,7 +24,7 @@ use tonic_prost::ProstCodec;
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct WatchRequest {}
 
-/// Both a message and what serde serializes: gRPC sends the one, the event stream the other.
+/// A reading: a protobuf message for gRPC, and serializable with serde for the event stream.
 #[derive(Clone, PartialEq, prost::Message, serde::Serialize)]
 pub(crate) struct Reading {
     #[prost(uint64, tag = "1")]
@@ -33,7 +33,7 @@ pub(crate) struct Reading {
     pub(crate) celsius: f64,
 }
 
-/// What a server implements.
+/// The trait of the server.
 pub(crate) trait Sensor: Clone + Send + Sync + 'static {
     fn watch(&self) -> BoxStream<Reading>;
 }
@@ -78,7 +78,7 @@ impl<S: Sensor> ServerStreamingService<WatchRequest> for Watch<S> {
     }
 }
 
-/// What a client calls.
+/// The client.
 pub(crate) async fn watch(channel: Channel) -> Result<Streaming<Reading>, Status> {
     let mut grpc = tonic::client::Grpc::new(channel);
     grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
