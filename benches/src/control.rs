@@ -1,4 +1,4 @@
-//! How a server is told what to do: a connection beside those of its clients, a command a line.
+//! The control protocol of a server: a connection beside those of its clients, a command a line.
 //!
 //! One `read` for a command, whatever the number of clients, so what it costs is not seen among the deliveries.
 
@@ -17,9 +17,9 @@ use tokio::{
 pub(crate) struct Command {
     /// To the topic whose log is replayed, instead of the one that is watched.
     pub(crate) to_log: bool,
-    /// How many, in one publish.
+    /// The number of events in one publish.
     pub(crate) events: u64,
-    /// How many bytes of data each has.
+    /// The bytes of data of each event.
     pub(crate) size: usize,
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::rounds::{self, Series};
 
-/// What a server was found to be in a case.
+/// A measurement of a server in a case.
 #[derive(Debug, Clone)]
 pub(crate) struct Figure {
     pub(crate) case: String,
@@ -17,7 +17,7 @@ pub(crate) struct Figure {
     pub(crate) to: String,
     pub(crate) ratio: Option<f64>,
     pub(crate) spread: Option<f64>,
-    /// How busy the client was, from 0 to 1, at most.
+    /// The largest load of the client, from 0 to 1.
     pub(crate) client: Option<f64>,
     pub(crate) is_limited: bool,
 }
@@ -86,7 +86,7 @@ impl Figure {
     }
 }
 
-/// What an earlier run wrote.
+/// Reads the figures of an earlier run.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<Figure>> {
     Ok(fs::read_to_string(path)?.lines().filter_map(Figure::parse).collect())
 }
@@ -103,7 +103,7 @@ pub(crate) const BYTES_PER_STREAM: &str = "bytes/stream";
 pub(crate) const MICROSECONDS: &str = "µs";
 /// Nanoseconds of a call.
 pub(crate) const NS: &str = "ns";
-/// What the others get, of what they get without the one that does not read.
+/// The share that the others receive, relative to a run in which all clients read.
 pub(crate) const PART: &str = "part";
 /// Bytes.
 pub(crate) const BYTES: &str = "bytes";

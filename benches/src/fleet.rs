@@ -44,7 +44,7 @@ impl Server {
         Self { name, http2: false, all_cores: false, jemalloc: false }
     }
 
-    /// What it is called in results.
+    /// Returns the name in results.
     pub(crate) fn label(self) -> String {
         format!("{}{}", self.name, if self.jemalloc { ", jemalloc" } else { "" })
     }

@@ -1,4 +1,4 @@
-//! How many descriptors a process may have.
+//! The limit of descriptors of a process.
 
 use std::io;
 

@@ -20,7 +20,7 @@ pub(crate) fn note(run: &Run, arguments: &[&str]) -> io::Result<()> {
     fs::write(run.fleet.folder.join(FILE), note.to_string())
 }
 
-/// What was noted.
+/// Reads the recorded facts.
 pub(crate) fn read(folder: &Path) -> io::Result<Value> {
     serde_json::from_str(&fs::read_to_string(folder.join(FILE))?).map_err(io::Error::other)
 }

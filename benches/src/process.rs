@@ -16,11 +16,11 @@ pub(crate) struct Process {
     child: Child,
     pub(crate) address: SocketAddr,
     publisher: Publisher,
-    /// How many events were published in the topic that is watched, and in the log.
+    /// The number of events published in the watched topic, and in the log.
     pub(crate) published: [u64; 2],
 }
 
-/// How a server is told to publish.
+/// The control connection for publishes.
 enum Publisher {
     Command(TcpStream),
     /// As nchan has it: a request for each event.
@@ -169,6 +169,6 @@ fn post(stream: &mut TcpStream, topic: &str, data: &str) -> io::Result<()> {
     }
 }
 
-/// Where servers run, and where the load does.
+/// The cores of servers and of the load.
 pub(crate) const SERVER_CORE: usize = 0;
 pub(crate) const LOAD_CORE: usize = 1;

@@ -7,7 +7,7 @@ use crate::{
     load,
 };
 
-/// What a server did in one window.
+/// The counts of a server in one window.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Measured {
     pub(crate) value: f64,
@@ -28,7 +28,7 @@ pub(crate) struct Series {
     pub(crate) client: f64,
 }
 
-/// How busy the client is.
+/// The load of the client.
 pub(crate) struct Busy {
     busy: f64,
     begun: Instant,

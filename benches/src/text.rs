@@ -1,4 +1,4 @@
-//! What is sent: data whose every byte the load client knows.
+//! The sent data, every byte of which the load client knows.
 
 use std::sync::LazyLock;
 
@@ -23,10 +23,10 @@ fn push_number(number: u64, to: &mut String) {
     to.push_str(&digits);
 }
 
-/// How many digits a number has.
+/// The digits of a number.
 pub(crate) const DIGITS: usize = 10;
 
-/// How many events a flood has until it begins again with number 0.
+/// The number of events after which a flood begins again with number 0.
 pub(crate) const FLOOD: u64 = 64;
 
 static FILLING: LazyLock<String> = LazyLock::new(|| ('a'..='z').cycle().take(64 * 1024).collect());

@@ -1,4 +1,4 @@
-//! What the floors send: the bytes that tower-sse would, made once.
+//! The bytes that the floors send: those of tower-sse, made once.
 
 use crate::{
     control::Command,
@@ -57,7 +57,7 @@ fn push(number: u64, size: usize, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(event.as_bytes());
 }
 
-/// What a client gets first that has just come.
+/// The first bytes for a new client.
 pub(crate) const FIRST: &[u8] = b":\nid: 0123456789abcdef-0\nevent: subscribed\ndata: \n\n";
 
 const FRAME: usize = 8 * 1024;

@@ -94,13 +94,13 @@ impl Plan {
         Self { beat, end, steps }
     }
 
-    /// What comes from inside.
+    /// Returns the upstream's bytes.
     fn bytes(&self) -> Vec<u8> {
         let parts = self.steps.iter().map(|step| if let Step::Give(part) = step { &part[..] } else { b"" });
         parts.collect::<Vec<_>>().concat()
     }
 
-    /// What goes to the client.
+    /// Returns the bytes that the client receives.
     async fn sent(&self) -> Vec<u8> {
         let heartbeat = match self.beat {
             Beat::Comment => Heartbeat::every(10 * SECOND),
@@ -131,7 +131,7 @@ impl Plan {
         response
     }
 
-    /// What a client makes of these bytes, but for heartbeats and the prelude; and its last event id.
+    /// Returns the events that a client reads from these bytes, without heartbeats and prelude, and its last event id.
     fn meant_by(&self, mut bytes: &[u8]) -> (Vec<Item>, String) {
         let mut decoder = Decoder::new();
         let mut items = Vec::new();

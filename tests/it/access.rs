@@ -117,7 +117,7 @@ async fn a_check_holds_up_no_event_while_it_takes_its_time() {
     assert_eq!(times[..90], expected, "each in time");
 }
 
-/// It was made when the one before would have been too late, which is up to ten seconds more.
+/// The check was made only when the one before would have timed out, up to ten seconds later.
 #[tokio::test(start_paused = true)]
 async fn a_check_that_answers_at_the_moment_of_an_event_is_made_again_after_a_period() {
     let (access, made) = checks(SECOND, allows_slowly_before(4, SECOND / 5));

@@ -1,4 +1,4 @@
-//! What the fuzz targets check, over their seeds and over random inputs.
+//! The checks of the fuzz targets, over their seeds and over random inputs.
 
 use std::{fs, path::Path};
 

@@ -1,4 +1,4 @@
-//! What the layer costs in memory, printed, and held against what it was.
+//! The memory cost of the layer, printed, and compared with earlier values.
 //!
 //! ```sh
 //! cargo test --test it sizes -- --nocapture

@@ -1,4 +1,4 @@
-//! What the tests share: scripts, services that answer once, streams as they are read, an observer.
+//! Shared helpers of the tests: scripts, services that answer once, streams as they are read, an observer.
 
 mod reading;
 mod recording;
@@ -72,7 +72,7 @@ pub(crate) fn answers_after<T, E>(
     })
 }
 
-/// What a layer around a service that answers `inside` responds.
+/// Returns the response of a layer around a service that answers `inside`.
 pub(crate) async fn respond<E>(
     layer: SseLayer<E>,
     request: Request<String>,

@@ -10,7 +10,7 @@ use tower_sse::Negotiate;
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Case {
-    /// What it is.
+    /// The measured code.
     pub name: &'static str,
     /// Whose it is: this crate's, `us`, or what it is compared with.
     pub whose: &'static str,

@@ -106,7 +106,7 @@ fn read() -> io::Result<BTreeMap<String, u64>> {
     Ok(lines.filter_map(|(count, name)| Some((name.to_owned(), count.parse().ok()?))).collect())
 }
 
-/// How many instructions each case takes once.
+/// Returns the instructions of one run of each case.
 fn count() -> io::Result<Vec<(String, u64)>> {
     let mut counts = Vec::new();
     for case in ours() {
@@ -117,7 +117,7 @@ fn count() -> io::Result<Vec<(String, u64)>> {
     Ok(counts)
 }
 
-/// How many instructions a process takes that runs the case so many times.
+/// Returns the instructions of a process that runs the case this many times.
 fn instructions(name: &str, times: u32) -> io::Result<u64> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])

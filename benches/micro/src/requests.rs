@@ -22,7 +22,7 @@ use tower_sse::{
 
 type Runs = Box<dyn FnMut(u32)>;
 
-/// What Chromium sends for a page.
+/// The `Accept` header that Chromium sends for a page.
 pub(crate) const BROWSER: HeaderValue = HeaderValue::from_static(
     "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,\
     application/signed-exchange;v=b3;q=0.7",

@@ -1,4 +1,4 @@
-//! What is published, on its way to all clients of a peer.
+//! The published events, on their way to all clients of a peer.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -22,7 +22,7 @@ impl Feed {
         Self(broadcast::channel(4096).0)
     }
 
-    /// What a control connection is given.
+    /// Returns the function that carries out the commands of a control connection.
     pub fn publisher(&self) -> impl FnMut(Command) + Send + use<> {
         let (sender, mut next) = (self.0.clone(), 0);
         move |command| {
@@ -33,7 +33,7 @@ impl Feed {
         }
     }
 
-    /// What one client watches. It ends where the client was too slow.
+    /// Returns the events of one client. The stream ends if the client was too slow.
     pub fn watch<E, F: Fn(&Item) -> E>(&self, event: F) -> impl Stream<Item = Result<E, Infallible>> + use<E, F> {
         let items = BroadcastStream::new(self.0.subscribe()).take_while(|item| future::ready(item.is_ok()));
         items.filter_map(move |item| future::ready(item.ok().map(|item| Ok(event(&item)))))

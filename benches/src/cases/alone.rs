@@ -1,4 +1,4 @@
-//! What needs no client: the cost of a publish to its caller, and the times of the hot paths.
+//! Cases without clients: the cost of a publish to its caller, and the times of the hot paths.
 
 use std::{
     env,

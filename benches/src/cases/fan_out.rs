@@ -38,7 +38,7 @@ pub(crate) fn http2(run: &mut Run) -> io::Result<()> {
     measure(run, "W16, HTTP/2", 16, &http2)
 }
 
-/// Where everything has gone cold from one event to the next.
+/// Measures a low rate, at which caches are cold from one event to the next.
 pub(crate) fn ten_a_second(run: &mut Run) -> io::Result<()> {
     let names: &[_] = if run.scale.is_quick { &["limit-E", "hyper", "us", "axum"] } else { &EVERYBODY };
     let events = if run.scale.is_quick { 5 } else { 10 };

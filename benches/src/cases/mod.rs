@@ -1,4 +1,4 @@
-//! What is measured.
+//! The measured cases.
 
 mod alone;
 mod connect;
@@ -19,7 +19,7 @@ use crate::{
     rounds::{self, Measured},
 };
 
-/// How much is measured.
+/// The amount of measuring.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scale {
     pub(crate) rounds: usize,

@@ -1,11 +1,11 @@
-//! Whether what comes is what was sent: every event, in order, each byte of its data.
+//! Checks that the received events are the sent ones: every event, in order, each byte of its data.
 
 use std::{io, time::Instant};
 
 use crate::text::{self, DIGITS, FLOOD};
 use memchr::memchr;
 
-/// What a stream is to be sent.
+/// The expected content of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expect {
     /// Events with these numbers, from this one on.
@@ -16,7 +16,7 @@ pub(crate) enum Expect {
     Any,
 }
 
-/// What all streams have had together.
+/// The totals of all streams.
 #[derive(Debug)]
 pub(crate) struct Tally {
     pub(crate) heads: u64,
@@ -24,13 +24,13 @@ pub(crate) struct Tally {
     pub(crate) streams: u64,
     /// Numbers below this are waited for.
     pub(crate) through: u64,
-    /// How many streams have not had them.
+    /// The number of streams that have not received them.
     pub(crate) behind: u64,
     /// When the bytes came that are looked at.
     pub(crate) now: Instant,
     /// When each number was sent, from the first of them on, if somebody wants to know how long they take.
     pub(crate) sent: Option<(u64, Vec<Instant>)>,
-    /// How long they took, in microseconds.
+    /// The time that they took, in microseconds.
     pub(crate) took: Vec<u32>,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Check {
     expect: Expect,
     /// The number that comes next, or how many have come.
     next: u64,
-    /// What has come of a line.
+    /// The received part of a line.
     line: Vec<u8>,
     has_data: bool,
     has_name: bool,
@@ -181,7 +181,7 @@ impl Check {
     }
 }
 
-/// What stands behind a field's name; one space is none of it.
+/// Returns the value after a field's name, without one leading space.
 fn value<'a>(line: &'a [u8], name: &[u8]) -> &'a [u8] {
     let value = line.strip_prefix(name).unwrap_or_default();
     value.strip_prefix(b" ").unwrap_or(value)

@@ -28,7 +28,7 @@ pub(crate) fn request(target: &str) -> Vec<u8> {
 }
 
 impl State {
-    /// Where a byte leads to that is no data.
+    /// Returns the state after a byte that is not data.
     fn step(self, byte: u8) -> Self {
         match (self, (byte as char).to_digit(16)) {
             (Self::Size(size, false), Some(digit)) => Self::Size(size * 16 + digit as usize, false),

@@ -9,13 +9,13 @@ use super::check::{Check, Expect, Tally};
 
 pub(crate) struct Http2 {
     streams: Vec<Check>,
-    /// What has come of a frame's head.
+    /// The received part of a frame's head.
     head: Vec<u8>,
     /// The frame whose payload comes.
     frame: Option<Frame>,
-    /// What has come of a payload that is no data.
+    /// The received part of a payload that is not data.
     payload: Vec<u8>,
-    /// How much data has come that the server was not told of.
+    /// The received data that was not acknowledged to the server by a window update.
     received: usize,
 }
 
@@ -27,7 +27,7 @@ struct Frame {
     stream: u32,
 }
 
-/// What the client says first: its settings, a window as large as can be, and a request for each stream.
+/// Returns the client's first bytes: its settings, the largest window, and a request for each stream.
 pub(crate) fn requests(target: &str, streams: u32) -> Vec<u8> {
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     let mut window = vec![0, INITIAL_WINDOW_SIZE];

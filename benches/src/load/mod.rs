@@ -44,7 +44,7 @@ enum Protocol {
     Http2(Box<Http2>),
 }
 
-/// What clients ask for, and how.
+/// The requests of clients.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ask<'a> {
     pub(crate) target: &'a str,

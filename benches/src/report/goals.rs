@@ -1,4 +1,4 @@
-//! What was aimed at, and whether it is reached.
+//! The goals, and the results.
 
 use std::fmt::Write;
 

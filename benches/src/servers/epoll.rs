@@ -19,21 +19,21 @@ struct Server {
     listener: TcpListener,
     /// By descriptor.
     clients: HashMap<RawFd, Client>,
-    /// Those that watch, side by side.
+    /// The watching clients, side by side.
     watching: Vec<RawFd>,
     control: TcpStream,
-    /// What has come of commands that has not been carried out.
+    /// The received commands that were not carried out yet.
     commands: Vec<u8>,
     next: [u64; 2],
     log: Vec<Vec<u8>>,
     each_event: bool,
-    /// Whoever gives the commands is gone.
+    /// The control connection is closed.
     is_over: bool,
 }
 
 struct Client {
     stream: TcpStream,
-    /// What is left of what it is to be sent.
+    /// The unsent rest of its data.
     left: Vec<u8>,
     waits_for_room: bool,
 }

@@ -32,7 +32,7 @@ type Handle = Arc<Mutex<Shared>>;
 
 struct Client {
     shared: Handle,
-    /// Its place among those who wait.
+    /// The index among the waiting clients.
     seat: usize,
     round: u64,
     phase: Phase,

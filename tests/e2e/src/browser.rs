@@ -54,7 +54,7 @@ impl Browser {
         Ok(Self { program, _home: home })
     }
 
-    /// Whether it runs.
+    /// Returns whether the browser is running.
     pub fn is_running(&mut self) -> bool {
         self.program.is_running()
     }

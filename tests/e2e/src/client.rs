@@ -12,7 +12,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{net::TcpStream, task::JoinHandle};
 
-/// What a client asks with.
+/// The HTTP versions of a client.
 pub type Asking = Request<Empty<Bytes>>;
 
 /// One connection to a server. Dropping it closes the connection.

@@ -23,7 +23,7 @@ impl Document {
         Self { name: name.to_owned(), text }
     }
 
-    /// Whether this text is in it.
+    /// Returns whether the document contains this text.
     #[must_use]
     pub fn holds(&self, text: &str) -> bool {
         self.text.contains(text)

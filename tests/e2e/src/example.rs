@@ -49,7 +49,7 @@ impl Example {
         format!("{}{path}", self.origin)
     }
 
-    /// What it printed next that begins so, without the beginning.
+    /// Returns the rest of the next printed line that begins with this prefix.
     ///
     /// # Errors
     ///
@@ -97,7 +97,7 @@ fn build() -> Result<Programs, Box<dyn Error>> {
     Ok(programs)
 }
 
-/// What cargo says while it builds.
+/// The prefix of cargo's own output while it builds.
 #[derive(Deserialize)]
 struct Message {
     target: Option<Target>,

@@ -1,4 +1,4 @@
-//! What the end-to-end tests share: servers on loopback, certificates, and processes that end with their test.
+//! Shared parts of the end-to-end tests: servers on loopback, certificates, and processes that end with their test.
 
 pub mod aging;
 pub mod browser;

@@ -57,12 +57,12 @@ impl Program {
         Ok(Self { name: name.to_owned(), leash: child.stdin.take(), shell: child, said, silent })
     }
 
-    /// Whether it runs.
+    /// Returns whether the program is running.
     pub fn is_running(&mut self) -> bool {
         matches!(self.shell.try_wait(), Ok(None))
     }
 
-    /// What it wrote to its standard output and error.
+    /// Returns its standard output and error.
     #[must_use]
     pub fn said(&self) -> String {
         String::from_utf8_lossy(&self.said.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()

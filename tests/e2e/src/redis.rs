@@ -88,7 +88,7 @@ impl Redis {
         self.program = None;
     }
 
-    /// Its files are gone, as on a new disk.
+    /// Removes its files, as on a new disk.
     ///
     /// # Errors
     ///
@@ -98,19 +98,19 @@ impl Redis {
         Ok(())
     }
 
-    /// Its port.
+    /// Returns the port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its URL.
+    /// Returns the URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
-    /// What `redis-cli` prints for a command.
+    /// Returns the output of `redis-cli` for a command.
     ///
     /// # Errors
     ///

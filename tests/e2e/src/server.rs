@@ -53,7 +53,7 @@ impl Server {
         .await
     }
 
-    /// Whatever serves this listener until the receiver is told, and its connections have ended.
+    /// Serves this listener until the receiver completes, and its connections have ended.
     ///
     /// # Errors
     ///
@@ -68,7 +68,7 @@ impl Server {
         Ok(Self { address, stop, task: tokio::spawn(serve(listener, stopped)) })
     }
 
-    /// Where it listens.
+    /// Returns the address on which it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -16,7 +16,7 @@ use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use crate::certificate::Certificate;
 
-/// What a site speaks.
+/// The protocol of a site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "those that the tests use")]
 pub enum Protocol {
@@ -55,7 +55,7 @@ impl Site {
         Ok(Self { protocol, address, accept })
     }
 
-    /// Its address, without a path.
+    /// Returns its address, without a path.
     #[must_use]
     pub fn origin(&self) -> String {
         match self.protocol {

@@ -5,11 +5,11 @@ use std::{io, time::Duration};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-/// What is set beside `TCP_NODELAY`.
+/// The options beside `TCP_NODELAY`.
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(clippy::exhaustive_structs, reason = "tests make it")]
 pub struct Options {
-    /// What nobody acknowledges for so long ends the connection.
+    /// The time after which unacknowledged data closes the connection.
     pub user_timeout: Option<Duration>,
     /// So many bytes that are not sent yet wait in the kernel at most.
     pub not_sent: Option<u32>,

@@ -171,7 +171,7 @@ impl Dice {
     }
 }
 
-/// What the crate says of its streams, and what their own guards say.
+/// The counts of the crate's streams, and those of their own guards.
 #[derive(Debug, Clone, Default)]
 struct Seen {
     counts: Arc<Counts>,

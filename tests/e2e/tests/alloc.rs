@@ -1,4 +1,4 @@
-//! What a request costs in memory: nothing by the layer where it is not for events, and what an event stream takes.
+//! The memory cost of a request: nothing by the layer if it is not for events, and the cost of an event stream.
 //!
 //! A program of its own, since it counts what its process allocates: the thread of a test harness would be counted too.
 
@@ -188,7 +188,7 @@ fn get(accept: &'static str) -> Request<()> {
     request
 }
 
-/// What a request costs from its beginning to the end of its answer.
+/// Returns the allocations of a request from its beginning to the end of its answer.
 fn whole<S, B>(what: &str, mut service: S, request: Request<()>) -> Cost
 where
     S: Service<Request<()>, Response = Response<B>, Error: Debug>,

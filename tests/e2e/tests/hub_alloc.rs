@@ -1,4 +1,4 @@
-//! What a subscriber and an event cost in memory.
+//! The memory cost of a subscriber and of an event.
 //!
 //! A test binary of its own with one test, since it counts what its process allocates.
 
@@ -51,7 +51,7 @@ fn a_subscriber_costs_what_is_said() {
     assert!(each <= text.len() + "data: \n\n".len() + 2 * 64);
 }
 
-/// What each of many subscribers that wait adds to the hub, its own struct not counted.
+/// Returns the bytes that each of many waiting subscribers adds to the hub, without its own struct.
 fn subscriber(topics: usize) -> usize {
     let hub = Hub::new();
     let names: Vec<String> = (0..topics).map(|topic| topic.to_string()).collect();
@@ -68,7 +68,7 @@ fn subscriber(topics: usize) -> usize {
     (dhat::HeapStats::get().curr_bytes - before) / SUBSCRIBERS
 }
 
-/// What each of many idle streams adds: by the layer and by the hub, with its timer, its record and its place in the topic.
+/// Returns the bytes that each of many idle streams adds: layer and hub, timer, control block and registration.
 fn stream() -> usize {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime can be had");
     let _timers = runtime.enter();

@@ -1,4 +1,4 @@
-//! What a publish costs its caller: it wakes one task, however many subscribers wait.
+//! The cost of a publish to its caller: it wakes one task, whatever the number of waiting subscribers.
 
 use std::{
     sync::{

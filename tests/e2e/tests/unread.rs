@@ -32,7 +32,7 @@ use tower_sse_e2e::{
     socket::{Options, tune},
 };
 
-/// What is told of a stream.
+/// The reports on a stream.
 #[derive(Debug, PartialEq, Eq)]
 enum Told {
     Closed(Reason),
@@ -157,7 +157,7 @@ async fn all_are_closed(streams: &Streams) {
 
 const LOOKS: usize = 50;
 
-/// What the kernel holds of a connection: at the server, not acknowledged; at the client, not read.
+/// Returns the kernel's bytes of a connection: at the server, not acknowledged; at the client, not read.
 fn held(server: SocketAddr, client: SocketAddr) -> [u64; 2] {
     let table = fs::read_to_string("/proc/net/tcp").unwrap();
     let hex = |address: SocketAddr| format!("{:04X}", address.port());

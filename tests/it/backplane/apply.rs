@@ -1,4 +1,4 @@
-//! What a hub does with what it is given.
+//! Application of delivered events by a hub.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Who waits for a node costs nothing once they are gone, whatever they came with.
+//! Subscriptions that wait for a node are released when they are dropped.
 
 use std::{
     sync::Arc,

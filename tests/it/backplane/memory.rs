@@ -16,7 +16,7 @@ use tower_sse::{
     hub::PublishError,
 };
 
-/// What stands behind the nodes. Cloning gives another handle to the same.
+/// The shared stream of the nodes. Cloning gives another handle to the same.
 #[derive(Clone, Default)]
 pub(crate) struct Memory(Arc<Shared>);
 
@@ -35,7 +35,7 @@ struct Order {
     latest: BTreeMap<(Arc<str>, Arc<str>), Incoming>,
     presence: BTreeMap<usize, Vec<TopicPresence>>,
     nodes: usize,
-    /// Nobody is given anything.
+    /// `true` while no events are delivered.
     is_stopped: bool,
 }
 
@@ -53,7 +53,7 @@ impl Memory {
         Node(self.clone())
     }
 
-    /// It is empty, and another history begins.
+    /// Empties the stream, and begins another epoch.
     pub(crate) fn lose(&self) {
         let mut order = self.order();
         order.epoch += 1;
@@ -79,7 +79,7 @@ impl Memory {
         self.0.order.lock().expect("nothing panics under it")
     }
 
-    /// What is new since what was read last, and what it is of.
+    /// Delivers the new events since the last read, and their epoch.
     fn read(&self, feed: &Feed, read: &mut Option<(u64, u64)>) {
         let order = self.order();
         if order.is_stopped {

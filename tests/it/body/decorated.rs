@@ -1,4 +1,4 @@
-//! Somebody else's event stream gets what it lacks; what is none passes as it is.
+//! Decoration of a foreign event stream; other responses pass unchanged.
 
 use std::{convert::Infallible, future::ready, time::Duration};
 
@@ -310,7 +310,7 @@ async fn data_or_an_error_that_panics_is_a_body_that_does() {
     }
 }
 
-/// What is sent when the body fails after this text.
+/// Returns the bytes that are sent when the body fails after this text.
 async fn failed(text: &str, panics: bool, last: Option<&str>) -> (String, Vec<String>) {
     let recording = Recording::default();
     let mut layer = SseLayer::decorate().observer(recording.clone());

@@ -11,7 +11,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 type Steps = Vec<Step<Result<Event, BoxError>>>;
 
-/// What came of a script that was read to its end.
+/// The state of a script that was read to its end.
 struct Ended {
     frames: Vec<String>,
     recording: Vec<String>,
@@ -87,7 +87,7 @@ async fn a_panic_in_drop_when_the_client_leaves_does_not_reach_the_connection() 
     assert_eq!(recording.closed(), ["client gone after 1000 ms: 1 events, 11 bytes, 0 heartbeats"]);
 }
 
-/// Whether this is a `retry:` line from so many milliseconds up to half as many more.
+/// Returns whether this is a `retry:` line from so many milliseconds up to half as many more.
 fn comes_back_after(last: &str, millis: u64) -> bool {
     let retry = last.strip_prefix("retry: ").and_then(|rest| rest.strip_suffix('\n'));
     retry.is_some_and(|retry| (millis..=millis * 3 / 2).contains(&retry.parse().unwrap()))

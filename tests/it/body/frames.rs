@@ -1,4 +1,4 @@
-//! What is ready leaves at once, in as few frames as fit.
+//! Ready events leave at once, in as few frames as fit.
 
 use std::time::Duration;
 

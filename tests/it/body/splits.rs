@@ -38,7 +38,7 @@ fn is_heartbeat(item: &Item) -> bool {
     }
 }
 
-/// What is sent of these parts, with twelve seconds of silence after each.
+/// Returns the bytes sent for these parts, with twelve seconds of silence after each.
 async fn decorated(parts: &[&[u8]], heartbeat: Heartbeat) -> Vec<u8> {
     let steps = parts.iter().flat_map(|part| [bytes(part), Wait(12_000)]);
     let mut body = decorate(SseLayer::decorate().heartbeat(heartbeat), stream(steps)).await;
@@ -101,7 +101,7 @@ async fn a_deadline_anywhere_leaves_whole_events_and_says_to_come_back_only_betw
     }
 }
 
-/// Whether a field stands before the last `retry:` line, with no blank line between.
+/// Returns whether a field stands before the last `retry:` line, with no blank line between.
 fn is_within_event(sent: &str) -> bool {
     let before = &sent[..sent.rfind("retry: ").unwrap()];
     let lines = before.replace("\r\n", "\n").replace('\r', "\n");

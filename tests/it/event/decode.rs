@@ -1,4 +1,4 @@
-//! What a client makes of bytes, wherever they are cut, and within which limits.
+//! Decoding of bytes as a client does, wherever they are cut, and within which limits.
 
 use std::{error::Error, time::Duration};
 
@@ -55,7 +55,7 @@ impl From<Expected> for Naive {
     }
 }
 
-/// What the decoder gives for these parts, and the last event id.
+/// Returns the decoder's items for these parts, and the last event id.
 fn decoded<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Naive>, String) {
     let (mut decoder, mut items) = (Decoder::new(), Vec::new());
     for mut part in parts {

@@ -1,4 +1,4 @@
-//! What an event becomes on the wire, and that nothing in one can become anything else.
+//! Encoding of events, and that nothing in one can become anything else.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -43,7 +43,7 @@ fn decoded(bytes: &[u8]) -> Message {
     message
 }
 
-/// What a client has of data: each break is an LF.
+/// Returns the data as a client has it: each break is an LF.
 fn received(data: &str) -> String {
     data.replace("\r\n", "\n").replace('\r', "\n")
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tower_sse::decode::Item;
 
-/// What a client acts on.
+/// An item that a client acts on.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Naive {
     Event { id: Option<String>, name: Option<String>, data: String },

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tower_sse::Event;
 
-/// What of the variants serde knows, tagged externally: `{"Newtype":1}`.
+/// The variants as serde tags them externally: `{"Newtype":1}`.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum External<'a> {

@@ -13,7 +13,7 @@ use super::{
     reader::{Reader, Received, Through, sequence_of},
 };
 
-/// What a client that comes says that it has.
+/// The id with which a client comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Has {
     /// Nothing: it is new.
@@ -46,9 +46,9 @@ pub(super) struct Client {
     is_stream: bool,
     /// Ends behind this are its own.
     begins: u64,
-    /// Where the hub was when it came.
+    /// The position of the hub when the client came.
     head: u64,
-    /// It has got everything up to an end.
+    /// The client has received everything up to an end.
     may_end: bool,
     /// The end of the last gap.
     told_to: u64,
@@ -56,15 +56,15 @@ pub(super) struct Client {
     base: u64,
     /// Everything up to here is hidden from it.
     floor: u64,
-    /// Where the hub was when it came as a new client.
+    /// The position of the hub when it came as a new client.
     came_at: u64,
     /// Up to here only the present counts.
     present_through: u64,
-    /// What had gone before it came, and is no business of a new client's.
+    /// The position evicted before it came, which does not concern a new client.
     before: Vec<u64>,
-    /// What the gaps say that it came with.
+    /// The expected `from` of its gaps.
     from: Option<String>,
-    /// Where it was when the gap was found.
+    /// The position when the gap was found.
     found_at: u64,
     /// Everything up to here was given, told to be missing, or had before.
     reached: u64,
@@ -72,7 +72,7 @@ pub(super) struct Client {
     seen: u64,
     /// Ends that are not known any more, and were over by here, it was told. If not all of them, up to the second.
     told_behind: (u64, u64),
-    /// How far ends were not known any more after the last read.
+    /// The position up to which ends were forgotten after the last read.
     was_forgotten: Option<u64>,
     /// The last id that it got.
     pub(super) position: Option<u64>,
@@ -83,11 +83,11 @@ pub(super) struct Client {
     has_read: bool,
     is_first: bool,
     pub(super) ended: Option<Reason>,
-    /// What it got over all its connections.
+    /// The events over all its connections.
     pub(super) lineage: Lineage,
 }
 
-/// What kind of client comes.
+/// The kind of a client.
 #[derive(Debug, Clone)]
 pub(super) struct Wants {
     pub(super) names: Vec<&'static str>,
@@ -95,7 +95,7 @@ pub(super) struct Wants {
     pub(super) lag: LagPolicy,
     pub(super) start: Start,
     pub(super) has: Has,
-    /// What was published before this position is not for it.
+    /// The position before which nothing may be delivered.
     pub(super) not_before: Option<u64>,
 }
 
@@ -316,7 +316,7 @@ impl Client {
         self.reached = id.unwrap_or(0).max(self.reached);
     }
 
-    /// What this connection came with, or, if it came with nothing, where it was when the gap was found.
+    /// Returns the id of this connection or, without one, the position when the gap was found.
     fn check_from(&self, from: Option<&str>, model: &Model) {
         if self.has != Has::Nothing {
             return assert_eq!(from, self.from.as_deref(), "what this connection came with");

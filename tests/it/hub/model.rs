@@ -1,7 +1,7 @@
 //! A naive hub: every event that was ever published, and whether it is still kept. Nothing is clever here, so that it can be
 //! believed; what a client may be given follows from it by looking at all events.
 
-/// What a publish of the model's looks like on the wire without its id, with its key, and with what its place costs.
+/// Returns the size of a publish of the model on the wire without its id, with its key, and with the cost of its entry.
 pub(super) fn size_of(data: &str, key: Option<&str>) -> usize {
     "data: \n\n".len() + data.len() + key.map_or(0, str::len) + 64
 }
@@ -23,18 +23,18 @@ pub(super) struct Record {
     pub(super) sequence: u64,
     /// The topic, by its number.
     pub(super) topic: usize,
-    /// It closes its topic.
+    /// The event closes its topic.
     pub(super) closes: bool,
-    /// It is an end without an event.
+    /// An end without an event.
     pub(super) is_bare: bool,
-    /// Its topic was closed, and went with all that it had.
+    /// The topic was closed, and removed with all that it had.
     pub(super) is_removed: bool,
     pub(super) key: Option<&'static str>,
     pub(super) data: String,
     pub(super) in_log: bool,
-    /// It is the newest of its key, and kept as such.
+    /// The newest of its key, and kept as such.
     pub(super) is_latest: bool,
-    /// It is the newest of its key, but had to go.
+    /// The newest of its key, but evicted.
     pub(super) was_latest: bool,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Record {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     At(u64),
-    /// It is at this position or behind it, up to which it is not known any more.
+    /// The end is at this position or after it, up to which it is forgotten.
     Forgotten {
         at: u64,
         through: u64,

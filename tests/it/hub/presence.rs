@@ -1,4 +1,4 @@
-//! Who is here, who waits for whom, and how it all ends.
+//! Presence, waiting publishers, and the end of topics.
 
 use std::time::Duration;
 

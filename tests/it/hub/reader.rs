@@ -1,4 +1,4 @@
-//! How a client of the schedules reads: as a stream of values, or as the bytes of a response.
+//! Readers of the schedules: a stream of values, or the bytes of a response.
 
 use std::pin::Pin;
 
@@ -14,7 +14,7 @@ use tower_sse::{
     hub::{Hub, Subscribe, Subscription, Update},
 };
 
-/// How a client reads.
+/// The way in which a client reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Through {
     /// As a `Stream`, one update at a time.
@@ -32,7 +32,7 @@ pub(super) enum Received {
     Ended(Reason),
 }
 
-/// Where what it is given comes from.
+/// The source of its events.
 pub(super) enum Reader {
     Stream(Box<Subscription>),
     Wire { body: Frames, decoder: Box<Decoder>, rest: Vec<u8> },
@@ -51,7 +51,7 @@ impl Reader {
         }
     }
 
-    /// What there is now: one thing, or a frame of them.
+    /// Returns the updates that are ready: one, or a frame of them.
     pub(super) fn read(&mut self) -> Vec<Received> {
         match self {
             Self::Stream(subscription) => match subscription.next().now_or_never() {

@@ -10,7 +10,7 @@ use tower_sse::{
 
 use super::support::{after, publish, read_with};
 
-/// What there is now, in short: data of events, `+` for the greeting, `gap` for a gap.
+/// Returns the ready updates, in short: data of events, `+` for the greeting, `gap` for a gap.
 fn read(subscription: &mut Subscription) -> Vec<String> {
     read_with(subscription, |gap| format!("gap {}..{}", gap.from.as_ref().map_or("?".into(), short), short(&gap.to)))
 }
@@ -54,7 +54,7 @@ fn who_missed_something_is_told_once_and_goes_on() {
     assert_eq!(read(&mut back), ["gap 1..3", "4", "5"]);
 }
 
-/// It was told a gap by its keys: the newest of a key had gone before it came.
+/// A gap by its keys was sent: the newest of a key had been evicted before the client came.
 #[test]
 fn a_new_client_has_missed_nothing_whatever_it_reads() {
     for lag in [LagPolicy::Skip, LagPolicy::Conflate] {
@@ -70,7 +70,7 @@ fn a_new_client_has_missed_nothing_whatever_it_reads() {
     }
 }
 
-/// It was told another gap within the first, which had been told for another topic.
+/// Another gap was sent within the first, which had been sent for another topic.
 #[test]
 fn what_goes_missing_within_a_gap_that_was_told_is_not_told_again() {
     let hub = Hub::builder().retention(Retention::new().events(2)).build();
@@ -193,7 +193,7 @@ async fn subscribers_are_woken_by_the_pump() {
     assert_eq!(hub.topic_count(), 1, "its log is still there");
 }
 
-/// It was told gaps only: by the time that it came for an event, that one was gone.
+/// Only gaps were sent: by the time that the reader came for an event, that one was gone.
 ///
 /// One update each time, while two are published: it never catches up.
 #[test]

@@ -1,4 +1,4 @@
-//! What is kept is bounded, whatever is published and whoever asks.
+//! Retention is bounded, whatever is published or requested.
 
 use std::time::Duration;
 
@@ -119,7 +119,7 @@ fn keys_of_a_topic_that_is_closed_go_too_when_the_hub_is_full() {
     assert!(matches!(stalled.next().now_or_never(), Some(Some(Update::Gap(_)))), "it has missed some");
 }
 
-/// What was published there went at once, and every reader of it was told that it had missed it.
+/// A publish there was evicted at once, and every reader of it was sent a gap.
 #[test]
 fn a_hub_that_is_full_of_keys_still_gives_what_is_published() {
     let hub = Hub::builder().max_bytes(1000).build();

@@ -10,7 +10,7 @@ use super::{
     simulation::{Beginning, Ending, MANY, Step, kinds, run},
 };
 
-/// Whether a step can make a difference after these. What cannot is left out: it is another, shorter schedule.
+/// Returns whether a step can make a difference after these. Others are left out: they equal another, shorter schedule.
 fn is_worth(schedule: &[Step], step: Step) -> bool {
     let before = schedule.last();
     match step {
@@ -117,7 +117,7 @@ fn in_every_short_schedule_any_id_is_gone_on_from_or_a_gap() {
     all(&kinds, &steps, 3);
 }
 
-/// Whatever a client says that it has.
+/// Holds for every id with which a client comes.
 #[test]
 fn in_every_short_schedule_what_is_not_for_a_client_is_hidden_from_it() {
     use Step::{Come, Publish, PublishKeyed, ReadAll, Resume};

@@ -28,15 +28,15 @@ pub(super) enum Step {
     /// This client, of those that there are, reads one thing or frame.
     Read(usize),
     ReadAll(usize),
-    /// Its connection is cut, and it comes back with the last id that it got, if it got one.
+    /// A connection is cut, and resumed with the last id that the client got, if it got one.
     Resume(usize),
     /// One more read, after so many things of which the connection is cut: the client comes back.
     Cut(usize, usize),
-    /// It comes back with something else.
+    /// A client reconnects with something else.
     Come(usize, Has),
     /// With the head's id: it has everything.
     ComeWithHead(usize),
-    /// It leaves.
+    /// A client leaves.
     Leave(usize),
     /// The pump gets its turn, if there is one.
     Pump,
@@ -48,12 +48,12 @@ pub(super) struct Simulation {
     epoch: String,
     model: Model,
     beginning: Beginning,
-    /// How many topics were closed.
+    /// The number of closed topics.
     closed: usize,
     clients: Vec<Option<Client>>,
 }
 
-/// What a schedule begins with.
+/// The beginning of a schedule.
 #[derive(Debug, Clone)]
 pub(super) struct Beginning {
     pub(super) limits: Limits,

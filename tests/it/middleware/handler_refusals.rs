@@ -219,7 +219,7 @@ async fn a_late_answer_that_a_layer_between_has_changed_stands() {
     assert!(body.ends_with(b"event: refused\ndata: {\"status\":418}\n\n"), "{body:?}");
 }
 
-/// What a layer inside has made of a late refusal is no change.
+/// A late refusal as an inner layer sends it is not a change.
 #[tokio::test(start_paused = true)]
 async fn a_late_refusal_behind_two_layers_is_one_to_come_back() {
     for method in [Method::GET, Method::POST] {

@@ -1,4 +1,4 @@
-//! What the head of a stream says, and who has the last word in it.
+//! The head of a stream, and which setting wins.
 
 use http::{HeaderName, HeaderValue, header};
 use tower_sse::SseLayer;

@@ -38,7 +38,7 @@ impl Case {
     }
 }
 
-/// Who answered, and whether `Vary: Accept` says that `Accept` was asked.
+/// Returns the service that answered, and whether `Vary: Accept` is set.
 async fn who(negotiate: Negotiate, accept: &[Vec<u8>]) -> Result<(&'static str, bool), BoxError> {
     let mut request = Request::new(String::new());
     for line in accept {

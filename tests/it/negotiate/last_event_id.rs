@@ -1,4 +1,4 @@
-//! Where a client left off: what the event service sees of `Last-Event-ID`.
+//! `Last-Event-ID` as the event service sees it.
 
 use std::{
     future::ready,

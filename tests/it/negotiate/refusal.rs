@@ -1,4 +1,4 @@
-//! How a no reaches each method, so that the client does what is meant.
+//! Refusals for each method, so that the client does what is meant.
 
 use std::{convert::Infallible, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Who watches is told everything once and in order, and can harm nothing.
+//! Observers are notified of everything once and in order, and can harm nothing.
 
 use std::time::Duration;
 

@@ -43,7 +43,7 @@ impl Watched {
         body
     }
 
-    /// It has ended for this reason, also when the body is gone, and nothing is left of it.
+    /// Asserts that the stream has ended for this reason, also when the body is gone, and nothing is left of it.
     fn ended(self, reason: &str) {
         for recording in &self.recording {
             let lines = recording.lines();

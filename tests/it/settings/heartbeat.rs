@@ -1,4 +1,4 @@
-//! What goes out while there is nothing to send: only then, in time, and not from all streams at once.
+//! Heartbeats of a silent stream: only then, in time, and not from all streams at once.
 
 use std::time::Duration;
 

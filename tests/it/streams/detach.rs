@@ -18,7 +18,7 @@ use crate::{
     support::{Reading, Recording, get},
 };
 
-/// Who it is: the query.
+/// Returns the query, as the user's name.
 fn user(head: &RequestHead<'_>) -> Option<Arc<str>> {
     head.uri().query().map(Arc::from)
 }

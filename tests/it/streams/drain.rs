@@ -216,7 +216,7 @@ async fn work_that_is_read_from_full_buffers_is_waited_for() {
     assert_eq!((drained.ended, drained.aborted), (1, 0));
 }
 
-/// How a drain goes while a stream that finishes is read once each so many seconds, and how long it takes.
+/// Drains while a finishing stream is read once each so many seconds. Returns the outcome and its time.
 async fn drained_beside_a_slow_reader(streams: Streams, pause: Duration, frames: usize) -> (DrainReport, Duration) {
     let large = || Events::new(futures_util::stream::iter((0..5).map(|_| Event::new("x".repeat(9_000)))));
     let layer = SseLayer::new(answers_again(large)).on_drain(OnDrain::Finish).streams(&streams);
@@ -271,7 +271,7 @@ async fn readers_that_the_watchdog_finds_meanwhile_are_reported_as_cut() {
     assert_eq!((drained.ended, drained.aborted, streams.len()), (1, 1, 0));
 }
 
-/// What a drain comes to that begins while a request waits for this answer, which takes five seconds, and how long it takes.
+/// Drains while a request waits for this answer, which takes five seconds. Returns the outcome and its time.
 async fn drained_beside(answer: Result<(), Refusal>, client_leaves_after: Duration) -> (Duration, DrainReport) {
     let streams = Streams::new();
     let slow = answers_after(5_000, answer.map(|()| work()));

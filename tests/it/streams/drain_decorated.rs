@@ -17,7 +17,7 @@ use crate::support::{
 
 type Steps = Vec<Step<Result<http_body::Frame<bytes::Bytes>, BoxError>>>;
 
-/// What a decorated stream comes to that is drained after a second, and when.
+/// Drains a decorated stream after a second. Returns its frames and their times.
 async fn drained(steps: Steps, on_drain: OnDrain, deadline: Duration) -> (Vec<(u64, String)>, DrainReport, Recording) {
     let (streams, recording) = (Streams::new(), Recording::default());
     let layer = SseLayer::decorate().streams(&streams).observer(recording.clone()).on_drain(on_drain);

@@ -12,7 +12,7 @@ use tower_sse::{
 use super::{Endless, Inside, SECOND, ask_for, endless, open_end, serve};
 use crate::support::{Hang, Reading, Recording, Wait, answers_again, bytes, decorate, event, events, get, stream};
 
-/// Who it is: the query.
+/// Returns the query, as the user's name.
 fn user(head: &RequestHead<'_>) -> Option<Arc<str>> {
     head.uri().query().map(Arc::from)
 }

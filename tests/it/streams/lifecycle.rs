@@ -1,4 +1,4 @@
-//! What a layer asks of its streams from their beginning to their end, on every way in.
+//! The settings of a layer from the beginning of a stream to its end, at every entry point.
 
 use std::{future::ready, time::Duration};
 

@@ -1,4 +1,4 @@
-//! How many streams there may be: newcomers are refused, nobody is evicted, and what is no stream counts for nothing.
+//! Limits of open streams: new requests are refused, no stream is evicted, and other responses count for nothing.
 
 use std::{
     future::ready,
@@ -22,7 +22,7 @@ use tower_sse::{
 use super::{Endless, Inside, SECOND, ask_for, endless, open_end, read, serve};
 use crate::support::{Hang, Reading, Recording, Script, answers, answers_after, ask, bytes, get, stream};
 
-/// Who it is: the query.
+/// Returns the query, as the user's name.
 fn user(head: &RequestHead<'_>) -> Option<Arc<str>> {
     assert_ne!(head.uri().query(), Some("panic"), "the function that tells the key panics");
     head.uri().query().map(Arc::from)
@@ -38,7 +38,7 @@ fn by_user(streams: &Streams, recording: &Recording) -> Sse<Inside, Endless> {
     serve(&endless(streams, recording).stream_key(user))
 }
 
-/// Whether it is a stream, which nobody knows the end of, and not a few bytes that say when to come back.
+/// Returns whether the body is a stream of unknown length, and not a few bytes with a `retry:`.
 async fn is_a_stream(service: &Sse<Inside, Endless>, request: Request<String>) -> bool {
     ask_for(service, request).await.body().size_hint().upper().is_none()
 }
@@ -146,7 +146,7 @@ async fn a_head_request_gives_its_permit_back_with_the_head() {
     assert!(is_a_stream(&serve(&endless(&streams, &Recording::default())), get()).await);
 }
 
-/// How many streams are open while the response's future, which is done, is still there.
+/// Returns the number of open streams while the completed future of the response still exists.
 async fn open_beside<E>(streams: &Streams, layer: SseLayer<E>) -> usize
 where
     E: Service<Request<String>, Response: IntoReply, Error: Into<Refusal>> + Clone,

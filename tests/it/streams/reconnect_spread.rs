@@ -1,4 +1,4 @@
-//! Those whom a drain sends away do not come back in the same second.
+//! Clients whose streams a drain ends do not reconnect in the same second.
 //!
 //! ```sh
 //! cargo test --test it spread -- --nocapture
@@ -9,7 +9,7 @@ use tower_sse::streams::Streams;
 use super::{SECOND, endless, read, retry, serve};
 use crate::support::Recording;
 
-/// How many come back in each part of the spread, which has so many.
+/// The number of parts of the spread in which reconnects are counted.
 const PARTS: usize = 10;
 
 #[tokio::test(start_paused = true)]

@@ -137,7 +137,7 @@ fn is_stream<B: Body>(response: &Response<B>) -> bool {
     response.body().size_hint().upper().is_none() && response.status() == 200
 }
 
-/// What becomes of so many requests that a service makes at once inside of this one, for these users.
+/// Makes so many requests at once within this one, for these users. Returns their outcomes.
 async fn made_at_once(
     streams: &Streams,
     inner: &AnyService,
@@ -266,7 +266,7 @@ async fn a_stream_that_is_made_of_one_inside_has_its_place() {
     }
 }
 
-/// It stayed in the queue for as long as the request outside, and was given a place that it had no use for.
+/// The wait stayed in the queue for as long as the request outside, and was given a slot that it had no use for.
 #[tokio::test(start_paused = true)]
 async fn a_wait_inside_that_is_given_up_takes_no_place() {
     let streams = Streams::builder().max_streams(1).build();

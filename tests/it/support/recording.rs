@@ -16,7 +16,7 @@ impl Recording {
         self.0.lock().unwrap().clone()
     }
 
-    /// What was said of ends.
+    /// Returns the lines of ends.
     pub(crate) fn closed(&self) -> Vec<String> {
         self.lines().iter().filter_map(|line| line.strip_prefix("closed ").map(String::from)).collect()
     }

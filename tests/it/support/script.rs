@@ -20,7 +20,7 @@ use tower_sse::{BoxError, Event};
 
 use self::Step::{Give, Hang, Panic, Wait};
 
-/// What a [`Script`] does next. Times are milliseconds.
+/// A step of a [`Script`]. Times are milliseconds.
 #[derive(Debug, Clone)]
 pub(crate) enum Step<T> {
     Give(T),
@@ -37,7 +37,7 @@ pub(crate) struct Script<T> {
     life: Life,
 }
 
-/// What became of a script.
+/// The state of a script.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Life(Arc<LifeCounts>);
 

@@ -65,7 +65,7 @@ async fn connection(address: &str, streams: usize) -> Result<Vec<Incoming>, BoxE
 /// As many as browsers and proxies open.
 const ON_ONE_CONNECTION: usize = 100;
 
-/// What the first event begins with.
+/// The beginning of the first event.
 const FIRST: &str = "event: subscribed";
 
 /// About as long as a browser's.

@@ -1,4 +1,4 @@
-//! What an idle stream costs a server process: memory and file descriptors, with the lines of `docs/serving.md` and without.
+//! The cost of an idle stream to a server process: memory and file descriptors, with the lines of `docs/serving.md` and without.
 //!
 //! ```sh
 //! cargo run --release -p tower-sse-e2e --example idle

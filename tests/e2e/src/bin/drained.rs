@@ -54,7 +54,7 @@ fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// What came of the drain, and whether the server came to its own end.
+/// Prints the report of the drain, and whether the server has ended.
 async fn serve() -> Result<(DrainReport, bool), BoxError> {
     let setting = |name| std::env::var(name).map_err(|_| format!("{name} is not set"));
     let deadline = Duration::from_millis(setting("DEADLINE_MS")?.parse()?);

@@ -25,7 +25,7 @@ use tower_sse_e2e::{
     site::{Protocol, Site},
 };
 
-/// What the page says when it has read the last event.
+/// The page's report once it has read the last event.
 #[derive(Clone, Default)]
 struct Said {
     report: Arc<Mutex<String>>,
@@ -75,7 +75,7 @@ fn events(hub: Hub, cuts: bool) -> MethodRouter {
     inside.layer(SseLayer::from_fn(one).retry(QUICK).last_event_id_query("last-event-id"))
 }
 
-/// What a subscription gives, as events of their own.
+/// Returns the updates of a subscription, as separate events.
 fn one_by_one(subscription: Subscription) -> impl futures_util::Stream<Item = Event> {
     subscription.map(|update| match update {
         Update::Event { event, .. } => event,

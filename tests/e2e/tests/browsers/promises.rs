@@ -1,4 +1,4 @@
-//! What holds in each browser, over each protocol.
+//! Guarantees in each browser, over each protocol.
 
 use std::time::Duration;
 
@@ -242,7 +242,7 @@ fn the_recipe_for_a_reload_goes_on_where_it_was_and_the_newer_header_wins() {
     }
 }
 
-/// How long it took from the end of the first stream to the second request.
+/// Returns the time from the end of the first stream to the second request.
 fn waited(session: &Session, path: &str) -> Duration {
     session.visits.of(path)[1].at - session.visits.ends(path)[0].at
 }

@@ -25,6 +25,6 @@ pub(crate) fn page(name: &str) -> String {
     )
 }
 
-/// How long the watchdog waits, where the document says 12 s: long for a machine that does much else, and shorter than
+/// The timeout of the watchdog, 12 s in the document: long for a machine that does much else, and shorter than
 /// heartbeats come.
 pub(crate) const WATCHED: Duration = Duration::from_secs(8);

@@ -14,7 +14,7 @@ use crate::{
     visits::Visits,
 };
 
-/// What came of a page.
+/// The outcome of a page.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) browser: Kind,
@@ -35,7 +35,7 @@ pub(crate) fn sessions() -> impl Iterator<Item = &'static Session> {
 }
 
 impl Session {
-    /// What this scenario noted.
+    /// Returns the entries of this scenario.
     pub(crate) fn report(&self, scenario: &str) -> &Report {
         self.reports.get(scenario).unwrap_or_else(|| panic!("{self}: no report of {scenario}"))
     }

@@ -1,4 +1,4 @@
-//! What the browser is served: the page with its scripts, its words and reports, and the layer around all of it.
+//! The server of the browser: the page with its scripts, its words and reports, and the layer around all of it.
 
 use std::{
     collections::HashMap,
@@ -21,10 +21,10 @@ use crate::{
     visits::Visits,
 };
 
-/// What a scenario noted, in order: each entry is a word and what belongs to it.
+/// The entries of a scenario, in order: each is a word and its arguments.
 pub(crate) type Report = Vec<Vec<String>>;
 
-/// What comes of a page.
+/// The reports of a page.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seen {
     pub(crate) visits: Visits,

@@ -1,4 +1,4 @@
-//! What the server sends on each path, at each visit.
+//! The streams that the server sends on each path, at each visit.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -142,7 +142,7 @@ fn last_words(error: Option<&'static str>) -> impl Stream<Item = Item> + Send {
     list([Event::new("before")]).chain(end)
 }
 
-/// What the quick start sends.
+/// Returns the stream of the quick start.
 fn hello() -> impl Stream<Item = Item> + Send {
     list([Event::new(r#"{"message":"Hello, SSE!","time":1700000000}"#)])
 }
@@ -164,7 +164,7 @@ const EMPTY: EventId = event_id!("");
 
 /// Pings for longer than the watchdog waits.
 pub(crate) const PINGS: usize = 90;
-/// How far they are apart.
+/// The time between two of them.
 pub(crate) const PING: Duration = SOON;
 
 const SOON: Duration = Duration::from_millis(100);

@@ -1,4 +1,4 @@
-//! What the server saw: each request for events, and the end of each stream.
+//! The server's view: each request for events, and the end of each stream.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -18,7 +18,7 @@ pub(crate) struct Visit {
     pub(crate) version: Version,
     /// The header, as bytes.
     pub(crate) header: Option<Vec<u8>>,
-    /// What the layer made of it, or of the query.
+    /// The last event id of the layer, or of the query.
     pub(crate) last_event_id: Option<LastEventId>,
 }
 
@@ -73,7 +73,7 @@ impl Visits {
         self.log(|log| log.ends.iter().filter(|end| end.path == path).cloned().collect())
     }
 
-    /// How many streams of [`COUNTED`] were open at once.
+    /// Returns the largest number of streams of [`COUNTED`] that were open at once.
     pub(crate) fn most_open(&self) -> usize {
         self.log(|log| log.most_open)
     }

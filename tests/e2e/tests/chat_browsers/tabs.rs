@@ -1,4 +1,4 @@
-//! What the tabs show, and what they are ordered to do: by a server that is always there, beside the chat's.
+//! The content of the tabs, and their orders: from a server that is always running, beside the chat's.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -100,5 +100,5 @@ async fn order(State(tabs): State<Tabs>, Path((load, number)): Path<(String, usi
 /// The pages are from another server.
 const FOR_EVERY_ORIGIN: (HeaderName, &str) = (ACCESS_CONTROL_ALLOW_ORIGIN, "*");
 
-/// How many there are.
+/// The number of tabs.
 pub(crate) const TABS: usize = 3;

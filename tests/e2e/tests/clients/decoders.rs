@@ -57,7 +57,7 @@ async fn event_source_polyfill_reads_just_the_events_and_resumes_by_the_query() 
     assert_eq!(heard.connections, score.connections());
 }
 
-/// What the tests above would see, were it wrong: the same server with `:\n\n` as its heartbeat.
+/// Shows that the tests above detect a wrong heartbeat: the same server with `:\n\n`.
 #[tokio::test]
 #[ignore = "needs openai, anthropic and httpx-sse of PyPI; run by ./tests/run"]
 async fn a_blank_line_after_a_heartbeat_is_an_empty_event_once_an_id_was_seen() {
@@ -73,7 +73,7 @@ async fn a_blank_line_after_a_heartbeat_is_an_empty_event_once_an_id_was_seen() 
     }
 }
 
-/// Those who follow the standard here do not mind.
+/// Clients that follow the standard here accept it.
 #[tokio::test]
 #[ignore = "needs sseclient-py of PyPI and eventsource of npm; run by ./tests/run"]
 async fn a_blank_line_after_a_heartbeat_is_nothing_to_sseclient_and_eventsource() {

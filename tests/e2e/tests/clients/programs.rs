@@ -26,7 +26,7 @@ pub(crate) fn node(script: &str) -> Command {
     node
 }
 
-/// What a script prints, as JSON.
+/// Returns the output of a script, as JSON.
 pub(crate) async fn report<T: DeserializeOwned>(script: Command) -> T {
     serde_json::from_slice(&run(script).await.unwrap()).unwrap()
 }

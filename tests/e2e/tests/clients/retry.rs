@@ -13,7 +13,7 @@ use tower_sse_e2e::process::Process;
 
 use crate::{programs::node, server::Server};
 
-/// How long undici stays away from a server that ends its stream, or refuses it, and asks it to wait for this time.
+/// Returns the wait of undici after a server that ends its stream, or refuses it, with this time to wait.
 async fn stays_away(retry: Duration, form: LastRetry, refuses: bool) -> Duration {
     let visits = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&visits);

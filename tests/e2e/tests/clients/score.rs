@@ -10,7 +10,7 @@ use tower_sse::{
     Event, Events, LastEventId, Observer, Refusal, RequestHead, Sent, Source, StreamObserver, event_id, event_name,
 };
 
-/// What is played: to each connection a few of these, from where the client left off, then nothing any more.
+/// The events to send: to each connection a few of these, from the client's last id, then nothing any more.
 #[derive(Clone)]
 pub(crate) struct Score {
     events: Arc<[Event]>,
@@ -39,7 +39,7 @@ impl Score {
         Self::new(events, 2)
     }
 
-    /// How many connections it takes to hear all of it.
+    /// Returns the number of connections that receive all of it.
     pub(crate) fn connections(&self) -> usize {
         self.events.len().div_ceil(self.at_once)
     }
@@ -48,7 +48,7 @@ impl Score {
         &self.events
     }
 
-    /// What a client has to report: names, data, and the last event id after each.
+    /// Returns the expected report of a client: names, data, and the last event id after each.
     pub(crate) fn report(&self) -> Vec<Value> {
         let mut last = String::new();
         let seen = self.events.iter().map(|event| {
@@ -97,7 +97,7 @@ fn between_heartbeats(
     })
 }
 
-/// How many heartbeats one stream has sent. The server puts it beside a request, the observer counts, the source waits.
+/// The number of heartbeats of one stream. The server puts it beside a request, the observer counts, the source waits.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Beats(Arc<watch::Sender<u64>>);
 

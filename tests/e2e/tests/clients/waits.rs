@@ -25,7 +25,7 @@ fn closed(requests: &Arc<AtomicUsize>) -> Router {
     Router::new().layer(sse.negotiate(Negotiate::Always))
 }
 
-/// How often a client comes: once its first request is there, in two more seconds.
+/// Counts the requests of a client in two seconds after its first.
 async fn requests_of(client: &str) -> usize {
     let requests = Arc::new(AtomicUsize::new(0));
     let server = Server::start(closed(&requests)).await.unwrap();

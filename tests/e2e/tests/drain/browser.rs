@@ -19,7 +19,7 @@ async fn report(process: &mut Process, from: &str) -> Vec<String> {
     serde_json::from_str(&process.line(from).await.unwrap()).unwrap()
 }
 
-/// Whether these are the events of one process without one missing.
+/// Returns whether these are the events of one process without one missing.
 fn is_whole(events: &[String], name: &str) -> bool {
     let numbers: Option<Vec<u64>> = events.iter().map(|event| event.strip_prefix(name)?.trim().parse().ok()).collect();
     numbers.is_some_and(|numbers| !numbers.is_empty() && numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]))

@@ -18,14 +18,14 @@ pub(crate) struct Draining {
     address: SocketAddr,
 }
 
-/// How it left.
+/// The outcome of the process.
 #[derive(Debug)]
 pub(crate) struct Left {
     pub(crate) took: Duration,
     pub(crate) status: ExitStatus,
-    /// How many streams ended, how many were cut, what became of the server.
+    /// The numbers of ended and of aborted streams, and the outcome of the server.
     pub(crate) drained: String,
-    /// Why streams ended.
+    /// The reasons for which streams ended.
     pub(crate) reasons: String,
 }
 
@@ -56,7 +56,7 @@ impl Draining {
         }
     }
 
-    /// What is answered to a connection of its own.
+    /// Returns the answer to a new connection.
     async fn ask(&self, version: Version, path: &str) -> (Client, Response<Incoming>) {
         let mut client = self.connect(version).await;
         let response = within(client.ask(Method::GET, path)).await.unwrap();

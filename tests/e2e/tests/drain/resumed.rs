@@ -18,7 +18,7 @@ use tower_sse_e2e::{
     server::Server,
 };
 
-/// What serves a hub, until it is drained.
+/// Starts a server of a hub, until it is drained.
 async fn serves(hub: &Hub) -> (Server, Streams) {
     let streams = Streams::new();
     let layer = SseLayer::new(hub.service(|_| Subscribe::to("news"))).streams(&streams);

@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 
 use crate::draining::{Draining, Reading, retry};
 
-/// What is read from all of these to their clean ends, while something else goes on.
+/// Readers of all these streams to their clean ends, while something else runs.
 struct All(JoinSet<hyper::Result<String>>);
 
 impl All {
@@ -22,7 +22,7 @@ impl All {
         self.0.join_all().await.into_iter().map(|text| text.expect("each ends cleanly")).collect()
     }
 
-    /// Those that ended before the server did.
+    /// Returns the streams that ended before the server did.
     async fn ended_in_time(self) -> Vec<String> {
         self.0.join_all().await.into_iter().filter_map(Result::ok).collect()
     }

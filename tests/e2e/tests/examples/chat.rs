@@ -197,7 +197,7 @@ async fn next_here(reader: &mut EventReader<Incoming>) -> Value {
     serde_json::from_str(next_event(reader, "here").await.data()).unwrap()
 }
 
-/// Those who came or left at the same moment may be told of one after the other.
+/// Reads until these names are present. Simultaneous arrivals may be published one after the other.
 async fn until_here(reader: &mut EventReader<Incoming>, names: &[&str]) {
     while next_here(reader).await["names"] != json!(names) {}
 }

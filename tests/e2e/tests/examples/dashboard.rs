@@ -191,5 +191,5 @@ fn time(value: &Value) -> f64 {
     value["time"].as_f64().unwrap()
 }
 
-/// What there is of it.
+/// The available values.
 const MACHINE: [&str; 5] = ["cpu cpu0", "cpu cpu1", "memory all", "network eth0", "network lo"];

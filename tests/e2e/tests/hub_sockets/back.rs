@@ -1,4 +1,4 @@
-//! Who comes back misses nothing, or is told.
+//! Reconnecting clients miss nothing, or receive a gap.
 
 use tower_sse::{
     Event,

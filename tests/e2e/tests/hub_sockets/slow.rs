@@ -37,7 +37,7 @@ async fn publish_to(news: &Topic, healthy: &mut [Watcher], events: std::ops::Ran
     begin.elapsed()
 }
 
-/// What the process has in memory.
+/// Returns the resident memory of the process.
 fn resident_kib() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -60,7 +60,7 @@ impl Watcher {
         message.name().map_or_else(|| message.data().to_owned(), ToString::to_string)
     }
 
-    /// What the client would come back with.
+    /// Returns the last id with which the client would reconnect.
     pub(crate) fn last_event_id(&self) -> &str {
         self.reader.last_event_id()
     }

@@ -1,4 +1,4 @@
-//! What an operator sees of streams: numbers, as a recorder of the metrics facade has them, and spans, as a subscriber does.
+//! Streams as operators see them: metrics in a recorder of the metrics facade, and spans in a subscriber.
 #![cfg(test)]
 
 mod numbers;

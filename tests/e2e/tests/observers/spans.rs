@@ -20,7 +20,7 @@ use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
 
 use crate::{page, show, show_link};
 
-/// Where lines of JSON go.
+/// The buffer for lines of JSON.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -53,7 +53,7 @@ impl MakeWriter<'_> for Lines {
     }
 }
 
-/// Where all goes that this thread says at this level and above, as long as the guard is there.
+/// Returns the log of this thread at this level and above, as long as the guard exists.
 fn listen(level: Level) -> (Lines, DefaultGuard) {
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt().json().with_max_level(level).with_span_events(FmtSpan::CLOSE);
@@ -61,7 +61,7 @@ fn listen(level: Level) -> (Lines, DefaultGuard) {
     (lines, tracing::subscriber::set_default(subscriber))
 }
 
-/// What is said at this level and above while somebody [shows](show) it, within a request's span.
+/// Returns the log at this level and above while a future is run by [`show`](show), within a request's span.
 async fn said(level: Level) -> Vec<Value> {
     let (lines, _here) = listen(level);
     show(Tracing::new()).instrument(info_span!("request", id = 7)).await;

@@ -76,7 +76,7 @@ async fn read(body: Incoming) -> String {
     String::from_utf8(body.to_bytes().into()).unwrap()
 }
 
-/// Somebody who presses the keys twice means it.
+/// A second signal ends the process at once.
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
     let mut server = Server::start(&[("LEAVE_AFTER_SECONDS", "3600"), ("DRAIN_SECONDS", "3600")]).await;

@@ -139,7 +139,7 @@ fn alerts() -> String {
     Document::read("operations.md").block("yaml", "- alert:")
 }
 
-/// What in an expression is the name of a metric.
+/// Returns the names of metrics in an expression.
 fn names(text: &str) -> Vec<&str> {
     let words = text.split(|char: char| !char.is_ascii_alphanumeric() && char != '_');
     words.filter(|word| ["sse_", "app_", "process_"].iter().any(|prefix| word.starts_with(prefix))).collect()

@@ -33,7 +33,7 @@ impl Server {
         Self { process, address: address.trim_end_matches('/').to_owned(), log, _directory: directory }
     }
 
-    /// What it says where it does not start.
+    /// Returns the error output of a failed start.
     pub(crate) async fn refuses(settings: &[(&str, &str)]) -> String {
         let mut command = command(NAME).unwrap();
         command.env_clear().env("PORT", "0").envs(settings.iter().copied());

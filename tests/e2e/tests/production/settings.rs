@@ -1,6 +1,6 @@
 use crate::server::Server;
 
-/// What each variable says of a bad value.
+/// The error of each variable for an invalid value.
 const BAD: &[(&str, &str, &str)] = &[
     ("HOST", "localhost", r#"HOST: takes an address to listen on, and not "localhost""#),
     ("PORT", "70000", r#"PORT: takes a port, 0 for any that is free, and not "70000""#),

@@ -23,14 +23,14 @@ pub(crate) struct Front {
     place: Place,
 }
 
-/// Where a proxy listens, and what it needs.
+/// The directory and the addresses of a proxy.
 struct Place {
     directory: TempDir,
     plain: String,
     tls: String,
 }
 
-/// How a client asks.
+/// The protocol of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum By {
     Http1,
@@ -134,7 +134,7 @@ impl Place {
         Ok(place)
     }
 
-    /// How a program is told its configuration, and not to leave the test.
+    /// Returns the arguments with the configuration of a program, which stays in the foreground.
     fn arguments(&self, name: &str, file: &str) -> Vec<String> {
         let directory = self.file("");
         let arguments = match name {

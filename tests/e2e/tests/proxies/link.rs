@@ -69,7 +69,7 @@ impl Link {
         Delays(sent.into_iter().zip(arrived).collect())
     }
 
-    /// Whether the stream is still there after more heartbeats than fit into the time that the proxy waits.
+    /// Returns whether the stream is still open after more heartbeats than fit into the time that the proxy waits.
     pub(crate) async fn outlives_the_proxy(mut self) -> bool {
         let mut beats = 0;
         while beats < BEATS {
@@ -116,7 +116,7 @@ impl Link {
     }
 }
 
-/// What an origin sends that has nothing to say.
+/// The bytes of an origin without events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Silence {
     Heartbeats,
@@ -139,17 +139,17 @@ impl Delays {
         sorted[sorted.len() / 2]
     }
 
-    /// Whether the first event arrived only when the last had been sent.
+    /// Returns whether the first event arrived only when the last had been sent.
     pub(crate) fn first_waits_for_the_end(&self) -> bool {
         self.0[0].1 >= self.0[EVENTS - 1].0
     }
 
-    /// Whether the first event arrived only when the second had been sent.
+    /// Returns whether the first event arrived only when the second had been sent.
     pub(crate) fn first_waits_for_the_second(&self) -> bool {
         self.0[0].1 >= self.0[1].0
     }
 
-    /// Whether some events in a row passed at once. A machine that is busy delays some, a proxy that waits delays each, or
+    /// Returns whether some events in a row passed at once. A machine that is busy delays some, a proxy that waits delays each, or
     /// each second one.
     fn are_prompt(&self) -> bool {
         let delays: Vec<_> = self.each().collect();
@@ -194,7 +194,7 @@ const EVENTS: usize = 21;
 const PACE: Duration = Duration::from_millis(50);
 pub(crate) const PROMPT: Duration = Duration::from_millis(50);
 
-/// How long an origin that has nothing to say waits to say so.
+/// The time that a silent origin waits between heartbeats.
 const BEAT: Duration = Duration::from_millis(200);
-/// How often it does until more time is over than [`sooner`](crate::front::sooner) lets a proxy wait.
+/// The number of heartbeats after which more time is over than [`sooner`](crate::front::sooner) lets a proxy wait.
 const BEATS: usize = 50;

@@ -1,4 +1,4 @@
-//! What stands behind the proxies: streams that a test feeds.
+//! The origin behind the proxies: streams that a test feeds.
 
 use std::convert::Infallible;
 
@@ -55,7 +55,7 @@ impl Origin {
         with(config, "127.0.0.1:3000", &self.site.origin().replace("http://", ""))
     }
 
-    /// Its port, on 127.0.0.1.
+    /// Returns the port, on 127.0.0.1.
     pub(crate) fn port(&self) -> String {
         self.site.origin().rsplit_once(':').expect("an address with a port").1.to_owned()
     }

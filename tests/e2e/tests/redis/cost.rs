@@ -1,4 +1,4 @@
-//! What an event costs Redis, and how long it takes from one node to a client of another.
+//! The cost of an event to Redis, and the latency from one node to a client of another.
 
 use std::time::{Duration, Instant};
 
@@ -11,20 +11,20 @@ use crate::nodes::{backplane, data, hub, publish, reader, within};
 
 const EVENTS: u32 = 200;
 
-/// What all the events cost Redis.
+/// The cost of all the events to Redis.
 #[derive(Debug)]
 struct Cost {
-    /// How often each of these was called.
+    /// The number of calls of each command.
     calls: [u32; 6],
     /// The time that it took.
     took: Duration,
-    /// Its time on the processor for one event, in microseconds.
+    /// The processor time for one event, in microseconds.
     micros: f64,
 }
 
 const COMMANDS: [&str; 6] = ["evalsha", "xread", "xadd", "xrange", "xtrim", "xinfo|stream"];
 
-/// How long a node waits before it looks though nothing has happened.
+/// The time after which an idle node reads again.
 const WAIT: Duration = Duration::from_millis(800);
 
 impl Cost {
@@ -225,7 +225,7 @@ fn quantiles(mut times: Vec<Duration>) -> (Duration, Duration) {
     (times[times.len() / 2], times[times.len() * 99 / 100])
 }
 
-/// How often it is measured.
+/// The number of measurements.
 const RUNS: usize = 4;
 
 const FLOOD: u32 = 20_000;

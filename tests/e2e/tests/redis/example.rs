@@ -21,7 +21,7 @@ struct Page {
     last: String,
 }
 
-/// What a page is given next.
+/// The next event of a page.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
     Said(String),
@@ -59,7 +59,7 @@ impl Page {
         }
     }
 
-    /// What was said, or something else that a page is told: but for a gap, there is none.
+    /// Returns the next line, or another event of the page: but for a gap, there is none.
     async fn step(&mut self) -> Result<Option<String>, Cut> {
         let Some(Ok(item)) = within(self.events.next()).await else { return Err(Cut) };
         let Item::Event(message) = item else { return Ok(None) };

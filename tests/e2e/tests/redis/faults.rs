@@ -1,4 +1,4 @@
-//! What can happen to Redis, one thing at a time.
+//! Faults of Redis, one at a time.
 
 use std::{sync::atomic::Ordering, time::Duration};
 

@@ -45,7 +45,7 @@ async fn a_node_that_starts_among_thirty_thousand_keyed_topics_refuses_nobody() 
     assert!(hub.topic_count() < 1000, "what is loaded is bounded");
 }
 
-/// It told of a key that had been removed while the keys of its topic were on their way.
+/// A key was delivered that had been removed while the keys of its topic were being fetched.
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
 async fn keys_that_change_while_they_are_found_are_as_they_were_last() {

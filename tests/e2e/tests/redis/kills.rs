@@ -28,7 +28,7 @@ const LONG: Duration = Duration::from_secs(600);
 /// The addresses of the nodes, which change.
 type Nodes = Arc<Mutex<Vec<SocketAddr>>>;
 
-/// What a subscriber was given, in all its visits.
+/// The events of a subscriber, over all its visits.
 #[derive(Default)]
 struct Seen {
     data: Vec<String>,
@@ -101,7 +101,7 @@ async fn node(redis: &Redis) -> (Process, SocketAddr) {
     (process, address.parse().expect("it is an address"))
 }
 
-/// Whether it is known that it was published.
+/// Publishes. Returns `None` if the outcome is unknown.
 async fn publish(nodes: &Nodes, data: &str, random: &mut Random) -> Option<()> {
     post(pick(nodes, random), "/publish", data).await
 }
@@ -144,7 +144,7 @@ async fn visit(address: SocketAddr, patience: usize, last: &mut Option<String>, 
     Some(false)
 }
 
-/// What was published, as Redis has it, up to the end, which may be there twice.
+/// Returns the published events, as in Redis, up to the end, which may be there twice.
 fn truth(redis: &Redis) -> Vec<String> {
     let said = redis.cli(&["XRANGE", "{sse}:stream", "-", "+"]).expect("it says");
     let mut lines = said.lines();

@@ -1,4 +1,4 @@
-//! What becomes of a node's place among the others when it ends.
+//! The registration of a node, and its end.
 
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ async fn a_node_that_ends_leaves_at_once() {
     assert_eq!(redis.cli(&["KEYS", "{sse}:node*"]).expect("it says"), "");
 }
 
-/// It waited for as long as a publish may.
+/// The leave waited for as long as a publish may.
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
 async fn a_node_leaves_also_if_redis_does_not_answer() {

@@ -1,4 +1,4 @@
-//! What others have put where the keys of a hub are: each is skipped or replaced, counted and told, and nothing else suffers.
+//! Foreign values at the keys of a hub: each is skipped or replaced, counted and reported, and nothing else is affected.
 
 use std::sync::{Arc, atomic::Ordering};
 

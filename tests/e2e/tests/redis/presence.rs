@@ -1,4 +1,4 @@
-//! Who is there, on all nodes, and what becomes of who was on one that died.
+//! Presence on all nodes, also after one of them has died.
 
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 

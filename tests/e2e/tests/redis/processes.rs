@@ -1,4 +1,4 @@
-//! What clients of nodes that are processes of their own see of Redis's faults, over HTTP.
+//! Faults of Redis as seen over HTTP by clients of nodes in separate processes.
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What Redis refuses: the publisher is told so, with its word, and nobody else sees anything.
+//! Refusals by Redis: the publisher receives its error, and subscribers see nothing.
 
 use tower_sse::{
     Event,

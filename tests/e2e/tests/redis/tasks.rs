@@ -1,4 +1,4 @@
-//! What runs in the background does not end unseen.
+//! Background tasks are restarted when they end.
 
 use std::{error::Error, time::Duration};
 

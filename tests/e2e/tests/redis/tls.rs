@@ -25,7 +25,7 @@ struct Secure {
 }
 
 impl Secure {
-    /// Whether it asks for a certificate of its clients.
+    /// Starts a server, which may require client certificates.
     fn start(auth_clients: &str) -> Self {
         let directory = TempDir::new().expect("there is a place");
         let certificate = Certificate::new().expect("it is made");

@@ -1,4 +1,4 @@
-//! What the socket's options in `docs/serving.md` do for a client that does not read.
+//! Effects of the socket options in `docs/serving.md` on a client that does not read.
 
 use std::{
     io,
@@ -71,7 +71,7 @@ impl Stalled {
         Self { bytes, ended: receiver, _client: client }
     }
 
-    /// What the server takes for sent, as soon as it is no more.
+    /// Returns the bytes that the server has sent, once they do not grow any more.
     async fn taken(&self) -> u64 {
         let until = Instant::now() + LIMIT;
         let (mut taken, mut same) = (0, 0);

@@ -103,7 +103,7 @@ async fn open(server: &Server) -> io::Result<RecvStream> {
     Ok(response.await.map_err(io::Error::other)?.into_body())
 }
 
-/// What is to come next: written out here, not by the crate, and quickly, since it is a million times.
+/// The next expected bytes: written out here, not by the crate, and quickly, since it is a million times.
 struct Expected {
     events: u64,
     text: String,
@@ -132,6 +132,6 @@ const EVENTS: u64 = 1_000_000;
 const DECORATED: u64 = 20_000;
 const EVENT_BYTES: usize = 38;
 
-/// What HTTP/2 begins with.
+/// The preface of HTTP/2.
 const WINDOW: u32 = 65_535;
 const READ: usize = 1024;

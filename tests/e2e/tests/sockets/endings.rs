@@ -100,7 +100,7 @@ async fn a_slow_reader_gets_all_that_hyper_holds_before_an_abort() {
     }
 }
 
-/// What a stream that ends early ends with.
+/// Returns the end of a stream that ends early.
 fn last_of(path: &str) -> &'static str {
     if path == "/lifetime" { "retry: " } else { FAILED }
 }

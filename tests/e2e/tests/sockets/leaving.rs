@@ -108,7 +108,7 @@ async fn others_are_served(server: &Server, client: &mut Client, version: Versio
     }
 }
 
-/// Why streams ended.
+/// The reasons for which streams ended.
 #[derive(Debug, Clone, Default)]
 struct Reasons(Arc<Mutex<Vec<Reason>>>);
 

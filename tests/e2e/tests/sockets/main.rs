@@ -1,4 +1,4 @@
-//! What clients get over real sockets: HTTP/1.0, HTTP/1.1 and HTTP/2.
+//! Streams over real sockets: HTTP/1.0, HTTP/1.1 and HTTP/2.
 
 mod burst;
 mod endings;

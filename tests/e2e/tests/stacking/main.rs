@@ -41,7 +41,7 @@ fn answer(events: impl stream::Stream<Item = Event> + Send + 'static) -> Answer 
     std::future::ready(Events::new(events.boxed())).boxed()
 }
 
-/// What has come of such a stream once its client has read it.
+/// The outcome of such a stream once its client has read it.
 const ONE_EVENT: &str = ":\ndata: 1\n\n";
 
 /// A page, and an event stream that knows nothing of this crate.

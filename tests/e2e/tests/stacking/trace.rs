@@ -12,7 +12,7 @@ use tracing::Span;
 
 use super::*;
 
-/// What a `TraceLayer` was told.
+/// The callbacks of a `TraceLayer`.
 #[derive(Debug, Clone, Default)]
 struct Told(Arc<Mutex<Vec<String>>>);
 

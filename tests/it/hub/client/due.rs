@@ -50,7 +50,7 @@ impl Client {
         self.due(model).map(Record::number).find(|&sequence| sequence > self.reached)
     }
 
-    /// Whether only the present is given still.
+    /// Returns whether the client is still within its snapshot.
     pub(super) fn is_in_present(&self) -> bool {
         self.reached < self.present_through
     }
@@ -59,7 +59,7 @@ impl Client {
         self.next(model).filter(|&next| next <= self.present_through)
     }
 
-    /// How far something is missing that the client was not told.
+    /// Returns the position up to which something is missing without a gap sent.
     pub(super) fn missing(&self, model: &Model) -> Option<u64> {
         if self.is_in_present() {
             // A new client has no claim to any of it.
@@ -76,7 +76,7 @@ impl Client {
         missing.map(Record::number)
     }
 
-    /// Whether an event that the client should have had is not there any more.
+    /// Returns whether an event that the client should have had is not there any more.
     pub(super) fn is_gone(&self, event: &Record) -> bool {
         if event.is_bare || !self.topics.contains(&event.topic) {
             return false;
@@ -96,7 +96,7 @@ impl Client {
         }
     }
 
-    /// What this client is to be given yet, of what is kept, in order.
+    /// Returns the kept events that this client is still to receive, in order.
     pub(super) fn due<'a>(&'a self, model: &'a Model) -> impl Iterator<Item = &'a Record> {
         let end = self.end(model).unwrap_or(u64::MAX);
         let later = model.events[self.reached as usize..].iter();
