@@ -79,7 +79,7 @@ fn is_withdrawn(closed: &[String], millis: u64, why: &str) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_withdrawn_on_its_own_period_idle_or_busy_with_a_heartbeat_or_without() {
+async fn access_is_revoked_on_its_period_for_idle_and_busy_streams() {
     for heartbeat in [Heartbeat::off(), Heartbeat::every(SECOND), Heartbeat::every(100 * SECOND)] {
         let (idle, idly_made) = checks(5 * SECOND, allows_before(3));
         let (busily, busily_made) = checks(5 * SECOND, allows_before(3));
@@ -119,7 +119,7 @@ async fn a_check_holds_up_no_event_while_it_takes_its_time() {
 
 /// The check was made only when the one before would have timed out, up to ten seconds later.
 #[tokio::test(start_paused = true)]
-async fn a_check_that_answers_at_the_moment_of_an_event_is_made_again_after_a_period() {
+async fn check_completing_with_an_event_runs_again_after_a_period() {
     let (access, made) = checks(SECOND, allows_slowly_before(4, SECOND / 5));
     let script = events([Wait(1_200), event("at that moment"), Hang]);
     let (_, closed) = read(SseLayer::new(answers(script)).heartbeat(Heartbeat::off()), access).await;
@@ -143,7 +143,7 @@ async fn a_check_that_took_its_time_is_made_again_after_a_period() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_that_never_answers_is_taken_for_its_answer_on_expiry() {
+async fn hanging_check_takes_the_decision_on_timeout() {
     for is_busy in [false, true] {
         let (access, made) = checks(5 * SECOND, |_| pending());
         let access = access.timeout(3 * SECOND);
@@ -206,7 +206,7 @@ async fn a_check_that_panics_is_taken_for_its_answer_on_expiry() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_that_panics_in_drop_when_the_client_leaves_does_not_reach_the_connection() {
+async fn check_that_panics_in_drop_does_not_reach_the_connection() {
     let recording = Recording::default();
     let (access, made) = checks(SECOND, |_| Hostile { in_poll: false, in_drop: true });
     let mut body = open(SseLayer::new(Endless).access(access).observer(recording.clone())).await;
@@ -217,7 +217,7 @@ async fn a_check_that_panics_in_drop_when_the_client_leaves_does_not_reach_the_c
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_that_is_under_way_is_let_go_of_at_the_end_of_the_stream() {
+async fn in_flight_check_is_dropped_at_the_end_of_the_stream() {
     let held = Arc::new(());
     let holds = Arc::clone(&held);
     let (access, _) = checks(SECOND, move |_| {
@@ -270,7 +270,7 @@ async fn a_check_sees_the_requests_head() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn decorated_streams_events_as_a_response_and_late_ones_are_asked_too() {
+async fn access_is_checked_at_every_entry_point() {
     let recording = Recording::default();
     let access = || checks(5 * SECOND, allows_before(1)).0;
     let layer = SseLayer::decorate().access(access()).observer(recording.clone());

@@ -64,7 +64,7 @@ async fn a_routes_stream_passes_the_routers_authentication() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn around_a_router_events_are_at_each_path_unless_only_says_where() {
+async fn around_a_router_events_are_at_each_path_unless_when_is_set() {
     let layer = || SseLayer::from_fn(|_request| async { events() });
     let app = || Router::new().route("/", get("the page")).route_layer(from_fn(auth));
     for path in ["/", "/nowhere"] {

@@ -75,7 +75,7 @@ impl<const FUTURE: usize, const BODY: usize> Future for Answer<FUTURE, BODY> {
 }
 
 #[tokio::test]
-async fn the_layer_adds_little_to_a_body_and_to_a_future_that_are_not_its_own() {
+async fn layer_adds_little_to_foreign_bodies_and_futures() {
     let (small_future, small_body) = sizes(Inside::<8, 8>).await;
     let (future, body) = sizes(Inside::<1024, 1024>).await;
     println!("body: {small_body} bytes at least, {} more than the one inside", body - 1024);

@@ -34,7 +34,7 @@ use tower_sse_e2e::{client::within, server::Server};
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_clients_that_leave_at_random_points_leave_nothing() {
+async fn ten_thousand_leaving_clients_leave_nothing_behind() {
     // What the process has from its first clients on is not theirs: threads, the runtime's own tables.
     let seen = Seen::default();
     abandon(&seen, 0..500).await;

@@ -1,4 +1,4 @@
-//! The cost of a publish to its caller: it wakes one task, whatever the number of waiting subscribers.
+//! A publish wakes one task, whatever the number of waiting subscribers. Its time is measured by the benchmark `alone`.
 
 use std::{
     sync::{
@@ -7,7 +7,6 @@ use std::{
     },
     task::{Context, Wake},
     thread,
-    time::Instant,
 };
 
 use futures_util::StreamExt;
@@ -47,35 +46,4 @@ fn within_a_runtime_a_publisher_wakes_no_subscriber_itself() {
         topic.publish(Event::new("x")).try_result().expect("it is small");
     }
     assert_eq!(wakes.by_publisher.load(SeqCst), 0);
-}
-
-#[tokio::test]
-async fn the_time_of_a_publish_is_printed() {
-    for subscribers in [1, 100, 10_000] {
-        publish_to(subscribers).await;
-    }
-}
-
-async fn publish_to(subscribers: usize) {
-    let hub = Hub::new();
-    let topic = hub.topic("a").expect("there is room");
-    let readers: Vec<_> = (0..subscribers)
-        .map(|_| hub.subscribe("a").expect("there is room"))
-        .map(|subscription| tokio::spawn(subscription.for_each(|_| std::future::ready(()))))
-        .collect();
-    while topic.presence().count() < subscribers {
-        tokio::task::yield_now().await;
-    }
-    let event = Event::new("x".repeat(100));
-    let mut took = Vec::new();
-    for _ in 0..50 {
-        let begin = Instant::now();
-        drop(topic.publish(event.clone()));
-        took.push(begin.elapsed());
-        // All have read it and wait again.
-        topic.wait_for_readers(0).await;
-    }
-    took.sort_unstable();
-    println!("a publish to {subscribers} who wait: {:?} in the median, in this build", took[took.len() / 2]);
-    readers.iter().for_each(tokio::task::JoinHandle::abort);
 }

@@ -51,7 +51,7 @@ async fn the_time_that_it_takes_is_no_drift() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_takes_longer_is_asked_again_at_the_next_full_period() {
+async fn slow_source_is_polled_again_at_the_next_full_period() {
     let (events, _) = every(SECOND, |_| 2_500);
     assert_eq!(times(events, Duration::from_millis(12_000)).await, [2_500, 5_500, 8_500, 11_500]);
 }
@@ -79,7 +79,7 @@ async fn it_is_not_asked_while_the_client_does_not_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_period_of_nothing_is_a_millisecond_and_one_beyond_all_time_is_never() {
+async fn zero_period_is_a_millisecond_and_a_huge_one_is_never() {
     let (events, _) = every(Duration::ZERO, |_| 0);
     assert_eq!(times(events, Duration::from_millis(4)).await, [0, 1, 2, 3, 4]);
     let (events, _) = every(Duration::MAX, |_| 0);

@@ -50,7 +50,7 @@ async fn what_a_node_loads_goes_when_it_is_too_old() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_may_see_only_what_is_new_sees_nothing_that_a_node_has_loaded_late() {
+async fn bounded_client_sees_nothing_that_a_node_loads_late() {
     let (hub, _feed) = node(100 * MINUTE).await;
     let all = || Subscribe::to("topic").start(Start::Beginning);
     let bounded = |age| hub.subscribe(all().not_older_than(age * MINUTE)).expect("there is room");

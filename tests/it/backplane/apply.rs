@@ -37,7 +37,7 @@ async fn data(subscription: &mut Subscription) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_history_is_a_gap_for_all_at_once_and_for_those_who_come_back() {
+async fn new_epoch_is_a_gap_for_open_and_resumed_streams() {
     let memory = Memory::new();
     let hub = fed(&memory).await;
     let mut reader = subscribed(&hub).await;
@@ -55,7 +55,7 @@ async fn a_new_history_is_a_gap_for_all_at_once_and_for_those_who_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_before_the_first_read_waits_and_is_nobody_until_then() {
+async fn subscriber_before_the_first_sync_waits_and_is_not_counted() {
     let memory = Memory::new();
     let first = fed(&memory).await;
     let id = publish(&first, "had").await;
@@ -80,7 +80,7 @@ async fn who_comes_before_the_first_read_waits_and_is_nobody_until_then() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_stay_open_while_it_is_away_and_nothing_is_lost_or_doubled() {
+async fn streams_stay_open_while_the_backplane_is_away() {
     let memory = Memory::new();
     let (near, far) = (fed(&memory).await, fed(&memory).await);
     let mut reader = subscribed(&far).await;
@@ -139,7 +139,7 @@ fn all(reader: &mut Subscription) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_kept_up_to_the_end_of_a_gap_comes_before_it_where_a_hub_is_fed() {
+async fn kept_events_precede_the_gap_on_a_replicated_hub() {
     let memory = Memory::new();
     let (hub, first) = one_has_lost(&memory).await;
     let back = |id: &EventId| hub.subscribe(Subscribe::to("a").and("topic").resume_after(LastEventId::from_id(id)));

@@ -37,7 +37,7 @@ async fn a_client_with_the_greatest_id_of_all_leaves_as_others_do() {
 
 /// While what stands behind the node was away, each client that came and left was kept to be woken.
 #[tokio::test(start_paused = true)]
-async fn who_leaves_before_the_node_has_begun_or_come_to_their_id_is_not_kept_to_be_woken() {
+async fn dropped_subscription_is_removed_from_the_catch_up_queue() {
     let (memory, task) = (Memory::new(), Arc::new(Task));
     let hub = Hub::builder().build_with_backplane(memory.node());
     for has_begun in [false, true] {

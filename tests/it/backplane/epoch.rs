@@ -51,7 +51,7 @@ const HISTORIES: u64 = 2000;
 
 /// A client that came while a node loaded was taken for one that came after that, and was given the past.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_comes_while_a_node_loads_waits_for_the_end_of_that() {
+async fn client_that_comes_while_a_node_loads_waits_for_it() {
     let (hub, feed) = Manual::build(Hub::builder()).await;
     let feeds = std::thread::spawn(move || {
         for epoch in 1..=10 * HISTORIES {

@@ -11,7 +11,7 @@ use super::manual::Manual;
 
 /// Each keyed topic of the backplane stayed, so that most users were refused.
 #[tokio::test(start_paused = true)]
-async fn a_node_with_more_keyed_topics_than_it_has_room_for_serves_all_who_come() {
+async fn node_with_too_many_keyed_topics_serves_all_clients() {
     let (hub, feed) = Manual::build(Hub::builder().max_topics(100)).await;
     feed.begin_epoch(1, 1000);
     for number in 1..=1000 {

@@ -199,7 +199,7 @@ async fn a_reader_of_the_latest_gets_the_keys_of_another_history() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_of_the_latest_gets_keys_that_are_loaded_with_another_history() {
+async fn conflating_reader_gets_keys_loaded_with_another_epoch() {
     let (hub, feed) = Manual::build(Hub::builder()).await;
     feed.begin_epoch(1, 0);
     feed.synced_through(0);
@@ -267,7 +267,7 @@ async fn keys_of_a_topic_that_went_are_found_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_is_cut_within_a_present_that_was_found_gets_all_of_it_again() {
+async fn client_cut_within_a_fetched_snapshot_gets_all_of_it_again() {
     let (hub, feed) = node().await;
     let mut cut = present(&hub, "a");
     assert!(cut.next().now_or_never().is_none());
@@ -289,7 +289,7 @@ async fn a_client_that_is_cut_within_a_present_that_was_found_gets_all_of_it_aga
 
 /// The gap that is owed is of the history that is over, as is what its client came with.
 #[tokio::test(start_paused = true)]
-async fn a_gap_that_is_owed_when_another_history_begins_is_told_by_that() {
+async fn owed_gap_is_covered_by_the_gap_of_another_epoch() {
     let (hub, feed) = Manual::build(Hub::builder()).await;
     let _small = hub.topic_with("a", Retention::new().events(1)).expect("there is room");
     let event = |at: u64, topic: &str| Incoming::new(at, topic, Event::new(at.to_string()));

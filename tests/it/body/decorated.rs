@@ -161,7 +161,7 @@ const SEALED: [(u16, Headers); 5] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_added_to_is_observed_and_passes_as_it_is() {
+async fn undecoratable_stream_is_observed_and_passes_unchanged() {
     for (status, headers) in SEALED {
         let recording = Recording::default();
         let layer = SseLayer::decorate().retry(SECOND).on_failure(Event::new("sorry")).observer(recording.clone());
@@ -183,7 +183,7 @@ async fn what_cannot_be_added_to_is_observed_and_passes_as_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_added_to_is_ended_by_an_error() {
+async fn undecoratable_stream_is_ended_by_an_error() {
     type Asks = fn(SseLayer<NoEvents>) -> SseLayer<NoEvents>;
     let asks: [(&str, Asks); 3] = [
         ("lifetime", |layer| layer.lifetime(SECOND)),
@@ -242,7 +242,7 @@ async fn frames_pass_one_by_one_uncopied_and_empty_ones_not_at_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn endless_empty_frames_neither_hang_the_task_nor_hold_heartbeats_back() {
+async fn endless_empty_frames_do_not_stop_heartbeats() {
     let empty = (0..10_000).flat_map(|_| [bytes(""), Wait(10)]);
     let mut body = decorate(SseLayer::decorate().heartbeat(10 * SECOND), stream(empty)).await;
     let frames = body.frames_within(99 * SECOND).await;
@@ -406,7 +406,7 @@ async fn an_upstream_that_ends_within_the_grace_ends_the_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_always_ready_upstream_ends_at_its_deadline_with_whole_events() {
+async fn always_ready_upstream_ends_at_its_deadline() {
     let endless = std::iter::repeat_with(|| ["data: ", "a\n", "\n"].map(bytes)).take(100_000).flatten();
     let mut response = stream(endless);
     response.extensions_mut().insert(StreamSettings::new().deadline(Instant::now() + SECOND));

@@ -76,7 +76,7 @@ async fn a_panic_in_drop_ends_nothing_but_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_drop_when_the_client_leaves_does_not_reach_the_connection() {
+async fn panic_in_drop_does_not_reach_the_connection() {
     let (script, recording) = (Script::new([event("a"), Hang]), Recording::default());
     let life = script.life();
     life.panic_in_drop();
@@ -94,7 +94,7 @@ fn comes_back_after(last: &str, millis: u64) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_stream_ends_at_its_deadline_and_the_client_comes_back_later() {
+async fn idle_stream_ends_at_its_deadline_with_a_retry() {
     for (retry, least) in [(None, 3_000), (Some(100), 100)] {
         let (script, recording) = (Script::new([event("a"), Hang]), Recording::default());
         let life = script.life();
@@ -115,7 +115,7 @@ async fn an_idle_stream_ends_at_its_deadline_and_the_client_comes_back_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_subscriber_leaves_its_topic_when_its_stream_is_over_not_when_its_connection_is() {
+async fn subscriber_leaves_its_topic_at_the_end_of_its_stream() {
     let hub = Hub::new();
     let topic = hub.topic("a").unwrap();
     let subscription = hub.subscribe("a").unwrap();
@@ -146,7 +146,7 @@ async fn a_stream_that_is_always_ready_ends_at_its_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_that_has_passed_ends_the_stream_before_it_is_asked() {
+async fn passed_deadline_ends_the_stream_before_its_source_is_polled() {
     let script = Script::new([event("a")]);
     let life = script.life();
     let mut body = open(SseLayer::new(answers(Events::new(script).deadline(Instant::now())))).await;
@@ -167,7 +167,7 @@ async fn heartbeats_do_not_put_a_deadline_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_leaves_is_told_apart_from_one_that_does_not_read() {
+async fn client_that_leaves_is_distinguished_from_a_stalled_one() {
     // Whether the stream waits for events, how long nobody polls it, and what that is called.
     let cases =
         [(true, 0, "client gone"), (true, 1_000, "client gone"), (false, 299, "client gone"), (false, 300, "stalled")];
@@ -195,7 +195,7 @@ async fn a_body_that_is_dropped_unpolled_is_a_client_that_has_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_stream_is_not_held_by_frames_that_wait_for_the_end_to_be_told() {
+async fn frames_that_report_their_release_do_not_hold_the_stream() {
     // The large event that is ready together with the failure is sent before the last event.
     let large = Event::new("x".repeat(20_000));
     let steps = vec![event("a"), Give(Ok(large.clone())), Panic];

@@ -107,7 +107,7 @@ async fn a_retry_of_any_length_is_digits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_over_at_once_still_says_that_it_is_none_yet() {
+async fn immediately_ended_stream_is_not_end_stream_at_first() {
     let body = respond(SseLayer::new(answers(events([]))), get()).await.into_body();
     assert!(!body.is_end_stream());
     assert_eq!((body.size_hint().lower(), body.size_hint().upper()), (0, None));
@@ -115,7 +115,7 @@ async fn a_stream_that_is_over_at_once_still_says_that_it_is_none_yet() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_is_not_polled_after_its_end_nor_before_the_prelude_is_out() {
+async fn source_is_not_polled_before_the_prelude_or_after_its_end() {
     let script = Script::new([event("a")]);
     let life = script.life();
     let mut body = open(SseLayer::new(answers(Events::new(script)))).await;
@@ -143,7 +143,7 @@ fn bursts() -> impl Strategy<Value = Vec<(usize, bool)>> {
 
 proptest! {
     #[test]
-    fn all_events_arrive_in_order_and_no_frame_could_have_taken_more(bursts in bursts()) {
+    fn events_arrive_in_order_in_full_frames(bursts in bursts()) {
         let steps = bursts.iter().flat_map(|&(bytes, waits)| {
             [Some(Give(Ok(sized(bytes)))), waits.then_some(Wait(1))].into_iter().flatten()
         });

@@ -185,7 +185,7 @@ fn what_came_before_the_limit_arrives_and_after_it_nothing() {
 }
 
 #[test]
-fn an_event_of_any_size_up_to_the_limit_is_read_on_one_line_or_several() {
+fn event_up_to_the_limit_is_read_on_one_line_or_several() {
     for limit in [1, 2, 100, 1 << 20] {
         let decode = |data: &str| Decoder::new().max_event(limit).decode(&mut &Event::new(data).encode()[..]);
         let lines = if limit > 2 { "a\n".repeat(limit / 2) } else { "a".repeat(limit) };
@@ -262,7 +262,7 @@ async fn a_body_is_read_to_its_end_with_its_trailers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_fails_or_goes_beyond_a_limit_ends_with_a_typed_error() {
+async fn failed_or_too_large_body_ends_with_a_typed_error() {
     use futures_util::StreamExt;
 
     let mut reader = EventReader::new(Script::new([bytes("data: a\n\n"), error("reset"), Panic]));

@@ -79,7 +79,7 @@ fn several_rounds_of_closing_lose_nothing() {
 
 /// A stream that had not read yet when its topic was opened again went on, and one that had read ended.
 #[test]
-fn a_stream_ends_where_all_its_topics_are_closed_whenever_it_reads() {
+fn stream_ends_at_the_first_position_with_all_topics_closed() {
     for reads in [false, true] {
         for lag in [LagPolicy::Disconnect, LagPolicy::Skip, LagPolicy::Conflate] {
             let hub = Hub::new();
@@ -269,7 +269,7 @@ fn presence_follows_the_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_of_presence_end_at_the_first_close_also_when_it_is_over() {
+async fn presence_changes_end_at_the_first_close_even_if_reopened() {
     let hub = Hub::new();
     let [a] = topics(&hub, ["a"]);
     let mut changes = pin!(a.presence().changes());
@@ -285,7 +285,7 @@ async fn changes_of_presence_end_at_the_first_close_also_when_it_is_over() {
 }
 
 #[test]
-fn a_publisher_that_waits_for_readers_is_done_at_a_close_that_is_over() {
+fn wait_for_readers_completes_at_a_close_even_if_reopened() {
     let hub = Hub::new();
     let [a, _b] = topics(&hub, ["a", "b"]);
     let mut stalled = subscribe(&hub, Subscribe::to("a").and("b"));
@@ -357,7 +357,7 @@ fn a_topic_that_is_closed_keeps_nothing_once_nothing_holds_it() {
 
 /// The closings that are known are those of what is kept, however often a topic was closed while a reader stalled.
 #[test]
-fn a_reader_behind_many_closings_comes_ahead_through_each_that_is_kept() {
+fn reader_behind_many_closings_stops_at_each_kept_one() {
     let hub = Hub::builder().retention(Retention::new().events(2)).build();
     let [a, _b] = topics(&hub, ["a", "b"]);
     let mut slow = subscribe(&hub, Subscribe::to("a").lag(LagPolicy::Skip));
@@ -375,7 +375,7 @@ fn a_reader_behind_many_closings_comes_ahead_through_each_that_is_kept() {
 
 /// The end was forgotten with the event that opened the topic again, of which a reader of the latest values misses nothing.
 #[test]
-fn a_reader_of_the_latest_ends_at_the_first_end_though_events_went() {
+fn conflating_reader_ends_at_the_first_end_despite_eviction() {
     let hub = Hub::builder().retention(Retention::new().events(1)).build();
     let [a] = topics(&hub, ["a"]);
     let publish_keyed = |key: &str| a.publish_keyed(key, Event::new(key)).try_result().unwrap();
@@ -395,7 +395,7 @@ fn a_reader_of_the_latest_ends_at_the_first_end_though_events_went() {
 
 /// Of more closings than 64 the first were forgotten, and the reader went on to the first that was known.
 #[test]
-fn a_reader_is_told_a_gap_in_the_place_of_an_end_that_is_forgotten() {
+fn forgotten_end_is_replaced_by_a_gap() {
     for rounds in [64, 65, 100] {
         let hub = Hub::new();
         let [a] = topics(&hub, ["a"]);

@@ -134,7 +134,7 @@ fn a_client_that_is_cut_after_each_event_is_told_a_gap_once() {
 
 /// The newest of a key is kept below the end of the gap: it was skipped by one that was cut between the two.
 #[test]
-fn the_newest_of_each_key_comes_before_a_gap_that_ends_after_it() {
+fn newest_of_each_key_comes_before_the_gap() {
     for through in BOTH {
         let hub = Hub::new();
         let topic = hub.topic_with("a", Retention::new().events(2)).expect("there is room");
@@ -151,7 +151,7 @@ fn the_newest_of_each_key_comes_before_a_gap_that_ends_after_it() {
 
 /// A client whose id was of something else than what is kept is told so before it is given any of that.
 #[test]
-fn an_id_that_is_none_is_told_before_the_oldest_that_is_kept_and_then_what_had_gone() {
+fn foreign_id_is_a_gap_before_the_oldest_kept_event() {
     for through in BOTH {
         for (id, from) in [("x", "?"), ("0123456789abcdef-7", "7")] {
             let (hub, _a, _b, _) = one_has_lost();
@@ -182,7 +182,7 @@ fn what_goes_missing_after_a_gap_was_found_is_a_further_gap() {
 
 /// A client got 901 events of the past, or a gap where those had gone, and never the key that was the present.
 #[test]
-fn a_client_that_is_cut_within_the_present_gets_the_present_again() {
+fn client_cut_within_the_snapshot_gets_the_snapshot_again() {
     for through in BOTH {
         for keeps in [1024, 4] {
             let hub = Hub::new();

@@ -110,7 +110,7 @@ proptest! {
 
 #[test]
 #[ignore = "takes minutes; run by ./tests/run"]
-fn in_a_hundred_thousand_long_schedules_each_client_gets_what_it_should() {
+fn long_random_schedules_match_the_model() {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let cases = u32::try_from(SCHEDULES.div_ceil(threads)).expect("they are not so many");
     std::thread::scope(|scope| (0..threads).for_each(|_| _ = scope.spawn(|| run_many(cases))));

@@ -30,7 +30,7 @@ fn asked(topic: &str, before: &EventId) -> Vec<Subscribe> {
 
 /// An old or a foreign id gave a client all that was kept, though `Start::Live` had it see nothing of the past.
 #[test]
-fn nothing_from_before_a_position_is_given_whatever_a_client_asks() {
+fn not_before_hides_earlier_events_for_any_start_and_id() {
     let hub = Hub::new();
     let room = hub.topic("room").expect("there is room");
     let first = publish(&room, "secret 1");
@@ -54,7 +54,7 @@ fn nothing_from_before_a_position_is_given_whatever_a_client_asks() {
 }
 
 #[test]
-fn a_bound_of_another_hub_hides_all_that_was_there_before_the_client() {
+fn bound_of_another_hub_hides_the_whole_past() {
     let hub = Hub::new();
     let room = hub.topic("room").expect("there is room");
     let first = publish(&room, "secret");

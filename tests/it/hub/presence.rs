@@ -97,7 +97,7 @@ async fn closing_wakes_publishers_that_wait() {
 }
 
 #[test]
-fn a_closed_topic_gives_what_it_has_and_ends_and_its_name_is_free() {
+fn closed_topic_drains_ends_and_frees_its_name() {
     let hub = Hub::new();
     let room = hub.topic("room").unwrap();
     let (mut behind, mut unpolled) = (join(&hub, "behind"), hub.subscribe("room").unwrap());
@@ -154,7 +154,7 @@ fn a_topic_that_is_held_is_used_after_it_was_opened_again() {
 }
 
 #[test]
-fn a_publisher_waits_for_one_that_missed_what_it_waits_for_until_that_one_comes_or_leaves() {
+fn wait_for_readers_waits_for_a_lagging_reader_to_read_or_leave() {
     let hub = Hub::new();
     let room = hub.topic_with("room", Retention::new().events(2)).unwrap();
     let mut stalled = join(&hub, "stalled");

@@ -72,7 +72,7 @@ fn a_new_client_has_missed_nothing_whatever_it_reads() {
 
 /// Another gap was sent within the first, which had been sent for another topic.
 #[test]
-fn what_goes_missing_within_a_gap_that_was_told_is_not_told_again() {
+fn eviction_within_a_sent_gap_sends_no_other() {
     let hub = Hub::builder().retention(Retention::new().events(2)).build();
     let (a, b) = (hub.topic("a").unwrap(), hub.topic("b").unwrap());
     let mut slow = hub.subscribe(Subscribe::to("a").and("b").lag(LagPolicy::Skip)).unwrap();

@@ -157,7 +157,7 @@ fn clients_that_come_back_to_a_topic_that_went_are_told() {
 
 /// Of topics beyond the table only one number is known: up to where their events may be gone.
 #[test]
-fn what_is_forgotten_of_topics_that_went_costs_a_gap_and_only_where_no_topic_is() {
+fn forgotten_topic_names_cost_a_gap_at_worst() {
     let hub = hub(3);
     let held = hub.topic("held").unwrap();
     let first = held.publish(Event::new("1")).try_result().unwrap();

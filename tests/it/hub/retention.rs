@@ -221,7 +221,7 @@ fn any_text_is_a_name_up_to_256_bytes() {
 }
 
 #[tokio::test]
-async fn a_hub_without_room_asks_browsers_to_come_later_and_refuses_what_cannot_be() {
+async fn full_hub_refuses_with_later_and_invalid_names_for_good() {
     let hub = Hub::builder().max_topics(1).build();
     let _only = hub.topic("only").unwrap();
     for (path, status) in [("/only", 200), ("/full", 200), (&*format!("/{}", "x".repeat(300)), 400)] {

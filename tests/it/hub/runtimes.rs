@@ -74,7 +74,7 @@ fn until_there_are(topic: &Topic, count: usize) {
 }
 
 #[test]
-fn a_plain_thread_publishes_to_subscribers_of_each_kind_of_runtime_and_of_none() {
+fn plain_thread_publishes_to_subscribers_of_any_runtime() {
     let hub = Hub::new();
     let topic = hub.topic("a").unwrap();
     let (sender, receiver) = mpsc::channel();
@@ -105,7 +105,7 @@ fn a_plain_thread_publishes_to_subscribers_of_each_kind_of_runtime_and_of_none()
 }
 
 #[test]
-fn a_subscriber_that_moved_is_woken_by_the_runtime_that_it_is_in() {
+fn moved_subscriber_is_woken_by_its_current_runtime() {
     let hub = Hub::new();
     let topic = hub.topic("a").unwrap();
     let mut subscription = hub.subscribe("a").unwrap();
@@ -160,7 +160,7 @@ fn a_runtime_that_ends_leaves_nobody_waiting_elsewhere() {
 }
 
 #[test]
-fn who_is_polled_within_a_runtime_that_is_gone_is_woken_by_the_publisher() {
+fn subscriber_of_an_ended_runtime_is_woken_by_the_publisher() {
     let hub = Hub::new();
     let topic = hub.topic("a").unwrap();
     let runtime = current_thread();
@@ -181,7 +181,7 @@ fn who_is_polled_within_a_runtime_that_is_gone_is_woken_by_the_publisher() {
 }
 
 #[test]
-fn a_topic_that_is_closed_while_a_runtime_ends_ends_its_streams_elsewhere() {
+fn topic_closed_while_a_runtime_ends_ends_streams_elsewhere() {
     for _ in 0..100 {
         let hub = Hub::new();
         let topic = hub.topic("a").unwrap();

@@ -61,7 +61,7 @@ fn all(kinds: &[Beginning], steps: &[Step], length: usize) {
 
 /// One topic that keeps two events and one key.
 #[test]
-fn in_every_short_schedule_a_client_of_one_topic_gets_what_it_should() {
+fn short_schedules_of_one_topic_match_the_model() {
     use Step::{Publish, PublishKeyed, Read, ReadAll, Resume};
     let limits = Limits { events: 2, keys: 1, bytes: MANY };
     let steps = [Publish("a"), PublishKeyed("a", "x"), PublishKeyed("a", "y"), Read(0), ReadAll(0), Resume(0)];
@@ -69,7 +69,7 @@ fn in_every_short_schedule_a_client_of_one_topic_gets_what_it_should() {
 }
 
 #[test]
-fn in_every_short_schedule_a_client_of_two_topics_gets_what_it_should() {
+fn short_schedules_of_two_topics_match_the_model() {
     use Step::{Close, Publish, PublishAll, PublishKeyed, Read, ReadAll, Resume};
     let limits = Limits { events: 2, keys: 1, bytes: MANY };
     let steps = [
@@ -119,7 +119,7 @@ fn in_every_short_schedule_any_id_is_gone_on_from_or_a_gap() {
 
 /// Holds for every id with which a client comes.
 #[test]
-fn in_every_short_schedule_what_is_not_for_a_client_is_hidden_from_it() {
+fn short_schedules_hide_events_outside_of_a_clients_bounds() {
     use Step::{Come, Publish, PublishKeyed, ReadAll, Resume};
     let limits = Limits { events: 2, keys: 2, bytes: MANY };
     let steps = [
@@ -141,7 +141,7 @@ fn in_every_short_schedule_what_is_not_for_a_client_is_hidden_from_it() {
 }
 
 #[test]
-fn in_every_short_schedule_a_key_that_is_removed_is_missed_by_nobody() {
+fn short_schedules_with_removed_keys_match_the_model() {
     use Step::{PublishKeyed, Read, ReadAll, RemoveKey, Resume};
     let limits = Limits { events: 1, keys: 2, bytes: MANY };
     let steps = [PublishKeyed("a", "x"), PublishKeyed("a", "y"), RemoveKey("a", "x"), Read(0), ReadAll(0), Resume(0)];
@@ -170,7 +170,7 @@ fn in_every_short_schedule_no_end_is_passed_in_silence() {
 
 /// Of removed topics two are remembered by name: of the others only that they are gone.
 #[test]
-fn in_every_short_schedule_what_is_forgotten_of_removed_topics_is_too_careful_at_worst() {
+fn short_schedules_with_forgotten_topics_are_conservative() {
     use Step::{Close, Publish, ReadAll, Resume};
     let limits = Limits { events: 2, keys: 0, bytes: MANY };
     let steps = [Publish("a"), Close("a", true), Close("b", true), Close("c", true), ReadAll(0), Resume(0)];

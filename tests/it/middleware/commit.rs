@@ -44,7 +44,7 @@ async fn an_answer_before_the_deadline_keeps_its_status() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_a_request_does_not_say_that_it_wants_a_stream_none_is_forced_on_it() {
+async fn no_stream_is_forced_on_a_request_that_names_none() {
     let document = || Ok::<_, Refusal>(Response::builder().status(StatusCode::CREATED).body(String::new()).unwrap());
     let layer = SseLayer::new(answers_after(60_000, document())).negotiate(Negotiate::Always);
     assert_eq!(head(layer, get()).await, (60_000, StatusCode::CREATED));
@@ -53,7 +53,7 @@ async fn where_a_request_does_not_say_that_it_wants_a_stream_none_is_forced_on_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_head_goes_out_at_the_deadline_with_heartbeats_until_the_answer() {
+async fn head_is_sent_at_the_deadline_with_heartbeats_after_it() {
     let recording = Recording::default();
     let service = answers_after(30_000, Ok::<_, Refusal>(events([event("a"), Wait(60_000), event("b")])));
     let layer = SseLayer::new(service).heartbeat(Heartbeat::every(5 * SECOND)).observer(recording.clone());
@@ -121,7 +121,7 @@ async fn a_late_event_stream_is_spliced_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_stream_of_this_crates_own_has_one_prelude_and_one_heartbeat() {
+async fn late_stream_of_this_crate_has_one_prelude_and_one_heartbeat() {
     let own = events([Wait(100_000), event("a")]).retry(2 * SECOND);
     let frames = open(late(Ok(Response::from(own))).heartbeat(10 * SECOND)).await.frames_within(200 * SECOND).await;
     assert_eq!(frames[..2], [(0, String::from(":\n")), (500, String::from("retry: 2000\n"))]);
@@ -177,7 +177,7 @@ async fn a_late_later_is_a_retry_and_a_clean_end() {
 
 /// `identity`, `none` and an empty value are no coding.
 #[tokio::test(start_paused = true)]
-async fn a_late_event_stream_is_one_whatever_its_status_and_without_a_coding() {
+async fn late_event_stream_without_coding_is_spliced_in() {
     for (status, coding) in
         [(200, "identity"), (200, "none"), (200, ""), (201, "identity"), (202, ""), (203, ""), (226, "")]
     {
@@ -191,7 +191,7 @@ async fn a_late_event_stream_is_one_whatever_its_status_and_without_a_coding() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_answer_that_is_no_plain_event_stream_is_told_by_the_last_event() {
+async fn late_answer_of_another_kind_is_reported_by_the_last_event() {
     let html = Response::new(String::from("<p>"));
     let missing = Response::builder().status(404).body(String::new()).unwrap();
     let coded = Response::builder()
@@ -207,7 +207,7 @@ async fn a_late_answer_that_is_no_plain_event_stream_is_told_by_the_last_event()
 
 /// The head went out without a coding, and another one cannot follow.
 #[tokio::test(start_paused = true)]
-async fn a_late_event_stream_in_a_coding_ends_with_its_reason_and_gives_its_place_back() {
+async fn late_stream_in_a_coding_ends_and_frees_its_slot() {
     let why = "coded or partial event stream answered after the response head was sent";
     let heads =
         [("content-encoding", "gzip", 200), ("content-encoding", "br", 201), ("content-range", "bytes 0-9/20", 206)];
@@ -269,7 +269,7 @@ fn hangs_with<T>(held: T) -> impl Service<Request<String>, Response = Response<S
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_service_stops_when_the_client_leaves_before_or_after_the_head() {
+async fn event_service_stops_when_the_client_leaves() {
     for after_head in [false, true] {
         let script = Script::<Event>::new([Hang]);
         let life = script.life();
@@ -286,7 +286,7 @@ async fn an_event_service_stops_when_the_client_leaves_before_or_after_the_head(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_request_is_answered_at_the_deadline_and_leaves_nothing_running() {
+async fn head_request_is_answered_at_the_deadline() {
     let script = Script::<Event>::new([Hang]);
     let life = script.life();
     let layer = late(Ok(Events::new(script)));

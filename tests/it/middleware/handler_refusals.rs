@@ -289,7 +289,7 @@ async fn a_refusal_takes_no_place_among_streams() {
 }
 
 #[tokio::test]
-async fn without_a_layer_a_refusal_is_to_a_get_request_or_to_a_method_that_is_given() {
+async fn without_a_layer_a_refusal_uses_get_or_the_given_method() {
     for (method, status, has_retry_after) in [
         (None, 200, false),
         (Some(Method::GET), 200, false),

@@ -77,7 +77,7 @@ async fn a_layer_whose_event_service_wears_a_layer_leaves_it_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_layer_whose_event_service_is_late_and_wears_a_layer_adds_nothing() {
+async fn late_event_service_with_its_own_layer_is_not_decorated_twice() {
     let inner = SseLayer::new(answers(quiet())).heartbeat(10 * SECOND);
     let dressed = inner.layer(answers(Response::new(String::new()))).oneshot(get()).await.unwrap();
     let outer = SseLayer::new(answers_after(1_000, Ok::<_, Refusal>(dressed))).commit_after(SECOND / 2);
@@ -98,7 +98,7 @@ async fn a_stream_without_a_layer_has_the_defaults() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_made_of_events_gets_what_the_layer_has_below_its_own() {
+async fn layer_settings_fill_in_for_a_response_made_of_events() {
     let recording = Recording::default();
     let layer = outer().observer(recording.clone()).layer(answers(Response::from(quiet().retry(3 * SECOND))));
     assert_one_of_each(layer.oneshot(get()).await.unwrap().into_body(), ":\nretry: 3000\n").await;
@@ -121,7 +121,7 @@ async fn only_the_innermost_layer_adds_bytes_and_each_observes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_observer_that_layers_share_gets_each_report_once() {
+async fn observer_shared_by_layers_gets_each_report_once() {
     let recording = Recording::default();
     let shared: Arc<dyn Observer> = Arc::new(recording.clone());
     let layer = || SseLayer::decorate().observer(Arc::clone(&shared)).observer(Arc::clone(&shared));
@@ -134,7 +134,7 @@ async fn an_observer_that_layers_share_gets_each_report_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn observers_of_several_layers_each_get_what_they_would_get_alone() {
+async fn observers_of_nested_layers_each_see_the_whole_stream() {
     let layers = [Recording::default(), Recording::default(), Recording::default()];
     let [one, two, three] = layers.clone();
     let late = answers_after(2_000, Ok::<_, Refusal>(events([event("a"), error("broken")])));
@@ -166,7 +166,7 @@ async fn a_response_made_of_events_is_an_event_services_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_made_of_events_passes_through_a_layer_that_it_does_not_concern() {
+async fn response_made_of_events_passes_an_unrelated_layer() {
     let layer = SseLayer::new(answers(events([event("other")]))).heartbeat(SECOND);
     let inside = Response::from(quiet().heartbeat(10 * SECOND));
     let response = layer.layer(answers(inside)).oneshot(Request::new(String::new())).await.unwrap();
@@ -184,7 +184,7 @@ async fn a_response_made_of_events_fails_with_the_layers_last_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_made_of_events_whose_body_is_dropped_unpolled_is_told_so() {
+async fn dropping_an_unpolled_body_is_reported_as_its_end() {
     let recording = Recording::default();
     let service = outer().observer(recording.clone()).layer(answers(Response::from(quiet())));
     drop(service.oneshot(get()).await.unwrap());
@@ -192,7 +192,7 @@ async fn a_response_made_of_events_whose_body_is_dropped_unpolled_is_told_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_of_whose_body_nothing_is_left_is_decorated_as_any_other() {
+async fn response_with_a_replaced_body_is_decorated() {
     let recording = Recording::default();
     let replaced = Response::from(quiet()).map(|_| String::from("data: instead\n\n"));
     let service = outer().observer(recording.clone()).layer(answers(replaced));
@@ -228,7 +228,7 @@ async fn a_plain_responses_own_settings_stand_above_the_layers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_request_through_two_layers_has_the_streams_head_and_no_body() {
+async fn head_through_two_layers_has_the_stream_head_and_no_body() {
     let inner = SseLayer::new(answers(Response::from(quiet())));
     let service = outer().layer(inner.layer(answers(Response::new(String::new()))));
     let response = service.oneshot(ask(http::Method::HEAD)).await.unwrap();

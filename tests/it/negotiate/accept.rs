@@ -181,7 +181,7 @@ async fn other_methods_go_inside_unless_they_are_chosen() {
 }
 
 #[tokio::test]
-async fn a_predicate_sees_the_head_and_is_not_asked_about_other_methods() {
+async fn predicate_sees_the_head_and_only_allowed_methods() {
     let layer = || {
         SseLayer::new(answers_again(|| events([event("a")]))).when(|head| {
             assert_eq!(head.method(), Method::GET);

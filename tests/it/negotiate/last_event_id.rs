@@ -47,7 +47,7 @@ async fn the_header_is_taken_as_the_bytes_that_it_is() {
 }
 
 #[tokio::test]
-async fn a_query_parameter_counts_only_if_it_is_named_and_the_header_is_absent() {
+async fn query_parameter_counts_only_if_named_and_without_header() {
     let uri = "/events?room=5&last-event-id=7";
     assert_eq!(seen(None, uri, &[]).await, None);
     assert_eq!(seen(Some("last"), uri, &[]).await, None);
@@ -188,7 +188,7 @@ async fn hostile_bytes_are_no_event_id() {
 }
 
 #[test]
-fn an_id_is_text_if_it_is_utf8_and_an_event_id_if_one_could_have_been_it() {
+fn last_event_id_converts_to_text_and_event_id_if_valid() {
     let of = |value: &[u8]| LastEventId::of(&Request::get("/").header("last-event-id", value).body(()).unwrap());
     let last = of("ж".as_bytes()).unwrap();
     assert_eq!(last.to_str(), Some("ж"));

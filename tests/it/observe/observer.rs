@@ -116,7 +116,7 @@ async fn the_head_is_the_requests_as_it_came() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_decorated_streams_events_are_counted_wherever_they_are_cut() {
+async fn decorated_events_are_counted_wherever_they_are_cut() {
     let recording = Recording::default();
     let text = b":c\n\nid: 1\n\ndata: 1\n\ndata\r\rdatas: no\n\nevent: x\r\ndata:2\r\n\r\ndata: cut";
     let steps = text.iter().flat_map(|&byte| [bytes([byte]), Wait(1)]);

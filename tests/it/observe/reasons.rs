@@ -143,7 +143,7 @@ async fn an_end_of_its_topic() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_since_the_reader_is_too_slow_and_a_gap_that_is_told_instead() {
+async fn lagged_end_and_gap_are_reported() {
     for lag in [LagPolicy::Disconnect, LagPolicy::Skip] {
         let (hub, watched) = (Hub::builder().retention(Retention::new().events(2)).build(), Watched::new());
         let topic = hub.topic("a").unwrap();

@@ -74,7 +74,7 @@ impl Drop for HostileStream {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_panics_in_any_method_hurts_neither_the_stream_nor_the_others() {
+async fn panicking_observer_harms_neither_stream_nor_other_observers() {
     use Panics::{Closed, Drop, FirstEvent, Lagged, Opened, Refused, Sent};
     for panics in [Opened, FirstEvent, Sent, Lagged, Closed, Refused, Drop] {
         let (streams, before, after) = (Streams::new(), Recording::default(), Recording::default());
@@ -199,7 +199,7 @@ async fn one_may_end_others_and_drop_their_bodies_and_begin_a_drain() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_does_not_look_at_a_stream_takes_nothing_from_the_others() {
+async fn observer_that_skips_a_stream_does_not_affect_the_others() {
     struct Looks(bool);
 
     impl Observer for Looks {

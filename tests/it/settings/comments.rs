@@ -65,7 +65,7 @@ async fn without_comments_a_stream_is_its_events_on_each_way_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn comments_are_omitted_for_the_requests_that_a_predicate_names() {
+async fn comments_are_omitted_for_requests_of_a_predicate() {
     for frames in on_each_way!(|layer: SseLayer<_>| layer.omit_comments_for(wants_none), with_none()) {
         assert_eq!(frames, ["data: a\n\n"]);
     }
@@ -197,7 +197,7 @@ fn assert_is_refusal(status: Option<u16>, method: &Method, response: &Response<S
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_comments_a_refusal_of_a_handler_or_a_late_one_has_none() {
+async fn refusals_have_no_comments_if_comments_are_omitted() {
     let refusals: [(fn() -> Refusal, _); 3] = [
         (|| Refusal::later(SECOND), None),
         (|| Refusal::status(http::StatusCode::FORBIDDEN), Some(403)),
@@ -270,7 +270,7 @@ async fn the_last_retry_has_a_blank_line_where_it_is_set() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_streams_own_form_of_its_last_retry_stands_above_its_layers() {
+async fn last_retry_of_the_stream_overrides_the_layers() {
     let events = events([Hang]).deadline(Instant::now() + SECOND).last_retry(LastRetry::Line);
     let layer = SseLayer::new(answers(events)).last_retry(LastRetry::Block);
     let frames = Reading::new(respond(layer, get()).await.into_body()).rest().await;
@@ -294,7 +294,7 @@ async fn over_http_2_a_heartbeat_is_long_enough_not_to_be_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_byte_order_mark_leads_a_stream_without_a_prelude_as_before() {
+async fn byte_order_mark_is_kept_without_a_prelude() {
     let text = "\u{feff}\u{feff}data: a\n\n";
     let upstream = || stream([bytes(text)]);
     let of_layer = SseLayer::decorate().comments(Comments::Omit).layer(answers(upstream()));

@@ -192,7 +192,7 @@ impl Way {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_method_decides_whether_an_early_end_aborts_on_each_way_in() {
+async fn method_decides_whether_an_early_end_aborts() {
     for (&way, cause) in Way::ALL.iter().flat_map(|way| Cause::ALL.map(|cause| (way, cause))) {
         for (method, aborts) in [(Method::GET, false), (Method::POST, true), (Method::QUERY, true)] {
             let Read { frames, error, .. } = way.read(&method, cause, None).await;

@@ -57,7 +57,7 @@ async fn idleness_counts_from_the_last_frame_not_from_the_last_look() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_in_the_millisecond_in_which_the_timer_fires_does_not_stop_the_beats() {
+async fn event_in_the_millisecond_of_the_timer_keeps_heartbeats_going() {
     // The timer fires in one of the last two of these ten seconds.
     let ticks = (0..10_000).flat_map(|_| [Wait(1), event("tick")]);
     let mut body = open(SseLayer::new(answers(events(ticks.chain([Hang])))).heartbeat(10 * SECOND)).await;
@@ -67,7 +67,7 @@ async fn an_event_in_the_millisecond_in_which_the_timer_fires_does_not_stop_the_
 
 /// The timer was not polled, for the task had used up its turn, and then was believed to be: the stream never beat again.
 #[tokio::test(start_paused = true)]
-async fn more_events_than_a_task_takes_in_its_turn_do_not_stop_the_beats() {
+async fn more_events_than_a_task_budget_keep_heartbeats_going() {
     let (sender, events) = Events::channel(1000);
     for number in 0..300 {
         sender.try_send(Event::new(number.to_string())).unwrap();

@@ -25,7 +25,7 @@ fn assert_longest(text: &str, lines: usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_refusal_tells_a_client_to_wait_longer_than_its_timer_takes() {
+async fn refusals_ask_for_no_wait_longer_than_a_timer_takes() {
     for wait in TOO_LONG {
         let refused = move || SseLayer::new(answers_after(0, Err::<Events<tower_sse::Never>, _>(Refusal::later(wait))));
         let text = respond(refused(), get()).await.into_body().collect().await.unwrap().to_bytes();
@@ -45,7 +45,7 @@ async fn no_refusal_tells_a_client_to_wait_longer_than_its_timer_takes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_stream_tells_a_client_to_wait_longer_than_its_timer_takes() {
+async fn streams_ask_for_no_wait_longer_than_a_timer_takes() {
     for wait in TOO_LONG {
         // With the head, and again at the end, by the layer's setting.
         let deadline = || events([event("a"), Hang]).deadline(Instant::now() + DAY);

@@ -22,7 +22,7 @@ use super::{
 use crate::support::{Hang, Recording, ask, bytes, get, stream};
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_refuses_newcomers_on_every_way_in() {
+async fn drain_refuses_new_requests_at_every_entry_point() {
     let (streams, recording) = (Streams::new(), Recording::default());
     streams.start_drain();
     for (request, way) in both(&Asks::of(&streams).recording(&recording), SECOND, open_end) {
@@ -37,7 +37,7 @@ async fn a_drain_refuses_newcomers_on_every_way_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_beyond_the_limit_is_refused_and_its_place_is_free_afterwards() {
+async fn stream_beyond_the_limit_is_refused_and_frees_its_slot() {
     let (streams, recording) = (Streams::builder().max_streams(1).build(), Recording::default());
     for (request, way) in both(&Asks::of(&streams).recording(&recording), Duration::ZERO, open_end) {
         let mut first = way.open(request()).await;
@@ -79,7 +79,7 @@ async fn counts_under_way(request: Make, is_known: bool) {
 
 /// A request that an `EventSource` sends is known to be for a stream. Of others the answer tells.
 #[tokio::test(start_paused = true)]
-async fn a_request_under_way_counts_where_it_is_known_to_be_for_a_stream() {
+async fn in_flight_request_counts_if_known_to_be_for_a_stream() {
     counts_under_way(get, true).await;
     counts_under_way(|| accepts("Text/Event-Stream;q=0.9"), true).await;
     counts_under_way(|| accepts("application/json;q=0.9, text/event-stream"), false).await;
@@ -87,7 +87,7 @@ async fn a_request_under_way_counts_where_it_is_known_to_be_for_a_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_a_layer_expects_to_be_answered_with_a_stream_counts() {
+async fn request_selected_by_expect_stream_counts() {
     let streams = Streams::builder().max_streams(1).build();
     let runs = Arc::new(AtomicUsize::new(0));
     let counts = Arc::clone(&runs);
@@ -115,7 +115,7 @@ async fn a_request_that_a_layer_expects_to_be_answered_with_a_stream_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_is_no_stream_on_any_way_in_and_leaves_no_place_behind() {
+async fn page_is_not_a_stream_and_frees_its_slot() {
     let streams = Streams::builder().max_streams(1).build();
     let page = || service_fn(|_: Request<String>| ready(Ok::<_, Refusal>(Response::new(String::from("a page")))));
     let layer = || SseLayer::decorate().streams(&streams).stream_key(|_| Some("me".into()));
@@ -127,7 +127,7 @@ async fn a_page_is_no_stream_on_any_way_in_and_leaves_no_place_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_request_passes_admission_on_every_way_in() {
+async fn head_request_is_admitted_at_every_entry_point() {
     let (streams, recording) = (Streams::builder().max_streams(1).build(), Recording::default());
     for way in ways(&Asks { key: Some("me"), ..Asks::of(&streams).recording(&recording) }, SECOND, open_end) {
         let (head, ended) = tokio::join!(ask_for(&way.service, ask(Method::HEAD)), async {
@@ -147,7 +147,7 @@ async fn a_head_request_passes_admission_on_every_way_in() {
 
 #[cfg(feature = "rate-limit")]
 #[tokio::test(start_paused = true)]
-async fn a_head_request_counts_for_the_rate_on_every_way_in() {
+async fn head_request_counts_for_the_rate_at_every_entry_point() {
     let recording = Recording::default();
     for number in 0..ways(&Asks::default(), SECOND, open_end).len() {
         let rate = std::num::NonZeroU32::new(2).unwrap();
@@ -193,7 +193,7 @@ async fn head_waits(streams: Streams, number: usize, is_freed: bool) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_request_that_waits_gives_its_place_back_with_its_head() {
+async fn waiting_head_request_frees_its_slot_with_its_head() {
     for number in 0..ways(&Asks::default(), SECOND, open_end).len() {
         for is_freed in [true, false] {
             head_waits(Streams::builder().max_per_key(1).build(), number, is_freed).await;
@@ -204,7 +204,7 @@ async fn a_head_request_that_waits_gives_its_place_back_with_its_head() {
 
 /// A request that accepts something else, or says nothing.
 #[tokio::test(start_paused = true)]
-async fn an_event_service_for_all_requests_is_admitted_whatever_they_accept() {
+async fn event_service_for_all_requests_admits_any_accept() {
     let (streams, recording) = (Streams::builder().max_streams(1).build(), Recording::default());
     for request in [|| Request::new(String::new()), || accepts("application/json"), || accepts("text/event-stream;q=0")]
     {
@@ -226,7 +226,7 @@ async fn an_event_service_for_all_requests_is_admitted_whatever_they_accept() {
 
 /// As a client of an LLM gets that asks for no stream.
 #[tokio::test(start_paused = true)]
-async fn a_document_for_one_of_all_requests_gives_its_place_back_with_its_head() {
+async fn document_frees_its_slot_with_its_head() {
     let (streams, recording) = (Streams::builder().max_streams(1).build(), Recording::default());
     let document = || Response::builder().header("content-type", "application/json").body(String::from("{}")).unwrap();
     let layer = SseLayer::new(slow(Arc::default(), 30 * SECOND, document)).negotiate(Negotiate::Always);
@@ -244,7 +244,7 @@ async fn a_document_for_one_of_all_requests_gives_its_place_back_with_its_head()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_opens_again_is_let_in_on_every_way_in() {
+async fn reopening_client_is_admitted_at_every_entry_point() {
     let (streams, recording) = (Streams::builder().max_streams(1).max_per_key(1).build(), Recording::default());
     let asks = Asks { key: Some("me"), ..Asks::of(&streams).recording(&recording) };
     for (request, way) in both(&asks, Duration::ZERO, open_end) {

@@ -88,7 +88,7 @@ async fn one_that_is_stalled_is_not_waited_for_and_not_present() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_is_logged_out_is_not_present_from_then_on_whether_it_reads_or_not() {
+async fn logged_out_member_leaves_the_presence_at_once() {
     for reads in [false, true] {
         let hub = Hub::new();
         let (room, streams) = (hub.topic("room").unwrap(), Streams::new());

@@ -55,7 +55,7 @@ async fn streams_that_finish_come_to_their_own_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_that_finish_do_so_when_the_drain_begins_before_their_first_poll() {
+async fn finishing_streams_finish_if_drained_before_their_first_poll() {
     let streams = Streams::new();
     let service = serve(&SseLayer::new(answers_again(work)).streams(&streams));
     let mut body = read(&service).await;
@@ -64,7 +64,7 @@ async fn streams_that_finish_do_so_when_the_drain_begins_before_their_first_poll
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_was_admitted_before_the_drain_and_opens_after_it_does_as_it_is_told() {
+async fn stream_admitted_before_the_drain_follows_it() {
     for (on_drain, ends_after) in [(OnDrain::Leave, 5_000), (OnDrain::Finish, 15_000)] {
         let streams = Streams::new();
         let layer = SseLayer::from_fn(move |_: http::Request<String>| async move {
@@ -83,7 +83,7 @@ async fn a_stream_that_was_admitted_before_the_drain_and_opens_after_it_does_as_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_has_an_event_just_when_the_drain_begins_is_cut_at_the_deadline_too() {
+async fn stream_with_an_event_at_the_drain_is_cut_at_the_deadline() {
     let streams = Streams::new();
     let (sender, events) = Events::channel(1);
     let events = Arc::new(Mutex::new(Some(events)));
@@ -105,7 +105,7 @@ async fn a_stream_that_has_an_event_just_when_the_drain_begins_is_cut_at_the_dea
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_the_deadline_what_still_goes_on_is_cut_with_its_last_event_and_a_retry() {
+async fn unfinished_streams_are_cut_at_the_deadline() {
     let (streams, recording) = (Streams::builder().reconnect_spread(SECOND).build(), Recording::default());
     let layer = SseLayer::new(answers_again(|| open_end().on_failure(Event::new("sorry"))));
     let layer = layer.on_drain(OnDrain::Finish).streams(&streams).observer(recording.clone());
@@ -154,7 +154,7 @@ async fn newcomers_are_told_to_come_back_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn readers_that_do_not_read_are_not_waited_for_and_reported_as_cut() {
+async fn stalled_readers_are_not_waited_for_and_count_as_aborted() {
     let (streams, recording) = (Streams::new(), Recording::default());
     let service = serve(&endless(&streams, &recording));
     let mut stalled = Vec::new();
@@ -240,7 +240,7 @@ async fn drained_beside_a_slow_reader(streams: Streams, pause: Duration, frames:
 
 /// A body is polled when there is room in the send buffer, which a steady reader of 40 KB/s makes each 90 s.
 #[tokio::test(start_paused = true)]
-async fn work_whose_reader_takes_a_while_for_each_buffer_is_waited_for() {
+async fn work_of_a_slow_reader_is_waited_for() {
     for stalled_after in [Some(100 * SECOND), Some(300 * SECOND), None] {
         let streams = Streams::builder().stall_timeout(stalled_after).build();
         let (drained, took) = drained_beside_a_slow_reader(streams, 90 * SECOND, 100).await;
@@ -249,7 +249,7 @@ async fn work_whose_reader_takes_a_while_for_each_buffer_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn work_whose_reader_has_stopped_is_waited_for_until_it_counts_as_stalled() {
+async fn work_of_a_stopped_reader_is_waited_for_until_it_stalls() {
     for (stalled_after, at_most) in [(Some(20 * SECOND), 26), (Some(300 * SECOND), 376), (None, 3_001)] {
         let streams = Streams::builder().stall_timeout(stalled_after).build();
         let (drained, took) = drained_beside_a_slow_reader(streams, 10_000 * SECOND, 2).await;
@@ -260,7 +260,7 @@ async fn work_whose_reader_has_stopped_is_waited_for_until_it_counts_as_stalled(
 }
 
 #[tokio::test(start_paused = true)]
-async fn readers_that_the_watchdog_finds_meanwhile_are_reported_as_cut() {
+async fn readers_found_by_the_watchdog_count_as_aborted() {
     let streams = Streams::builder().stall_timeout(5 * SECOND).build();
     let service = serve(&SseLayer::new(answers_again(work)).streams(&streams));
     let mut stalled = read(&service).await;

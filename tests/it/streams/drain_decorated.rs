@@ -32,7 +32,7 @@ async fn drained(steps: Steps, on_drain: OnDrain, deadline: Duration) -> (Vec<(u
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_decorated_stream_leaves_at_once_where_no_event_is_under_way() {
+async fn decorated_stream_leaves_at_once_between_events() {
     let (frames, drained, recording) = drained(vec![bytes("data: a\n\n"), Hang], OnDrain::Leave, 60 * SECOND).await;
     let [.., (at, last)] = &frames[..] else { panic!("{frames:?}") };
     assert_eq!((*at, frames.len(), drained.ended), (1_000, 3, 1));
@@ -41,7 +41,7 @@ async fn a_decorated_stream_leaves_at_once_where_no_event_is_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_decorated_stream_leaves_when_the_event_that_is_under_way_has_ended() {
+async fn decorated_stream_leaves_at_the_end_of_its_event() {
     let steps = vec![bytes("data: a\nda"), Wait(3_000), bytes("ta: b\n\ndata: c\n\n"), Hang];
     let (frames, drained, recording) = drained(steps, OnDrain::Leave, 60 * SECOND).await;
     let texts: Vec<_> = frames.iter().map(|(_, text)| text.as_str()).collect();
@@ -52,7 +52,7 @@ async fn a_decorated_stream_leaves_when_the_event_that_is_under_way_has_ended() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_decorated_stream_whose_event_does_not_end_leaves_after_a_grace() {
+async fn decorated_stream_with_an_endless_event_leaves_after_a_grace() {
     let (frames, drained, recording) = drained(vec![bytes("data: a\nda"), Hang], OnDrain::Leave, 60 * SECOND).await;
     assert_eq!(frames.len(), 2, "nothing is put into the event: {frames:?}");
     assert_eq!((drained.ended, drained.aborted), (1, 0));
@@ -60,7 +60,7 @@ async fn a_decorated_stream_whose_event_does_not_end_leaves_after_a_grace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_grace_for_an_event_is_over_before_the_deadline_of_the_drain() {
+async fn grace_for_an_event_ends_before_the_drain_deadline() {
     for on_drain in [OnDrain::Leave, OnDrain::Finish] {
         let start = Instant::now();
         let (_, drained, recording) = drained(vec![bytes("data: a\nda"), Hang], on_drain, 4 * SECOND).await;
@@ -71,7 +71,7 @@ async fn the_grace_for_an_event_is_over_before_the_deadline_of_the_drain() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_decorated_stream_that_is_to_finish_is_cut_where_no_event_is_under_way() {
+async fn finishing_decorated_stream_is_cut_between_events() {
     let (frames, drained, _) = drained(vec![bytes("data: a\n\n"), Hang], OnDrain::Finish, 10 * SECOND).await;
     let [.., (at, last)] = &frames[..] else { panic!("{frames:?}") };
     assert_eq!((*at, drained.ended), (10_000, 1), "a second before the deadline");
@@ -128,7 +128,7 @@ async fn a_late_stream_of_this_crates_own_is_drained_with_its_layer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_whole_response_whose_body_is_thrown_away_leaves_nothing_behind() {
+async fn discarded_full_response_leaves_nothing_behind() {
     let (streams, recording) = (Streams::new(), Recording::default());
     let layer = SseLayer::decorate().streams(&streams).observer(recording.clone());
     let response = layer.layer(answers(Response::from(open_end()))).oneshot(get()).await.unwrap();

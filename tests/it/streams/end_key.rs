@@ -80,7 +80,7 @@ async fn a_stream_that_nobody_polls_ends_from_outside_and_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_whose_service_answers_after_the_end_is_over_before_its_first_event() {
+async fn stream_answered_after_end_key_has_no_event() {
     for commit_after in [None, Some(SECOND)] {
         let (streams, recording) = (Streams::new(), Recording::default());
         let slow = |_: Request<String>| async {

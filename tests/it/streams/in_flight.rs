@@ -96,7 +96,7 @@ async fn a_drain_waits_for_a_request_whose_first_stream_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_tried_again_is_not_refused_for_its_own_place() {
+async fn retried_request_is_not_refused_for_its_own_slot() {
     for request in WAYS {
         let streams = Streams::builder().max_streams(1).max_per_key(1).build();
         let service = of_me(&streams).layer(drops_first(&streams, 3, Duration::ZERO));
@@ -111,7 +111,7 @@ async fn a_request_that_is_tried_again_is_not_refused_for_its_own_place() {
 
 /// Each of three layers, the outer and the inner with the same streams.
 #[tokio::test(start_paused = true)]
-async fn layers_with_different_streams_each_count_once_and_leave_nothing_behind() {
+async fn layers_with_different_streams_each_count_once() {
     for request in WAYS {
         let (ours, theirs) = (Streams::builder().max_streams(1).build(), Streams::builder().max_streams(1).build());
         let handler = answers_again(|| Response::from(open_end()));
@@ -178,7 +178,7 @@ async fn both_are_ended_at(at: u32, is_drain: bool) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_answer_and_the_stream_that_it_is_made_of_are_both_found() {
+async fn late_answer_and_its_inner_stream_are_both_found() {
     assert_eq!(both_are_ended_at(3, false).await, 1, "before the event service has answered");
     assert_eq!(both_are_ended_at(10, false).await, 1, "and after");
     both_are_ended_at(3, true).await;

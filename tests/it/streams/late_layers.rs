@@ -62,7 +62,7 @@ async fn a_late_stream_keeps_what_its_innermost_layer_asks_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_stream_fails_with_the_last_event_of_its_innermost_layer() {
+async fn late_stream_fails_with_the_innermost_last_event() {
     for request in WAYS {
         let fails = Response::from(events([event("a"), error("broken")]));
         let inner =
@@ -105,7 +105,7 @@ async fn met_after_its_first_frame(layer: SseLayer<NoEvents>) -> Reading<impl Bo
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_was_polled_before_its_layer_met_it_is_ended_by_what_the_layer_asks_for() {
+async fn stream_polled_before_its_layer_attached_is_still_ended() {
     let no = || AccessCheck::every(SECOND, |_| ready(AccessDecision::Revoke("over".into())));
     let streams = Streams::new();
     let layers = [
@@ -184,7 +184,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_observer_and_a_check_of_a_late_layer_and_its_inner_one_act_once() {
+async fn observer_and_check_shared_with_a_late_layer_act_once() {
     acts_once(|observer, access| {
         let layer = SseLayer::new(service_fn(slow)).commit_after(None);
         layer.observer(observer).access(access).layer(Inside)

@@ -19,7 +19,7 @@ use super::{
 use crate::support::{Hang, Reading, Recording, Wait, event, events, get};
 
 #[tokio::test(start_paused = true)]
-async fn a_request_under_way_is_ended_by_its_key() {
+async fn in_flight_request_is_ended_by_its_key() {
     let (streams, recording) = (Streams::new(), Recording::default());
     let asks = Asks { key: Some("alice"), ..Asks::of(&streams) };
     let asks_and_tells = asks.clone().recording(&recording);
@@ -44,7 +44,7 @@ async fn a_request_under_way_is_ended_by_its_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_waits_for_a_request_under_way_and_for_its_work() {
+async fn drain_waits_for_an_in_flight_request_and_its_work() {
     let work = || events([event("a"), Wait(10_000), event("b")]).on_drain(OnDrain::Finish);
     for number in 0..both(&Asks::default(), SECOND, open_end).count() {
         let streams = Streams::new();
@@ -63,7 +63,7 @@ async fn a_drain_waits_for_a_request_under_way_and_for_its_work() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_open_stream_is_ended_by_what_its_layer_asks_for() {
+async fn open_stream_is_ended_by_its_layers_settings() {
     let no = || AccessCheck::every(SECOND, |_| ready(AccessDecision::Revoke("over".into())));
     let counted = ways(&Asks::default(), SECOND, open_end).len();
     for (number, is_observed) in (0..counted).flat_map(|number| [(number, false), (number, true)]) {
@@ -109,7 +109,7 @@ fn quiet() -> Events<impl tower_sse::Source> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_service_adds_one_prelude_and_one_heartbeat_on_every_way_in() {
+async fn event_service_adds_one_prelude_and_heartbeat_everywhere() {
     let own = |way: &Way| !way.name.starts_with("somebody else's");
     let ways = [by_event_services, for_all_requests].map(|ways| ways(&Asks::default(), 5 * SECOND, quiet)).concat();
     for way in ways.into_iter().filter(own) {
@@ -124,7 +124,7 @@ async fn an_event_service_adds_one_prelude_and_one_heartbeat_on_every_way_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_early_end_goes_by_the_method_on_every_way_in() {
+async fn early_end_follows_the_method_at_every_entry_point() {
     let asks = Asks { lifetime: Some(10 * SECOND), ..Asks::default() };
     for (request, way) in both(&asks, 5 * SECOND, open_end) {
         let frames = way.open(request()).await.rest().await;

@@ -54,7 +54,7 @@ async fn neither_a_heartbeat_nor_none_puts_it_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_streams_own_stands_above_the_layers_and_a_deadline_beside_it() {
+async fn lifetime_of_the_stream_overrides_the_layers() {
     let own = || answers(open_end().lifetime(10 * SECOND));
     let mut body = open(SseLayer::new(own()).lifetime(1_000 * SECOND)).await;
     body.rest().await;

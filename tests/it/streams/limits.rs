@@ -166,7 +166,7 @@ async fn an_answer_that_is_no_stream_gives_its_permit_back_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_leaves_before_the_answer_gives_its_permit_back() {
+async fn client_that_leaves_before_the_answer_releases_its_permit() {
     let streams = Streams::new();
     let never = answers_after(1_000_000, Ok::<_, Refusal>(Response::new(String::new())));
     let service = serve(&SseLayer::new(never).commit_after(None).streams(&streams));
@@ -298,7 +298,7 @@ mod rate {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_panics_before_its_answer_gives_its_permit_back() {
+async fn service_that_panics_releases_its_permit() {
     let streams = Streams::new();
     let panics = service_fn(|_: Request<String>| async {
         sleep(SECOND).await;
@@ -339,7 +339,7 @@ impl<B: http_body::Body + Unpin> http_body::Body for Shared<B> {
 
 /// The permit was left in a slot that nobody looked at any more, for ever where there is no watchdog.
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_dropped_while_its_layer_meets_it_holds_no_permit() {
+async fn body_dropped_while_its_layer_attaches_holds_no_permit() {
     let streams = Streams::builder().stall_timeout(None).build();
     let recording = Recording::default();
     let shared = Arc::new(Mutex::new(None));

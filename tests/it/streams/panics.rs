@@ -59,7 +59,7 @@ async fn a_waker_that_panics_keeps_no_other_stream_from_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_waker_that_panics_keeps_no_other_request_that_waits_from_its_turn() {
+async fn panicking_waker_does_not_block_other_waiting_requests() {
     let streams = Streams::builder().max_streams(1).build();
     let service = serve(&endless(&streams, &Recording::default()));
     let _held = ask_for(&service, get()).await;

@@ -24,7 +24,7 @@ use super::{
 use crate::support::{Reading, Recording, answers_again, ask, get};
 
 #[tokio::test(start_paused = true)]
-async fn layers_with_the_same_streams_share_one_place() {
+async fn layers_with_the_same_streams_share_one_slot() {
     for request in [get, || ask(Method::POST)] {
         let streams = Streams::builder().max_streams(1).max_per_key(1).build();
         let layer = |key: &'static str| SseLayer::decorate().streams(&streams).stream_key(move |_| Some(key.into()));
@@ -51,7 +51,7 @@ async fn layers_with_the_same_streams_share_one_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_event_service_shares_the_place_of_the_layer_inside_it() {
+async fn late_event_service_shares_the_slot_of_its_inner_layer() {
     let streams = Streams::builder().max_streams(1).build();
     let late = service_fn(|_: Request<String>| async {
         sleep(5 * SECOND).await;
@@ -84,7 +84,7 @@ async fn a_late_event_service_shares_the_place_of_the_layer_inside_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_service_that_merges_streams_of_its_own_leaves_none_of_them_out() {
+async fn merged_inner_streams_are_all_counted() {
     let streams = Streams::new();
     let inner = SseLayer::from_fn(|_: Request<String>| ready(open_end())).streams(&streams).layer(Inside);
     let held: Arc<std::sync::Mutex<Vec<_>>> = Arc::default();
@@ -226,7 +226,7 @@ async fn opens_one_after_another(inner: AnyService, request: Request<String>) ->
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_beside_one_that_shares_the_place_of_its_request_is_admitted() {
+async fn stream_beside_a_shared_slot_is_admitted() {
     for (request, number) in each_way() {
         let (streams, recording) = (Streams::builder().max_streams(1).build(), Recording::default());
         let (name, inner) = inner_services(&streams, &recording).remove(number);

@@ -53,7 +53,7 @@ fn begin<F: Future>(request: F) -> Pin<Box<F>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_place_that_is_free_in_a_moment_is_for_the_request_that_waits() {
+async fn slot_freed_in_time_goes_to_the_waiting_request() {
     let (streams, recording) = (Streams::builder().max_per_key(1).build(), Recording::default());
     let service = house(&streams, &recording);
     let mut held = ask_for(&service, of("a")).await;
@@ -73,7 +73,7 @@ async fn a_place_that_is_free_in_a_moment_is_for_the_request_that_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn decorate_waits_before_the_service_inside_runs_or_with_its_answer() {
+async fn decorate_waits_before_the_inner_service_or_with_its_answer() {
     for (request, runs_first) in [(get as fn() -> _, false), (|| ask(Method::POST), true)] {
         let streams = Streams::builder().max_streams(1).build();
         let runs = Arc::new(AtomicUsize::new(0));
@@ -149,7 +149,7 @@ async fn at_most_64_requests_wait_and_places_are_theirs_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_place_that_is_given_to_a_request_that_has_left_goes_to_the_next() {
+async fn slot_of_a_request_that_has_left_goes_to_the_next() {
     let streams = Streams::builder().max_streams(1).build();
     let recording = Recording::default();
     let service = house(&streams, &recording);

@@ -103,7 +103,7 @@ async fn waits_in_two_layers(
 }
 
 #[tokio::test(start_paused = true)]
-async fn layers_with_different_streams_share_the_time_that_a_request_waits() {
+async fn layers_with_different_streams_share_one_waiting_time() {
     for request in [get as fn() -> _, || ask(Method::POST)] {
         for full in [0, 1] {
             let (is_stream, took) = waits_in_two_layers(Some(full), 50 * MS, request()).await;
@@ -115,7 +115,7 @@ async fn layers_with_different_streams_share_the_time_that_a_request_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_for_room_in_all_and_one_for_room_of_a_key_share_their_time() {
+async fn waits_for_total_and_key_share_one_waiting_time() {
     for is_freed in [false, true] {
         let (streams, recording) = (Streams::builder().max_streams(2).max_per_key(1).build(), Recording::default());
         let house = house(&streams, &recording);

@@ -14,7 +14,7 @@ use super::{SECOND, ask_for, endless, read, serve};
 use crate::support::{Recording, answers_again, get};
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_not_polled_is_closed_once_and_ends_quietly_later() {
+async fn unpolled_stream_is_closed_once_and_ends_quietly() {
     // Never polled, a prelude, an event.
     for polls in 0..3 {
         let (streams, recording) = (Streams::builder().stall_timeout(8 * SECOND).build(), Recording::default());
@@ -174,7 +174,7 @@ fn another_runtime_watches_when_the_first_has_ended() {
 }
 
 #[test]
-fn a_stream_that_opens_outside_of_a_runtime_is_counted_and_not_watched() {
+fn stream_opened_outside_of_a_runtime_is_not_watched() {
     let (streams, recording) = (Streams::new(), Recording::default());
     let service = serve(&endless(&streams, &recording));
     let body = thread::spawn(move || futures_util::FutureExt::now_or_never(read(&service)).is_some());
@@ -184,7 +184,7 @@ fn a_stream_that_opens_outside_of_a_runtime_is_counted_and_not_watched() {
 
 /// A body is polled when there is room in the send buffer: one of 4 MB, at 16 KB/s, is full for over four minutes.
 #[tokio::test(start_paused = true)]
-async fn a_client_that_slowly_reads_a_full_send_buffer_is_not_stalled_by_default() {
+async fn slow_reader_of_a_full_send_buffer_is_not_stalled() {
     let (streams, recording) = (Streams::new(), Recording::default());
     let service = serve(&endless(&streams, &recording));
     let mut body = read(&service).await;
@@ -201,7 +201,7 @@ async fn a_client_that_slowly_reads_a_full_send_buffer_is_not_stalled_by_default
 
 /// A body that is dropped before the watchdog has looked.
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_dropped_was_stalled_once_the_watchdog_would_say_so() {
+async fn dropped_body_counts_as_stalled_after_the_stall_timeout() {
     for (stalled_after, waits, reason) in [
         (Some(100), 99, "client gone"),
         (Some(100), 101, "stalled"),

@@ -213,7 +213,7 @@ fn the_recipe_for_tabs_opens_one_stream_for_all_and_hands_it_on() {
 
 #[test]
 #[ignore = "needs Chromium and Firefox; run by ./tests/run"]
-fn the_recipe_for_a_watchdog_opens_a_new_stream_when_heartbeats_stop_and_not_before() {
+fn watchdog_recipe_reopens_only_when_heartbeats_stop() {
     for session in sessions() {
         let [first, second] = &session.visits.of("/events/watchdog")[..] else { panic!("{session}: not two visits") };
         let after = second.at - first.at;
@@ -226,7 +226,7 @@ fn the_recipe_for_a_watchdog_opens_a_new_stream_when_heartbeats_stop_and_not_bef
 
 #[test]
 #[ignore = "needs Chromium and Firefox; run by ./tests/run"]
-fn the_recipe_for_a_reload_goes_on_where_it_was_and_the_newer_header_wins() {
+fn reload_recipe_resumes_and_the_newer_header_wins() {
     for session in sessions() {
         let id = ODD_ID;
         let expected = entries![["saved", id.as_str()], ["saved", "newer"], ["saved", "newer"]];

@@ -47,7 +47,7 @@ async fn eventsource_reads_just_the_events_and_reconnects_by_itself() {
 /// The polyfill sends its id in the address only, as `docs/browser.md` says.
 #[tokio::test]
 #[ignore = "needs event-source-polyfill of npm; run by ./tests/run"]
-async fn event_source_polyfill_reads_just_the_events_and_resumes_by_the_query() {
+async fn event_source_polyfill_resumes_by_the_query() {
     let line = Document::read("browser.md").block("rust", QUERY);
     assert!(line.contains(&format!("last_event_id_query(\"{QUERY}\")")), "{line}");
     let score = Score::hard();
@@ -60,7 +60,7 @@ async fn event_source_polyfill_reads_just_the_events_and_resumes_by_the_query() 
 /// Shows that the tests above detect a wrong heartbeat: the same server with `:\n\n`.
 #[tokio::test]
 #[ignore = "needs openai, anthropic and httpx-sse of PyPI; run by ./tests/run"]
-async fn a_blank_line_after_a_heartbeat_is_an_empty_event_once_an_id_was_seen() {
+async fn blank_line_after_a_heartbeat_is_an_event_once_an_id_was_seen() {
     let score = Score::hard();
     let server = Server::start(plays_with_blank_lines(&score)).await.unwrap();
     for client in ["openai", "anthropic", "httpx_sse"] {
@@ -76,7 +76,7 @@ async fn a_blank_line_after_a_heartbeat_is_an_empty_event_once_an_id_was_seen() 
 /// Clients that follow the standard here accept it.
 #[tokio::test]
 #[ignore = "needs sseclient-py of PyPI and eventsource of npm; run by ./tests/run"]
-async fn a_blank_line_after_a_heartbeat_is_nothing_to_sseclient_and_eventsource() {
+async fn blank_line_after_a_heartbeat_is_ignored_by_sseclient() {
     let score = Score::hard();
     let server = Server::start(plays_with_blank_lines(&score)).await.unwrap();
     for client in ["sseclient", "eventsource"] {

@@ -48,7 +48,7 @@ async fn undici_waits_its_own_time_after_a_last_retry_that_is_a_line() {
 
 #[tokio::test]
 #[ignore = "needs undici of npm; run by ./tests/run"]
-async fn undici_waits_as_it_is_told_after_a_last_retry_that_is_a_block() {
+async fn undici_honours_a_last_retry_with_a_blank_line() {
     for refuses in [false, true] {
         let away = stays_away(Duration::from_secs(6), LastRetry::Block, refuses).await;
         assert!(away >= Duration::from_millis(5_900), "{away:?}");

@@ -66,7 +66,7 @@ async fn work_finishes_and_what_does_not_is_cut_before_the_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn those_that_do_not_read_are_cut_and_delay_nobody_beyond_the_deadline() {
+async fn stalled_streams_are_cut_at_the_drain_deadline() {
     let mut server = Draining::start("axum", DEADLINE).await;
     let stalled = server.open(100, "/events/flood", "data: x").await;
     let all = All::read(server.open(900, "/events/leave", "data: hello\n\n").await);

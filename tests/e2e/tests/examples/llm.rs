@@ -106,7 +106,7 @@ async fn the_model_stops_when_the_client_leaves_its_stream() {
 }
 
 #[tokio::test]
-async fn the_model_stops_when_the_client_does_not_wait_for_its_document() {
+async fn model_stops_when_the_client_of_a_document_leaves() {
     let mut example = Example::start("llm").await.unwrap();
     let url = example.url("/status");
     let asked = ask(&example, OPENAI, "count to 1000000000", false);

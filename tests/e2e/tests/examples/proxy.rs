@@ -35,7 +35,7 @@ async fn without_another_it_has_an_upstream_of_its_own() {
 }
 
 #[tokio::test]
-async fn an_event_that_the_upstream_cuts_gets_no_heartbeat_within_a_line() {
+async fn cut_upstream_event_gets_no_heartbeat_within_a_line() {
     let upstream = Upstream::listen().await;
     let example = Example::start_with("proxy", &[("UPSTREAM", &upstream.origin)]).await.unwrap();
     let (response, mut socket) = tokio::join!(send(get_events(example.url("/"))), upstream.accept());

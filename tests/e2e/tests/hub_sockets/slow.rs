@@ -45,7 +45,7 @@ fn resident_kib() -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_that_does_not_read_delays_nobody_and_is_then_told_by_its_policy() {
+async fn stalled_reader_delays_none_and_follows_its_lag_policy() {
     let (hub, news, server) = hub_with(LagPolicy::Skip).await;
     let mut healthy = Vec::new();
     for _ in 0..HEALTHY {
@@ -114,7 +114,7 @@ async fn one_that_is_too_slow_is_sent_away_and_comes_back_ahead() {
 }
 
 #[tokio::test]
-async fn one_to_whom_only_the_present_counts_gets_the_newest_of_each_key() {
+async fn conflating_reader_gets_the_newest_of_each_key() {
     let (_hub, news, server) = hub_with(LagPolicy::Conflate).await;
     let mut slow = Watcher::open(&server, None).await;
     assert_eq!(slow.word().await, "subscribed");

@@ -71,7 +71,7 @@ fn behind(proxies: &str) -> [(&'static str, &str); 3] {
 }
 
 #[tokio::test]
-async fn behind_a_proxy_clients_are_counted_by_the_address_that_it_sets() {
+async fn clients_behind_a_proxy_are_counted_by_its_header() {
     let server = Server::start(&[("STREAMS_PER_CLIENT", "1"), ("ADDRESS_HEADER", "x-real-ip")]).await;
     let _one = server.events(&["x-real-ip: 192.0.2.1"]).await;
     let _two = server.events(&["x-real-ip: 2001:db8::1"]).await;

@@ -134,7 +134,7 @@ async fn after_a_logout_the_cookie_is_no_good_and_another_login_is() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_over_ends_its_stream_and_not_that_of_everybody() {
+async fn expired_session_ends_only_its_own_stream() {
     let server = Server::start(&[("SESSION_SECONDS", "15"), ("ACCESS_SECONDS", "1")]).await;
     let mut to_all = server.events(&[]).await;
     let ann = server.log_in("ann").await;

@@ -24,7 +24,7 @@ async fn events_come_one_by_one_by_haproxy_to_every_kind_of_client() {
 
 #[tokio::test]
 #[ignore = "needs haproxy and curl; run by ./tests/run"]
-async fn without_no_delay_haproxy_holds_each_event_back_where_there_is_no_tls() {
+async fn haproxy_without_no_delay_delays_events_without_tls() {
     let mut origin = Origin::start(Heartbeat::default()).await;
     let front = Front::haproxy(&with(&config(), "    option http-no-delay\n", ""), &origin).await;
     for by in [By::Http1, By::Http1Tls, By::Http2Tls] {
@@ -41,7 +41,7 @@ async fn without_no_delay_haproxy_holds_each_event_back_where_there_is_no_tls() 
 
 #[tokio::test]
 #[ignore = "needs haproxy and curl; run by ./tests/run"]
-async fn haproxy_that_compresses_leaves_events_alone_and_holds_others_back() {
+async fn compressing_haproxy_delays_only_streams_of_others() {
     let mut origin = Origin::start(Heartbeat::default()).await;
     let lines = documented("haproxy", "compression algo");
     let front = Front::haproxy(&(config() + &lines), &origin).await;
@@ -87,7 +87,7 @@ async fn that_a_client_left_reaches_a_silent_origin_by_haproxy() {
 
 #[tokio::test]
 #[ignore = "needs haproxy and curl; run by ./tests/run"]
-async fn without_abortonclose_that_a_client_left_reaches_the_origin_with_the_second_event() {
+async fn haproxy_without_abortonclose_reports_a_leave_late() {
     let mut origin = Origin::start(Heartbeat::off()).await;
     let front = Front::haproxy(&with(&config(), "    option abortonclose\n", ""), &origin).await;
     for by in [By::Http1, By::Http1Tls, By::Http2Tls] {

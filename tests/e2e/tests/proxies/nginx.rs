@@ -15,7 +15,7 @@ const AS_IT_IS: &str = "location /events {\n    proxy_pass http://127.0.0.1:3000
 
 #[tokio::test]
 #[ignore = "needs nginx and curl; run by ./tests/run"]
-async fn events_come_one_by_one_by_nginx_as_it_is_which_asks_by_http_1_0() {
+async fn nginx_by_default_passes_events_at_once_over_http_1_0() {
     let mut origin = Origin::start(Heartbeat::default()).await;
     let front = Front::nginx(&documented("nginx", AS_IT_IS), &origin).await;
     let mut link = Link::open(&mut origin, &front, By::Http1, "/events", &[]).await;
@@ -51,7 +51,7 @@ async fn events_come_one_by_one_by_nginx_that_compresses_them() {
 
 #[tokio::test]
 #[ignore = "needs nginx and curl; run by ./tests/run"]
-async fn nginx_holds_back_a_stream_whose_head_does_not_tell_it_but_for_the_lines_for_it() {
+async fn nginx_buffers_without_the_header_or_the_documented_lines() {
     let mut origin = Origin::start(Heartbeat::default()).await;
     let plain = |lines: &str| lines.replace("/events", "/plain");
 

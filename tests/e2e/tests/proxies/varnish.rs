@@ -43,7 +43,7 @@ async fn varnish_that_compresses_all_but_streams_passes_events_on() {
 
 #[tokio::test]
 #[ignore = "needs varnishd and curl; run by ./tests/run"]
-async fn that_a_client_left_reaches_a_silent_origin_by_varnish_with_a_pipe() {
+async fn varnish_with_pipe_reports_a_leave_to_a_silent_origin() {
     let mut origin = Origin::start(Heartbeat::off()).await;
     let front = Front::varnish(&piped(), &origin).await;
     let link = Link::open(&mut origin, &front, By::Http1, "/events", &[]).await;
@@ -52,7 +52,7 @@ async fn that_a_client_left_reaches_a_silent_origin_by_varnish_with_a_pipe() {
 
 #[tokio::test]
 #[ignore = "needs varnishd and curl; run by ./tests/run"]
-async fn that_a_client_left_reaches_the_origin_by_varnish_with_the_second_event_or_later() {
+async fn varnish_without_pipe_reports_a_leave_late() {
     let mut origin = Origin::start(Heartbeat::off()).await;
     let front = Front::varnish(&plain(), &origin).await;
     let link = Link::open(&mut origin, &front, By::Http1, "/events", &[]).await;

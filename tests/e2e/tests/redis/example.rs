@@ -96,7 +96,7 @@ fn address(node: &Example) -> SocketAddr {
 
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn what_is_said_on_one_is_read_on_the_other_which_goes_on_when_the_first_is_killed() {
+async fn lines_reach_the_other_node_which_survives_a_kill() {
     let redis = Redis::start(&[]).expect("it starts");
     let (one, two) = (node(&redis).await, node(&redis).await);
     let mut page = Page::new(address(&one)).await;

@@ -166,7 +166,7 @@ async fn after_a_failover_to_a_replica_that_was_behind_all_are_told() {
 
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn a_node_that_missed_what_the_bounds_let_go_tells_its_own_clients() {
+async fn node_that_missed_trimmed_events_sends_gaps() {
     let mut redis = Redis::start(&["--appendonly", "yes", "--appendfsync", "always"]).expect("it starts");
     let far = hub(&redis.url());
     let mut reader = reader(&far).await;
@@ -192,7 +192,7 @@ async fn a_node_that_missed_what_the_bounds_let_go_tells_its_own_clients() {
 
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn anybody_can_add_an_event_and_what_is_none_is_skipped_and_told() {
+async fn foreign_entries_are_read_or_skipped_and_reported() {
     let redis = Redis::start(&[]).expect("it starts");
     let counts = Counts::default();
     let hub = Hub::builder().build_with_backplane(backplane(&redis.url()).observer(counts.clone()));

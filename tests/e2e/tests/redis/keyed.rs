@@ -23,7 +23,7 @@ async fn present(hub: &Hub, topic: &str) -> String {
 
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn a_node_that_starts_among_thirty_thousand_keyed_topics_refuses_nobody() {
+async fn node_starting_with_thirty_thousand_keyed_topics_refuses_none() {
     let redis = Redis::start(&[]).expect("it starts");
     let near = hub(&redis.url());
     let topic = near.topic("user 17").expect("there is room");

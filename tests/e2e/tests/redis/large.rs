@@ -9,7 +9,7 @@ use crate::nodes::{Counts, backplane, data, hub, publish, reader};
 
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn an_entry_beyond_the_bounds_is_skipped_by_all_nodes_and_empties_nothing() {
+async fn too_large_entry_is_skipped_by_all_nodes() {
     let redis = Redis::start(&[]).expect("it starts");
     let counts = Counts::default();
     let near = Hub::builder().build_with_backplane(backplane(&redis.url()).observer(counts.clone()));

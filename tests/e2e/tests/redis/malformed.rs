@@ -190,7 +190,7 @@ async fn nodes_that_are_none_are_skipped_and_the_others_seen() {
 
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn a_stream_that_is_none_is_a_link_that_is_down_until_it_is_gone() {
+async fn foreign_type_at_the_stream_key_is_a_down_link() {
     let redis = Redis::start(&[]).expect("it starts");
     let (hub, counts) = observed(&redis, |redis| redis);
     let mut reader = reader(&hub).await;

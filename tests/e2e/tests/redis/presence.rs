@@ -29,7 +29,7 @@ async fn until(hub: &Hub, names: &[&str]) {
 
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn a_node_that_is_killed_is_gone_from_counts_and_members_of_all_others() {
+async fn killed_node_leaves_the_presence_of_all_others() {
     let redis = Redis::start(&[]).expect("it starts");
     let mut command = Command::new(env!("CARGO_BIN_EXE_hub_node"));
     command.env("REDIS_URL", redis.url()).env("NODE_EXPIRES", EXPIRES.as_secs().to_string());

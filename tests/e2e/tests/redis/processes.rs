@@ -97,7 +97,7 @@ async fn streams_beat_while_redis_is_away_and_go_on_when_it_is_back() {
 
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn a_redis_that_comes_back_without_the_end_of_what_it_had_is_a_gap_for_all() {
+async fn redis_returning_without_its_latest_events_is_a_gap_for_all() {
     let mut redis = Redis::start(&[]).expect("it starts");
     let mut nodes = two(&redis).await;
     assert_eq!(redis.cli(&["SAVE"]).expect("it does"), "OK");
@@ -118,7 +118,7 @@ async fn a_redis_that_comes_back_without_the_end_of_what_it_had_is_a_gap_for_all
 
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn a_redis_that_comes_back_empty_is_a_gap_for_all_and_so_is_a_flush() {
+async fn empty_or_flushed_redis_is_a_gap_for_all() {
     let mut redis = Redis::start(&[]).expect("it starts");
     let mut nodes = two(&redis).await;
     redis.restart().expect("it starts");

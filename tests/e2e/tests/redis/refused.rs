@@ -22,7 +22,7 @@ async fn publish_again(hub: &Hub, data: &str) {
 
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn without_the_replicas_that_it_is_to_have_redis_refuses_what_it_could_lose() {
+async fn redis_without_its_replicas_refuses_publishes() {
     let redis = Redis::start(&[]).expect("it starts");
     let hub = hub(&redis.url());
     let mut reader = reader(&hub).await;
@@ -36,7 +36,7 @@ async fn without_the_replicas_that_it_is_to_have_redis_refuses_what_it_could_los
 
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn one_that_has_become_a_replica_refuses_and_is_gone_on_with_when_it_is_none() {
+async fn replica_refuses_until_it_is_promoted() {
     let redis = Redis::start(&[]).expect("it starts");
     let (hub, limited) = (hub(&redis.url()), limited(&redis.url()));
     let mut reader = reader(&hub).await;

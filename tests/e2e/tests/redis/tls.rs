@@ -67,7 +67,7 @@ async fn assert_works(near: Backplane, far: Backplane) {
 
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn a_name_and_a_password_are_in_the_url_and_no_more_is_allowed_than_is_documented() {
+async fn documented_acl_user_is_sufficient() {
     let secure = Secure::start("no");
     // As docs/nodes.md has it.
     let rights = ["~{sse}:*", "+@read", "+@write", "+@scripting", "+@connection", "+role", "+info", "+time"];
@@ -95,7 +95,7 @@ async fn a_password_without_a_name_is_enough_where_redis_asks_for_one() {
 
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn nobody_is_trusted_who_is_not_to_be_and_a_certificate_is_shown_where_it_is_asked_for() {
+async fn tls_verifies_the_server_and_shows_a_client_certificate() {
     let secure = Secure::start("yes");
     let identified =
         || secure.backplane("").client_certificate(secure.file("both"), secure.file("both")).expect("they are");

@@ -37,7 +37,7 @@ async fn is_closed(client: &mut Client) {
 }
 
 #[tokio::test]
-async fn max_connection_age_of_tonic_ends_a_connection_with_its_stream() {
+async fn tonic_max_connection_age_ends_a_connection_with_its_stream() {
     for version in [Version::HTTP_11, Version::HTTP_2] {
         let (server, mut opened) = server().await;
         let mut client = Client::connect(server.address(), version).await.unwrap();

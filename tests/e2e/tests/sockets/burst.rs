@@ -30,7 +30,7 @@ async fn a_million_small_events_reach_a_slow_http_2_reader_in_order() {
 
 /// The same where each event comes in a frame of its own from somebody else.
 #[tokio::test]
-async fn a_burst_of_small_decorated_frames_reaches_a_slow_http_2_reader_in_order() {
+async fn burst_of_decorated_frames_reaches_a_slow_http_2_reader() {
     let upstream = tower::service_fn(|_: Request<hyper::body::Incoming>| {
         let frames = (0..DECORATED).map(|number| Ok::<_, Infallible>(Frame::data(event(number))));
         let response = Response::builder().header("content-type", "text/event-stream");

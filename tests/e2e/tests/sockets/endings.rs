@@ -23,7 +23,7 @@ const THREE: &str = ":\ndata: 1\n\ndata: 2\n\ndata: 3\n\n";
 const FAILED: &str = "event: failed\ndata: sorry\n\n";
 
 #[tokio::test]
-async fn all_before_an_error_or_a_panic_arrives_and_the_connection_is_good_for_more() {
+async fn events_before_an_error_arrive_and_the_connection_survives() {
     let (server, _) = explosive_server(&Alive::default()).await;
     for version in VERSIONS {
         let mut client = Client::connect(server.address(), version).await.expect("a connection");

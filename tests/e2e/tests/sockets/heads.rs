@@ -70,7 +70,7 @@ async fn an_http_2_client_gets_these_headers_and_no_other() {
 }
 
 #[tokio::test]
-async fn head_gets_the_head_of_get_without_a_body_and_no_event_is_asked_for() {
+async fn head_request_gets_the_head_of_get_without_events() {
     let (polls, alive) = (Arc::new(AtomicUsize::new(0)), Alive::default());
     let (polled, born) = (Arc::clone(&polls), alive.clone());
     let server = serve(move |_| {

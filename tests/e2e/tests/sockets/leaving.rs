@@ -22,7 +22,7 @@ use tower_sse_e2e::{
 use super::{VERSIONS, next_event, page, prelude, serve};
 
 #[tokio::test]
-async fn the_sender_sees_that_its_client_has_left_while_it_has_nothing_to_send() {
+async fn idle_sender_detects_that_its_client_has_left() {
     let (made, mut senders) = unbounded_channel();
     let server = serve(move |_| {
         let (sender, events) = Events::channel(1);
@@ -64,7 +64,7 @@ async fn endless_server(closed: Reasons) -> (Server, Arc<AtomicU64>) {
 }
 
 #[tokio::test]
-async fn a_reader_that_stalls_costs_a_bounded_part_of_an_endless_stream_and_gets_the_rest_when_it_goes_on() {
+async fn stalled_reader_buffers_a_bounded_part_and_gets_the_rest() {
     for version in VERSIONS {
         let (server, taken) = endless_server(Reasons::default()).await;
         let mut client = Client::connect(server.address(), version).await.expect("a connection");
@@ -82,7 +82,7 @@ async fn a_reader_that_stalls_costs_a_bounded_part_of_an_endless_stream_and_gets
 }
 
 #[tokio::test]
-async fn a_reader_that_stalled_before_it_left_is_told_from_one_that_just_left() {
+async fn stalled_reader_is_distinguished_from_one_that_left() {
     let closed = Reasons::default();
     let (server, _) = endless_server(closed.clone()).await;
     for (stalled_for, reason) in [(0, Reason::ClientGone), (31, Reason::Stalled)] {

@@ -21,7 +21,7 @@ fn is_compressed(headers: &HeaderMap) -> bool {
 }
 
 #[tokio::test]
-async fn as_it_is_it_compresses_pages_and_no_event_stream_on_either_side() {
+async fn compression_by_default_skips_event_streams() {
     let outside = site().layer(events()).layer(CompressionLayer::new());
     let inside = site().layer(CompressionLayer::new()).layer(events());
     for app in [outside, inside] {
@@ -41,7 +41,7 @@ async fn as_it_is_it_compresses_pages_and_no_event_stream_on_either_side() {
 }
 
 #[tokio::test]
-async fn told_to_compress_all_it_compresses_event_streams_that_come_from_inside_of_it_whatever_no_transform_says() {
+async fn compression_of_everything_compresses_inner_event_streams() {
     let outside = site().layer(events()).layer(compress_all());
     assert!(is_compressed(ask(&outside, for_events()).await.headers()));
     let inside = site().layer(compress_all()).layer(events());

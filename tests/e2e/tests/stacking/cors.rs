@@ -38,7 +38,7 @@ async fn inside_it_is_not_asked_for_streams() {
 }
 
 #[tokio::test]
-async fn it_answers_the_preflight_of_a_long_last_event_id_on_either_side() {
+async fn cors_answers_the_preflight_of_a_long_last_event_id() {
     let outside = site().layer(events()).layer(CorsLayer::very_permissive());
     let inside = site().layer(CorsLayer::very_permissive()).layer(events());
     for app in [outside, inside] {

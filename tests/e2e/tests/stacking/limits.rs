@@ -84,7 +84,7 @@ async fn inside_with_load_shed_around_it_delays_no_stream() {
 }
 
 #[tokio::test]
-async fn outside_with_load_shed_around_it_refuses_clients_while_event_services_are_asked() {
+async fn load_shed_outside_refuses_while_event_services_are_called() {
     let service = ServiceBuilder::new()
         .layer(LoadShedLayer::new())
         .layer(ConcurrencyLimitLayer::new(1))
@@ -117,7 +117,7 @@ async fn a_buffer_changes_nothing_on_either_side() {
 
 /// `axum::serve(listener, app)` lays the layers anew for each connection.
 #[tokio::test]
-async fn in_axum_a_limit_counts_for_each_connection_without_into_make_service() {
+async fn axum_limit_counts_per_connection_without_into_make_service() {
     let both_in = Arc::new(Barrier::new(2));
     let page = move || {
         let both_in = Arc::clone(&both_in);
@@ -130,7 +130,7 @@ async fn in_axum_a_limit_counts_for_each_connection_without_into_make_service() 
 }
 
 #[tokio::test]
-async fn in_axum_a_limit_counts_for_all_connections_with_into_make_service() {
+async fn axum_limit_counts_for_all_with_into_make_service() {
     let inside = Arc::new(AtomicUsize::new(0));
     let page = move || {
         let inside = Arc::clone(&inside);

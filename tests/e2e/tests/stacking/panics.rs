@@ -19,7 +19,7 @@ fn panicking() -> EventLayer {
 }
 
 #[tokio::test]
-async fn outside_it_answers_for_an_event_service_that_panics_before_its_head() {
+async fn catch_panic_outside_answers_for_a_panicking_event_service() {
     let app = site().layer(panicking()).layer(CatchPanicLayer::new());
     assert_eq!(ask(&app, for_events()).await.status(), StatusCode::INTERNAL_SERVER_ERROR);
 }

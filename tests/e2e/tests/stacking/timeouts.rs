@@ -27,13 +27,13 @@ fn slow() -> EventLayer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn outside_and_sooner_than_the_commit_deadline_it_refuses_a_slow_event_service() {
+async fn timeout_below_the_commit_deadline_refuses_a_slow_service() {
     let app = site().layer(slow()).layer(timeout_after(10));
     assert_eq!(ask(&app, for_events()).await.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
 #[tokio::test(start_paused = true)]
-async fn outside_and_later_than_the_commit_deadline_it_never_ends_a_stream() {
+async fn timeout_above_the_commit_deadline_never_ends_a_stream() {
     let app = site().layer(slow()).layer(timeout_after(16));
     let response = ask(&app, for_events()).await;
     assert_eq!(response.status(), StatusCode::OK);
@@ -56,7 +56,7 @@ async fn an_open_stream_goes_on_whatever_the_timeout_on_either_side() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_of_bodies_outside_lets_a_stream_live_by_its_heartbeats() {
+async fn body_timeout_outside_is_satisfied_by_heartbeats() {
     let bodies = || ResponseBodyTimeoutLayer::new(Duration::from_secs(20));
     let body = ask(&site().layer(events()).layer(bodies()), for_events()).await.into_body();
     assert!(timeout(HOUR, body.collect()).await.is_err(), "it is still open");
@@ -67,7 +67,7 @@ async fn a_timeout_of_bodies_outside_lets_a_stream_live_by_its_heartbeats() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_of_bodies_inside_of_decorate_ends_an_idle_upstream_cleanly() {
+async fn body_timeout_inside_decorate_ends_an_idle_upstream() {
     let bodies = ResponseBodyTimeoutLayer::new(Duration::from_secs(20));
     let app = site().layer(bodies).layer(SseLayer::decorate());
     let asked = Instant::now();

@@ -53,7 +53,7 @@ async fn outside_it_is_told_of_a_stream_s_head_frames_and_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn outside_it_is_told_of_heartbeats_but_not_of_a_client_that_leaves() {
+async fn trace_outside_sees_heartbeats_but_not_a_client_that_leaves() {
     let told = Told::default();
     let app = site().layer(events()).layer(trace!(told));
     let mut body = ask(&app, for_events()).await.into_body();
