@@ -47,17 +47,17 @@ impl Command {
     }
 }
 
-/// An address that nobody has yet.
+/// Returns an unused address.
 pub(crate) const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// Says where the server is and where it takes commands. Whoever started it waits for this.
+/// Prints the addresses of the server and of its control port, for which the parent waits.
 pub(crate) fn announce(server: SocketAddr, control: SocketAddr) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "ready {} {}", server.port(), control.port())?;
     out.flush()
 }
 
-/// Carries commands out until whoever gives them is gone.
+/// Carries out commands until the control connection is closed.
 pub(crate) async fn obey(listener: TcpListener, mut act: impl FnMut(Command)) -> io::Result<()> {
     let (connection, _) = listener.accept().await?;
     let mut lines = BufReader::new(connection).lines();

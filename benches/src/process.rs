@@ -131,7 +131,7 @@ pub(crate) fn pin(core: Option<usize>) -> io::Result<()> {
     Ok(sched_setaffinity(None, &set)?)
 }
 
-/// An address that nobody had just now.
+/// Returns an address that was unused just now.
 pub(crate) fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }

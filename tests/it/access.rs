@@ -63,7 +63,7 @@ fn busy() -> Events<impl tower_sse::Source> {
     Events::every(SECOND / 10, || ready(Event::new("a")))
 }
 
-/// The frames of a layer's stream within 100 s, and what was told of its end.
+/// Returns the frames of a layer's stream within 100 s, and the reports of its end.
 async fn read<E>(layer: SseLayer<E>, access: AccessCheck) -> (Frames, Vec<String>)
 where
     E: Service<Request<String>, Response: IntoReply, Error: Into<Refusal>> + Clone,

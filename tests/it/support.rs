@@ -26,36 +26,36 @@ pub(crate) use self::{
     },
 };
 
-/// Events that follow a script.
+/// Returns events that follow a script.
 pub(crate) fn events(steps: impl IntoIterator<Item = Step<Result<Event, BoxError>>>) -> Events<impl Source> {
     Events::new(Script::new(steps))
 }
 
-/// A response of type `text/event-stream` whose body follows a script.
+/// Returns a response of type `text/event-stream` whose body follows a script.
 pub(crate) fn stream(
     steps: impl IntoIterator<Item = Step<Result<Frame<Bytes>, BoxError>>>,
 ) -> Response<Script<Result<Frame<Bytes>, BoxError>>> {
     Response::builder().header("content-type", "text/event-stream").body(Script::new(steps)).unwrap()
 }
 
-/// A GET request for an event stream.
+/// Returns a GET request for an event stream.
 pub(crate) fn get() -> Request<String> {
     Request::get("/").header("accept", "text/event-stream").body(String::new()).unwrap()
 }
 
-/// The same with another method.
+/// Returns the same request with another method.
 pub(crate) fn ask(method: Method) -> Request<String> {
     let mut request = get();
     *request.method_mut() = method;
     request
 }
 
-/// A service that gives this answer, to one request.
+/// Returns a service that answers one request with this.
 pub(crate) fn answers<T>(answer: T) -> impl Service<Request<String>, Response = T, Error = Refusal> + Clone {
     answers_after(0, Ok(answer))
 }
 
-/// The same after so many milliseconds, or an error.
+/// Returns a service that answers one request after this time.
 pub(crate) fn answers_after<T, E>(
     millis: u64,
     answer: Result<T, E>,
@@ -84,14 +84,14 @@ where
     layer.layer(inside).oneshot(request).await.unwrap_or_else(|refusal| panic!("{refusal:?}"))
 }
 
-/// A service that makes an answer for each request.
+/// Returns a service that creates an answer for each request.
 pub(crate) fn answers_again<T>(
     make: impl Fn() -> T + Clone,
 ) -> impl Service<Request<String>, Response = T, Error = Refusal> + Clone {
     service_fn(move |_: Request<String>| std::future::ready(Ok(make())))
 }
 
-/// The stream that a layer with an event service opens.
+/// Opens a stream of a layer with an event service.
 pub(crate) async fn open<E>(layer: SseLayer<E>) -> Reading<impl Body<Data = Bytes, Error = BodyError>>
 where
     E: Service<Request<String>, Response: IntoReply, Error: Into<Refusal>> + Clone,
@@ -99,7 +99,7 @@ where
     Reading::new(respond(layer, get()).await.into_body())
 }
 
-/// The stream that a layer makes of somebody else's.
+/// Returns a foreign stream as decorated by a layer.
 pub(crate) async fn decorate<B, E>(
     layer: SseLayer<E>,
     inside: Response<B>,
@@ -112,7 +112,7 @@ where
     Reading::new(response.into_body())
 }
 
-/// Runs to its end with time that passes only while nothing else happens.
+/// Runs a future to its end with paused time.
 pub(crate) fn paused<F: Future>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(future)

@@ -34,7 +34,7 @@ pub(crate) fn idle() -> Runs {
     polled(runtime, streams)
 }
 
-/// The same, of a stream that is counted, of somebody, observed, and whose access is looked at.
+/// The same, of a stream with a registry, a key, an observer and an access check.
 pub(crate) fn idle_with_hooks() -> Runs {
     let (runtime, hub) = (runtime(), Hub::new());
     let layer = SseLayer::new(hub.service(|_| Subscribe::to("events")))
@@ -88,7 +88,7 @@ pub(crate) fn watched() -> Runs {
     })
 }
 
-/// A publish that somebody watches, to whoever calls it.
+/// The cost of a publish to its caller, with a subscriber.
 pub(crate) fn publish() -> Runs {
     let (runtime, hub) = (runtime(), Hub::new());
     let (streams, topic) = (runtime.block_on(streams(&hub, 1)), topic(&hub));

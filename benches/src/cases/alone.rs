@@ -143,7 +143,7 @@ async fn tokio_broadcast(subscribers: usize) -> f64 {
     median_of(subscribers, &mut all, || _ = sender.send(event.clone())).await
 }
 
-/// The median time of a publish, each of which everybody has before the next.
+/// The median time of a publish, each of which all clients have before the next.
 async fn median_of(subscribers: usize, all: &mut mpsc::UnboundedReceiver<()>, mut publish: impl FnMut()) -> f64 {
     for _ in 0..10 {
         task::yield_now().await;

@@ -83,7 +83,7 @@ fn watch(session: &mut Session) -> io::Result<()> {
     session.watch(CLIENTS, SIZE)
 }
 
-/// Publishes, and waits until everybody has it.
+/// Publishes, and waits until all clients have it.
 fn publish(session: &mut Session, batch: u64) -> io::Result<()> {
     session.process.publish(Command::new(false, batch, SIZE))?;
     session.load.wait_for(session.process.published[0])

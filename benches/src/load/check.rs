@@ -28,7 +28,7 @@ pub(crate) struct Tally {
     pub(crate) behind: u64,
     /// When the bytes came that are looked at.
     pub(crate) now: Instant,
-    /// When each number was sent, from the first of them on, if somebody wants to know how long they take.
+    /// The time at which each number was sent, from the first on, if latency is measured.
     pub(crate) sent: Option<(u64, Vec<Instant>)>,
     /// The time that they took, in microseconds.
     pub(crate) took: Vec<u32>,

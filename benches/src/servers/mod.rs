@@ -19,7 +19,7 @@ pub(crate) struct Served<'a> {
     pub(crate) http2: bool,
 }
 
-/// Serves until whoever gives the commands is gone.
+/// Serves until the control connection is closed.
 pub(crate) fn serve(served: Served<'_>) -> io::Result<()> {
     match served.name {
         "limit-E" => epoll::serve(true),

@@ -81,7 +81,7 @@ impl Drop for Program {
 }
 
 /// Ends the whole group when the program does, or when the other end of standard input is closed: by a drop, or by the
-/// death of whoever holds it.
+/// death of its owner.
 const LEASH: &str = r#"{ "$@" </dev/null; echo "ended: $?"; kill -KILL 0; } & read -r _; kill -KILL 0"#;
 
 /// Crash handlers have a group of their own, and end a little later, by themselves.

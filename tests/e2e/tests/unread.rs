@@ -139,7 +139,7 @@ async fn it_is_cut_within_the_time_that_is_set_and_counted_as_stalled() {
         let client = stops_reading(address).await;
         assert_eq!(within(tells.recv()).await, Some(Told::Closed(Reason::Stalled)), "{server}");
         let seen = begin.elapsed();
-        // The observer is told before the permit is given back.
+        // The observer is notified before the permit is released.
         within(all_are_closed(&streams)).await;
         assert_eq!(within(tells.recv()).await, Some(Told::Dropped), "{server}");
         println!("{server}: seen after {seen:?}, cut after {:?}", begin.elapsed());

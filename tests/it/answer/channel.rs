@@ -119,7 +119,7 @@ fn reason(recording: &[String]) -> (&str, &str) {
     (closed.split(" after ").next().unwrap(), closed.rsplit(", ").next().unwrap())
 }
 
-/// A producer that failed was observed as finished, and its client was told nothing.
+/// A producer that failed was observed as finished, and its client could not tell.
 #[tokio::test(start_paused = true)]
 async fn a_producer_that_fails_is_a_failure_after_what_it_sent() {
     for seconds in [0, 5] {

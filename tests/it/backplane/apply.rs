@@ -44,7 +44,7 @@ async fn new_epoch_is_a_gap_for_open_and_resumed_streams() {
     let id = publish(&hub, "before").await;
     assert_eq!(data(&mut reader).await, "before");
     memory.lose();
-    // Nothing is published: it is told all the same.
+    // Nothing is published: the gap is sent all the same.
     assert!(matches!(reader.next().await, Some(Update::Gap(_))));
     let mut back =
         hub.subscribe(Subscribe::to("topic").resume_after(LastEventId::from_id(&id))).expect("there is room");
@@ -236,7 +236,7 @@ async fn a_topic_that_is_new_on_a_node_has_the_members_of_the_others() {
     let (near, far) = (fed(&memory).await, fed(&memory).await);
     let mut reader = near.subscribe(Subscribe::to("topic").member("ann")).expect("there is room");
     assert!(matches!(reader.next().await, Some(Update::Subscribed(_))));
-    // Both have told each other, and nobody on the other node has asked for the topic.
+    // Both have exchanged their presence, and the topic is not used on the other node.
     sleep(Duration::from_secs(5)).await;
     let presence = far.topic("topic").expect("there is room").presence();
     assert_eq!(presence.members(), [Arc::<str>::from("ann")]);

@@ -20,7 +20,7 @@ impl Wake for Task {
     fn wake(self: Arc<Self>) {}
 }
 
-/// The number stands for those who are nobody any more, so that one who came with it never was seen to leave.
+/// The number marks detached readers, so that a reader that came with it was never seen to leave.
 #[tokio::test(start_paused = true)]
 async fn a_client_with_the_greatest_id_of_all_leaves_as_others_do() {
     let memory = Memory::new();
@@ -56,7 +56,7 @@ async fn dropped_subscription_is_removed_from_the_catch_up_queue() {
 /// A client in this task, which waits and then leaves.
 fn comes_and_goes(mut subscription: Subscription, task: &Arc<Task>) {
     let waker = Waker::from(Arc::clone(task));
-    // A new client that need not wait is told where it is, and waits then.
+    // A new client without a wait receives its position, and waits then.
     while subscription.poll_next_unpin(&mut Context::from_waker(&waker)).is_ready() {}
     // Polled once more, it is there once.
     assert!(subscription.poll_next_unpin(&mut Context::from_waker(&waker)).is_pending());

@@ -72,7 +72,7 @@ async fn client_that_comes_while_a_node_loads_waits_for_it() {
 
 fn come(hub: &Hub) {
     let mut client = hub.subscribe("a").expect("there is room");
-    // Another history that began since is told as a gap. One that waits says nothing.
+    // Another epoch that began since is a gap. A waiting reader receives nothing.
     if let Some(Some(Update::Subscribed(Some(at)))) = client.next().now_or_never() {
         assert!(at.as_str().ends_with("-3"), "it came at {at:?}");
     }

@@ -1,4 +1,4 @@
-//! Every way in which a stream ends: what the client gets last, and what the observer is told, once.
+//! Every way in which a stream ends: the last bytes for the client, and one report to the observer.
 
 use std::time::Duration;
 
@@ -168,7 +168,7 @@ async fn heartbeats_do_not_put_a_deadline_off() {
 
 #[tokio::test(start_paused = true)]
 async fn client_that_leaves_is_distinguished_from_a_stalled_one() {
-    // Whether the stream waits for events, how long nobody polls it, and what that is called.
+    // Whether the stream waits for events, the time without a poll, and the expected reason.
     let cases =
         [(true, 0, "client gone"), (true, 1_000, "client gone"), (false, 299, "client gone"), (false, 300, "stalled")];
     for (waits, seconds, reason) in cases {

@@ -70,7 +70,7 @@ async fn large_events_without_an_end_pause_so_that_they_are_sent() {
         }
         assert_eq!(given, 4);
     }
-    // Nobody else wakes it.
+    // Nothing else wakes it.
     for _ in 0..10 {
         assert_eq!(body.next().await.unwrap().len(), 16 * 1024);
     }

@@ -276,7 +276,7 @@ async fn presence_changes_end_at_the_first_close_even_if_reopened() {
     close(&a, None);
     publish(&a, "again");
     assert_eq!(changes.next().await, None);
-    // Changes of a closed topic are those of whoever waits on it.
+    // Presence of a closed topic counts its waiting subscribers.
     close(&a, None);
     let mut changes = pin!(a.presence().changes());
     let mut waits = subscribe(&hub, Subscribe::to("a").member("ann"));

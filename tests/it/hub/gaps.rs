@@ -1,4 +1,4 @@
-//! A gap is told at its end, after what is kept up to there: so whoever is cut anywhere goes on behind it.
+//! A gap is sent at its end, after what is kept up to there: a client that is cut anywhere resumes after it.
 
 use tower_sse::{
     Event, EventId, Reason,
@@ -58,7 +58,7 @@ fn read(source: &mut Reader) -> Vec<String> {
     }
 }
 
-/// The gap came first, up to 10, with the id 1: a client that was cut, or that reloaded, was told it again and again.
+/// The gap came first, up to 10, with the id 1: a client that was cut, or that reloaded, received it again and again.
 #[test]
 fn what_is_kept_up_to_the_end_of_a_gap_comes_before_it() {
     for through in BOTH {
@@ -68,7 +68,7 @@ fn what_is_kept_up_to_the_end_of_a_gap_comes_before_it() {
     }
 }
 
-/// Reads what a page gets until it is told a gap: the id of that, and before it what is seen.
+/// Reads the events of a page up to a gap, and returns them with the id of the gap.
 fn until_gap(hub: &Hub, subscribe: Subscribe, saved: &str, seen: &mut Vec<u64>) -> Option<u64> {
     let mut source = Reader::new(hub, subscribe, Some(saved.to_owned()), Through::Wire);
     loop {
@@ -107,7 +107,7 @@ fn the_page_that_reloads_at_a_gap_comes_to_rest() {
     }
 }
 
-/// A client was told one gap six times.
+/// A client received one gap six times.
 #[test]
 fn a_client_that_is_cut_after_each_event_is_told_a_gap_once() {
     for through in BOTH {
@@ -149,7 +149,7 @@ fn newest_of_each_key_comes_before_the_gap() {
     }
 }
 
-/// A client whose id was of something else than what is kept is told so before it is given any of that.
+/// A client with a foreign id receives its gap before any kept event.
 #[test]
 fn foreign_id_is_a_gap_before_the_oldest_kept_event() {
     for through in BOTH {

@@ -1,4 +1,4 @@
-//! A subscriber gets what is published, once, in order, and is told what it missed.
+//! A subscriber receives published events once, in order, and a gap for missed ones.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The table of topics is bounded, and lets go of what nothing holds before it refuses anybody.
+//! The registry of topics is bounded, and evicts topics that are not held before it refuses a name.
 
 use tower_sse::{
     Event, EventId, LastEventId, Refusal,
@@ -149,7 +149,7 @@ fn clients_that_come_back_to_a_topic_that_went_are_told() {
         publish(&hub, "b");
         let mut back = hub.subscribe(Subscribe::to("a").lag(lag).resume_after(LastEventId::from_id(&had))).unwrap();
         assert_eq!(read(&mut back), ["gap"], "{lag:?}");
-        // It is told once, and misses nothing from then on.
+        // One gap is sent, and nothing is missing from then on.
         publish(&hub, "a");
         assert_eq!(read(&mut back), ["a"]);
     }
@@ -175,7 +175,7 @@ fn forgotten_topic_names_cost_a_gap_at_worst() {
     }
     assert_eq!(back("never there"), ["gap"], "too careful, since it is not known to have had nothing");
     assert_eq!(back("held"), ["2"], "what is there is known exactly");
-    // A client that comes back with a new id is told nothing.
+    // A client that resumes with a newer id receives no gap.
     let last = held.publish(Event::new("3")).try_result().unwrap();
     let mut new = hub.subscribe(Subscribe::to("never there").resume_after(LastEventId::from_id(&last))).unwrap();
     assert_eq!(read(&mut new), [""; 0]);

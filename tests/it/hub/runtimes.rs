@@ -149,7 +149,7 @@ fn a_runtime_that_ends_leaves_nobody_waiting_elsewhere() {
         });
     });
     until_there_are(&topic, 101);
-    // What is told to the pump just before the end is told all the same.
+    // A wake queued just before the end is carried out all the same.
     publish(&topic, "1");
     drop(first);
     assert_eq!(soon(&receiver), "1");

@@ -150,7 +150,7 @@ impl Simulation {
 
     /// A client is cut after each single thing, and comes back, until there is nothing more.
     fn cut_each(&mut self, number: usize) {
-        // Each event, a gap before each, and what is told first.
+        // Each event, a gap before each, and the first update.
         for _ in 0..2 * self.model.head() + 3 {
             let mut any = false;
             self.with(number, |client, model| any = client.read_to_id(model));

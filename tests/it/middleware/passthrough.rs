@@ -82,7 +82,7 @@ async fn inner_frames_trailers_errors_and_hints_pass_unchanged() {
     });
 }
 
-/// A body that says what it is told to.
+/// A body with a scripted size and end.
 struct Says(bool, SizeHint);
 
 impl Body for Says {
@@ -133,7 +133,7 @@ async fn its_error_is_the_layers_error() {
     });
 }
 
-/// A service that is ready when it is told to be.
+/// A service with a scripted readiness.
 #[derive(Clone)]
 struct Readiness(Poll<Result<(), &'static str>>);
 
@@ -211,7 +211,7 @@ async fn a_request_inside_holds_its_permit_as_long_as_it_did() {
     assert!(is_ready(&mut other));
 }
 
-/// An event service that is ready only when driven, and tells when it is called before.
+/// An event service that is ready only when driven, and fails if it is called before.
 #[derive(Clone, Default)]
 struct Driven(u32);
 

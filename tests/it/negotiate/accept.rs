@@ -1,4 +1,4 @@
-//! Which requests get the stream: `Accept`, method, predicate, and what caches are told of it.
+//! Selection of requests for the stream: `Accept`, method, predicate, and `Vary` for caches.
 
 use std::sync::{
     Arc,

@@ -1,4 +1,4 @@
-//! Every way in which a stream ends is told to each observer, once, and leaves nothing behind.
+//! Each end of a stream is reported to each observer, once, and leaves nothing behind.
 
 use std::{future::ready, time::Duration};
 
@@ -68,7 +68,7 @@ where
     watched.ended(reason);
 }
 
-/// A layer that tells a stream of these events.
+/// Returns a layer with a stream of these events.
 fn says(
     steps: Vec<Step<Result<Event, BoxError>>>,
 ) -> SseLayer<impl Service<Request<String>, Response: IntoReply, Error = Refusal> + Clone> {

@@ -1,4 +1,4 @@
-//! Observers that watch together, that panic, and that do as they like with streams while they are told something.
+//! Several observers of one stream, observers that panic, and observers that act on streams within a callback.
 
 use std::{
     sync::{Arc, Mutex},
@@ -102,7 +102,7 @@ async fn panicking_observer_harms_neither_stream_nor_other_observers() {
     }
 }
 
-/// An observer that does this whenever it is told something, with the name of what it is told.
+/// An observer that calls a function with the name of each callback.
 #[derive(Clone)]
 struct Does<F>(F);
 

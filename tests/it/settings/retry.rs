@@ -1,4 +1,4 @@
-//! The times that clients are told to wait: none is longer than the timers of clients take, jitter included.
+//! Times that clients are asked to wait: none is longer than the timers of clients take, jitter included.
 
 use std::time::Duration;
 

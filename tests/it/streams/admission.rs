@@ -77,7 +77,7 @@ async fn counts_under_way(request: Make, is_known: bool) {
     }
 }
 
-/// A request that an `EventSource` sends is known to be for a stream. Of others the answer tells.
+/// An `EventSource`'s request is known to be for a stream. Others are classified by their answer.
 #[tokio::test(start_paused = true)]
 async fn in_flight_request_counts_if_known_to_be_for_a_stream() {
     counts_under_way(get, true).await;

@@ -1,4 +1,4 @@
-//! A subscriber whose client does not read is nobody to others, long before its connection goes.
+//! A subscriber whose client does not read is detached long before its connection ends.
 
 use std::sync::Arc;
 
@@ -70,7 +70,7 @@ async fn one_that_is_stalled_is_not_waited_for_and_not_present() {
     assert_eq!(members(&room), ("bob".into(), 1));
     assert_eq!(*changes.next().await.unwrap().left, [Arc::from("alice")]);
 
-    // Her number is still hers: who comes now is somebody else, and stays when her connection goes at last.
+    // Her reader id stays reserved: a new reader is another one, and stays when her connection ends at last.
     let mut third = Reading::new(ask_for(&service, of("carol")).await.into_body());
     while third.poll_once().is_ready() {}
     let rest = stalled.rest().await;

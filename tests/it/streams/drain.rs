@@ -1,4 +1,4 @@
-//! A drain: those that leave, leave at once, those that finish have their time, and nobody comes in.
+//! A drain: leaving streams end at once, finishing streams have until the deadline, new requests are refused.
 
 use std::{
     sync::{Arc, Mutex},
@@ -334,7 +334,7 @@ async fn no_deadline_is_too_short_or_too_long() {
         let (streams, recording) = (Streams::new(), Recording::default());
         let mut body = read(&serve(&endless(&streams, &recording))).await;
         let (_, drained) = tokio::join!(body.rest(), streams.drain(deadline));
-        // Where there is no time at all, nobody is waited for.
+        // Without any time, no stream is waited for.
         assert_eq!(drained.ended + drained.aborted, 1);
         assert_eq!((streams.len(), recording.closed().len()), (0, 1));
     }

@@ -1,4 +1,4 @@
-//! A drain beside a server that was told to stop: together they take no longer than the deadline, and no less time for others
+//! A drain beside a stopping server: together they take no longer than the deadline, and no less time for others
 //! than there is.
 
 use std::future::{pending, ready};

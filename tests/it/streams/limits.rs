@@ -99,7 +99,7 @@ async fn what_is_no_stream_takes_no_permit() {
     assert_eq!(recording.lines(), [""; 0]);
 }
 
-/// A layer whose event service counts how often it runs, and tells how many streams there are while it does.
+/// A layer whose event service counts its calls, and returns the number of streams during each.
 fn counts_runs(
     streams: &Streams,
     runs: &Arc<AtomicUsize>,
@@ -309,7 +309,7 @@ async fn service_that_panics_releases_its_permit() {
     assert_eq!(streams.len(), 0);
 }
 
-/// Drops a body that it shares, when a layer tells it that the stream opens.
+/// An observer that drops a shared body when the stream opens.
 struct Drops<B>(Arc<Mutex<Option<B>>>);
 
 impl<B: Send + 'static> Observer for Drops<B> {
@@ -337,7 +337,7 @@ impl<B: http_body::Body + Unpin> http_body::Body for Shared<B> {
     }
 }
 
-/// The permit was left in a slot that nobody looked at any more, for ever where there is no watchdog.
+/// The permit was left in an unused slot, for ever without a watchdog.
 #[tokio::test(start_paused = true)]
 async fn body_dropped_while_its_layer_attaches_holds_no_permit() {
     let streams = Streams::builder().stall_timeout(None).build();

@@ -1,4 +1,4 @@
-//! Streams read as a server does, with a look at what holds for every one of them.
+//! Streams polled as a server does, with checks of their invariants.
 
 use std::{
     error::Error,
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use tokio::time::Instant;
 
-/// A stream on its way to a client. Each poll checks what holds for every stream.
+/// A stream on its way to a client. Each poll checks the invariants of streams.
 pub(crate) struct Reading<B> {
     body: Pin<Box<B>>,
     start: Instant,
@@ -24,7 +24,7 @@ impl<B: Body<Data = Bytes, Error: Error>> Reading<B> {
         Self { body: Box::pin(body), start: Instant::now(), ended: false }
     }
 
-    /// Milliseconds since the stream opened.
+    /// Returns the milliseconds since the stream opened.
     pub(crate) fn millis(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap()
     }
@@ -41,7 +41,7 @@ impl<B: Body<Data = Bytes, Error: Error>> Reading<B> {
         frame
     }
 
-    /// One poll by a task that nobody wakes.
+    /// Polls once, with a no-op waker.
     pub(crate) fn poll_once(&mut self) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         self.poll(&mut Context::from_waker(std::task::Waker::noop()))
     }
@@ -50,7 +50,7 @@ impl<B: Body<Data = Bytes, Error: Error>> Reading<B> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// The next frame as text; trailers and errors as a text that says so.
+    /// Returns the next frame as text; trailers and errors as a description.
     pub(crate) async fn next(&mut self) -> Option<String> {
         Some(match self.frame().await? {
             Ok(frame) => match frame.into_data() {
@@ -61,7 +61,7 @@ impl<B: Body<Data = Bytes, Error: Error>> Reading<B> {
         })
     }
 
-    /// All frames until the end, which stays the end.
+    /// Returns all frames until the end, and checks that the end is final.
     pub(crate) async fn rest(&mut self) -> Vec<String> {
         let mut frames = Vec::new();
         while let Some(frame) = self.next().await {
@@ -73,7 +73,7 @@ impl<B: Body<Data = Bytes, Error: Error>> Reading<B> {
         frames
     }
 
-    /// The frames of this time, each with the milliseconds since the stream opened.
+    /// Returns the frames within this time, each with the milliseconds since the stream opened.
     pub(crate) async fn frames_within(&mut self, time: Duration) -> Vec<(u64, String)> {
         let mut frames = Vec::new();
         let until = Instant::now() + time;

@@ -1,4 +1,4 @@
-//! An observer that writes down what it is told.
+//! An observer that records its callbacks.
 
 use std::{
     sync::{Arc, Mutex},
@@ -7,7 +7,7 @@ use std::{
 
 use tower_sse::{Closed, Observer, Refusal, RequestHead, Sent, StreamObserver, hub::Gap};
 
-/// All that it was told, a line each.
+/// All callbacks, a line each.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Recording(Arc<Mutex<Vec<String>>>);
 

@@ -1,4 +1,4 @@
-//! Sources that do what they are told.
+//! Scripted sources.
 
 use std::{
     collections::VecDeque,
@@ -29,7 +29,7 @@ pub(crate) enum Step<T> {
     Hang,
 }
 
-/// A stream, or a body, that does what it is told, and then ends.
+/// A scripted stream or body.
 pub(crate) struct Script<T> {
     steps: VecDeque<Step<T>>,
     sleep: Option<Pin<Box<Sleep>>>,
@@ -133,22 +133,22 @@ impl Body for Script<Result<Frame<Bytes>, BoxError>> {
     }
 }
 
-/// An event with this data.
+/// Returns an event with this data.
 pub(crate) fn event(data: &str) -> Step<Result<Event, BoxError>> {
     Give(Ok(Event::new(data)))
 }
 
-/// An error with this text.
+/// Returns an error with this text.
 pub(crate) fn error<T>(text: &str) -> Step<Result<T, BoxError>> {
     Give(Err(text.into()))
 }
 
-/// A frame of data of somebody else's body.
+/// Returns a frame of data of a foreign body.
 pub(crate) fn bytes(data: impl AsRef<[u8]>) -> Step<Result<Frame<Bytes>, BoxError>> {
     Give(Ok(Frame::data(Bytes::copy_from_slice(data.as_ref()))))
 }
 
-/// Trailers of somebody else's body: one, of this name.
+/// Returns trailers of a foreign body: one, of this name.
 pub(crate) fn trailers(name: &'static str) -> Step<Result<Frame<Bytes>, BoxError>> {
     let mut trailers = HeaderMap::new();
     trailers.insert(name, HeaderValue::from_static("there"));

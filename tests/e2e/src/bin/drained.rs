@@ -1,4 +1,4 @@
-//! A server that drains when it is told to stop, on axum, hyper or tonic, with the lines that the documents have.
+//! A server that drains on a signal, on axum, hyper or tonic, with the documented lines.
 //!
 //! | path | |
 //! |---|---|

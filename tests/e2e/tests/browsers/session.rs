@@ -50,7 +50,7 @@ impl Session {
         let running = Browser::open(browser, &url, &certificate).expect("a browser");
         let done = timeout(LIMIT, seen.done.notified()).await;
         let session = Self { browser, protocol, reports: seen.reports(), visits: seen.visits.clone() };
-        // While the browser is there, for it tells what it said when it goes in a panic.
+        // Before the browser is dropped, which prints its output on a panic.
         if let Some(reason) = session.reports.get(BROKEN) {
             panic!("{session}: the page's script failed: {reason:?}");
         }

@@ -12,7 +12,7 @@ use crate::visits::Visits;
 type Item = Result<Event, BoxError>;
 type Sent = Pin<Box<dyn Stream<Item = Item> + Send>>;
 
-/// The page's words to the server: each is said once, and is kept until somebody waits for it.
+/// The page's messages to the server: each is sent once, and kept until it is awaited.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Words {
     opened: Arc<Notify>,

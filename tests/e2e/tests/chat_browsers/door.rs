@@ -33,7 +33,7 @@ use tower_sse::BoxError;
 #[derive(Debug)]
 pub(crate) struct Door {
     address: SocketAddr,
-    /// Has the port while nobody listens on it.
+    /// Holds the port while no server listens on it.
     _port: TcpSocket,
     forward: Forward,
     accept: Option<AbortHandle>,
@@ -61,7 +61,7 @@ impl Door {
         format!("http://{}{path}", self.address)
     }
 
-    /// Lets everybody in, to this chat.
+    /// Forwards all connections to this chat.
     pub(crate) fn open(&mut self, origin: String) -> Result<(), BoxError> {
         *self.forward.origin.lock().unwrap_or_else(PoisonError::into_inner) = origin;
         let listener = socket(self.address)?.listen(128)?;

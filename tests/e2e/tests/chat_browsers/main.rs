@@ -69,7 +69,7 @@ async fn each_tab_shows_each_line_once(kind: Kind) {
     room.say(802..=1000).await;
     room.all_show(1000).await;
 
-    // The chat is started anew and knows nothing of them: they are told so, once.
+    // The restarted chat does not know their ids: each receives a gap, once.
     room.restart().await;
     room.say(1001..=1010).await;
     room.open_door();

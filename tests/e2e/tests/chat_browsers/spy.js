@@ -1,4 +1,4 @@
-// Goes with the chat's page: tells the test what the tab shows, and does what the test orders. CONTROL is the test's address.
+// Runs in the chat's page: reports what the tab shows, and carries out the test's orders. CONTROL is the test's address.
 {
   const load = String(Math.random());
   // A name that stays when the tab is reloaded. The first tab has none of its own.

@@ -1,4 +1,4 @@
-//! curl: the bytes as they are, over both versions of HTTP, and what nobody should send.
+//! curl: the raw bytes, over both versions of HTTP, and malformed requests.
 
 use std::{
     sync::{Arc, Mutex},

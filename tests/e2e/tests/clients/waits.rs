@@ -1,4 +1,4 @@
-//! Times that clients are told to wait. The timers of JavaScript take a time of more than 2^31 − 1 ms for 1 ms.
+//! Times that clients wait. The timers of JavaScript take a time of more than 2^31 − 1 ms for 1 ms.
 
 use std::{
     sync::{

@@ -37,7 +37,7 @@ async fn it_comes_back_and_misses_nothing_that_is_still_there() {
     assert_eq!(seen[0], "subscribed");
     assert!(seen.len() >= 20 && is_whole(&seen[1..], "first"), "{seen:?}");
 
-    // The process ends, and another has its port. It has a log of its own: that is told, and all of it follows.
+    // The process ends, and another has its port. Its log is another one: a gap is sent, and all of the log follows.
     first.signal("TERM").await.unwrap();
     assert!(first.ended().await.unwrap().success());
     let port = address.rsplit_once(':').unwrap().1;

@@ -29,7 +29,7 @@ pub(crate) struct Left {
     pub(crate) reasons: String,
 }
 
-/// A stream, and its connection, which nobody else has.
+/// A stream on its own connection.
 pub(crate) struct Reading {
     _client: Client,
     body: Incoming,

@@ -1,4 +1,4 @@
-//! Processes that are told to stop with many connections open, and how they leave.
+//! Shutdown of processes with many open connections.
 #![cfg(test)]
 
 mod browser;

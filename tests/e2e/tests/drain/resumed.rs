@@ -77,7 +77,7 @@ async fn over_a_drained_connection_nothing_is_missed() {
         publisher.await.unwrap();
         within(streams.drain(Duration::from_secs(20))).await;
         assert_eq!(streams.len(), 0);
-        // While nobody reads.
+        // While no client reads.
         publish(&topic, 100..200);
         let (second, _) = serves(&hub).await;
         let (more, _) = read(&second, version, &last, "199", None).await;

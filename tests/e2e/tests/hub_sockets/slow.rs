@@ -1,4 +1,4 @@
-//! One client of 101 does not read: it harms nobody, and gets what its policy says when it reads again.
+//! One client of 101 does not read: it delays no other, and follows its lag policy when it reads again.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! A span for each stream, within that of its request, whose end tells how it ended.
+//! A span for each stream, within that of its request, with the reason of its end.
 
 use std::{
     io::{self, Write},

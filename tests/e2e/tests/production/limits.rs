@@ -7,7 +7,7 @@ use crate::{
 
 const ACCEPT: &str = "accept: text/event-stream";
 
-/// As a browser is told to come back: 200, a `retry:`, a clean end; counted with its reason.
+/// A refusal after which a browser reconnects: 200, a `retry:`, a clean end; counted with its reason.
 async fn is_refused(server: &Server, headers: &[&str], why: &str) {
     let counter = format!("sse_streams_refused_total{{status=\"200\",why=\"{why}\"}}");
     let before = server.metric(&counter).await.unwrap_or(0.0);
@@ -28,7 +28,7 @@ async fn a_user_has_so_many_streams_and_another_has_as_many() {
     let _bobs = server.events(&[&bob]).await;
     let _anybodys = server.events(&[]).await;
 
-    // Nobody was evicted, and one that leaves makes room.
+    // No stream was evicted, and one that leaves makes room.
     server.metric_becomes("sse_streams_open", 4.0).await;
     drop(first);
     server.metric_becomes("sse_streams_open", 3.0).await;

@@ -26,7 +26,7 @@ struct Prometheus {
 
 impl Prometheus {
     async fn start(target: &str) -> Self {
-        // Somebody else may take a port before the program does.
+        // Another process may take a port before the program does.
         for _ in 0..5 {
             let directory = tempfile::tempdir().unwrap();
             let file = |name: &str| directory.path().join(name).display().to_string();

@@ -1,4 +1,4 @@
-//! A client that sees what is on the wire: HTTP/1.1 by hand, so that a clean end is told from any other.
+//! A client with access to the wire: HTTP/1.1 by hand, so that a clean end is distinguished from any other.
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},

@@ -91,7 +91,7 @@ impl Front {
     }
 
     async fn start(name: &str, config: impl Fn(&Place) -> String) -> Self {
-        // Somebody else may take a port before the program does.
+        // Another process may take a port before the program does.
         for _ in 0..5 {
             let place = Place::find().expect("a directory and two ports");
             let file = place.file("config");

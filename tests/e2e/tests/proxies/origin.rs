@@ -25,7 +25,7 @@ pub(crate) struct Origin {
     opened: UnboundedReceiver<Opened>,
 }
 
-/// A stream that somebody has asked for. Each text that is sent is an event; it is closed when the client has left.
+/// A requested stream. Each text that is sent is an event; it is closed when the client has left.
 pub(crate) struct Opened {
     pub(crate) feed: Sender<String>,
     /// In which version of HTTP it was asked for.
@@ -73,7 +73,7 @@ async fn plain(State(tell): State<UnboundedSender<Opened>>, request: axum::extra
 
 fn open<B>(request: &Request<B>, tell: &UnboundedSender<Opened>) -> impl Stream<Item = String> + Send + use<B> {
     let (feed, texts) = mpsc::channel(1);
-    // When the test is over nobody wants to know.
+    // The test may be over, without a receiver.
     let _ = tell.send(Opened { feed, version: request.version() });
     stream::unfold(texts, |mut texts: Receiver<String>| async { texts.recv().await.map(|text| (text, texts)) })
 }

@@ -92,7 +92,7 @@ fn processor(redis: &Redis) -> f64 {
 }
 
 /// No time on the processor that grows with what there are a thousand of, which would be hundreds of times as much. How much
-/// it is exactly is for whoever reads it.
+/// it is exactly is printed.
 fn assert_same(less: &Cost, more: &Cost) {
     assert!(more.micros <= less.micros * 20.0, "{less:?} {more:?}");
 }

@@ -38,7 +38,7 @@ impl Page {
         Self { _client: client, events: EventReader::new(stream.into_body()), last: after.to_owned() }
     }
 
-    /// A new one, that is told where it begins.
+    /// Opens a new page, which receives its position.
     async fn new(address: SocketAddr) -> Self {
         let mut client = within(Client::connect(address, Version::HTTP_11)).await.expect("it listens");
         let stream = within(client.ask(Method::GET, "/rooms/lobby?as=ann")).await.expect("it answers");
@@ -152,7 +152,7 @@ impl Nginx {
         let config = fs::read_to_string(config)?;
         let config = with(&config, "127.0.0.1:3001", &address(&nodes[0]).to_string());
         let config = with(&config, "127.0.0.1:3002", &address(&nodes[1]).to_string());
-        // Somebody else may take a port before nginx does.
+        // Another process may take a port before nginx does.
         for _ in 0..5 {
             let directory = TempDir::new()?;
             let free = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;

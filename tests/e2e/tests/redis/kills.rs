@@ -61,7 +61,7 @@ async fn kills_of_nodes_connections_and_redis_lose_no_event() {
     let gaps: usize = seen.iter().map(|seen| seen.gaps).sum();
     println!("{deliveries} deliveries in {visits} visits of {SUBSCRIBERS} subscribers, {gaps} gaps told");
     for seen in &seen {
-        // Redis has lost nothing, so nobody has to be told anything.
+        // Redis has lost nothing, so no gap is due.
         assert_eq!(seen.gaps, 0);
         assert!(seen.data == truth, "{:?}, not {truth:?}", seen.data);
     }

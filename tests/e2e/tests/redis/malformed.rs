@@ -51,7 +51,7 @@ async fn keys_of_one_topic_that_are_no_hash_harm_no_other_topic() {
     let mut bad = present(&hub, "bad");
     assert!(within(bad.next()).await.is_some(), "it is told where it begins");
     assert_eq!(counts.skipped.load(Ordering::Relaxed), 2);
-    // Whoever publishes there replaces it.
+    // A publish replaces it.
     keyed(&hub, "bad", "key", "new").await;
     assert_eq!(first(&mut bad).await, "new");
     assert_eq!(counts.skipped.load(Ordering::Relaxed), 3);

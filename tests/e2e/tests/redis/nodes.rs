@@ -19,7 +19,7 @@ use tower_sse::{
     hub::{Hub, Start, Subscribe, Subscription, Update},
 };
 
-/// Counts what it is told.
+/// Counts the reports of the link.
 #[derive(Clone, Default)]
 pub(crate) struct Counts(Arc<Counted>);
 
@@ -86,7 +86,7 @@ pub(crate) async fn publish(hub: &Hub, data: &str) -> EventId {
     within(published).await.expect("it is published")
 }
 
-/// A client that was told where it begins, with all that is kept before it.
+/// Subscribes a client that has received its position and all that is kept before it.
 pub(crate) async fn reader(hub: &Hub) -> Subscription {
     let mut reader = hub.subscribe(Subscribe::to("topic").start(Start::Beginning)).expect("there is room");
     let first = within(reader.next()).await;

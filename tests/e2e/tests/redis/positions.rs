@@ -1,4 +1,4 @@
-//! Ids that leave what there are positions for: that is told, and the hub goes on.
+//! Ids beyond the space of positions: a gap is sent, and the hub goes on.
 
 use std::sync::atomic::Ordering;
 
@@ -37,7 +37,7 @@ async fn an_id_in_microseconds_is_a_gap_and_the_hub_goes_on() {
             assert_eq!(data(reader).await, "before");
         }
         add(&redis, id, "far");
-        // Nothing is published by a node: it is told all the same.
+        // No node publishes: the gap is sent all the same.
         for reader in &mut readers {
             gap(reader).await;
             assert_eq!(data(reader).await, "far");
@@ -77,7 +77,7 @@ async fn a_publisher_that_is_first_to_see_it_has_an_id_that_holds() {
     let redis = Redis::start(&[]).expect("it starts");
     let nodes = [hub(&redis.url()), hub(&redis.url())];
     publish(&nodes[0], "before").await;
-    // The entry is deleted at once, as by whoever sees the mistake: the stream's last id stays.
+    // The entry is deleted at once, as an operator might: the stream's last id stays.
     let script = "local id = redis.call('XADD', KEYS[1], '1764519000000000-0', 'topic', 'topic', 'data', 'far')
         return redis.call('XDEL', KEYS[1], id)";
     redis.cli(&["EVAL", script, "1", "{sse}:stream"]).expect("it does");

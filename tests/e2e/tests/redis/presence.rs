@@ -56,7 +56,7 @@ async fn killed_node_leaves_the_presence_of_all_others() {
     until(&self::hub(&redis), &["bob"]).await;
 }
 
-/// A node that found nothing there did not look again, until somebody came to the other or left it.
+/// A node that found nothing there did not read again until the presence of the other changed.
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
 async fn who_is_on_a_node_is_found_again_after_redis_has_lost_it() {

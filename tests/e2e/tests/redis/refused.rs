@@ -41,7 +41,7 @@ async fn replica_refuses_until_it_is_promoted() {
     let (hub, limited) = (hub(&redis.url()), limited(&redis.url()));
     let mut reader = reader(&hub).await;
     publish(&hub, "before").await;
-    // Of nobody who is there: it keeps what it has.
+    // From no existing publisher: the key keeps its value.
     redis.cli(&["REPLICAOF", "127.0.0.1", "1"]).expect("it does");
     assert_refused(&limited, "").await;
     redis.cli(&["REPLICAOF", "NO", "ONE"]).expect("it does");

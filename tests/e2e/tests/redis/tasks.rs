@@ -10,7 +10,7 @@ use tower_sse_e2e::redis::Redis;
 
 use crate::nodes::{backplane, data, gap, hub, publish, reader, until};
 
-/// Panics whenever it is told something.
+/// Panics in each method.
 struct Panics;
 
 impl LinkObserver for Panics {

@@ -28,7 +28,7 @@ async fn a_million_small_events_reach_a_slow_http_2_reader_in_order() {
     reads_slowly(&server, EVENTS).await;
 }
 
-/// The same where each event comes in a frame of its own from somebody else.
+/// The same if each event arrives in its own frame of a decorated stream.
 #[tokio::test]
 async fn burst_of_decorated_frames_reaches_a_slow_http_2_reader() {
     let upstream = tower::service_fn(|_: Request<hyper::body::Incoming>| {

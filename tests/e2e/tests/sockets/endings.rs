@@ -1,4 +1,4 @@
-//! Errors and panics of a user's stream: what came before arrives, the end is clean, nobody else is hurt.
+//! Errors and panics of a user's stream: earlier events arrive, the end is clean, other streams go on.
 
 use std::task::Poll;
 

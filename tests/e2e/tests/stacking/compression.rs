@@ -110,7 +110,7 @@ async fn told_to_compress_all_it_holds_no_event_back() {
     }
 }
 
-/// The coding is not complete then, which is what tells the client that the answer is not.
+/// The coding is incomplete then, from which the client sees that the answer is incomplete.
 #[tokio::test]
 async fn told_to_compress_all_it_passes_what_comes_before_an_abort() {
     let failing = || {
