@@ -72,8 +72,8 @@ impl Sink for Core {
         self.settings.bytes
     }
 
-    fn renew(&self, epoch: u64, gone_through: u64) {
-        self.begin_epoch(epoch, gone_through);
+    fn renew(&self, epoch: u64, evicted_through: u64) {
+        self.begin_epoch(epoch, evicted_through);
     }
 
     fn feed(&self, events: Vec<Incoming>) -> Vec<u64> {

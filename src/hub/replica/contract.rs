@@ -1,4 +1,4 @@
-//! How a backplane gives a hub its events.
+//! The contract between a hub and its backplane.
 
 use std::{
     fmt,
@@ -19,11 +19,12 @@ use crate::{
     observe::link::Link,
 };
 
-/// The way into a hub. It does not keep the hub: when the last handle and subscription are gone, it is closed.
+/// A handle by which a backplane feeds a hub. It does not keep the hub alive: it is closed once the last handle and the last
+/// subscription of the hub are dropped.
 #[derive(Clone)]
 pub struct Feed {
     hub: Weak<dyn Sink>,
-    asked: Arc<FeedRequests>,
+    requests: Arc<FeedRequests>,
 }
 
 /// An entry of the backplane's order, on its way into a hub.
@@ -41,17 +42,17 @@ pub struct Incoming {
     pub key: Option<Arc<str>>,
     /// The event. `None` if the entry only [closes](Self::close) its topic or removes a key.
     pub event: Option<Event>,
-    /// Whether the topic is closed after this entry.
+    /// Closes the topic after this entry.
     pub close: bool,
-    /// The time since the event was published: bounds of [age](crate::hub::Retention::age) count from then.
+    /// The time since the event was published, from which the bound of [age](crate::hub::Retention::age) counts.
     pub age: Duration,
 }
 
-/// The hub, as its feed sees it. Each method is documented at the method of [`Feed`] that calls it.
+/// A hub that a feed writes to. Each method is documented at the method of [`Feed`] that calls it.
 pub(crate) trait Sink: Send + Sync {
     fn epoch(&self) -> u64;
     fn largest(&self) -> usize;
-    fn renew(&self, epoch: u64, gone_through: u64);
+    fn renew(&self, epoch: u64, evicted_through: u64);
     fn feed(&self, events: Vec<Incoming>) -> Vec<u64>;
     fn feed_latest(&self, event: Incoming);
     fn feed_keys(&self, topic: &str, newest: Vec<Incoming>);
@@ -66,26 +67,26 @@ pub(crate) trait Sink: Send + Sync {
 }
 
 impl Feed {
-    pub(crate) fn new(hub: Weak<dyn Sink>, asked: &Arc<FeedRequests>) -> Self {
-        Self { hub, asked: Arc::clone(asked) }
+    pub(crate) fn new(hub: Weak<dyn Sink>, requests: &Arc<FeedRequests>) -> Self {
+        Self { hub, requests: Arc::clone(requests) }
     }
 
-    /// Returns whether the hub is gone, or has [left](crate::hub::Hub::leave): it is fed no more.
+    /// Returns whether the hub is gone, or has [left](crate::hub::Hub::leave) its backplane.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.hub.strong_count() == 0 || self.asked.is_over()
+        self.hub.strong_count() == 0 || self.requests.is_over()
     }
 
-    /// Waits until the hub is fed no more.
+    /// Waits until the feed is [closed](Self::is_closed).
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn closed(&self) {
-        self.asked.closed(|| self.is_closed()).await;
+        self.requests.closed(|| self.is_closed()).await;
     }
 
-    /// Runs this until the hub is fed no more. Returns `None` if that comes first.
+    /// Runs a future until the feed is closed. Returns `None` if it is closed first.
     #[cfg(feature = "redis")]
     pub(crate) async fn while_open<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         match select(pin!(future), pin!(self.closed())).await {
@@ -94,99 +95,105 @@ impl Feed {
         }
     }
 
-    /// Returns how many bytes an event may have that the hub keeps, whatever the bounds of its topic are.
+    /// Returns the size in bytes of the largest event that the hub keeps, in any topic.
     #[must_use]
     pub fn largest(&self) -> usize {
         self.hub.upgrade().map_or(0, |hub| hub.largest())
     }
 
-    /// The epoch that positions are of now.
+    /// Returns the current epoch. Returns `None` if the hub is gone.
     #[must_use]
     pub fn epoch(&self) -> Option<u64> {
         Some(self.hub.upgrade()?.epoch())
     }
 
-    /// A history begins: positions are of this epoch from here on. Everything up to `gone_through` is not to be had any more.
-    /// All logs are empty then, and subscribers are told a gap, if they had anything.
-    pub fn begin_epoch(&self, epoch: u64, gone_through: u64) {
+    /// Begins an epoch, of which all positions are from here on. Everything up to `evicted_through` is evicted.
+    ///
+    /// Clears all logs. Subscribers that had read anything get a gap.
+    pub fn begin_epoch(&self, epoch: u64, evicted_through: u64) {
         if let Some(hub) = self.hub.upgrade() {
-            hub.renew(epoch, gone_through);
+            hub.renew(epoch, evicted_through);
         }
     }
 
-    /// Gives these events to the hub. Those whose sequence is not above the last one's are left out. Returns the sequences of
-    /// those that were skipped because they are larger than their topic, or the hub, may keep.
+    /// Applies events to the hub. Ignores events whose sequence is not above the last one. Returns the sequences of the events
+    /// that were skipped because they are larger than their topic, or the hub, keeps.
     #[expect(clippy::must_use_candidate, reason = "a backplane may know that none is too large")]
     pub fn apply(&self, events: Vec<Incoming>) -> Vec<u64> {
         self.hub.upgrade().map(|hub| hub.feed(events)).unwrap_or_default()
     }
 
-    /// The newest event of a key, from before what is kept otherwise: after [`begin`](Self::begin_epoch), before all that is
-    /// [given](Self::apply). It is in no log.
+    /// Sets the newest event of a key that is older than the log. It is in no log.
+    ///
+    /// Called after [`begin_epoch`](Self::begin_epoch), before any event is [applied](Self::apply).
     pub fn apply_latest(&self, event: Incoming) {
         if let Some(hub) = self.hub.upgrade() {
             hub.feed_latest(event);
         }
     }
 
-    /// Says that keys are not given with [`begin`](Self::begin_epoch), but for each topic when a subscriber needs them: then its
-    /// topic is [`wanted`](Self::wanted), and the subscriber waits. So what a node loads when it begins is bounded. Said
-    /// before the first `begin`.
+    /// Declares that the keys of a topic are loaded when a subscriber needs them, and not at
+    /// [`begin_epoch`](Self::begin_epoch).
+    ///
+    /// The topic is [`wanted`](Self::wanted) then, and the subscriber waits. This bounds what a node loads when it starts. Called
+    /// before the first `begin_epoch`.
     pub fn find_keys_when_asked(&self) {
         if let Some(hub) = self.hub.upgrade() {
             hub.find_keys_when_asked();
         }
     }
 
-    /// Waits until the keys of topics are asked for, and takes the names of those topics. A topic is asked for again with each
-    /// [`caught_up`](Self::synced_through) for as long as a subscriber waits for it.
+    /// Waits until the keys of topics are requested, and takes the names of those topics. A topic is requested again with each
+    /// [`synced_through`](Self::synced_through) as long as a subscriber waits for it.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is taken if the future is dropped before it is done.
+    /// Nothing is taken if the future is dropped before it completes.
     pub async fn wanted(&self) -> Vec<Arc<str>> {
         loop {
-            let topics = self.still_wanted(self.asked.next().await);
+            let topics = self.still_wanted(self.requests.next().await);
             if !topics.is_empty() {
                 return topics;
             }
         }
     }
 
-    /// Takes the names of topics whose keys are asked for now, if there are any.
+    /// Takes the names of the topics whose keys are requested now.
     #[must_use]
     pub fn take_wanted(&self) -> Vec<Arc<str>> {
-        self.still_wanted(self.asked.take())
+        self.still_wanted(self.requests.take())
     }
 
     fn still_wanted(&self, topics: Vec<Arc<str>>) -> Vec<Arc<str>> {
         self.hub.upgrade().map(|hub| hub.still_wanted(topics)).unwrap_or_default()
     }
 
-    /// Returns the names of the topics that are subscribed to, or held: their keys are needed after a [`begin`](Self::begin_epoch).
+    /// Returns the names of the topics that are subscribed to, or held. Their keys are needed after a
+    /// [`begin_epoch`](Self::begin_epoch).
     #[must_use]
     pub fn in_use(&self) -> Vec<Arc<str>> {
         self.hub.upgrade().map(|hub| hub.in_use()).unwrap_or_default()
     }
 
-    /// Gives the newest event of each key of a topic, as it was at some moment after all that was [given](Self::apply). They
-    /// are in no log. With this the keys of the topic are known, also if there are none.
+    /// Sets the newest event of each key of a topic, as of a moment after all [applied](Self::apply) events. They are in no log.
+    /// The keys of the topic are known from here on, also if there are none.
     pub fn apply_keys(&self, topic: &str, newest: Vec<Incoming>) {
         if let Some(hub) = self.hub.upgrade() {
             hub.feed_keys(topic, newest);
         }
     }
 
-    /// Everything up to here was given, and there was nothing more when this was read. Said after each
-    /// [`begin`](Self::begin_epoch), and once a second or more often: all who subscribe wait for the first, and clients that are
-    /// ahead of this node for the next.
+    /// Declares that every event up to a sequence was applied, and that the backplane had no more when it was read.
+    ///
+    /// Called after each [`begin_epoch`](Self::begin_epoch), and at least once a second: new subscriptions wait for the first
+    /// call of an epoch, and clients that are ahead of this node for the next one.
     pub fn synced_through(&self, through: u64) {
         if let Some(hub) = self.hub.upgrade() {
             hub.caught_up(through);
         }
     }
 
-    /// Whether what feeds the hub can be reached.
+    /// Sets the state of the link to the backplane.
     pub fn link(&self, link: Link) {
         let _ = self.change_link(link);
     }
@@ -197,19 +204,19 @@ impl Feed {
         self.hub.upgrade().is_some_and(|hub| hub.was_up())
     }
 
-    /// Whether that is news.
+    /// Sets the state of the link. Returns whether it has changed.
     pub(crate) fn change_link(&self, link: Link) -> bool {
         self.hub.upgrade().is_some_and(|hub| hub.set_link(link))
     }
 
-    /// Who is here, on this node, where anything changed since the last call: all topics that have somebody. `None`: nothing
-    /// changed.
+    /// Returns the presence of each topic with subscribers on this node. Returns `None` if nothing has changed since the last
+    /// call.
     #[must_use]
     pub fn local_presence(&self) -> Option<Vec<TopicPresence>> {
         self.hub.upgrade()?.local_presence()
     }
 
-    /// Who is there, on another node: all topics that have somebody. Empty: the node is gone.
+    /// Sets the presence of each topic with subscribers on another node. An empty list removes the node.
     pub fn node_presence(&self, node: &str, presence: Vec<TopicPresence>) {
         if let Some(hub) = self.hub.upgrade() {
             hub.node_presence(node, presence);
@@ -293,7 +300,7 @@ pub struct Outgoing {
     pub topic: Arc<str>,
     /// The events, each with its key, if it has one. Ids of these events are ignored.
     pub events: Vec<(Option<Arc<str>>, Event)>,
-    /// Whether the topic is closed after the events.
+    /// Closes the topic after the events.
     pub close: bool,
     /// The key to remove, if any. `events` is empty then.
     pub remove_key: Option<Arc<str>>,

@@ -138,6 +138,7 @@ impl TopicShared {
     }
 
     /// Locks the state, and evicts the events that are older than the bound of age.
+    #[inline]
     fn lock_unexpired(&self, now: u64) -> Guard<'_, TopicState<Arc<Self>>> {
         let state = self.lock();
         if !state.retained.has_expired(now) {
@@ -392,6 +393,7 @@ impl TopicShared {
 
     /// Advances a reader, and returns a slice of a shared frame after its cursor. Up to `acked_gap`, evicted events are no loss
     /// to it.
+    #[inline]
     pub(crate) fn read_shared(
         &self,
         reader: usize,
@@ -427,6 +429,7 @@ impl TopicShared {
     }
 
     /// Advances a reader, and registers its waker under the lock under which there is no news for it.
+    #[inline]
     pub(crate) fn wait(
         &self,
         reader: usize,
