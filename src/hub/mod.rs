@@ -154,8 +154,8 @@ pub use self::{
     service::{HubService, IntoSubscribe},
     subscription::{
         Subscription,
-        output::Update,
         request::{LagPolicy, Start, Subscribe},
+        update::Update,
     },
     topic::Topic,
 };

@@ -12,8 +12,8 @@ use crate::{
         replica::contract::Backplane,
         retention::Retention,
         subscription::{
-            output::Update,
             request::{Start, Subscribe},
+            update::Update,
         },
         topic::Topic,
     },

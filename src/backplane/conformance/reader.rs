@@ -8,7 +8,7 @@ use crate::{
     event::{field::EventId, gap::Gap},
     hub::{
         handle::Hub,
-        subscription::{Subscription, output::Update, request::Subscribe},
+        subscription::{Subscription, request::Subscribe, update::Update},
     },
     negotiate::last_event_id::LastEventId,
 };

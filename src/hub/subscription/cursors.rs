@@ -1,6 +1,6 @@
-//! What a subscription has in each of its topics.
+//! The cursors of a subscription in its topics.
 //!
-//! Each topic's lock is taken for itself.
+//! Lock order: topics are locked one at a time.
 
 use std::{fmt, mem, slice, sync::Arc, task::Context};
 
@@ -17,200 +17,206 @@ use crate::hub::{
     },
 };
 
-/// The topics, and the place in each.
+/// The topics of a subscription, each with a cursor.
 pub(crate) struct Cursors(Held);
 
-/// Most have one topic, which is here itself: to go elsewhere for it costs memory, and time where all has gone cold.
+/// One topic is held inline, as most subscriptions have one: a box costs memory, and time when its cache line is cold.
 enum Held {
     One(TopicCursor),
     Several(Box<[TopicCursor]>),
 }
 
-/// What it has in a topic.
+/// The state of a subscription in one topic.
 struct TopicCursor {
     topic: Hold,
-    /// The position up to which what had gone before a new client came is no loss to it.
+    /// The sequence up to which evicted events are not missing, as they were evicted before a new client subscribed.
     acked_gap: u64,
     ticket: Ticket,
+    /// The number among the readers of the topic, or [`NOT_JOINED`].
     reader: u32,
 }
 
-/// What one look at all topics found.
+/// The outcome of a read of all topics.
 pub(crate) struct Batch {
+    /// The events, in order within each topic.
     pub(crate) events: Vec<FoundEvent>,
-    /// How far the topic reaches that stopped first for the budget.
-    pub(crate) told: Option<u64>,
-    /// Events are missing, the last of them here.
-    pub(crate) missed: Option<u64>,
-    /// The end: the events are those up to it.
+    /// The sequence up to which the events of all topics are complete, if the budget may have cut off more.
+    pub(crate) truncated_at: Option<u64>,
+    /// The sequence of the last event that is missing.
+    pub(crate) missed_through: Option<u64>,
+    /// The end, beyond which there are no events.
     pub(crate) end: Option<End>,
 }
 
 impl Batch {
-    /// Leaves out what is behind an end.
+    /// Sets the end, and removes events beyond it.
     fn end_at(&mut self, end: Option<End>) {
         self.end = end;
         if let Some(at) = end.map(End::at) {
             self.events.retain(|event| event.sequence <= at);
-            self.told = self.told.filter(|&told| told < at);
+            self.truncated_at = self.truncated_at.filter(|&truncated_at| truncated_at < at);
         }
     }
 }
 
 impl Cursors {
-    /// To a client that is new, nothing is missing of what it would wish for. To any other, all that is gone after its cursor.
-    pub(crate) fn new(topics: Vec<Hold>, is_new: Option<Query>) -> Self {
-        let seat = |topic: Hold| {
-            let known = is_new.map_or(0, |wish| topic.missed_through(wish));
-            TopicCursor { topic, acked_gap: known, ticket: Ticket::default(), reader: 0 }
+    /// Creates the cursors. A new client passes its query: nothing that was evicted before is missing to it.
+    pub(crate) fn new(topics: Vec<Hold>, of_new: Option<Query>) -> Self {
+        let cursor = |topic: Hold| {
+            let acked_gap = of_new.map_or(0, |query| topic.missed_through(query));
+            TopicCursor { topic, acked_gap, ticket: Ticket::default(), reader: NOT_JOINED }
         };
         Self(match <[_; 1]>::try_from(topics) {
-            Ok([topic]) => Held::One(seat(topic)),
-            Err(topics) => Held::Several(topics.into_iter().map(seat).collect()),
+            Ok([topic]) => Held::One(cursor(topic)),
+            Err(topics) => Held::Several(topics.into_iter().map(cursor).collect()),
         })
     }
 
-    /// Returns whether there is an event that a new reader wishes for, or one that is missing to one that is not new.
-    pub(crate) fn has_any(&self, wish: Query, is_new: bool) -> bool {
-        self.all().iter().any(|seat| seat.topic.has_any(wish, is_new))
+    /// Returns whether a topic has an event for the query. For a client that is not new, an event that is missing counts too.
+    pub(crate) fn has_any(&self, query: Query, is_new: bool) -> bool {
+        self.all().iter().any(|cursor| cursor.topic.has_any(query, is_new))
     }
 
     fn all(&self) -> &[TopicCursor] {
         match &self.0 {
-            Held::One(seat) => slice::from_ref(seat),
-            Held::Several(seats) => seats,
+            Held::One(cursor) => slice::from_ref(cursor),
+            Held::Several(cursors) => cursors,
         }
     }
 
     fn all_mut(&mut self) -> &mut [TopicCursor] {
         match &mut self.0 {
-            Held::One(seat) => slice::from_mut(seat),
-            Held::Several(seats) => seats,
+            Held::One(cursor) => slice::from_mut(cursor),
+            Held::Several(cursors) => cursors,
         }
     }
 
-    /// The name of one of the topics.
-    pub(crate) fn topic(&self, seat: u32) -> Option<&Arc<str>> {
-        self.all().get(seat as usize).map(|seat| seat.topic.name())
+    /// Returns the name of the topic with this index.
+    pub(crate) fn topic(&self, index: u32) -> Option<&Arc<str>> {
+        self.all().get(index as usize).map(|cursor| cursor.topic.name())
     }
 
-    /// What it is in each topic, for somebody who can tell that it is nobody there any more.
-    pub(crate) fn places(&self) -> impl Iterator<Item = (&Arc<TopicShared>, usize)> {
-        self.all().iter().map(|seat| (&*seat.topic, seat.reader as usize))
+    /// Returns whether the topics were joined, and not left since.
+    pub(crate) fn has_joined(&self) -> bool {
+        self.all().first().is_some_and(TopicCursor::has_joined)
     }
 
-    pub(crate) fn join(&mut self, core: &Core, era: &Epoch, cursor: u64, member: Option<&Arc<str>>) {
-        for seat in self.all_mut() {
-            let (reader, wakes) = seat.topic.join(cursor, || core.is_current(era), member);
-            seat.reader = u32::try_from(reader).unwrap_or(u32::MAX);
+    /// Iterates over the topics, each with the number of the subscription among its readers.
+    pub(crate) fn registrations(&self) -> impl Iterator<Item = (&Arc<TopicShared>, usize)> {
+        self.all().iter().map(|cursor| (&*cursor.topic, cursor.reader as usize))
+    }
+
+    /// Joins all topics.
+    pub(crate) fn join(&mut self, core: &Core, epoch: &Epoch, sequence: u64, member: Option<&Arc<str>>) {
+        for cursor in self.all_mut() {
+            let (reader, wakes) = cursor.topic.join(sequence, || core.is_current(epoch), member);
+            cursor.reader = u32::try_from(reader).unwrap_or(NOT_JOINED);
             wakes.wake();
         }
     }
 
-    /// Takes the places of another, which is in the same topics, in the same order.
-    pub(crate) fn take_places(&mut self, other: &mut Self) {
-        for (seat, other) in self.all_mut().iter_mut().zip(other.all_mut()) {
-            (seat.ticket, seat.reader) = (mem::take(&mut other.ticket), other.reader);
+    /// Takes over the registrations of other cursors in the same topics, which have not joined from then on.
+    pub(crate) fn take_registrations(&mut self, other: &mut Self) {
+        for (cursor, other) in self.all_mut().iter_mut().zip(other.all_mut()) {
+            cursor.ticket = mem::take(&mut other.ticket);
+            cursor.reader = mem::replace(&mut other.reader, NOT_JOINED);
         }
     }
 
-    /// Leaves all topics, those that it had joined and those that it had only found.
-    pub(crate) fn leave(&mut self, core: &Core, has_joined: bool, member: Option<&Arc<str>>) {
+    /// Leaves and drops all topics, whether they were joined or not.
+    pub(crate) fn leave(&mut self, core: &Core, member: Option<&Arc<str>>) {
         let now = core.now();
-        for seat in self.all() {
-            seat.topic.read_at(now);
-            if has_joined {
-                seat.leave(member);
+        for cursor in self.all() {
+            cursor.topic.read_at(now);
+            if cursor.has_joined() {
+                cursor.topic.leave(cursor.reader as usize, cursor.ticket, member).wake();
             }
         }
         self.0 = Held::Several(Box::default());
     }
 
-    /// A slice of what the subscribers of the one topic share, if this one is within it.
-    pub(crate) fn shared(&self, core: &Core, era: &Epoch, cursor: u64) -> SharedRead {
-        let Held::One(seat) = &self.0 else { return SharedRead::Fallback };
-        let (reader, is_current) = (seat.reader as usize, || core.is_current(era));
-        let (read, wakes) = seat.topic.read_shared(reader, cursor, seat.acked_gap, core.now(), is_current);
+    /// Returns a slice of a frame that the subscribers of the only topic share, if a frame has what follows the cursor.
+    pub(crate) fn read_shared(&self, core: &Core, epoch: &Epoch, sequence: u64) -> SharedRead {
+        let Held::One(cursor) = &self.0 else { return SharedRead::Fallback };
+        let (reader, is_current) = (cursor.reader as usize, || core.is_current(epoch));
+        let (read, wakes) = cursor.topic.read_shared(reader, sequence, cursor.acked_gap, core.now(), is_current);
         wakes.wake();
         read
     }
 
-    /// What each topic has of what is wished for.
-    pub(crate) fn look(&mut self, core: &Core, era: &Epoch, wish: Query, budget: Budget, came: u64) -> Batch {
+    /// Reads all topics. Ends that are over by `ends_ignored_through` are ignored.
+    pub(crate) fn read(
+        &mut self,
+        core: &Core,
+        epoch: &Epoch,
+        query: Query,
+        budget: Budget,
+        ends_ignored_through: u64,
+    ) -> Batch {
         let now = core.now();
-        let mut look = Batch { events: Vec::new(), told: None, missed: None, end: None };
-        let mut closed = Vec::new();
-        for (number, seat) in (0..).zip(self.all_mut()) {
-            let context = ReadContext { now, prefix: era.prefix(), is_current: || core.is_current(era) };
-            let query = Query { seat: number, ..wish };
-            let (read, wakes) = seat.topic.read(seat.reader as usize, query, budget, context, &mut look.events);
+        let mut batch = Batch { events: Vec::new(), truncated_at: None, missed_through: None, end: None };
+        let mut closings = Vec::new();
+        for (index, cursor) in (0..).zip(self.all_mut()) {
+            let context = ReadContext { now, prefix: epoch.prefix(), is_current: || core.is_current(epoch) };
+            let query = Query { seat: index, ..query };
+            let (read, wakes) = cursor.topic.read(cursor.reader as usize, query, budget, context, &mut batch.events);
             wakes.wake();
-            if read.missed_through > wish.after.max(seat.acked_gap) {
-                look.missed = look.missed.max(Some(read.missed_through));
+            if read.missed_through > query.after.max(cursor.acked_gap) {
+                batch.missed_through = batch.missed_through.max(Some(read.missed_through));
             }
-            // Most were never closed, and one that is open has no end.
-            closed.extend(read.closings);
-            look.told = [look.told, read.truncated_at].into_iter().flatten().min();
+            closings.extend(read.closings);
+            batch.truncated_at = [batch.truncated_at, read.truncated_at].into_iter().flatten().min();
         }
-        if closed.len() == self.all().len() {
-            // An end within what is missing is gone, too.
-            let after = wish.after.max(look.missed.unwrap_or(0).saturating_sub(1));
-            let end = closings::first_end(&closed, after, wish.through, came);
-            // Within the present, all topics stay closed up to where it ends, if they are, and all of it is given.
-            let is_present = wish.selection == Selection::Snapshot;
-            look.end_at(end.map(|end| if is_present { end.moved_to(wish.through) } else { end }));
+        // A topic that was never closed has no closings, and then the subscription has no end.
+        if closings.len() == self.all().len() {
+            // An end within what is missing is evicted as well.
+            let after = query.after.max(batch.missed_through.unwrap_or(0).saturating_sub(1));
+            let end = closings::first_end(&closings, after, query.through, ends_ignored_through);
+            // Topics that are closed within a snapshot stay closed up to its end, and all of the snapshot is delivered.
+            let is_snapshot = query.selection == Selection::Snapshot;
+            batch.end_at(end.map(|end| if is_snapshot { end.moved_to(query.through) } else { end }));
         }
-        look
+        batch
     }
 
-    /// Leaves a waker in each topic, under the lock under which nothing new was found.
+    /// Registers a waker in each topic, unless one of them has something after the cursor.
     pub(crate) fn wait(
         &mut self,
         core: &Core,
-        era: &Epoch,
-        lane: &Arc<TopicQueue>,
-        cursor: u64,
+        epoch: &Epoch,
+        queue: &Arc<TopicQueue>,
+        sequence: u64,
         cx: &Context<'_>,
     ) -> Result<WaitOutcome, QueueClosed> {
-        for seat in self.all_mut() {
-            if seat.wait(core, era, lane, cursor, cx)? == WaitOutcome::Ready {
+        for cursor in self.all_mut() {
+            let registration = Registration { queue, ticket: &mut cursor.ticket, waker: cx.waker().clone() };
+            let (reader, is_current) = (cursor.reader as usize, || core.is_current(epoch));
+            let (outcome, wakes) = cursor.topic.wait(reader, sequence, &core.watermark, is_current, registration);
+            wakes.wake();
+            if outcome? == WaitOutcome::Ready {
                 return Ok(WaitOutcome::Ready);
             }
         }
         Ok(WaitOutcome::Registered)
     }
-}
 
-impl Cursors {
-    /// The topics are of another history, of which the client has nothing.
-    pub(crate) fn renew(&mut self) {
-        self.all_mut().iter_mut().for_each(|seat| seat.acked_gap = 0);
+    /// Resets what is known of the topics: they are of another epoch, in which everything evicted is missing to the client.
+    pub(crate) fn begin_epoch(&mut self) {
+        self.all_mut().iter_mut().for_each(|cursor| cursor.acked_gap = 0);
     }
 }
 
 impl TopicCursor {
-    fn wait(
-        &mut self,
-        core: &Core,
-        era: &Epoch,
-        lane: &Arc<TopicQueue>,
-        cursor: u64,
-        cx: &Context<'_>,
-    ) -> Result<WaitOutcome, QueueClosed> {
-        let registration = Registration { queue: lane, ticket: &mut self.ticket, waker: cx.waker().clone() };
-        let (reader, is_current) = (self.reader as usize, || core.is_current(era));
-        let (outcome, wakes) = self.topic.wait(reader, cursor, &core.watermark, is_current, registration);
-        wakes.wake();
-        outcome
-    }
-
-    fn leave(&self, member: Option<&Arc<str>>) {
-        self.topic.leave(self.reader as usize, self.ticket, member).wake();
+    fn has_joined(&self) -> bool {
+        self.reader != NOT_JOINED
     }
 }
 
 impl fmt::Debug for Cursors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.all().iter().map(|seat| seat.topic.name())).finish()
+        f.debug_list().entries(self.all().iter().map(|cursor| cursor.topic.name())).finish()
     }
 }
+
+/// The reader number of a cursor that has not joined its topic.
+const NOT_JOINED: u32 = u32::MAX;

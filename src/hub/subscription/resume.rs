@@ -4,20 +4,14 @@
 
 use std::time::Duration;
 
-use super::request::{Start, Subscribe};
+use super::{
+    output::Notice,
+    request::{Start, Subscribe},
+};
 use crate::{
     event::field::EventId,
     hub::{position::Position, state::read::Floor},
 };
-
-/// A notice that is delivered beside the events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Notice {
-    /// The greeting of a new client.
-    Greeting,
-    /// A gap.
-    Gap,
-}
 
 /// The point at which a subscription begins.
 pub(crate) struct StartPoint {

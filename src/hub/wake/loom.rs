@@ -19,7 +19,8 @@ use crate::{
         retention::Retention,
         state::{TopicQueue, append::AfterAppend, found::Budget, waiters::Ticket},
         subscription::{
-            Output, Subscription,
+            Subscription,
+            output::Output,
             request::{LagPolicy, Start, Subscribe},
         },
         sync::lock,
