@@ -172,6 +172,11 @@ impl Core {
         Ok(topic)
     }
 
+    /// Returns the topic of this name, if there is one.
+    pub(crate) fn get_topic(&self, name: &str) -> Option<Hold> {
+        lock(&self.registry).get(name)
+    }
+
     fn count_refused(&self, error: &TopicError) {
         if error.is_full() {
             self.counts.refuses();

@@ -1,77 +1,125 @@
-//! Why a hub takes a topic, an event or a subscriber not.
+//! The errors of hub operations.
 
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use crate::negotiate::refusal::Refusal;
+use http::StatusCode;
 
-/// A hub has no room for a topic, or its name is too long.
+use crate::{error::BoxError, negotiate::refusal::Refusal};
+
+/// A topic is unavailable: the hub is full, or the name is too long.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TopicError(Why);
+pub struct TopicError(TopicErrorKind);
 
-/// An event was not published. Nothing of the call was.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A publish failed. None of the events of the call was published, unless the error is [`Unknown`](Self::Unknown) or
+/// [`Pending`](Self::Pending).
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// The event is larger than what its topic, or the hub, may keep.
+    /// An event is larger than what its topic, or the hub, may keep.
     TooLarge {
-        /// What it counts for, in bytes.
+        /// The size of the event in bytes, as [`Retention::bytes`](crate::hub::Retention::bytes) counts it.
         size: usize,
-        /// What there may be.
+        /// The maximum size.
         limit: usize,
     },
-    /// The topic had been closed, and there is no room for a new one of its name.
+    /// The topic had been closed, and cannot be created again.
     Topic(TopicError),
-    /// What feeds the hub did not take it: it is not there, and will not come.
-    NotSent(Arc<str>),
-    /// What feeds the hub did not answer: it may be there, now or later. To repeat it is safe only with an
-    /// [idempotency key](crate::hub::Topic::publish_once).
-    Unknown(Arc<str>),
-    /// It is not known yet: wait for the [future](crate::hub::Published).
+    /// The backplane did not accept the event, which will not be published.
+    NotSent(BackplaneError),
+    /// The backplane did not respond. The event may be published already, may be published later, or not at all.
+    ///
+    /// Retry only under an [idempotency key](crate::hub::Topic::publish_once).
+    Unknown(BackplaneError),
+    /// The outcome is not known yet: await the [`Published`](crate::hub::Published) instead.
     Pending,
 }
 
-/// A subscription was not made.
+/// A subscription was not created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SubscribeError {
-    /// One of the topics cannot be had.
+    /// A topic is unavailable.
     Topic(TopicError),
-    /// No topic was named: nothing would ever come.
+    /// No topic was named.
     NoTopic,
-    /// More topics were named than this many, which a [subscription may have](crate::hub::HubBuilder::max_topics_per_subscription).
-    TooManyTopics(usize),
-    /// The member's value is longer than this many bytes.
-    MemberTooLong(usize),
+    /// More topics were named than a subscription [may have](crate::hub::HubBuilder::max_topics_per_subscription).
+    #[non_exhaustive]
+    TooManyTopics {
+        /// The number of topics that were named, each counted once.
+        topics: usize,
+        /// The maximum number of topics.
+        limit: usize,
+    },
+    /// The member is too long.
+    #[non_exhaustive]
+    MemberTooLong {
+        /// The length of the member, in bytes.
+        bytes: usize,
+        /// The maximum length, in bytes.
+        limit: usize,
+    },
 }
 
+/// An error of a [backplane](crate::backplane), as part of a [`PublishError`].
+///
+/// Displays as the error that the backplane reported, which [`get_ref`](Self::get_ref) returns. Clones share it.
+#[derive(Clone)]
+pub struct BackplaneError(Arc<dyn Error + Send + Sync>);
+
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Why {
+enum TopicErrorKind {
     TooMany { limit: usize },
     NameTooLong { bytes: usize, limit: usize },
 }
 
 impl TopicError {
     pub(crate) fn too_many(limit: usize) -> Self {
-        Self(Why::TooMany { limit })
+        Self(TopicErrorKind::TooMany { limit })
     }
 
     pub(crate) fn name_too_long(bytes: usize, limit: usize) -> Self {
-        Self(Why::NameTooLong { bytes, limit })
+        Self(TopicErrorKind::NameTooLong { bytes, limit })
     }
 
-    /// Returns whether the hub has as many topics as it may, and all of them are held: later there may be room.
+    /// Returns whether the hub has as many topics as it may, all of them held. A later attempt may succeed.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        matches!(self.0, Why::TooMany { .. })
+        matches!(self.0, TopicErrorKind::TooMany { .. })
+    }
+}
+
+impl PublishError {
+    /// Creates the error of a publish that a backplane did not accept. For implementations of
+    /// [`Backplane`](crate::backplane::Backplane).
+    pub fn not_sent(error: impl Into<BoxError>) -> Self {
+        Self::NotSent(BackplaneError::new(error))
+    }
+
+    /// Creates the error of a publish whose outcome is unknown. For implementations of
+    /// [`Backplane`](crate::backplane::Backplane).
+    pub fn unknown(error: impl Into<BoxError>) -> Self {
+        Self::Unknown(BackplaneError::new(error))
+    }
+}
+
+impl BackplaneError {
+    fn new(error: impl Into<BoxError>) -> Self {
+        Self(error.into().into())
+    }
+
+    /// Returns the error that the backplane reported, to be downcast for example.
+    #[must_use]
+    pub fn get_ref(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.0
     }
 }
 
 impl fmt::Display for TopicError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Why::TooMany { limit } => write!(f, "the hub has {limit} topics in use, which is its limit"),
-            Why::NameTooLong { bytes, limit } => {
-                write!(f, "a topic's name has at most {limit} bytes, and this one has {bytes}")
+            TopicErrorKind::TooMany { limit } => write!(f, "hub is full: all {limit} topics are in use"),
+            TopicErrorKind::NameTooLong { bytes, limit } => {
+                write!(f, "topic name of {bytes} bytes exceeds the limit of {limit}")
             }
         }
     }
@@ -80,13 +128,11 @@ impl fmt::Display for TopicError {
 impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLarge { size, limit } => {
-                write!(f, "the event counts for {size} bytes where at most {limit} are kept")
-            }
-            Self::Topic(_) => f.write_str("the topic was closed and cannot be opened again"),
-            Self::NotSent(why) => write!(f, "the event was not sent: {why}"),
-            Self::Unknown(why) => write!(f, "whether the event was published is unknown: {why}"),
-            Self::Pending => f.write_str("whether the event was published is not known yet"),
+            Self::TooLarge { size, limit } => write!(f, "event of {size} bytes exceeds the limit of {limit}"),
+            Self::Topic(_) => f.write_str("closed topic cannot be opened again"),
+            Self::NotSent(_) => f.write_str("event was not published"),
+            Self::Unknown(_) => f.write_str("outcome of the publish is unknown"),
+            Self::Pending => f.write_str("outcome of the publish is not known yet"),
         }
     }
 }
@@ -95,10 +141,26 @@ impl fmt::Display for SubscribeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Topic(_) => f.write_str("topic unavailable"),
-            Self::NoTopic => f.write_str("a subscription needs at least one topic"),
-            Self::TooManyTopics(limit) => write!(f, "a subscription has at most {limit} topics"),
-            Self::MemberTooLong(limit) => write!(f, "a member's value has at most {limit} bytes"),
+            Self::NoTopic => f.write_str("subscription names no topic"),
+            Self::TooManyTopics { topics, limit } => {
+                write!(f, "subscription names {topics} topics, which exceeds the limit of {limit}")
+            }
+            Self::MemberTooLong { bytes, limit } => {
+                write!(f, "member of {bytes} bytes exceeds the limit of {limit}")
+            }
         }
+    }
+}
+
+impl fmt::Display for BackplaneError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for BackplaneError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -108,7 +170,8 @@ impl Error for PublishError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Topic(error) => Some(error),
-            _ => None,
+            Self::NotSent(error) | Self::Unknown(error) => Some(error.get_ref()),
+            Self::TooLarge { .. } | Self::Pending => None,
         }
     }
 }
@@ -117,7 +180,7 @@ impl Error for SubscribeError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Topic(error) => Some(error),
-            Self::NoTopic | Self::TooManyTopics(_) | Self::MemberTooLong(_) => None,
+            Self::NoTopic | Self::TooManyTopics { .. } | Self::MemberTooLong { .. } => None,
         }
     }
 }
@@ -134,24 +197,23 @@ impl From<TopicError> for SubscribeError {
     }
 }
 
-/// A full hub asks the client to come later; what cannot be had at all is `400 Bad Request`.
+/// A full hub is refused with [`Refusal::later`], since room may come. A name that is too long is a `400 Bad Request`.
 impl From<TopicError> for Refusal {
     fn from(error: TopicError) -> Self {
-        let refusal = if error.is_full() { Self::later(COME_BACK_AFTER) } else { Self::status(BAD_REQUEST) };
+        let refusal = if error.is_full() { Self::later(RETRY_AFTER) } else { Self::status(StatusCode::BAD_REQUEST) };
         refusal.with_source(error)
     }
 }
 
+/// An unavailable topic is refused as a [`TopicError`]. Any other error is a `400 Bad Request`.
 impl From<SubscribeError> for Refusal {
     fn from(error: SubscribeError) -> Self {
         match error {
             SubscribeError::Topic(error) => error.into(),
-            error => Self::status(BAD_REQUEST).with_source(error),
+            error => Self::status(StatusCode::BAD_REQUEST).with_source(error),
         }
     }
 }
 
-const BAD_REQUEST: http::StatusCode = http::StatusCode::BAD_REQUEST;
-
-/// Topics become free when clients leave, which is seldom at once.
-const COME_BACK_AFTER: std::time::Duration = std::time::Duration::from_secs(10);
+/// The delay after which a client of a full hub retries. Topics become free when clients leave, which is seldom at once.
+const RETRY_AFTER: Duration = Duration::from_secs(10);

@@ -44,6 +44,27 @@ impl Hub {
         self.open(name.as_ref(), None)
     }
 
+    /// Returns the topic of this name, if it exists. Never creates one.
+    ///
+    /// A topic exists as long as something holds it or it keeps an event or a keyed value, also while it is closed. The
+    /// returned handle holds it like any other [`Topic`]. Use this to publish only where there may be subscribers, or to look
+    /// up names that come from clients, which could fill the hub with [`topic`](Self::topic).
+    ///
+    /// ```
+    /// use tower_sse::hub::Hub;
+    ///
+    /// let hub = Hub::new();
+    /// assert!(hub.get_topic("news").is_none());
+    /// let news = hub.topic("news")?;
+    /// assert_eq!(hub.get_topic("news"), Some(news));
+    /// # Ok::<(), tower_sse::hub::TopicError>(())
+    /// ```
+    #[must_use]
+    pub fn get_topic(&self, name: impl AsRef<str>) -> Option<Topic> {
+        let shared = self.0.get_topic(name.as_ref())?;
+        Some(Topic::new(Arc::clone(&self.0), shared))
+    }
+
     /// Returns the topic of this name with a retention of its own, and creates it if there is none.
     ///
     /// The retention applies from now on, also to a topic that exists already.

@@ -145,7 +145,7 @@ pub(crate) mod subscription;
 pub(crate) mod topic;
 
 pub use self::{
-    error::{PublishError, SubscribeError, TopicError},
+    error::{BackplaneError, PublishError, SubscribeError, TopicError},
     handle::{Hub, HubBuilder},
     health::HubHealth,
     presence::{Presence, PresenceChange},

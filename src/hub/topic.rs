@@ -146,6 +146,16 @@ impl Topic {
     }
 }
 
+/// Two handles are equal if they are of the same topic of the same hub.
+impl PartialEq for Topic {
+    fn eq(&self, other: &Self) -> bool {
+        // Invariant: a topic that is held is the only one of its name in its hub.
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+impl Eq for Topic {}
+
 impl fmt::Debug for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Topic").field("name", &self.name()).finish_non_exhaustive()

@@ -1,6 +1,6 @@
 //! What goes wrong between a node and Redis.
 
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, fmt};
 
 use ::redis::{ErrorKind, ServerErrorKind};
 
@@ -72,8 +72,7 @@ impl RedisError {
 
     /// What the publisher is told, whose event was on its way.
     pub(super) fn into_publish_error(self) -> PublishError {
-        let why = Arc::from(self.to_string());
-        if self.was_rejected() { PublishError::NotSent(why) } else { PublishError::Unknown(why) }
+        if self.was_rejected() { PublishError::not_sent(self) } else { PublishError::unknown(self) }
     }
 }
 

@@ -99,6 +99,11 @@ impl Registry {
         self.topics.iter().cloned().collect()
     }
 
+    /// Returns the topic of this name, if there is one.
+    pub(crate) fn get(&self, name: &str) -> Option<Hold> {
+        self.topics.get(name).map(Hold::on)
+    }
+
     /// Returns the topic of this name. Creates it if there is none.
     pub(crate) fn open(&mut self, name: &str, now: u64) -> Result<Hold, TopicError> {
         self.topics.open(name, now).map(|topic| Hold::on(&topic))

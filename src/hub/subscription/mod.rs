@@ -300,12 +300,13 @@ fn check(settings: &Settings, subscribe: &mut Subscribe) -> Result<(), Subscribe
     if subscribe.topics.is_empty() {
         return Err(SubscribeError::NoTopic);
     }
-    let limit = settings.topics_per_subscription;
-    if subscribe.topics.len() > limit {
-        return Err(SubscribeError::TooManyTopics(limit));
+    let (topics, limit) = (subscribe.topics.len(), settings.topics_per_subscription);
+    if topics > limit {
+        return Err(SubscribeError::TooManyTopics { topics, limit });
     }
-    if subscribe.member.as_ref().is_some_and(|member| member.len() > MAX_MEMBER) {
-        return Err(SubscribeError::MemberTooLong(MAX_MEMBER));
+    let bytes = subscribe.member.as_ref().map_or(0, |member| member.len());
+    if bytes > MAX_MEMBER {
+        return Err(SubscribeError::MemberTooLong { bytes, limit: MAX_MEMBER });
     }
     Ok(())
 }

@@ -30,7 +30,7 @@ impl Manual {
 
 impl Backplane for Manual {
     fn publish(&self, _: Outgoing) -> BoxFuture<'static, Result<EventId, PublishError>> {
-        Box::pin(std::future::ready(Err(PublishError::NotSent("nothing is published here".into()))))
+        Box::pin(std::future::ready(Err(PublishError::not_sent("nothing is published here"))))
     }
 
     fn follow(&self, feed: Feed) -> BoxFuture<'static, ()> {

@@ -2,6 +2,7 @@
 
 mod client;
 mod closing;
+mod errors;
 mod gaps;
 mod lineage;
 mod long_schedules;

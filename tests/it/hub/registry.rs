@@ -212,11 +212,14 @@ fn a_subscription_has_so_many_topics_and_no_more() {
     let three = ["a", "b", "c", "a", "a"];
     assert!(hub.subscribe(Subscribe::to_all(three)).is_ok(), "one that is named again counts once");
     let refused = hub.subscribe(Subscribe::to_all(three).and("d")).unwrap_err();
-    assert!(matches!(refused, SubscribeError::TooManyTopics(3)), "{refused}");
+    assert!(matches!(refused, SubscribeError::TooManyTopics { topics: 4, limit: 3, .. }), "{refused}");
     assert_eq!(Refusal::from(refused).status_for(&http::Method::GET), 400);
     assert_eq!(hub.topic_count(), 0, "none was created");
     let many = (0..300).map(|number| number.to_string());
-    assert!(matches!(Hub::new().subscribe(Subscribe::to_all(many)), Err(SubscribeError::TooManyTopics(256))));
+    assert!(matches!(
+        Hub::new().subscribe(Subscribe::to_all(many)),
+        Err(SubscribeError::TooManyTopics { limit: 256, .. })
+    ));
 }
 
 /// As many notes as one user of the production example posted.
@@ -246,4 +249,42 @@ fn a_topic_whose_presence_is_held_never_goes() {
     assert_eq!(kept(&hub, "held"), ["held"]);
     drop(presence);
     assert!(hub.subscribe("other").is_ok());
+}
+
+#[test]
+fn get_topic_never_creates_a_topic() {
+    let hub = hub(2);
+    assert!(hub.get_topic("a").is_none());
+    assert_eq!(hub.topic_count(), 0);
+    drop(hub.topic("a").expect("there is room"));
+    assert!(hub.get_topic("a").is_none(), "it was empty, and not held");
+    publish(&hub, "a");
+    let topic = hub.get_topic("a").expect("it has an event");
+    topic.close(None).try_result().expect("it is open");
+    assert_eq!(hub.get_topic("a"), Some(topic), "it is closed, and held");
+    assert!(hub.get_topic("a").is_none(), "it was closed, and not held");
+    assert!(hub.get_topic("a".repeat(1000)).is_none());
+}
+
+#[test]
+fn a_topic_from_get_topic_is_not_evicted() {
+    let hub = hub(1);
+    publish(&hub, "a");
+    let topic = hub.get_topic("a").expect("it has an event");
+    assert_eq!(hub.health().held_topics, 1);
+    assert!(hub.topic("b").unwrap_err().is_full());
+    drop(topic);
+    assert!(hub.topic("b").is_ok());
+}
+
+#[test]
+fn topics_are_equal_if_they_have_one_name_and_one_hub() {
+    let (one, other) = (hub(2), hub(2));
+    let a = one.topic("a").expect("there is room");
+    assert_eq!(a, a.clone());
+    assert_eq!(a, one.clone().topic("a").expect("there is room"));
+    a.close(None).try_result().expect("it is open");
+    assert_eq!(a, one.topic("a").expect("there is room"), "it is closed, and held");
+    assert_ne!(a, one.topic("b").expect("there is room"));
+    assert_ne!(a, other.topic("a").expect("there is room"));
 }

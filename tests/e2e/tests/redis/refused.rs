@@ -11,7 +11,7 @@ use crate::nodes::{data, hub, limited, publish, reader, within};
 /// Publishing is refused with this word, and nothing of it is there later.
 async fn assert_refused(hub: &Hub, word: &str) {
     let refused = within(hub.topic("topic").expect("there is room").publish(Event::new("refused"))).await;
-    assert!(matches!(&refused, Err(PublishError::NotSent(why)) if why.contains(word)), "{refused:?}");
+    assert!(matches!(&refused, Err(PublishError::NotSent(why)) if why.to_string().contains(word)), "{refused:?}");
 }
 
 /// As soon as it is possible again.
