@@ -135,8 +135,12 @@ pub mod future {
 /// Sources of [`Events`], for signatures that name their types.
 pub mod source {
     pub use crate::{
-        answer::{channel::EventReceiver, interval::Interval},
-        body::from_stream::StreamSource,
+        answer::{channel::EventReceiver, interval::Interval, once::Once},
+        body::{
+            boxed::{BoxSource, LocalBoxSource},
+            from_stream::{IntoEvent, StreamSource},
+            never::Never,
+        },
     };
 }
 
@@ -146,10 +150,10 @@ pub use self::event::json::JsonError;
 pub use self::negotiate::request_head::RequestHead;
 pub use self::{
     answer::{
-        Events, IntoAnswer, IntoReply, Reply,
+        BoxEvents, Events, IntoReply, LocalBoxEvents, Reply,
         channel::{EventSender, SendError, TrySendError},
     },
-    body::{abort::EarlyEndError, error::BodyError, from_stream::IntoEvent, never::Never, source::Source},
+    body::{abort::EarlyEndError, error::BodyError, source::Source},
     error::BoxError,
     event::{
         Event, EventBuilder,

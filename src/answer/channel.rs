@@ -1,4 +1,4 @@
-//! A stream that another task feeds, and whose feeder sees when nobody listens any more.
+//! Provides a channel of events, whose sender can wait for its client to leave.
 
 use std::{
     error::Error,
@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::{error::BoxError, event::Event};
 
-/// Sends events to one client; made by [`Events::channel`](crate::Events::channel). Clones send to the same one.
+/// Sends events to one client; made by [`Events::channel`](crate::Events::channel). Clones send to the same client.
 ///
 /// ```
 /// use tower_sse::{Event, Events, Source};
@@ -42,15 +42,15 @@ use crate::{error::BoxError, event::Event};
 /// }
 /// ```
 ///
-/// A sender that is dropped while its thread unwinds, as in a task that panics, makes the stream fail too. A task that is aborted
-/// drops its sender like one that has finished.
+/// A sender that is dropped while its thread unwinds, as in a task that panics, makes the stream fail. An aborted task drops its
+/// sender like a task that has finished.
 #[derive(Debug, Clone)]
 pub struct EventSender {
     events: mpsc::Sender<Event>,
     failure: Arc<Failure>,
 }
 
-/// What [`Events::channel`](crate::Events::channel) reads from.
+/// The receiving half of [`Events::channel`](crate::Events::channel).
 #[derive(Debug)]
 pub struct EventReceiver {
     events: mpsc::Receiver<Event>,
@@ -62,7 +62,7 @@ pub struct EventReceiver {
 struct Failure {
     is_set: AtomicBool,
     error: Mutex<Option<BoxError>>,
-    /// Woken at a failure, since other senders may keep the channel open.
+    /// Woken by a failure: other senders may keep the channel open.
     waker: AtomicWaker,
 }
 
@@ -70,13 +70,13 @@ struct Failure {
 #[derive(Debug)]
 struct Unwound;
 
-/// The client has left, or the stream has ended: nothing can be sent to it any more.
+/// The error of a send to a client that has left, or whose stream has ended. Holds the event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendError {
     event: Event,
 }
 
-/// An event could not be sent at once.
+/// The error of an event that cannot be sent at once. Holds the event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrySendError {
@@ -87,15 +87,16 @@ pub enum TrySendError {
 }
 
 impl EventSender {
-    /// Sends an event, after waiting for room.
+    /// Sends an event. Waits while the channel is full.
     ///
     /// # Errors
     ///
-    /// The client has left, or another sender has failed. The event comes back.
+    /// Returns the event if the client has left, or another sender has failed.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it is done, the event was not sent, and is lost. Other senders keep their place.
+    /// If the future is dropped before it completes, the event is not sent, and is lost. The sender then loses its place in the
+    /// order of those that wait.
     pub async fn send(&self, event: Event) -> Result<(), SendError> {
         if self.failure.is_set() {
             return Err(SendError { event });
@@ -103,11 +104,28 @@ impl EventSender {
         self.events.send(event).await.map_err(|error| SendError { event: error.0 })
     }
 
-    /// Sends an event if there is room now. Needs no runtime.
+    /// Sends an event, and blocks the thread while the channel is full. For threads without a runtime, and for
+    /// [`spawn_blocking`](tokio::task::spawn_blocking).
     ///
     /// # Errors
     ///
-    /// There is no room, the client has left, or another sender has failed. The event comes back.
+    /// Returns the event if the client has left, or another sender has failed.
+    ///
+    /// # Panics
+    ///
+    /// Panics if called within an async context, as [`tokio::sync::mpsc::Sender::blocking_send`] does.
+    pub fn blocking_send(&self, event: Event) -> Result<(), SendError> {
+        if self.failure.is_set() {
+            return Err(SendError { event });
+        }
+        self.events.blocking_send(event).map_err(|error| SendError { event: error.0 })
+    }
+
+    /// Sends an event if there is room now. Does not need a runtime.
+    ///
+    /// # Errors
+    ///
+    /// Returns the event if the channel is full, the client has left, or another sender has failed.
     pub fn try_send(&self, event: Event) -> Result<(), TrySendError> {
         if self.failure.is_set() {
             return Err(TrySendError::Closed(event));
@@ -119,9 +137,9 @@ impl EventSender {
     }
 
     /// Ends the stream with an error, after the events that were sent before. Its reason is [`Failed`](crate::Reason::Failed),
-    /// observers are given the error, and the client gets the [`on_failure`](crate::StreamSettings::on_failure) event.
+    /// observers receive the error, and the client receives the [`on_failure`](crate::StreamSettings::on_failure) event.
     ///
-    /// The first failure decides, and other senders can send nothing from then on. Does nothing if the client has left.
+    /// Only the first failure counts, and no sender can send after it. Does nothing if the client has left.
     pub fn fail(self, error: impl Into<BoxError>) {
         self.failure.set(error.into());
     }
@@ -130,15 +148,27 @@ impl EventSender {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost when the future is dropped.
+    /// The future can be dropped and called again without loss.
     pub async fn closed(&self) {
         self.events.closed().await;
     }
 
-    /// Whether the client has left, or the stream has ended for another reason.
+    /// Returns `true` if the client has left, or the stream has ended for another reason.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.events.is_closed() || self.failure.is_set()
+    }
+
+    /// Returns the number of events for which there is room now.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.events.capacity()
+    }
+
+    /// Returns `true` if both send to the same client.
+    #[must_use]
+    pub fn same_channel(&self, other: &Self) -> bool {
+        self.events.same_channel(&other.events)
     }
 }
 
@@ -174,7 +204,7 @@ impl Failure {
 }
 
 impl SendError {
-    /// The event that was not sent.
+    /// Returns the event that was not sent.
     #[must_use]
     pub fn into_event(self) -> Event {
         self.event
@@ -182,7 +212,7 @@ impl SendError {
 }
 
 impl TrySendError {
-    /// The event that was not sent.
+    /// Returns the event that was not sent.
     #[must_use]
     pub fn into_event(self) -> Event {
         match self {
@@ -229,12 +259,12 @@ impl Stream for EventReceiver {
             if polled.is_pending() {
                 self.failure.waker.register(cx.waker());
             }
-            // Set before the last sender went, or since.
+            // The failure may have been set before the last sender was dropped, or since.
             if !self.failure.is_set() {
                 return polled.map(|_| None);
             }
         }
-        // First the events from before the failure. Now the failure.
+        // First the events from before the failure, then the failure.
         self.events.close();
         match self.events.poll_recv(cx) {
             Poll::Ready(Some(event)) => Poll::Ready(Some(Ok(event))),

@@ -1,7 +1,8 @@
-//! What an event service answers: events, a response, or one of the two.
+//! Provides the answers of an event service: events, a response, or one of the two.
 
 pub(crate) mod channel;
 pub(crate) mod interval;
+pub(crate) mod once;
 
 use std::{fmt, future::Future, marker::PhantomData, time::Duration};
 
@@ -13,9 +14,11 @@ use tokio::time::Instant;
 use self::{
     channel::{EventReceiver, EventSender},
     interval::Interval,
+    once::Once,
 };
 use crate::{
     body::{
+        boxed::{BoxSource, LocalBoxSource},
         from_stream::{IntoEvent, StreamSource},
         never::Never,
         source::Source,
@@ -26,7 +29,7 @@ use crate::{
     settings::{Comments, EarlyEnd, OnDrain, StreamSettings, heartbeat::Heartbeat},
 };
 
-/// Events, and this stream's own settings: what an event service answers, or an axum handler under feature `axum`.
+/// Events, with settings of their stream: the answer of an event service, or of an axum handler under feature `axum`.
 ///
 /// ```
 /// use std::{convert::Infallible, time::Duration};
@@ -36,20 +39,21 @@ use crate::{
 /// // A stream of events, or of `Result<Event, E>`.
 /// let events = Events::new(stream::iter(["a", "b"]).map(Event::new));
 ///
-/// // One that asks a source each second.
+/// // One event each second.
 /// let events = Events::every(Duration::from_secs(1), || async { Event::new("tick") })
 ///     .heartbeat(Duration::from_secs(30))
 ///     .retry(Duration::from_secs(2));
 ///
-/// // One that another task feeds.
+/// // Events that another task sends.
 /// let (sender, events) = Events::channel(16);
 /// ```
 ///
-/// All events that are ready at the same time leave in one frame of at most 8 KiB, at once; an event larger than that has
-/// a frame of its own. When the stream ends, fails or panics, what came before it has been sent.
+/// All events that are ready at the same time are sent at once, in one frame of at most 8 KiB. An event larger than that has a
+/// frame of its own. When the stream ends, fails or panics, all events before that have been sent.
 ///
-/// A clean end makes an `EventSource` reconnect: it takes a [`Refusal::stop`] then to keep it away. To a client of another method than
-/// GET a clean end means that all has come, so a stream that fails is aborted there: see [`EarlyEnd`].
+/// A clean end makes an `EventSource` reconnect. To keep the client away, answer its next request with [`Refusal::stop`]. To a
+/// client of another method than GET a clean end means that the answer is complete, so a stream that fails is aborted there:
+/// see [`EarlyEnd`].
 #[must_use = "events do nothing unless they are answered"]
 pub struct Events<S> {
     source: S,
@@ -57,41 +61,57 @@ pub struct Events<S> {
     settings: StreamSettings,
 }
 
+/// Events whose source is boxed; made by [`Events::boxed`].
+///
+/// A name for a signature or a struct field, and one type for several sources:
+///
+/// ```
+/// use futures_util::{StreamExt, stream};
+/// use tower_sse::{BoxEvents, Event, Events};
+///
+/// fn events(is_member: bool) -> BoxEvents {
+///     if is_member {
+///         Events::new(stream::iter(["a", "b"]).map(Event::new)).boxed()
+///     } else {
+///         Events::once(Event::new("for members only")).boxed()
+///     }
+/// }
+/// ```
+pub type BoxEvents = Events<BoxSource>;
+
+/// Events whose source is boxed and not `Send`; made by [`Events::boxed_local`].
+pub type LocalBoxEvents = Events<LocalBoxSource>;
+
 /// Events or a response, for an event service that decides by what is in the request.
 #[derive(Debug)]
-#[expect(clippy::exhaustive_enums, reason = "it is one or the other")]
+#[expect(clippy::exhaustive_enums, reason = "a reply is one or the other")]
 pub enum Reply<S, B> {
-    /// A stream.
+    /// A stream of events.
     Events(Events<S>),
-    /// Anything. If it is itself an event stream, it is decorated.
+    /// A response. It is decorated if it is itself an event stream.
     Response(Response<B>),
 }
 
-/// What an event service may answer: [`Events`], an [`http::Response`], or a [`Reply`]. Sealed.
+/// An answer of an event service: [`Events`], an [`http::Response`], a [`Reply`], or a `Result` of one of these whose error
+/// becomes a [`Refusal`]. Sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an answer of an event service",
+    label = "write `Events::new(stream)`, an `http::Response`, a `Reply`, or a `Result` of one of these",
+    note = "the error of a `Result` must be `Into<Refusal>`: a `Refusal`, a `StatusCode`, or a `BoxError`",
+    note = "a function given to `from_fn` must be `async`"
+)]
 pub trait IntoReply: sealed::Sealed {
-    /// What its events come from.
+    /// The source of its events.
     type Source: Source;
     /// The body of its response.
     type Body: Body<Error: Into<BoxError>>;
 
-    /// It, as one of the two.
-    fn into_reply(self) -> Reply<Self::Source, Self::Body>;
-}
-
-/// What a function given to [`SseLayer::from_fn`](crate::SseLayer::from_fn) may return: what an event service may answer,
-/// or a `Result` of that whose error is made a [`Refusal`]. Sealed.
-pub trait IntoAnswer: sealed::Sealed {
-    /// What its events come from.
-    type Source: Source;
-    /// The body of its response.
-    type Body: Body<Error: Into<BoxError>>;
-
-    /// It, as an answer or a refusal.
+    /// Converts the answer into a reply.
     ///
     /// # Errors
     ///
-    /// The refusal that it is.
-    fn into_answer(self) -> Result<Reply<Self::Source, Self::Body>, Refusal>;
+    /// Returns the refusal that the error of a `Result` becomes.
+    fn into_reply(self) -> Result<Reply<Self::Source, Self::Body>, Refusal>;
 }
 
 impl<S> Events<StreamSource<S>>
@@ -99,9 +119,9 @@ where
     S: Stream,
     S::Item: IntoEvent,
 {
-    /// The events of this stream. Items are [`Event`]s, or results of them whose first error ends the stream.
+    /// Creates events from a stream. Its items are [`Event`]s, or results of them whose first error ends the stream.
     ///
-    /// It is polled when the connection takes more, and dropped when the client leaves, or when the stream ends.
+    /// The stream is polled when the connection takes more, and dropped when the client leaves or the stream ends.
     pub fn new(stream: S) -> Self {
         Self::from_source(StreamSource::new(stream))
     }
@@ -112,7 +132,7 @@ where
     F: FnMut() -> Fut,
     Fut: Future<Output: IntoEvent>,
 {
-    /// Asks a source at this pace, first at once, and sends what it gives: ask, send, flush, sleep.
+    /// Creates events from a function that is called at this period, first at once: call, send, flush, sleep.
     ///
     /// ```
     /// use std::time::Duration;
@@ -122,90 +142,131 @@ where
     /// let events = Events::every(Duration::from_secs(1), || async { Event::new(temperature().await.to_string()) });
     /// ```
     ///
-    /// A source that takes longer than the period is asked again at the next full period. One whose client does not read
-    /// is not asked. Below a millisecond the period is a millisecond.
+    /// If its future takes longer than the period, the function is called again at the next full period. It is not called
+    /// while the client does not read. The period is at least a millisecond.
     pub fn every(period: Duration, source: F) -> Self {
         Self::new(Interval::new(period, source))
     }
 }
 
 impl Events<StreamSource<EventReceiver>> {
-    /// A channel with room for this many events, and at least one: the sender waits while it is full, and
-    /// [sees](EventSender::closed) that the client has left. Dropping all senders ends the stream, and
-    /// [`EventSender::fail`] ends it with an error.
+    /// Creates a channel with room for this many events, and at least one. The sender waits while the channel is full, and
+    /// can [wait](EventSender::closed) for the client to leave.
+    ///
+    /// The stream ends when all senders are dropped, and with an error by [`EventSender::fail`].
     pub fn channel(capacity: usize) -> (EventSender, Self) {
         let (sender, receiver) = channel::new(capacity);
         (sender, Self::new(receiver))
     }
 }
 
+impl Events<StreamSource<Once>> {
+    /// Creates the stream of a single event. It ends after that, and an `EventSource` reconnects.
+    ///
+    /// ```
+    /// use tower_sse::{Event, Events};
+    ///
+    /// let events = Events::once(Event::new("done"));
+    /// ```
+    pub fn once(event: Event) -> Self {
+        Self::new(Once::new(Some(event)))
+    }
+
+    /// Creates a stream that ends at once, of the same type as [`once`](Self::once). An `EventSource` reconnects:
+    /// [`Refusal::stop`] keeps it away.
+    pub fn empty() -> Self {
+        Self::new(Once::new(None))
+    }
+}
+
 impl<S> Events<S> {
+    /// Boxes the source, which costs an allocation for each stream and an indirect call for each frame. For a signature or a
+    /// struct field that names the type, and for several sources of one type: see [`BoxEvents`].
+    pub fn boxed(self) -> BoxEvents
+    where
+        S: Source + Send + 'static,
+    {
+        self.map_source(BoxSource::new)
+    }
+
+    /// Boxes a source that is not `Send`, for streams on a [`LocalSet`](tokio::task::LocalSet). See [`boxed`](Self::boxed).
+    pub fn boxed_local(self) -> LocalBoxEvents
+    where
+        S: Source + 'static,
+    {
+        self.map_source(LocalBoxSource::new)
+    }
+
+    fn map_source<T>(self, map: impl FnOnce(S) -> T) -> Events<T> {
+        Events { source: map(self.source), headers: self.headers, settings: self.settings }
+    }
+
     pub(crate) fn from_source(source: S) -> Self {
         Self { source, headers: HeaderMap::new(), settings: StreamSettings::new() }
     }
 
-    /// A header for the response, in place of what the layer would set. Those about the connection and the body's length
-    /// are the server's and are left out. Default: none.
+    /// Sets a header of the response, in place of the layer's. Headers about the connection and the length of the body are
+    /// left out: the server sets them. Defaults to none.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
     }
 
-    /// Adds a header that may be there more than once, `Set-Cookie` for one.
+    /// Adds a header of the response that may occur several times, for example `Set-Cookie`.
     pub fn append_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.append(name, value);
         self
     }
 
-    /// See [`StreamSettings::heartbeat`].
+    /// Sets the heartbeat. See [`StreamSettings::heartbeat`].
     pub fn heartbeat(mut self, heartbeat: impl Into<Heartbeat>) -> Self {
         self.settings = self.settings.heartbeat(heartbeat);
         self
     }
 
-    /// See [`StreamSettings::retry`].
+    /// Sets the `retry:` that the stream begins with. See [`StreamSettings::retry`].
     pub fn retry(mut self, retry: Duration) -> Self {
         self.settings = self.settings.retry(retry);
         self
     }
 
-    /// See [`StreamSettings::deadline`].
+    /// Sets the time at which the stream ends. See [`StreamSettings::deadline`].
     pub fn deadline(mut self, at: impl Into<Instant>) -> Self {
         self.settings = self.settings.deadline(at);
         self
     }
 
-    /// See [`StreamSettings::lifetime`].
+    /// Sets the longest time that the stream is open. See [`StreamSettings::lifetime`].
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.settings = self.settings.lifetime(lifetime);
         self
     }
 
-    /// See [`StreamSettings::on_drain`].
+    /// Sets the part of the stream in a drain. See [`StreamSettings::on_drain`].
     pub fn on_drain(mut self, on_drain: OnDrain) -> Self {
         self.settings = self.settings.on_drain(on_drain);
         self
     }
 
-    /// See [`StreamSettings::on_failure`].
+    /// Sets the last event of a stream that fails. See [`StreamSettings::on_failure`].
     pub fn on_failure(mut self, last: Event) -> Self {
         self.settings = self.settings.on_failure(last);
         self
     }
 
-    /// See [`StreamSettings::early_end`].
+    /// Sets the form of an end before the source's own. See [`StreamSettings::early_end`].
     pub fn early_end(mut self, early_end: EarlyEnd) -> Self {
         self.settings = self.settings.early_end(early_end);
         self
     }
 
-    /// See [`StreamSettings::comments`].
+    /// Sets whether comments are sent. See [`StreamSettings::comments`].
     pub fn comments(mut self, comments: Comments) -> Self {
         self.settings = self.settings.comments(comments);
         self
     }
 
-    /// See [`StreamSettings::last_retry`].
+    /// Sets the form of the last `retry:`. See [`StreamSettings::last_retry`].
     pub fn last_retry(mut self, last_retry: LastRetry) -> Self {
         self.settings = self.settings.last_retry(last_retry);
         self
@@ -242,8 +303,8 @@ impl<S: Source> IntoReply for Events<S> {
     type Source = S;
     type Body = Never;
 
-    fn into_reply(self) -> Reply<S, Never> {
-        Reply::Events(self)
+    fn into_reply(self) -> Result<Reply<S, Never>, Refusal> {
+        Ok(Reply::Events(self))
     }
 }
 
@@ -251,8 +312,8 @@ impl<B: Body<Error: Into<BoxError>>> IntoReply for Response<B> {
     type Source = Never;
     type Body = B;
 
-    fn into_reply(self) -> Reply<Never, B> {
-        Reply::Response(self)
+    fn into_reply(self) -> Result<Reply<Never, B>, Refusal> {
+        Ok(Reply::Response(self))
     }
 }
 
@@ -260,35 +321,17 @@ impl<S: Source, B: Body<Error: Into<BoxError>>> IntoReply for Reply<S, B> {
     type Source = S;
     type Body = B;
 
-    fn into_reply(self) -> Self {
-        self
+    fn into_reply(self) -> Result<Self, Refusal> {
+        Ok(self)
     }
 }
 
-/// What is a reply is an answer.
-macro_rules! answer {
-    ($kind:ty, $($bound:tt)*) => {
-        impl<$($bound)*> IntoAnswer for $kind {
-            type Source = <Self as IntoReply>::Source;
-            type Body = <Self as IntoReply>::Body;
-
-            fn into_answer(self) -> Result<Reply<Self::Source, Self::Body>, Refusal> {
-                Ok(self.into_reply())
-            }
-        }
-    };
-}
-
-answer!(Events<S>, S: Source);
-answer!(Response<B>, B: Body<Error: Into<BoxError>>);
-answer!(Reply<S, B>, S: Source, B: Body<Error: Into<BoxError>>);
-
-impl<R: IntoReply, E: Into<Refusal>> IntoAnswer for Result<R, E> {
+impl<R: IntoReply, E: Into<Refusal>> IntoReply for Result<R, E> {
     type Source = R::Source;
     type Body = R::Body;
 
-    fn into_answer(self) -> Result<Reply<R::Source, R::Body>, Refusal> {
-        self.map(IntoReply::into_reply).map_err(Into::into)
+    fn into_reply(self) -> Result<Reply<R::Source, R::Body>, Refusal> {
+        self.map_err(Into::into)?.into_reply()
     }
 }
 

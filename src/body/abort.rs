@@ -1,9 +1,9 @@
-//! Provides the end of a stream whose client has to see that it is not complete: the last bytes, then an error.
+//! Provides the abort of a stream, whose client has to see that it is not complete: the last bytes, then an error.
 //!
-//! An error overtakes what a server still holds: hyper's HTTP/1 drops the connection before it writes its buffer, and h2 clears
-//! the queue of the stream that it resets. So the last bytes report when the server has let go of them, and only then, after a
-//! moment for what stands between, comes the error. Where nothing may be added to the bytes of the source, each frame reports it,
-//! since it may be the last.
+//! An error overtakes the bytes that a server still holds: hyper's HTTP/1 drops the connection before it writes its buffer, and
+//! h2 clears the queue of the stream that it resets. So the last bytes are tracked until the server drops them, and the error
+//! follows a moment later. Where nothing may be added to the bytes of the source, each frame is tracked, since it may be the
+//! last.
 
 use std::{
     error::Error,
@@ -26,33 +26,33 @@ use tokio::{
 
 use crate::{error::BoxError, observe::Reason};
 
-/// The rest of a stream that ends by an error.
+/// The rest of a stream that ends with an error.
 #[derive(Debug)]
 pub(crate) struct Abort {
     last: Option<Bytes>,
-    /// `None` once the server has let go of the last bytes.
+    /// `None` once the server has dropped the last bytes.
     held: Option<Arc<Held>>,
     error: BoxError,
 }
 
-/// A flag that tells whether bytes are released, and the task that waits for that.
+/// A flag for the release of tracked bytes, and the task that waits for it.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     is_released: AtomicBool,
     waker: AtomicWaker,
 }
 
-/// Bytes that report when their last copy is dropped.
+/// Bytes that set a flag when their last copy is dropped.
 struct Tracked {
     bytes: Bytes,
     held: Arc<Held>,
 }
 
 impl Abort {
-    /// An abort after these last bytes or, if there are none, after those before.
+    /// Creates an abort after these last bytes, or after those before if there are none.
     pub(crate) fn new(last: Bytes, before: Option<Arc<Held>>, error: BoxError) -> Self {
         if last.is_empty() {
-            // If those before are not tracked either, there is nothing to wait for.
+            // Without tracked bytes before, there is nothing to wait for.
             return Self { last: None, held: Some(before.unwrap_or_else(Held::released)), error };
         }
         let (last, held) = Held::track(last);
@@ -64,7 +64,7 @@ impl Abort {
         self.last.take()
     }
 
-    /// Waits until the server has let go of the last bytes, and then for a moment.
+    /// Waits until the server has dropped the last bytes, and then for [`SETTLES_AFTER`].
     pub(crate) fn poll_sent(&mut self, mut timer: Pin<&mut Option<Sleep>>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(held) = &self.held else {
             return timer.as_pin_mut().map_or(Poll::Ready(()), |timer| timer.poll(cx));
@@ -146,7 +146,7 @@ impl Drop for Tracked {
     }
 }
 
-/// The error of a body whose stream ended early, where no other error was the cause.
+/// The error of a body whose stream ended early without another error as the cause.
 ///
 /// See [`EarlyEnd`](crate::EarlyEnd).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,9 +179,9 @@ fn timer_for(time: Duration) -> Option<Sleep> {
     Handle::try_current().is_ok().then(|| sleep(time))
 }
 
-/// The longest wait for a server to let go of the last bytes: a slow client takes about this long for what hyper holds.
+/// The longest wait for a server to drop the last bytes: a slow client takes about this long for the bytes that hyper holds.
 const HELD_FOR: Duration = Duration::from_secs(5);
 
-/// The time from then to the error. A layer outside that copies what passes has to give it to the server, and the server has to
-/// write it.
+/// The time from then to the error. An outer layer that copies the bytes has to pass them to the server, and the server has to
+/// write them.
 const SETTLES_AFTER: Duration = Duration::from_millis(50);

@@ -1,8 +1,8 @@
-//! The mark by which a layer finds a stream that is this crate's already, and what a layer asks of such a stream.
+//! Provides the marker by which a layer recognizes a stream of this crate's.
 //!
-//! A response whose body is one of this crate's says so among its extensions. A layer that meets one adds no second
-//! prelude and no second heartbeat, but its limits, checks of access, lifetime and observers: it attaches them to the record
-//! of the stream, and the body takes them with its first poll.
+//! A response whose body is this crate's has a marker among its extensions. A layer that finds one adds no second prelude and
+//! no second heartbeat. It attaches its limits, checks of access, lifetime and observers to the stream's control block, from
+//! which the body takes them with its next poll.
 
 use crate::observe::dispatch;
 use std::fmt;
@@ -10,35 +10,35 @@ use std::sync::{Arc, Weak};
 
 use crate::{access::AccessCheck, observe::Observer, streams::control::StreamControl};
 
-/// A layer that a stream has met.
+/// The settings of a layer that a stream has passed.
 pub(crate) trait MetLayer: fmt::Debug + Send + Sync {
     fn observers(&self) -> &[Arc<dyn Observer>];
     fn access(&self) -> Option<&Arc<AccessCheck>>;
 }
 
-/// Says in a response's extensions that its body is this crate's.
+/// A marker in a response's extensions: its body is this crate's.
 #[derive(Debug, Clone)]
 pub(crate) enum StreamMarker {
-    /// A few bytes that are complete: a refusal.
+    /// A complete body of a few bytes: a refusal.
     Whole,
     /// A stream.
     Stream(MarkedStream),
 }
 
-/// A stream as the layers around it find it.
+/// A stream, and the layers that it has passed.
 #[derive(Debug, Clone)]
 #[expect(unnameable_types, reason = "sealed")]
 pub struct MarkedStream {
-    /// Lives as long as the body does.
+    /// Dangles once the body is dropped.
     control: Weak<StreamControl>,
-    /// The layer whose settings are below the stream's own. `None` for a response of a handler that has met no layer yet.
+    /// The layer whose settings are below the stream's own. `None` for a response of a handler that has passed no layer yet.
     innermost: Option<Arc<dyn MetLayer>>,
-    /// Further layers, which have tightened what the stream may do.
+    /// Further layers, which have tightened the limits of the stream.
     outer: Vec<Arc<dyn MetLayer>>,
 }
 
 impl StreamMarker {
-    /// A stream that has met this layer, or none.
+    /// Creates the marker of a stream that has passed this layer, or none.
     pub(crate) fn of(control: &Arc<StreamControl>, layer: Option<Arc<dyn MetLayer>>) -> Self {
         let control = Arc::downgrade(control);
         Self::Stream(MarkedStream { control, innermost: layer, outer: Vec::new() })
@@ -46,12 +46,12 @@ impl StreamMarker {
 }
 
 impl MarkedStream {
-    /// The record of the stream. `None` if the body is gone, and so whatever the response has is not it.
+    /// Returns the control block of the stream. Returns `None` if its body was dropped: the response has another body then.
     pub(crate) fn control(&self) -> Option<Arc<StreamControl>> {
         self.control.upgrade()
     }
 
-    /// Returns whether no layer has met the stream yet.
+    /// Returns whether the stream has passed no layer yet.
     pub(crate) fn is_bare(&self) -> bool {
         self.innermost.is_none()
     }
@@ -66,7 +66,7 @@ impl MarkedStream {
         self.layers().filter_map(MetLayer::access).any(|other| other.is_same(access))
     }
 
-    /// Notes that the stream has met a layer.
+    /// Adds a layer that the stream has passed.
     pub(crate) fn add_layer(&mut self, layer: Arc<dyn MetLayer>) {
         if self.is_bare() {
             self.innermost = Some(layer);

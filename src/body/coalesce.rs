@@ -1,27 +1,27 @@
-//! The joining of ready events, or of frames of somebody else, into frames: many small ones share a frame, a large one
-//! has its own, uncopied.
+//! Provides the coalescing of ready events, or of an upstream's frames, into frames: small ones share a frame, a large one has
+//! its own, uncopied.
 //!
-//! Pure. What does not fit any more is held for the next frame.
+//! Pure. An event that does not fit is held for the next frame.
 
 use bytes::Bytes;
 
 use super::source::FRAME_BYTES;
 use crate::event::{Event, chunk::Chunk};
 
-/// Events on their way into a frame.
+/// A frame of events that is being filled.
 #[derive(Debug, Default)]
 pub(crate) struct Coalesce {
-    /// The first event, as long as it is alone.
-    alone: Option<Event>,
-    /// Two events or more.
+    /// The first event, while it is the only one.
+    first: Option<Event>,
+    /// Two or more events.
     buffer: Vec<u8>,
     events: u64,
-    /// One that did not fit.
-    over: Option<Event>,
+    /// An event that did not fit.
+    overflow: Option<Event>,
 }
 
 impl Coalesce {
-    /// Copies an event to those that share a frame, if there are some, and it fits.
+    /// Copies an event into a frame that is shared already, if it fits. Returns whether it was copied.
     pub(crate) fn copy(&mut self, event: &Event) -> bool {
         let has_room = !self.buffer.is_empty() && self.buffer.len() + event.encoded_len() <= FRAME_BYTES;
         if has_room {
@@ -31,20 +31,20 @@ impl Coalesce {
         has_room
     }
 
-    /// Takes an event. `true`: the frame is full, [`take`](Self::take) it before the next.
+    /// Adds an event. Returns `true` if the frame is full: [`take`](Self::take) it before the next event.
     pub(crate) fn push(&mut self, event: Event) -> bool {
         let len = event.encoded_len();
         if self.events == 0 {
             self.events = 1;
-            self.alone = Some(event);
+            self.first = Some(event);
             return len >= FRAME_BYTES;
         }
-        let held = self.alone.as_ref().map_or(self.buffer.len(), Event::encoded_len);
+        let held = self.first.as_ref().map_or(self.buffer.len(), Event::encoded_len);
         if held + len > FRAME_BYTES {
-            self.over = Some(event);
+            self.overflow = Some(event);
             return true;
         }
-        if let Some(first) = self.alone.take() {
+        if let Some(first) = self.first.take() {
             self.buffer.reserve_exact(FRAME_BYTES);
             first.encode_to(&mut self.buffer);
         }
@@ -53,63 +53,63 @@ impl Coalesce {
         false
     }
 
-    /// The frame, if there is anything in it.
+    /// Returns the frame, or `None` if it is empty.
     pub(crate) fn take(&mut self) -> Option<Chunk> {
         let events = std::mem::take(&mut self.events);
-        let chunk = match self.alone.take() {
-            // Its bytes are taken, not shared: to share them for the first time costs an allocation.
+        let chunk = match self.first.take() {
+            // Its bytes are moved: the first clone of `Bytes` costs an allocation.
             Some(event) if event.id().is_none() => Some(Chunk { bytes: event.into_rest(), events }),
             Some(event) => Some(Chunk { bytes: event.encode(), events }),
             None if events > 0 => Some(Chunk { bytes: Bytes::from(std::mem::take(&mut self.buffer)), events }),
             None => None,
         };
-        if let Some(event) = self.over.take() {
+        if let Some(event) = self.overflow.take() {
             self.push(event);
         }
         chunk
     }
 
-    /// Whether what is held is a frame already.
+    /// Returns whether the event that is held fills a frame.
     pub(crate) fn is_full(&self) -> bool {
-        self.alone.as_ref().is_some_and(|event| event.encoded_len() >= FRAME_BYTES)
+        self.first.as_ref().is_some_and(|event| event.encoded_len() >= FRAME_BYTES)
     }
 }
 
-/// Frames of somebody else on their way into one.
+/// A frame of an upstream's frames that is being filled.
 #[derive(Debug, Default)]
 pub(crate) struct Join {
-    /// The first, as long as it is alone.
-    alone: Bytes,
-    /// Two or more.
+    /// The first frame, while it is the only one.
+    first: Bytes,
+    /// Two or more frames.
     buffer: Vec<u8>,
 }
 
 impl Join {
-    /// Returns whether so many bytes fit.
+    /// Returns whether this number of bytes fits.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        let held = self.alone.len() + self.buffer.len();
+        let held = self.first.len() + self.buffer.len();
         held == 0 || held + bytes <= FRAME_BYTES
     }
 
     pub(crate) fn push(&mut self, bytes: Bytes) {
         if self.is_empty() {
-            self.alone = bytes;
+            self.first = bytes;
             return;
         }
-        if !self.alone.is_empty() {
+        if !self.first.is_empty() {
             self.buffer.reserve_exact(FRAME_BYTES);
-            self.buffer.extend_from_slice(&std::mem::take(&mut self.alone));
+            self.buffer.extend_from_slice(&std::mem::take(&mut self.first));
         }
         self.buffer.extend_from_slice(&bytes);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.alone.is_empty() && self.buffer.is_empty()
+        self.first.is_empty() && self.buffer.is_empty()
     }
 
-    /// Returns what is held, and nothing if nothing is.
+    /// Returns the frame, which may be empty.
     pub(crate) fn take(&mut self) -> Bytes {
-        if self.buffer.is_empty() { std::mem::take(&mut self.alone) } else { std::mem::take(&mut self.buffer).into() }
+        if self.buffer.is_empty() { std::mem::take(&mut self.first) } else { std::mem::take(&mut self.buffer).into() }
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
         event
     }
 
-    /// The sizes of the frames that events of these sizes make, and how many are in each.
+    /// Returns the size of each frame of events of these sizes, and the number of events in it.
     fn frames(sizes: &[usize]) -> Vec<(usize, u64)> {
         let mut coalesce = Coalesce::default();
         let mut frames = Vec::new();
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_is_alone_is_not_copied() {
+    fn a_single_event_is_not_copied() {
         let event = event(100);
         let mut coalesce = Coalesce::default();
         assert!(!coalesce.push(event.clone()));

@@ -1,30 +1,30 @@
-//! How many events go by in a stream that is somebody else's.
+//! Provides a counter of the events in a decorated stream.
 //!
-//! Pure, and looks at each byte: it runs only if somebody wants to know.
+//! Pure. It reads each byte, so it runs only if an observer wants the numbers.
 
 use crate::event::boundary::Boundary;
 
-/// Counts blank lines that had a line of data before them.
+/// A counter of blank lines that follow a line of data.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Count {
-    place: Boundary,
-    /// How many bytes of this line's field name are those of `data`. `None`: it is another field.
+    boundary: Boundary,
+    /// The number of bytes of this line's field name that match `data`. `None` if it is another field.
     matched: Option<usize>,
     has_data: bool,
 }
 
 impl Count {
-    /// How many events end within these bytes.
+    /// Returns the number of events that end within these bytes.
     pub(crate) fn events(&mut self, bytes: &[u8]) -> u64 {
         bytes.iter().map(|&byte| u64::from(self.ends_event(byte))).sum()
     }
 
     fn ends_event(&mut self, byte: u8) -> bool {
-        let before = self.place;
-        self.place = before.step(byte);
+        let before = self.boundary;
+        self.boundary = before.step(byte);
         match byte {
             b'\n' if matches!(before, Boundary::AfterCr | Boundary::AfterBlankCr) => false,
-            b'\r' | b'\n' if self.place.is_end_of_event() => std::mem::take(&mut self.has_data),
+            b'\r' | b'\n' if self.boundary.is_end_of_event() => std::mem::take(&mut self.has_data),
             b'\r' | b'\n' | b':' => {
                 self.has_data |= self.matched.take() == Some(DATA.len());
                 false

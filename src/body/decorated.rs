@@ -1,7 +1,7 @@
-//! Somebody else's event stream as a source: its bytes go through as they are.
+//! Provides the source of a decorated event stream, whose bytes are passed on unchanged.
 //!
-//! What is kept is where in the format they have come to, so that a heartbeat never stands within a line, and an end is
-//! never within an event if it can be helped.
+//! It tracks the position in the format, so that a heartbeat is never put into a line, and the stream ends between events if
+//! that is possible.
 
 use std::{
     pin::Pin,
@@ -31,70 +31,70 @@ use crate::{
 };
 
 pin_project! {
-    /// A body that is an event stream.
+    /// The source of a body that is an event stream.
     #[derive(Debug)]
     pub struct Decorated<B> {
         #[pin]
         body: CatchPanic<B>,
-        place: Boundary,
+        boundary: Boundary,
         bom: Bom,
-        // A mark has come, and nothing after it.
+        // A byte order mark was received, and nothing after it.
         had_mark: bool,
-        // The line end after a CR was sent before it came.
+        // The LF after a CR was sent before it was received.
         has_sent_lf: bool,
-        rest: StopState,
-        // Counted only if somebody looks.
+        stop: StopState,
+        // `None` if no observer wants the numbers.
         count: Option<Count>,
         is_sealed: bool,
-        // Small frames that are ready together leave as one, with so many events.
+        // Small frames that are ready together are sent as one, with this number of events.
         joined: Join,
         events: u64,
-        // One that did not fit.
+        // A frame that did not fit.
         held: Option<Bytes>,
-        // How it ended, while frames from before that are still to be sent.
+        // The end of the body, while frames from before it are still to be sent.
         end: Option<SourceOutput>,
     }
 }
 
+/// The progress of a stop at the end of an event.
 #[derive(Debug)]
 enum StopState {
     Running,
-    /// At the end of the event.
     Requested,
-    /// The last chunk ended with it.
+    /// The last chunk ends with the event.
     Done,
 }
 
-/// How somebody else's stream is taken in.
+/// The options of a decorated stream.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DecorateOptions {
-    /// Its events are counted.
+    /// Counts the events, for observers.
     pub(crate) counts: bool,
-    /// Its bytes are in a coding, and pass as they are.
+    /// The bytes are in a coding, and nothing may be added to them.
     pub(crate) is_sealed: bool,
     pub(crate) last_retry: LastRetry,
-    /// There is no prelude, so a byte order mark leads the stream as before.
+    /// Keeps a byte order mark, which begins the stream as there is no prelude.
     pub(crate) keeps_bom: bool,
 }
 
 impl DecorateOptions {
-    /// Returns the same for a stream with settings of its own.
+    /// Returns the options of a stream with settings of its own.
     pub(crate) fn with(self, own: &StreamSettings) -> Self {
         Self { keeps_bom: own.comments.map_or(self.keeps_bom, |comments| comments == Comments::Omit), ..self }
     }
 }
 
 impl<B> Decorated<B> {
-    pub(crate) fn new(body: B, splice: DecorateOptions) -> Self {
+    pub(crate) fn new(body: B, options: DecorateOptions) -> Self {
         Self {
             body: CatchPanic::new(body),
-            place: Boundary::default(),
-            bom: if splice.keeps_bom { Bom::Over } else { Bom::START },
+            boundary: Boundary::default(),
+            bom: if options.keeps_bom { Bom::Over } else { Bom::START },
             had_mark: false,
             has_sent_lf: false,
-            rest: StopState::Running,
-            count: (splice.counts && !splice.is_sealed).then(Count::default),
-            is_sealed: splice.is_sealed,
+            stop: StopState::Running,
+            count: (options.counts && !options.is_sealed).then(Count::default),
+            is_sealed: options.is_sealed,
             joined: Join::default(),
             events: 0,
             held: None,
@@ -116,7 +116,7 @@ where
     B::Error: Into<BoxError>,
 {
     fn poll_output(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SourceOutput> {
-        while !matches!(self.rest, StopState::Done) && self.end.is_none() {
+        while !matches!(self.stop, StopState::Done) && self.end.is_none() {
             let held = self.as_mut().project().held.take();
             let data = match held {
                 Some(data) => data,
@@ -132,21 +132,21 @@ where
             }
             self.as_mut().take_in(data);
         }
-        // First what came before the end. Now the end.
+        // First the frames from before the end, then the end.
         let this = self.project();
         if !this.joined.is_empty() {
             let (bytes, events) = (this.joined.take(), std::mem::take(this.events));
             return Poll::Ready(SourceOutput::Chunk(Chunk { bytes, events }));
         }
-        if let StopState::Done = this.rest {
+        if let StopState::Done = this.stop {
             return Poll::Ready(SourceOutput::Stopped);
         }
         this.end.take().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// In a coding nothing can be known of events, so that each place is as good.
+    /// Returns the position in the format. In a coding events cannot be seen, and it stays between two events.
     fn boundary(&self) -> Boundary {
-        self.place
+        self.boundary
     }
 
     fn is_sealed(&self) -> bool {
@@ -155,22 +155,22 @@ where
 
     fn beat(self: Pin<&mut Self>, beat: Beat) -> Option<Bytes> {
         let this = self.project();
-        let bytes = match *this.place {
+        let bytes = match *this.boundary {
             Boundary::BetweenEvents | Boundary::AfterBlankCr => beat.bytes,
             Boundary::LineStart | Boundary::AfterCr => beat.comment?,
             Boundary::InLine | Boundary::InComment => return None,
         };
-        if !matches!(this.place, Boundary::AfterCr | Boundary::AfterBlankCr) {
+        if !matches!(this.boundary, Boundary::AfterCr | Boundary::AfterBlankCr) {
             return Some(bytes);
         }
-        // The LF that may still come after the CR is sent now, and skipped then: it is one end of a line, whoever sends it.
-        *this.place = this.place.step(b'\n');
+        // The LF that may follow the CR is sent now, and skipped when it is received: CR LF is one end of a line.
+        *this.boundary = this.boundary.step(b'\n');
         *this.has_sent_lf = true;
         Some([b"\n", &*bytes].concat().into())
     }
 
     fn stop_at_boundary(self: Pin<&mut Self>) {
-        *self.project().rest = StopState::Requested;
+        *self.project().stop = StopState::Requested;
     }
 
     fn release(self: Pin<&mut Self>) {
@@ -186,10 +186,10 @@ where
     B: Body,
     B::Error: Into<BoxError>,
 {
-    /// Returns the data of the next frame. `None`: there are none now, or this is the end, which is noted.
+    /// Returns the data of the next frame. Returns `None` if there are none now, or at the end, which is stored.
     fn poll_data(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<Bytes> {
         let this = self.project();
-        // Its data and its error are the user's too, and what they do when they are looked at.
+        // The data and the error are the user's as well, so they are converted within the guard.
         let end = match this.body.run(|body| poll_bytes(body, cx)) {
             Ok(Poll::Pending) => return None,
             Ok(Poll::Ready(Some(Ok(frame)))) => match frame.into_data() {
@@ -210,7 +210,7 @@ where
 }
 
 impl<B> Decorated<B> {
-    /// Adds data to the frame that is to go out.
+    /// Adds data to the frame that is sent next.
     fn take_in(self: Pin<&mut Self>, data: Bytes) {
         let this = self.project();
         if *this.is_sealed {
@@ -223,27 +223,27 @@ impl<B> Decorated<B> {
             return;
         }
         if std::mem::take(this.had_mark) && bytes[0] == MARK[0] {
-            // WebKit looks for a mark again behind a first chunk of fewer than three bytes, as the prelude is.
+            // WebKit looks for a mark again after a first chunk of fewer than three bytes, such as the prelude.
             this.joined.push(COMMENT);
         }
         if std::mem::take(this.has_sent_lf) && bytes[0] == b'\n' {
-            // For those who count, it is where it stands in the upstream.
+            // It is counted where it stands in the upstream.
             *this.events += this.count.as_mut().map_or(0, |count| count.events(b"\n"));
             bytes.advance(1);
         }
-        if let StopState::Requested = this.rest {
-            if let Some(end) = this.place.end_of_event(&bytes) {
+        if let StopState::Requested = this.stop {
+            if let Some(end) = this.boundary.end_of_event(&bytes) {
                 bytes.truncate(end);
-                *this.rest = StopState::Done;
+                *this.stop = StopState::Done;
             }
         }
-        *this.place = this.place.after(&bytes);
+        *this.boundary = this.boundary.after(&bytes);
         *this.events += this.count.as_mut().map_or(0, |count| count.events(&bytes));
         this.joined.push(bytes);
     }
 }
 
-/// A mark may lead the stream, but not once there is a prelude before it. Returns whether the mark has just come to its end.
+/// Removes a byte order mark, which may begin a stream, but not follow a prelude. Returns whether the mark has just ended.
 fn without_bom(bom: &mut Bom, mut bytes: Bytes) -> (Bytes, bool) {
     let (skip, held) = bom.skip(&bytes);
     bytes.advance(skip);
@@ -251,7 +251,7 @@ fn without_bom(bom: &mut Bom, mut bytes: Bytes) -> (Bytes, bool) {
     (if held.is_empty() { bytes } else { Bytes::from([held, &bytes].concat()) }, had_mark)
 }
 
-/// A frame with nothing in it is not passed on. Others get their turn, should there be no end of such frames.
+/// Drops a frame without data, and wakes the task. Other tasks run in between, however many such frames follow.
 fn again(cx: &Context<'_>) -> Option<Bytes> {
     cx.waker().wake_by_ref();
     None

@@ -1,14 +1,14 @@
-//! The error of a response's body.
+//! Provides the error of a response's body.
 
 use std::{error::Error, fmt};
 
 use crate::error::BoxError;
 
-/// An error that a response's body gives, as [`SseBody::Error`](crate::SseBody).
+/// An error of a response's body, as [`SseBody::Error`](crate::SseBody).
 ///
-/// `BodyError` wraps the error of the body that was passed on, [`source`](Error::source) gives that error, and neither
-/// layers around layers nor bodies whose error is a [`BoxError`] add another wrapper. `BoxError` itself does not
-/// implement [`Error`], which frameworks with a bridge for tower ask of a body: salvo, for example.
+/// Wraps the error of the body that was passed on, which [`source`](Error::source) returns. Layers around layers, and bodies
+/// whose error is a [`BoxError`], add no other wrapper. `BoxError` itself does not implement [`Error`], which frameworks with
+/// a bridge for tower require of a body, for example salvo.
 ///
 /// ```
 /// use tower_sse::BodyError;

@@ -1,4 +1,4 @@
-//! How frames of any body become frames of bytes.
+//! Provides the conversion of a body's frames into frames of [`Bytes`].
 
 use std::{
     pin::Pin,
@@ -11,8 +11,8 @@ use http_body::{Body, Frame};
 use super::error::BodyError;
 use crate::error::BoxError;
 
-/// Polls for the next frame. Copies nothing if its data are [`Bytes`]; an error comes boxed, and a box as it is. The error of
-/// another layer's body comes without its wrapper.
+/// Polls for the next frame. Copies nothing if its data are [`Bytes`]. Boxes an error that is not boxed, and unwraps a
+/// [`BodyError`] of another layer.
 pub(crate) fn poll_bytes<B>(body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
 where
     B: Body<Error: Into<BoxError>>,
@@ -26,7 +26,7 @@ where
     })
 }
 
-/// The same for a body that is passed on.
+/// Polls for the next frame of a body that is passed on, with its error wrapped.
 pub(crate) fn poll_passed<B>(body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>>
 where
     B: Body<Error: Into<BoxError>>,

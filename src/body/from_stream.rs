@@ -1,4 +1,4 @@
-//! A stream of events as a source.
+//! Provides the source of events from a stream.
 
 use std::{
     pin::Pin,
@@ -16,18 +16,23 @@ use super::{
 use crate::{error::BoxError, event::Event};
 
 pin_project! {
-    /// A stream of [`Event`]s, or of results of them, as [`Events`](crate::Events) has it.
+    /// A source of events from a stream of [`Event`]s, or of results of them; made by [`Events::new`](crate::Events::new).
     #[derive(Debug)]
     pub struct StreamSource<S> {
         #[pin]
         stream: CatchPanic<S>,
         ready: Coalesce,
-        // How it ended, while events from before that are still to be sent.
+        // The end of the stream, while events from before it are still to be sent.
         end: Option<SourceOutput>,
     }
 }
 
-/// What a stream of events may give: an [`Event`], or a `Result` of one whose error ends the stream. Sealed.
+/// An item of a stream of events: an [`Event`], or a `Result` of one whose error ends the stream. Sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an event",
+    label = "write `.map(Event::new)` for a stream of text",
+    note = "the items of a stream of events are `Event`, or `Result<Event, E>` with `E: Into<BoxError>`"
+)]
 pub trait IntoEvent: sealed::IntoResult {}
 
 impl IntoEvent for Event {}
@@ -38,7 +43,7 @@ mod sealed {
 
     #[expect(unnameable_types, reason = "sealed")]
     pub trait IntoResult {
-        /// The event, where it is.
+        /// Returns the event, or `None` for an error.
         fn event(&self) -> Option<&Event>;
 
         fn into_result(self) -> Result<Event, BoxError>;
@@ -85,7 +90,7 @@ where
 {
     fn poll_output(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SourceOutput> {
         let mut this = self.project();
-        // The frame under way stands outside of the user's code, so that a panic in it loses no event from before.
+        // The frame is kept outside of the user's stream, so that a panic there loses no event from before.
         if this.end.is_none() && !this.ready.is_full() {
             let ready = &mut *this.ready;
             *this.end = match this.stream.as_mut().run(|stream| fill(stream, ready, cx)) {
@@ -93,7 +98,7 @@ where
                 Err(Panicked) => Some(SourceOutput::Panicked),
             };
         }
-        // First what came before the end. Now the end.
+        // First the events from before the end, then the end.
         if let Some(chunk) = this.ready.take() {
             return Poll::Ready(SourceOutput::Chunk(chunk));
         }
@@ -110,7 +115,7 @@ where
     }
 }
 
-/// Polls until the frame is full, nothing is ready, or the stream is over: then says how.
+/// Polls until the frame is full, nothing is ready, or the stream has ended. Returns its end.
 fn fill<S>(mut stream: Pin<&mut S>, ready: &mut Coalesce, cx: &mut Context<'_>) -> Option<SourceOutput>
 where
     S: Stream,
@@ -120,7 +125,7 @@ where
 
     loop {
         let polled = stream.as_mut().poll_next(cx);
-        // Most events are copied from where they are: to move one first would cost as much as to copy it.
+        // Most events are copied in place: a move before the copy would cost as much as the copy.
         if matches!(&polled, Poll::Ready(Some(item)) if item.event().is_some_and(|event| ready.copy(event))) {
             continue;
         }

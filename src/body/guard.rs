@@ -1,8 +1,8 @@
-//! How code of the user's runs without its panics reaching the connection.
+//! Provides a guard around the user's streams and bodies that catches their panics.
 //!
-//! A panic within a body's poll would cut the connection, or reset the HTTP/2 stream, and what hyper has buffered for it
-//! would be lost; one within its drop would end the task that drops it. So both are caught, and the stream ends as one
-//! that panicked.
+//! A panic within a body's poll would cut the connection, or reset the HTTP/2 stream, and lose the bytes that hyper has
+//! buffered for it. A panic within its drop would end the task that drops it. Both are caught, and the stream ends with the
+//! reason [`Panicked`](crate::Reason::Panicked).
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -12,7 +12,7 @@ use std::{
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// A value of the user's, until it panics.
+    /// A value of the user's. It is dropped when it panics.
     #[derive(Debug)]
     pub struct CatchPanic<T> {
         #[pin]
@@ -26,7 +26,7 @@ pin_project! {
     }
 }
 
-/// The value has panicked, now or before.
+/// The error of a value that has panicked, now or before.
 #[derive(Debug)]
 pub(crate) struct Panicked;
 
@@ -35,7 +35,9 @@ impl<T> CatchPanic<T> {
         Self { value: Some(value) }
     }
 
-    /// Calls the user's code. After a panic the value is gone: it may be in any state.
+    /// Calls the user's code. A panic drops the value, which may be in any state.
+    ///
+    /// Errors if the value has panicked, now or before.
     pub(crate) fn run<R>(mut self: Pin<&mut Self>, call: impl FnOnce(Pin<&mut T>) -> R) -> Result<R, Panicked> {
         let value = self.as_mut().project().value.as_pin_mut().ok_or(Panicked)?;
         catch_unwind(AssertUnwindSafe(|| call(value))).map_err(|_| {
@@ -44,10 +46,10 @@ impl<T> CatchPanic<T> {
         })
     }
 
-    /// Drops the value now.
+    /// Drops the value.
     pub(crate) fn release(self: Pin<&mut Self>) {
         let mut value = self.project().value;
-        // What a destructor throws has nowhere to go. Caught so, a panic that is under way is not made worse.
+        // A panic of the destructor cannot be reported. Caught, it does not abort a thread that unwinds already.
         let _ = catch_unwind(AssertUnwindSafe(|| value.set(None)));
     }
 }

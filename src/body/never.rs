@@ -1,4 +1,4 @@
-//! Bodies and sources that do not exist, for the places of a type that has no other.
+//! Provides a body and source without values, for type parameters that have no other.
 
 use std::{
     convert::Infallible,
@@ -12,7 +12,8 @@ use http_body::{Body, Frame};
 use super::source::{PollSource, Source, SourceOutput};
 use crate::event::boundary::Boundary;
 
-/// There is none of these: the body of an answer that is never a response, the source of one that is never events.
+/// A body and source without values: the body of a reply that is never a response, and the source of one that is never
+/// events.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::exhaustive_enums, reason = "it is empty")]
 pub enum Never {}

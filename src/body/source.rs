@@ -1,4 +1,4 @@
-//! What a body pulls its bytes from.
+//! Provides the sources that a body polls for its bytes.
 
 use crate::event::chunk::Chunk;
 use crate::streams::resources::Detach;
@@ -18,45 +18,50 @@ use crate::{
     settings::StreamSettings,
 };
 
-/// What [`Events`](crate::Events) are made of. Sealed: constructors of `Events` make it from streams and channels.
+/// A source of [`Events`](crate::Events). Sealed: the constructors of `Events` create sources from streams and channels.
 ///
-/// It is public so that a function can say what it returns: `-> Events<impl Source>`.
+/// For signatures: `-> Events<impl Source>`. See [`BoxEvents`](crate::BoxEvents) for a type with a name.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a source of events",
+    label = "write `Events::new(stream)` for a stream, and `Events<impl Source>` or `BoxEvents` in a signature"
+)]
 pub trait Source: PollSource {}
 
-/// The part that is the crate's own business.
+/// The private part of [`Source`].
 #[expect(unnameable_types, reason = "sealed")]
 pub trait PollSource {
-    /// What comes next: ready events as one chunk, or how it ends.
+    /// Polls for the next output: all ready events as one chunk, or the end.
     ///
-    /// After anything but [`SourceOutput::Chunk`], [`SourceOutput::Gap`] and [`SourceOutput::Attached`] it is not called again.
+    /// Not called again after another output than [`SourceOutput::Chunk`], [`SourceOutput::Gap`] and
+    /// [`SourceOutput::Attached`].
     fn poll_output(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SourceOutput>;
 
-    /// Where in the format the bytes so far have come to, and so which others may follow them.
+    /// Returns the position in the format after the bytes so far, by which others may follow them or not.
     fn boundary(&self) -> Boundary {
         Boundary::BetweenEvents
     }
 
-    /// Returns whether no bytes may be added to those of the source: they are in a coding.
+    /// Returns `true` if no bytes may be added to those of the source, since they are in a coding.
     fn is_sealed(&self) -> bool {
         false
     }
 
-    /// Takes in a heartbeat, if one may stand where the source has come to, and returns it in the form that it has there. Within an
-    /// event that is a comment, if there are comments.
+    /// Takes in a heartbeat, and returns it in the form that is allowed at the current position: within an event, a comment.
+    /// Returns `None` if there is none.
     fn beat(self: Pin<&mut Self>, beat: Beat) -> Option<Bytes> {
         Some(beat.bytes)
     }
 
-    /// Asks a source that is within an event to end where the event does.
+    /// Stops a source that is within an event at the end of that event.
     fn stop_at_boundary(self: Pin<&mut Self>) {}
 
-    /// What it is to others, which somebody outside gives up for it if nobody polls it any more. Asked with each frame,
-    /// until there is something.
+    /// Returns a handle that releases this source's external registrations (for example its topic membership) when the body
+    /// is no longer polled. Called with each frame until there is one.
     fn detach_handle(self: Pin<&mut Self>) -> Option<Box<dyn Detach>> {
         None
     }
 
-    /// The stream is over. Lets go of all that is the user's: a connection may hold a body long after its end.
+    /// Drops all that is the user's at the end of the stream: a connection may hold the body long after it.
     fn release(self: Pin<&mut Self>);
 }
 
@@ -65,40 +70,40 @@ pub trait PollSource {
 #[expect(unnameable_types, reason = "sealed")]
 pub struct Beat {
     pub(crate) bytes: Bytes,
-    /// The form of one within an event.
+    /// The form of a heartbeat within an event. `None` if comments are omitted.
     pub(crate) comment: Option<Bytes>,
 }
 
-/// What a source gives.
+/// The output of a source.
 #[derive(Debug)]
 #[non_exhaustive]
 #[expect(unnameable_types, reason = "sealed")]
 pub enum SourceOutput {
     /// Bytes to send. Never empty.
     Chunk(Chunk),
-    /// Something is missing, and these bytes say so.
+    /// A gap, and the bytes that report it to the client.
     Gap(Box<Gap>, Chunk),
-    /// The event service has answered after the head: its stream's own settings, and the stream itself if it is one of this
-    /// crate's.
+    /// The event service has answered after the head was sent: the settings of its stream, and the stream itself if it is one
+    /// of this crate's.
     Attached(Box<StreamSettings>, Option<Box<MarkedStream>>),
-    /// The event service was late and said no: its last bytes, and why.
+    /// The event service has refused after the head was sent: the last bytes, and the source of the refusal.
     Refused(Chunk, Option<BoxError>),
-    /// All has come, and these trailers.
+    /// The complete end, with these trailers.
     Trailers(Box<HeaderMap>),
-    /// All has come.
+    /// The complete end.
     Finished,
-    /// The end that it was asked to come to, while more would have come.
+    /// The end of the event at which the source was to stop, while more would have followed.
     Stopped,
-    /// It ends here, for this reason.
+    /// An end for this reason.
     Ended(Reason),
-    /// The source gave an error.
+    /// An error of the source.
     Failed(BoxError),
-    /// The source panicked.
+    /// A panic of the source.
     Panicked,
 }
 
-/// How many bytes of ready events are put into one frame.
+/// The bytes of ready events that are put into one frame.
 ///
-/// Frames are what costs: 38-byte events go out four times as fast at 8 KiB a frame as one by one, and an HTTP/2 client
-/// that gets too many small ones closes the connection. Above 8 KiB nothing is gained, and glibc's allocator loses.
+/// Frames cost most: 38-byte events go out four times as fast at 8 KiB a frame as one by one, and an HTTP/2 client
+/// that receives too many small frames closes the connection. Above 8 KiB there is no gain, and glibc's allocator is slower.
 pub(crate) const FRAME_BYTES: usize = 8 * 1024;

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::{
-    answer::{Events, IntoAnswer, Reply},
+    answer::{Events, IntoReply, Reply},
     body::never::Never,
     negotiate::refusal::Refusal,
 };
@@ -31,9 +31,9 @@ impl<F> FromFn<F> {
 impl<F, B, Fut> Service<Request<B>> for FromFn<F>
 where
     F: Fn(Request<B>) -> Fut,
-    Fut: Future<Output: IntoAnswer>,
+    Fut: Future<Output: IntoReply>,
 {
-    type Response = Reply<<Fut::Output as IntoAnswer>::Source, <Fut::Output as IntoAnswer>::Body>;
+    type Response = Reply<<Fut::Output as IntoReply>::Source, <Fut::Output as IntoReply>::Body>;
     type Error = Refusal;
     type Future = FromFnFuture<Fut>;
 
@@ -64,12 +64,12 @@ pin_project! {
 
 impl<Fut> Future for FromFnFuture<Fut>
 where
-    Fut: Future<Output: IntoAnswer>,
+    Fut: Future<Output: IntoReply>,
 {
-    type Output = Result<Reply<<Fut::Output as IntoAnswer>::Source, <Fut::Output as IntoAnswer>::Body>, Refusal>;
+    type Output = Result<Reply<<Fut::Output as IntoReply>::Source, <Fut::Output as IntoReply>::Body>, Refusal>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().future.poll(cx).map(IntoAnswer::into_answer)
+        self.project().future.poll(cx).map(IntoReply::into_reply)
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     access::AccessCheck,
-    answer::IntoAnswer,
+    answer::IntoReply,
     event::{Event, encode::LastRetry},
     negotiate::{accept::Negotiate, request_head::RequestHead},
     observe::{Observer, dispatch},
@@ -251,7 +251,7 @@ impl<F> SseLayer<FromFn<F>> {
     pub fn from_fn<B, Fut>(f: F) -> Self
     where
         F: Fn(Request<B>) -> Fut + Clone,
-        Fut: Future<Output: IntoAnswer>,
+        Fut: Future<Output: IntoReply>,
     {
         Self::new(FromFn::new(f))
     }

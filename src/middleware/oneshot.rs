@@ -60,7 +60,7 @@ where
         }
         match state.project() {
             OneshotStateProj::Called { future } => {
-                future.poll(cx).map(|answer| answer.map(IntoReply::into_reply).map_err(Into::into))
+                future.poll(cx).map(|answer| answer.map_err(Into::into).and_then(IntoReply::into_reply))
             }
             OneshotStateProj::NotReady { .. } => Poll::Pending,
         }

@@ -27,7 +27,7 @@ async fn counts(State(from): State<u32>, last: Option<LastEventId>) -> Events<im
 }
 
 async fn full() -> Result<Events<impl Source>, Refusal> {
-    Err::<Events<tower_sse::Never>, _>(Refusal::later(Duration::from_secs(1)))
+    Err::<Events<tower_sse::source::Never>, _>(Refusal::later(Duration::from_secs(1)))
 }
 
 fn app() -> Router<u32> {

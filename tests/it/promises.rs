@@ -15,14 +15,14 @@ use http_body::Body;
 use tower::Service;
 use tower_sse::{
     BoxError, Comments, EarlyEnd, EarlyEndError, Event, EventBuilder, EventId, EventName, EventReader, EventSender,
-    Events, Heartbeat, InvalidEventId, InvalidEventName, LastEventId, LastRetry, Negotiate, Never, Observer, ReadError,
+    Events, Heartbeat, InvalidEventId, InvalidEventName, LastEventId, LastRetry, Negotiate, Observer, ReadError,
     Reason, Refusal, Reply, RequestHead, SendError, Sent, Source, Sse, SseBody, SseLayer, StreamObserver,
     StreamSettings, TrySendError,
     access::{AccessCheck, AccessDecision, AccessRevoked},
     decode::{DecodeError, Decoder, Item, Message},
     future::{Oneshot, ResponseFuture, Standalone},
     middleware::NoEvents,
-    source::{EventReceiver, Interval, StreamSource},
+    source::{EventReceiver, Interval, Never, StreamSource},
     streams::{AdmissionError, DrainReport, OnDrain, Streams, StreamsBuilder},
 };
 
@@ -175,6 +175,9 @@ fn a_layer_and_its_service_are_what_their_parts_are() {
         Events<Neither>: Unpin, lacks Send Sync;
         Reply<Both, Both>: Send Sync Unpin;
         Reply<Both, Neither>: Unpin, lacks Send Sync;
+        tower_sse::BoxEvents: Send Sync Unpin, lacks Clone;
+        tower_sse::LocalBoxEvents: Unpin, lacks Send Sync;
+        tower_sse::source::Once: Send Sync Unpin, lacks Clone;
         StreamSource<Both>: Send Sync Unpin;
         StreamSource<SendOnly>: Send Unpin, lacks Sync;
         StreamSource<Neither>: Unpin, lacks Send Sync;

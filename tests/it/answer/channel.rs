@@ -224,3 +224,34 @@ async fn a_failure_wakes_a_reader_that_goes_to_sleep() {
         drop(kept);
     }
 }
+
+#[test]
+fn blocking_send_waits_for_room_on_a_thread_without_a_runtime() {
+    let (sender, events) = Events::channel(1);
+    let thread = std::thread::spawn(move || {
+        (1..=3).try_for_each(|step| sender.blocking_send(number(step))).expect("the client reads");
+        sender.fail("over");
+    });
+    let frames = crate::support::paused(async { open(SseLayer::new(answers(events))).await.rest().await.concat() });
+    thread.join().unwrap();
+    // While the thread is slow, the paused time passes, and heartbeats are sent.
+    assert_eq!(frames.replace(":\n", ""), "data: 1\n\ndata: 2\n\ndata: 3\n\n");
+}
+
+#[test]
+fn blocking_send_returns_the_event_after_a_failure() {
+    let (sender, _events) = Events::channel(1);
+    sender.clone().fail("over");
+    assert_eq!(sender.blocking_send(number(1)).unwrap_err().into_event(), number(1));
+}
+
+#[test]
+fn capacity_counts_free_places_and_clones_share_the_channel() {
+    let (sender, _events) = Events::channel(2);
+    let (other, _others) = Events::channel(2);
+    assert_eq!(sender.capacity(), 2);
+    sender.try_send(number(1)).unwrap();
+    assert_eq!(sender.clone().capacity(), 1);
+    assert!(sender.same_channel(&sender.clone()));
+    assert!(!sender.same_channel(&other));
+}

@@ -1,4 +1,5 @@
 //! Sources of events: channels and intervals.
 
+mod boxed;
 mod channel;
 mod interval;

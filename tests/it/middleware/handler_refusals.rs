@@ -12,7 +12,7 @@ use axum::{
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_sse::{BoxError, Events, Never, Refusal, SseLayer, streams::Streams};
+use tower_sse::{BoxError, Events, Refusal, SseLayer, source::Never, streams::Streams};
 
 use crate::support::Recording;
 

@@ -115,7 +115,7 @@ async fn the_text_of_an_error_stays_inside() {
 
 #[tokio::test]
 async fn an_async_function_refuses_by_its_error() {
-    let closed = |_: Request<String>| async { Err::<Events<tower_sse::Never>, _>(StatusCode::GONE) };
+    let closed = |_: Request<String>| async { Err::<Events<tower_sse::source::Never>, _>(StatusCode::GONE) };
     assert_eq!(respond(SseLayer::from_fn(closed), ask(Method::GET)).await.status(), StatusCode::GONE);
 
     let open = |_: Request<String>| async { Ok::<_, Infallible>(Events::new(futures_util::stream::empty::<Event>())) };

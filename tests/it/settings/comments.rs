@@ -7,8 +7,8 @@ use http_body_util::{BodyExt, Full};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt};
 use tower_sse::{
-    BoxError, Comments, EarlyEnd, Events, Heartbeat, LastRetry, Never, Refusal, RequestHead, Source, SseLayer,
-    StreamSettings, event_name, streams::Streams,
+    BoxError, Comments, EarlyEnd, Events, Heartbeat, LastRetry, Refusal, RequestHead, Source, SseLayer, StreamSettings,
+    event_name, source::Never, streams::Streams,
 };
 
 use crate::support::{

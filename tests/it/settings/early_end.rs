@@ -266,7 +266,7 @@ async fn an_upstream_that_ends_within_the_grace_is_complete() {
 #[tokio::test(start_paused = true)]
 async fn a_late_refusal_of_a_post_is_aborted() {
     for (refusal, last) in [(Refusal::later(SECOND), "retry: "), (Refusal::stop(), "event: refused\n")] {
-        let layer = SseLayer::new(answers_after(20_000, Err::<Events<tower_sse::Never>, _>(refusal)));
+        let layer = SseLayer::new(answers_after(20_000, Err::<Events<tower_sse::source::Never>, _>(refusal)));
         let layer = layer.methods([Method::POST]);
         let response = layer.layer(answers(Response::new(String::new()))).oneshot(ask(Method::POST)).await.unwrap();
         let read = read(response.into_body()).await;

@@ -27,13 +27,14 @@ fn assert_longest(text: &str, lines: usize) {
 #[tokio::test(start_paused = true)]
 async fn refusals_ask_for_no_wait_longer_than_a_timer_takes() {
     for wait in TOO_LONG {
-        let refused = move || SseLayer::new(answers_after(0, Err::<Events<tower_sse::Never>, _>(Refusal::later(wait))));
+        let refused =
+            move || SseLayer::new(answers_after(0, Err::<Events<tower_sse::source::Never>, _>(Refusal::later(wait))));
         let text = respond(refused(), get()).await.into_body().collect().await.unwrap().to_bytes();
         assert_longest(std::str::from_utf8(&text).unwrap(), 1);
         let post = respond(refused().methods([Method::POST]), ask(Method::POST)).await;
         assert_eq!(post.headers()["retry-after"], (LONGEST / 1000).to_string().as_str());
 
-        let late = answers_after(500, Err::<Events<tower_sse::Never>, _>(Refusal::later(wait)));
+        let late = answers_after(500, Err::<Events<tower_sse::source::Never>, _>(Refusal::later(wait)));
         let frames = open(SseLayer::new(late).commit_after(Duration::from_millis(1))).await.rest().await;
         assert_longest(&frames.concat(), 1);
 

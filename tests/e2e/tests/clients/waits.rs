@@ -10,7 +10,7 @@ use std::{
 
 use axum::{Router, extract::Request};
 use tokio::time::{Instant, sleep};
-use tower_sse::{Events, Negotiate, Never, Refusal, SseLayer};
+use tower_sse::{Events, Negotiate, Refusal, SseLayer, source::Never};
 use tower_sse_e2e::{client::LIMIT, process::Process};
 
 use crate::{programs::node, server::Server};

@@ -88,6 +88,6 @@ fn show_link(observer: &impl LinkObserver) {
     observer.renewed("another history has begun");
 }
 
-fn no() -> Result<Events<tower_sse::Never>, Refusal> {
+fn no() -> Result<Events<tower_sse::source::Never>, Refusal> {
     Err(Refusal::status(http::StatusCode::FORBIDDEN).with_source("no ticket"))
 }
