@@ -51,6 +51,7 @@ impl<T> Waiters<T> {
     }
 
     /// Registers a waker in place of the ticket's, which is returned.
+    #[inline]
     pub(crate) fn register(
         &mut self,
         queue: &Arc<WakeQueue<T>>,

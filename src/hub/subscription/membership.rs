@@ -103,6 +103,7 @@ impl Membership {
     }
 
     /// Registers a waker in each topic, unless one of them has something after the cursor.
+    #[inline]
     pub(super) fn wait(&mut self, core: &Arc<Core>, epoch: &Epoch, cursor: u64, cx: &Context<'_>) -> WaitOutcome {
         if self.placement.as_mut().is_some_and(|placement| !placement.is_current()) {
             self.placement = None;

@@ -108,7 +108,7 @@ impl Subscription {
 
     /// Polls for the next output. The first one is the greeting or, if the client's id is no position of the hub, a gap.
     pub(crate) fn poll_output(&mut self, cx: &mut Context<'_>, budget: Budget) -> Poll<Output> {
-        if self.poll_replica(cx).is_pending() {
+        if self.core.replica.is_some() && self.poll_replica(cx).is_pending() {
             return Poll::Pending;
         }
         if let Some(reason) = self.reader.end_reason() {
@@ -181,6 +181,7 @@ impl Subscription {
     }
 
     /// Registers a waker in each topic and with the replica, unless there is something new.
+    #[inline]
     fn wait(&mut self, cx: &Context<'_>) -> WaitOutcome {
         let Self { core, membership, reader } = self;
         if let Some(replica) = &core.replica {

@@ -146,6 +146,7 @@ impl Reader {
     }
 
     /// Takes the event that was deferred for a gap before it.
+    #[inline]
     pub(super) fn take_deferred(&mut self) -> Option<Output> {
         let deferred = self.cold.as_mut()?.deferred.take()?;
         let sequence = deferred.sequence;
@@ -223,6 +224,7 @@ impl Reader {
     }
 
     /// Notes that everything was read, and drops the cold state that is not needed from then on.
+    #[inline]
     pub(super) fn caught_up(&mut self, is_replica: bool) {
         self.advance(self.cursor, true);
         let Some(cold) = &mut self.cold else { return };
