@@ -1,7 +1,8 @@
 //! The control block of a stream: its state as others see it, outside of its body.
 //!
-//! hyper does not poll the body of a client that has stopped reading, so the end of such a stream has to be handled here. The body
-//! records each poll. A drain, a logout and the watchdog read from it how long ago the last one was, and request the stream's end.
+//! hyper does not poll the body of a client that has stopped reading, so the end of such a stream has to be handled
+//! here. The body records each poll. A drain, a logout and the watchdog read from it how long ago the last one was, and
+//! request the stream's end.
 
 use std::{
     error::Error,
@@ -31,8 +32,8 @@ pub(crate) struct StreamControl {
     opened: Instant,
     /// The microseconds from `opened` to the last frame. The lowest bit says whether the last poll returned a frame.
     last: AtomicU64,
-    /// The most severe end that was requested, one of the constants below. The lowest bit says whether layers have attached
-    /// something.
+    /// The most severe end that was requested, one of the constants below. The lowest bit says whether layers have
+    /// attached something.
     requested_end: AtomicU8,
     /// Whether a drain lets the stream finish.
     finishes: AtomicBool,
@@ -106,8 +107,8 @@ impl StreamControl {
 
     /// Adds a resource.
     ///
-    /// Ordering: the body marks its end, then looks for resources. A layer adds a resource, then looks for the mark. With the fences
-    /// at least one of them sees the other's write, so the resource is released.
+    /// Ordering: the body marks its end, then looks for resources. A layer adds a resource, then looks for the mark.
+    /// With the fences at least one of them sees the other's write, so the resource is released.
     fn add(&self, add: impl FnOnce(&Resources)) {
         let resources = self.resources.get_or_init(Box::default);
         add(resources);
@@ -153,12 +154,14 @@ impl StreamControl {
         self.waker.register(waker);
     }
 
-    /// Returns `true` if the last poll returned a frame and no end is requested. A request wakes the task, which happens once.
+    /// Returns `true` if the last poll returned a frame and no end is requested. A request wakes the task, which
+    /// happens once.
     pub(crate) fn last_poll_gave_frame(&self) -> bool {
         self.last.load(Ordering::Relaxed) & 1 == 1 && self.requested_end.load(Ordering::Acquire) == NONE
     }
 
-    /// Returns `true` if the client reads: the stream waits for events, or its last frame, or its head, is younger than this.
+    /// Returns `true` if the client reads: the stream waits for events, or its last frame, or its head, is younger than
+    /// this.
     fn is_read_within(&self, time: Duration) -> bool {
         let has_frame = self.last.load(Ordering::Relaxed) & 1 == 1;
         !has_frame || self.last_frame().elapsed() < time
@@ -203,8 +206,8 @@ impl StreamControl {
 
     /// Returns the reason for which a body was dropped before its end.
     ///
-    /// The client has left if the last poll waited for events. It did not read if the last poll returned a frame, long ago. After
-    /// a drain the server drops the streams that the drain did not wait for.
+    /// The client has left if the last poll waited for events. It did not read if the last poll returned a frame, long
+    /// ago. After a drain the server drops the streams that the drain did not wait for.
     pub(crate) fn drop_reason(&self) -> Reason {
         let is_requested = self.severity(Ordering::Relaxed) != NONE;
         let stall_timeout = self.resources().and_then(Resources::stall_timeout).unwrap_or(STALL_TIMEOUT);
@@ -228,7 +231,8 @@ impl OpenStream for StreamControl {
         let resources = self.resources.get_or_init(Box::default);
         resources.revoke(cause.clone());
         self.request_end(REVOKE);
-        // After a frame it is not known at once whether the client reads, and the stream's end does not need its resources.
+        // After a frame it is not known at once whether the client reads, and the stream's end does not need its
+        // resources.
         if !self.is_read_within(Duration::ZERO) {
             resources.abandon(Reason::Revoked, Some(cause));
         }
@@ -244,8 +248,8 @@ impl OpenStream for StreamControl {
         }
     }
 
-    /// A slow client looks like one that does not read, so a stream that is to finish is waited for until its client counts as
-    /// stalled.
+    /// A slow client looks like one that does not read, so a stream that is to finish is waited for until its client
+    /// counts as stalled.
     fn drain_waits_for(&self, stall_timeout: Option<Duration>) -> bool {
         match stall_timeout {
             _ if !self.finishes.load(Ordering::Relaxed) => self.is_read_within(STALLED_IN_A_DRAIN),
@@ -266,8 +270,8 @@ const OVER: u8 = 10;
 /// A flag beside any of these.
 const ATTACHED: u8 = 1;
 
-/// The time without a read after which a drain does not wait for a client whose stream is to leave. The client loses nothing: it
-/// reconnects after the cut of its connection as after the end of its stream.
+/// The time without a read after which a drain does not wait for a client whose stream is to leave. The client loses
+/// nothing: it reconnects after the cut of its connection as after the end of its stream.
 const STALLED_IN_A_DRAIN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

@@ -34,15 +34,16 @@ impl Streams {
     /// [Starts](Self::start_drain) a drain, and waits for the last stream whose client reads, or for the deadline.
     ///
     /// Shortly before the deadline, streams that are still open end with their
-    /// [last event](crate::StreamSettings::on_failure). Requests under a layer with these streams that arrived before the drain and
-    /// have no answer yet are waited for, too, also if it is not known whether the answer will be a stream.
+    /// [last event](crate::StreamSettings::on_failure). Requests under a layer with these streams that arrived before
+    /// the drain and have no answer yet are waited for, too, also if it is not known whether the answer will be a
+    /// stream.
     ///
-    /// A handler under such a layer that awaits the drain waits for its own request, until shortly before the deadline. Call
-    /// [`start_drain`](Self::start_drain) there instead, or await the drain in another task.
+    /// A handler under such a layer that awaits the drain waits for its own request, until shortly before the deadline.
+    /// Call [`start_drain`](Self::start_drain) there instead, or await the drain in another task.
     ///
-    /// Streams whose clients have not read for a second are not waited for. They would never end, and their clients reconnect
-    /// after a cut connection, too. Streams that are to [finish](crate::streams::OnDrain::Finish) are waited for until their
-    /// client counts as [stalled](crate::streams::StreamsBuilder::stall_timeout).
+    /// Streams whose clients have not read for a second are not waited for. They would never end, and their clients
+    /// reconnect after a cut connection, too. Streams that are to [finish](crate::streams::OnDrain::Finish) are waited
+    /// for until their client counts as [stalled](crate::streams::StreamsBuilder::stall_timeout).
     ///
     /// # Cancel safety
     ///
@@ -60,9 +61,9 @@ impl Streams {
         DrainReport { ended: all - stalled, aborted: open + stalled }
     }
 
-    /// Drains while a server shuts down, and waits for both: pass the server's future. At the deadline the server is dropped, with
-    /// the connections of clients that do not read. Other requests have until then, too. Returns the server's output, or
-    /// `None` if it was dropped.
+    /// Drains while a server shuts down, and waits for both: pass the server's future. At the deadline the server is
+    /// dropped, with the connections of clients that do not read. Other requests have until then, too. Returns the
+    /// server's output, or `None` if it was dropped.
     ///
     /// `axum::serve` with `with_graceful_shutdown`, hyper-util's `GracefulShutdown::shutdown` and tonic's
     /// `serve_with_shutdown` have no deadline of their own, and wait for clients that do not read.

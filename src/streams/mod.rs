@@ -1,7 +1,8 @@
-//! The open streams of one or several layers, from outside: how many there are and may be, and how they end together.
+//! Counting, limiting and ending the open streams of one or several layers, from outside.
 //!
-//! A server that has event streams never comes to rest by itself: they are open for hours. [`Streams`] is the handle that a
-//! shutdown, a logout and a limit need. Give it to [each layer](crate::SseLayer::streams) whose streams it shall hold.
+//! Event streams stay open for hours, so a server that has some never shuts down until they end. [`Streams`] is the
+//! handle for a graceful shutdown, for a logout, and for limits. Pass it to [each layer](crate::SseLayer::streams)
+//! whose streams belong together.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -15,7 +16,7 @@
 //!     Events::every(Duration::from_secs(1), || async { Event::new("tick") })
 //! })
 //! .streams(&streams)
-//! // Who it is, for the limit by key: here by a header that a proxy sets.
+//! // The key that streams are limited by: here a header that a proxy sets.
 //! .stream_key(|head| head.headers().get("x-user")?.to_str().ok().map(Into::into));
 //!
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
@@ -26,26 +27,81 @@
 //!     result = &mut server => return result,
 //!     () = stop() => {}
 //! }
-//! // All streams end, and their clients come back to the next process; the server has until then at most.
+//! // All streams end, and their clients reconnect to the next process. The server has at most 20 s.
 //! streams.drain_with_server(server, Duration::from_secs(20)).await;
 //! # Ok(())
 //! # }
 //! # async fn stop() {}
 //! ```
 //!
+//! # What counts
+//!
+//! Each request that may be answered with a stream takes a *slot* when it arrives, before there is an answer. The slot
+//! is tentative at first: a drain and a logout find it, but it does not count against a limit, and [`Streams::len`]
+//! does not include it. It counts from the moment that the layer knows that the answer will be a stream: for an event
+//! service at once, for [`decorate`](crate::SseLayer::decorate) when the inner service has answered with one, or at
+//! once if [`expect_stream`](crate::SseLayer::expect_stream) says so. The slot is released with the answer, if that is
+//! not a stream, or else at the end of the stream.
+//!
+//! One request can meet several layers with the same `Streams`, one inside the other. They share one slot, so that the
+//! request counts once. A service between two of them may make several requests out of one; each further one takes a
+//! slot of its own.
+//!
+//! # Admission
+//!
+//! A request is admitted if the number of streams, the number of streams with its [key](crate::SseLayer::stream_key),
+//! and the rate of its key are within their limits, and no drain has begun. Otherwise it is refused with
+//! [`Refusal::later`](crate::Refusal::later), whose source is an [`AdmissionError`]. Open streams are never evicted.
+//!
+//! A client that closes one stream and opens another is often faster than the release of its first slot. A request
+//! beyond a limit therefore waits up to 80 ms for a slot, in all layers together: at most one request for each key, and
+//! 64 in all. A request beyond the rate limit does not wait.
+//!
 //! # Ends
 //!
-//! | | who ends | how |
+//! | | streams | effect |
 //! |---|---|---|
-//! | [`Streams::drain`] | all | at once, with a `retry:` that is spread; those that [finish](OnDrain::Finish) have time until the deadline |
-//! | [`Streams::end_key`] | those of a key: a logout | at once |
-//! | the [watchdog](StreamsBuilder::stall_timeout) | those whose client does not read | what they hold is freed; the connection itself is the server's to cut |
+//! | [`Streams::drain`] | all | end at once, with a jittered `retry:`; those that [finish](OnDrain::Finish) have time until the deadline |
+//! | [`Streams::end_key`] | those with a key | end at once, as after a logout |
+//! | the [watchdog](StreamsBuilder::stall_timeout) | those whose clients do not read | release their resources; the server has to close the connection |
+//!
+//! **Drain.** New requests are refused, and each stream is asked to end. Shortly before the deadline, the streams that
+//! are left are asked again, with more severity: now also those end that were to finish. The drain waits for requests
+//! without an answer and for streams whose clients read. A client that has not read for a second would never read the
+//! end, and reconnects after a cut connection, too.
+//!
+//! **Logout.** Each slot with the key is marked, and its streams are asked to end. A stream that opens in a marked slot
+//! later ends before its first event.
+//!
+//! **Watchdog.** hyper does not poll the body of a client that has stopped reading, so such a stream can neither end
+//! nor detect its state. One task for each `Streams` looks at the time of each stream's last frame, four times per
+//! timeout. For a stream whose last poll returned a frame longer ago than that, the task releases what others wait for:
+//! its slot, its observers, and its membership of topics.
 //!
 //! # Costs
 //!
-//! A lock when a request comes, when its answer is a stream, and when the answer or the stream ends; a few allocations for each
-//! request, and about 300 bytes for each stream. That is for every request of a layer that
-//! [decorates](crate::SseLayer::decorate), since any may be answered with a stream. Without a `Streams` there is none of it.
+//! A lock when a request arrives, when its answer is a stream, and when the answer or the stream ends; a few
+//! allocations for each request, and about 300 bytes for each stream. Under [`decorate`](crate::SseLayer::decorate)
+//! that is so for every request of the layer, since any of them may be answered with a stream. A layer without
+//! `Streams` has none of these costs.
+
+// The parts, and the direction in which they know each other:
+//
+// - `slots` (with `slot`, `shares`, `limits`) is a plain table, generic over the stream.
+// - `registry` is the table with its lock. It knows streams as `OpenStream` only.
+// - `permit` and `waiter` know the registry as `SlotOwner` only. Their drop releases a share of a slot.
+// - `resources` holds the permits, observers and detach handle of one stream, `control` is its control block and an
+//   `OpenStream`.
+//
+// Lock order: the registry's lock and the locks of `resources` are never held together. Under the registry's lock the
+// only calls are to the table, to the rate limiter, and to `OpenStream::drain_waits_for`, which reads atomics. No waker
+// is woken, no observer called and no stream, permit or detach handle dropped under any of these locks.
+//
+// Invariant: a permit is held by one request or one stream at a time, and its slot is released exactly once, by the
+// drop of the last.
+//
+// Ordering: `StreamControl::add` and `StreamControl::close` use sequentially consistent fences, so that a resource that
+// is added while the stream ends is released by one of the two.
 
 pub(crate) mod attached;
 pub(crate) mod control;

@@ -15,8 +15,8 @@ pub(super) trait OpenStream: fmt::Debug + Send + Sync {
     /// Requests the end of the stream at the deadline of a drain, even if it is to finish.
     fn cut(&self);
 
-    /// Requests the end of the stream since the client's access was revoked. Releases its resources at once if the client does
-    /// not read.
+    /// Requests the end of the stream since the client's access was revoked. Releases its resources at once if the
+    /// client does not read.
     fn revoke(&self, cause: &AccessRevoked);
 
     /// Ends the stream if the client has not read for this long. Releases its resources at once.

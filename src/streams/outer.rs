@@ -6,8 +6,8 @@ use http::Request;
 
 use super::{error::AdmissionError, permit::Permit, registry::Registry, slot::ShareRef, waiter::WaitBudget};
 
-/// A share of a slot in a request's extensions. An inner layer with the same [`Streams`](crate::streams::Streams) shares the slot in
-/// turn.
+/// A share of a slot in a request's extensions. An inner layer with the same [`Streams`](crate::streams::Streams)
+/// shares the slot in turn.
 #[derive(Clone)]
 pub(crate) struct OuterSlot {
     registry: Arc<Registry>,
@@ -17,8 +17,8 @@ pub(crate) struct OuterSlot {
 }
 
 impl OuterSlot {
-    /// Shares the slot that the request has in these streams, or reserves one if it has none. Stores the share in the request's
-    /// extensions. Returns also the wait budget of a request that has met a layer with streams before.
+    /// Shares the slot that the request has in these streams, or reserves one if it has none. Stores the share in the
+    /// request's extensions. Returns also the wait budget of a request that has met a layer with streams before.
     pub(crate) fn share_or_reserve<B>(
         registry: &Arc<Registry>,
         key: Option<Arc<str>>,
@@ -48,8 +48,8 @@ impl OuterSlot {
         WaitBudget::new(owner, self.share.slot, self.share.serial)
     }
 
-    /// Returns `true` if this share may be replaced by another one. The outermost share carries the request's wait budget, so it
-    /// is replaced only by a share of the same slot.
+    /// Returns `true` if this share may be replaced by another one. The outermost share carries the request's wait
+    /// budget, so it is replaced only by a share of the same slot.
     fn can_become(&self, registry: &Arc<Registry>, share: &ShareRef) -> bool {
         Arc::ptr_eq(&self.registry, registry) && (self.outer.is_some() || self.share.serial == share.serial)
     }

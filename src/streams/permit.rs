@@ -56,14 +56,15 @@ impl Permit {
         Ok(waker.map(|waker| Waiter::new(waker, Arc::clone(&self.owner), self.slot, left, budget)))
     }
 
-    /// Adds a stream to the slot, which is found there until this permit is dropped: the answer to the slot's request, or one whose
-    /// head goes out before there is an answer.
+    /// Adds a stream to the slot, which is found there until this permit is dropped: the answer to the slot's request,
+    /// or one whose head goes out before there is an answer.
     pub(super) fn open(&mut self, stream: Arc<dyn OpenStream>) {
         let before = self.stream.replace(StreamId::of(&stream));
         Arc::clone(&self.owner).open(self.slot, before, stream);
     }
 
-    /// Leaves the stream in the slot when this permit is dropped, since the stream holds another permit of the same slot.
+    /// Leaves the stream in the slot when this permit is dropped, since the stream holds another permit of the same
+    /// slot.
     pub(super) fn set_spare(&mut self) {
         self.stream = None;
     }

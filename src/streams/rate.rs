@@ -86,8 +86,8 @@ impl RateLimit {
     /// Returns `true` if a stream of this key may be opened now. Spends the rate for it if asked to.
     pub(super) fn check(&self, key: &Arc<str>, spends: bool) -> bool {
         let allows = self.limiter.check_key(&Request { key: Arc::clone(key), spends }).is_ok();
-        // Clients may choose keys, so keys whose full rate is available again are removed. A sweep visits all keys, so it is
-        // made only when their number has doubled.
+        // Clients may choose keys, so keys whose full rate is available again are removed. A sweep visits all keys, so
+        // it is made only when their number has doubled.
         if self.limiter.len() > self.sweep_at.load(Ordering::Relaxed) {
             self.limiter.retain_recent();
             self.sweep_at.store(KEYS.max(2 * self.limiter.len()), Ordering::Relaxed);

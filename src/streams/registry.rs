@@ -1,7 +1,8 @@
 //! The registry of open streams: the table of slots, with its lock.
 //!
-//! Lock order: the registry's lock is taken last, and only the rate limiter is called under it. No stream is woken, ended or dropped
-//! under the lock, and no observer is called: the registry copies a batch of streams, releases the lock, and then calls them.
+//! Lock order: the registry's lock is taken last, and only the rate limiter is called under it. No stream is woken,
+//! ended or dropped under the lock, and no observer is called: the registry copies a batch of streams, releases the
+//! lock, and then calls them.
 
 use std::{
     mem,
@@ -140,8 +141,8 @@ impl Registry {
             && !state.slots.streams().any(|stream| stream.drain_waits_for(self.stall_timeout))
     }
 
-    /// Calls this for each stream, without the lock. A stream that opens meanwhile may be missed. A panic in one call, in a waker or
-    /// an observer, does not affect the others.
+    /// Calls this for each stream, without the lock. A stream that opens meanwhile may be missed. A panic in one call,
+    /// in a waker or an observer, does not affect the others.
     fn for_each(&self, call: impl FnMut(&Arc<dyn OpenStream>)) {
         self.for_each_where(|slot, batch| batch.extend(slot.streams().cloned()), call);
     }

@@ -1,8 +1,10 @@
 //! The resources of a stream: its permits, its observers, and its detach handle.
 //!
-//! The body releases them at its end, or the watchdog, a drain or a logout does while the body is not polled, whichever is first.
+//! The body releases them at its end, or the watchdog, a drain or a logout does while the body is not polled, whichever
+//! is first.
 //!
-//! Lock order: neither lock is held while an observer is called or a permit is dropped, so an observer may act on other streams.
+//! Lock order: neither lock is held while an observer is called or a permit is dropped, so an observer may act on other
+//! streams.
 
 use std::fmt;
 use std::{
@@ -99,7 +101,8 @@ impl Resources {
         self.lock_held().permits().map(Permit::reconnect_spread).max().unwrap_or_default()
     }
 
-    /// Returns the shortest time after which a client that does not read counts as stalled, or `None` if no permit has one.
+    /// Returns the shortest time after which a client that does not read counts as stalled, or `None` if no permit has
+    /// one.
     pub(super) fn stall_timeout(&self) -> Option<Duration> {
         self.lock_held().permits().filter_map(Permit::stall_timeout).min()
     }
@@ -124,7 +127,8 @@ impl Resources {
         self.notify(|observed| observed.lagged(gap));
     }
 
-    /// Holds the source's detach handle, for the case that the body is no longer polled. Detaches at once if the stream is over.
+    /// Holds the source's detach handle, for the case that the body is no longer polled. Detaches at once if the stream
+    /// is over.
     pub(crate) fn hold_detach(&self, detach: Box<dyn Detach>) {
         let mut held = self.lock_held();
         if !held.is_over {
@@ -212,11 +216,12 @@ impl Held {
     }
 }
 
-/// A handle that releases a source's external registrations, such as its topic membership, when the body is no longer polled.
+/// A handle that releases a source's external registrations, such as its topic membership, when the body is no longer
+/// polled.
 #[expect(unnameable_types, reason = "sealed")]
 pub trait Detach: fmt::Debug + Send + Sync {
-    /// Releases the registrations. The source may be polled once more, and releases them itself when it is dropped, so a second
-    /// call must have no effect.
+    /// Releases the registrations. The source may be polled once more, and releases them itself when it is dropped, so
+    /// a second call must have no effect.
     fn detach(&self);
 }
 
@@ -238,8 +243,8 @@ mod tests {
         }
     }
 
-    /// The handle was dropped, and the subscription stayed in its topic for as long as the connection of a client that does not
-    /// read.
+    /// The handle was dropped, and the subscription stayed in its topic for as long as the connection of a client that
+    /// does not read.
     #[test]
     fn detach_handle_added_after_the_end_is_detached() {
         let resources = Resources::default();

@@ -29,6 +29,6 @@ impl Default for Settings {
     }
 }
 
-/// The default time after which a client that does not read counts as stalled. It is longer than a client that reads 16 KB/s takes
-/// for 4 MB, which is what a kernel buffers for it by default.
+/// The default time after which a client that does not read counts as stalled. It is longer than a client that reads 16
+/// KB/s takes for 4 MB, which is what a kernel buffers for it by default.
 pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(300);

@@ -1,8 +1,8 @@
 //! The shares that inner layers have of a request's slot.
 //!
-//! One request may meet several layers with the same streams, one inside the other: they share a slot. A service between two
-//! of them may make several requests out of one. The first of these shares the slot, and passes the share on in turn; each further
-//! one takes a slot of its own.
+//! One request may meet several layers with the same streams, one inside the other: they share a slot. A service
+//! between two of them may make several requests out of one. The first of these shares the slot, and passes the share
+//! on in turn; each further one takes a slot of its own.
 
 /// The shares of a slot, except that of the layer that has taken it.
 #[derive(Debug, Default)]
@@ -28,7 +28,8 @@ impl Shares {
         self.0.push(Share { id, from, is_held: true });
     }
 
-    /// Releases a share. The share that it came from can be passed on again once all that came from this one is released.
+    /// Releases a share. The share that it came from can be passed on again once all that came from this one is
+    /// released.
     pub(super) fn release(&mut self, id: u64) {
         if let Some(share) = self.0.iter_mut().find(|share| share.id == id) {
             share.is_held = false;

@@ -20,8 +20,8 @@ pub(super) struct Slot<S: ?Sized> {
     pub(super) shares: Shares,
     /// The stream that answers the request, until it is over.
     stream: Option<Arc<S>>,
-    /// Further streams of the request: of a layer whose head went out without an answer, and of one that reads the stream of an
-    /// inner layer.
+    /// Further streams of the request: of a layer whose head went out without an answer, and of one that reads the
+    /// stream of an inner layer.
     more_streams: Vec<Arc<S>>,
     /// The reason for which a key of the slot was ended. It ends streams that open later, too.
     pub(super) revoked: Option<AccessRevoked>,

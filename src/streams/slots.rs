@@ -1,8 +1,8 @@
 //! The table of slots: which are counted, which are queued, and which keys they have.
 //!
-//! It is a plain data structure, under the registry's lock: it calls no stream and wakes no task. A request has a slot from the
-//! moment that it arrives, so that it can be ended before it has an answer. The slot is *tentative* until it is admitted: a drain
-//! and its keys find it, but it does not count against a limit.
+//! It is a plain data structure, under the registry's lock: it calls no stream and wakes no task. A request has a slot
+//! from the moment that it arrives, so that it can be ended before it has an answer. The slot is *tentative* until it
+//! is admitted: a drain and its keys find it, but it does not count against a limit.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -98,8 +98,8 @@ impl<S: ?Sized> Slots<S> {
 
     /// Shares the slot of a request, and adds a key to it.
     ///
-    /// If the share is passed on already, this is another request beside the one that has it. It takes a tentative slot with the
-    /// same keys, also in a drain. Returns `None` if the slot is another request's by now.
+    /// If the share is passed on already, this is another request beside the one that has it. It takes a tentative slot
+    /// with the same keys, also in a drain. Returns `None` if the slot is another request's by now.
     pub(super) fn share(&mut self, share: &ShareRef, key: Option<&Arc<str>>) -> Option<ShareRef> {
         let slot = self.slots.get_mut(share.slot.0).filter(|slot| slot.serial == share.serial)?;
         if slot.shares.is_passed_on(share.id) {
@@ -206,7 +206,8 @@ impl<S: ?Sized> Slots<S> {
         self.slots.get_mut(id.0).filter(|slot| slot.serial == serial)
     }
 
-    /// Adds a stream to a slot, in place of the one that its permit held before. Returns `None` if there is no such slot.
+    /// Adds a stream to a slot, in place of the one that its permit held before. Returns `None` if there is no such
+    /// slot.
     pub(super) fn open(&mut self, id: SlotId, before: Option<StreamId>, stream: Arc<S>) -> Option<OpenState<S>> {
         let slot = self.slots.get_mut(id.0)?;
         let replaced = before.and_then(|before| slot.remove(before));
@@ -214,8 +215,8 @@ impl<S: ?Sized> Slots<S> {
         Some(OpenState { drain_phase: self.drain_phase, revoked: slot.revoked.clone(), _replaced: replaced })
     }
 
-    /// Releases a share of a slot, and removes the stream that held it: the request may be answered with another one. The last
-    /// share frees the slot.
+    /// Releases a share of a slot, and removes the stream that held it: the request may be answered with another one.
+    /// The last share frees the slot.
     pub(super) fn release(
         &mut self,
         id: SlotId,
@@ -316,8 +317,8 @@ impl<S: ?Sized> Slots<S> {
         self.drain_phase
     }
 
-    /// Advances the drain to this phase, never back, and empties the queue. Returns the wakers of the requests that are refused
-    /// with that, to be woken without the lock.
+    /// Advances the drain to this phase, never back, and empties the queue. Returns the wakers of the requests that are
+    /// refused with that, to be woken without the lock.
     pub(super) fn advance_drain(&mut self, phase: DrainPhase) -> Vec<Arc<QueuedWaker>> {
         if self.drain_phase < phase {
             self.drain_phase = phase;

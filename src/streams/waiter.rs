@@ -1,4 +1,5 @@
-//! A short wait for a slot: a client that closes a stream and opens another one is often faster than the release of the first.
+//! A short wait for a slot: a client that closes a stream and opens another one is often faster than the release of the
+//! first.
 
 use std::{
     future::Future,
@@ -23,8 +24,8 @@ pub(crate) struct Waiter {
     budget: WaitBudget,
 }
 
-/// The time for which a request may wait for a slot, in all layers that it meets. It is kept in the slot that the first of these
-/// layers has taken.
+/// The time for which a request may wait for a slot, in all layers that it meets. It is kept in the slot that the first
+/// of these layers has taken.
 #[derive(Debug, Clone)]
 pub(crate) struct WaitBudget {
     owner: Arc<dyn SlotOwner>,
@@ -79,6 +80,6 @@ impl WaitBudget {
     }
 }
 
-/// The longest wait for a slot. It is longer than a server takes to notice that a client has left, and short enough for a refusal
-/// to go out within 100 ms.
+/// The longest wait for a slot. It is longer than a server takes to notice that a client has left, and short enough for
+/// a refusal to go out within 100 ms.
 const LIMIT: Duration = Duration::from_millis(80);

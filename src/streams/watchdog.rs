@@ -1,4 +1,5 @@
-//! The watchdog, which ends streams whose clients do not read. Such streams are not polled, so they cannot detect it themselves.
+//! The watchdog, which ends streams whose clients do not read. Such streams are not polled, so they cannot detect it
+//! themselves.
 
 use std::{
     sync::{Arc, Weak},
@@ -32,8 +33,8 @@ pub(super) fn watch<T: Watched>(watched: &Arc<T>, timeout: Duration) {
     }
 }
 
-/// The state of the task. Its drop marks the watchdog as stopped, also when a runtime drops the task, so that the next stream to open
-/// spawns another one.
+/// The state of the task. Its drop marks the watchdog as stopped, also when a runtime drops the task, so that the next
+/// stream to open spawns another one.
 struct Watchdog<T: Watched> {
     watched: Weak<T>,
     has_ended: bool,
