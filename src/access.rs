@@ -1,8 +1,8 @@
-//! Whether a client may still see what it sees: a look at it again, while the stream is open.
+//! Checks of authorization while a stream is open.
 //!
-//! A stream may be open for longer than the permission that it began with. [`AccessCheck`] asks again, at a period of its own,
-//! whether the stream is idle or busy and whether its heartbeat is on or off. A check that takes its time holds up no event
-//! until its [time limit](AccessCheck::timeout); then its [answer on expiry](AccessCheck::on_timeout) holds.
+//! A stream can stay open for longer than the authorization that it began with. An [`AccessCheck`] runs at a period of
+//! its own, whether the stream is idle or busy, with or without a heartbeat. A check that waits does not delay events
+//! until its [timeout](AccessCheck::timeout). Then the [decision for a timeout](AccessCheck::on_timeout) applies.
 //!
 //! ```
 //! use std::time::Duration;
@@ -18,13 +18,11 @@
 //! ```
 
 use std::{
-    any::Any,
     borrow::Cow,
     error::Error,
     fmt,
     future::Future,
     iter,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
@@ -35,31 +33,33 @@ use tokio::time::Instant;
 
 use crate::{
     negotiate::request_head::{OwnedHead, RequestHead},
+    panic,
     time::deadline::saturating_deadline,
 };
 
-/// A check of access, and when it is made.
+/// A check of access that is repeated while a stream is open. Added to a layer by
+/// [`SseLayer::access`](crate::SseLayer::access).
 #[derive(Clone)]
-#[must_use = "it checks nothing until a layer has it"]
+#[must_use = "a check does nothing until it is added to a layer"]
 pub struct AccessCheck {
     period: Duration,
-    time_limit: Duration,
-    on_expiry: AccessDecision,
+    timeout: Duration,
+    on_timeout: AccessDecision,
     check: Arc<Check>,
 }
 
-/// What a check of access comes to.
+/// The decision of a check of access.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AccessDecision {
-    /// The stream goes on.
+    /// Lets the stream continue.
     Allow,
-    /// Ends the stream for this reason, which is given to observers and not to the client. The end has the form of
+    /// Ends the stream for this reason. Observers receive the reason; the client does not. The end has the form of
     /// [`EarlyEnd`](crate::EarlyEnd).
     Revoke(Cow<'static, str>),
 }
 
-/// Access was withdrawn, for this reason: the error that an observer is told.
+/// The error that observers receive if access was revoked. It displays as the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessRevoked(pub(crate) Arc<str>);
 
@@ -67,10 +67,10 @@ type Check = dyn Fn(&RequestHead<'_>) -> Answer + Send + Sync;
 type Answer = Pin<Box<dyn Future<Output = AccessDecision> + Send>>;
 
 impl AccessCheck {
-    /// A check at this period. It gets the head of the request that the stream is an answer to, kept for it. Below a
-    /// millisecond the period is a millisecond.
+    /// Creates a check that runs at this period, of at least a millisecond. It receives the head of the stream's
+    /// request, which the stream keeps for it. The first check runs one period after the stream opens.
     ///
-    /// A check that needs not wait answers with [`std::future::ready`].
+    /// Return [`std::future::ready`] from a check that does not wait.
     pub fn every<F, Fut>(period: Duration, check: F) -> Self
     where
         F: Fn(&RequestHead<'_>) -> Fut + Send + Sync + 'static,
@@ -78,38 +78,38 @@ impl AccessCheck {
     {
         Self {
             period: period.max(Duration::from_millis(1)),
-            time_limit: Duration::from_secs(10),
-            on_expiry: AccessDecision::Revoke(Cow::Borrowed("the check of access did not answer")),
+            timeout: Duration::from_secs(10),
+            on_timeout: AccessDecision::Revoke(Cow::Borrowed("access check timed out")),
             check: Arc::new(move |head| Box::pin(check(head))),
         }
     }
 
-    /// How long a check may take. Default 10 s.
+    /// Sets how long a check may take. Defaults to 10 s.
     pub fn timeout(mut self, limit: Duration) -> Self {
-        self.time_limit = limit;
+        self.timeout = limit;
         self
     }
 
-    /// What holds when a check takes too long, or panics. Default: access is withdrawn; the client comes back and is asked
-    /// as a new one.
-    pub fn on_timeout(mut self, verdict: AccessDecision) -> Self {
-        self.on_expiry = verdict;
+    /// Sets the decision for a check that takes too long or panics. Defaults to [`Revoke`](AccessDecision::Revoke): the
+    /// client reconnects, and is authorized like a new one.
+    pub fn on_timeout(mut self, decision: AccessDecision) -> Self {
+        self.on_timeout = decision;
         self
     }
 }
 
 impl AccessCheck {
-    /// Returns whether both are the same check, made in the same way.
+    /// Returns `true` if both are the same check, with the same settings.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let Self { period, time_limit, on_expiry, check } = self;
+        let Self { period, timeout, on_timeout, check } = self;
         Arc::ptr_eq(check, &other.check)
-            && (*period, *time_limit, on_expiry) == (other.period, other.time_limit, &other.on_expiry)
+            && (*period, *timeout, on_timeout) == (other.period, other.timeout, &other.on_timeout)
     }
 }
 
 impl AccessRevoked {
-    pub(crate) fn new(why: &str) -> Self {
-        Self(why.into())
+    pub(crate) fn new(reason: &str) -> Self {
+        Self(reason.into())
     }
 }
 
@@ -123,31 +123,32 @@ impl Error for AccessRevoked {}
 
 impl fmt::Debug for AccessCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Access")
+        f.debug_struct("AccessCheck")
             .field("period", &self.period)
-            .field("time_limit", &self.time_limit)
-            .field("on_expiry", &self.on_expiry)
+            .field("timeout", &self.timeout)
+            .field("on_timeout", &self.on_timeout)
             .finish_non_exhaustive()
     }
 }
 
-/// The checks of one stream.
+/// The checks of one stream, as a linked list with one node for each layer.
 pub(crate) struct Checks {
     access: Arc<AccessCheck>,
     head: Arc<OwnedHead>,
     next: Instant,
-    /// One that has not answered, and when its time is over. Nobody waits for the lock: it makes the body `Sync`, where its
-    /// stream is, and a check need not be.
-    under_way: Option<(Mutex<Answer>, Instant)>,
-    /// The checks of another layer.
+    /// The check that is running, and the end of its timeout. The mutex is never locked: it makes the body `Sync` if
+    /// its stream is, also with a future that is not.
+    in_flight: Option<(Mutex<Answer>, Instant)>,
+    /// The check of the next layer.
     others: Option<Box<Self>>,
 }
 
 impl Checks {
-    /// The first is a period from now: the event service has seen to it that the client may begin.
+    /// Creates the checks of a stream that opens now. The first runs in a period, since the event service has
+    /// authorized the client.
     pub(crate) fn new(access: &Arc<AccessCheck>, head: &Arc<OwnedHead>) -> Box<Self> {
         let next = saturating_deadline(Instant::now(), access.period);
-        Box::new(Self { access: Arc::clone(access), head: Arc::clone(head), next, under_way: None, others: None })
+        Box::new(Self { access: Arc::clone(access), head: Arc::clone(head), next, in_flight: None, others: None })
     }
 
     /// Appends the checks of another layer.
@@ -158,7 +159,7 @@ impl Checks {
         *list = Some(checks);
     }
 
-    /// Drops the checks that are not to be kept.
+    /// Drops the checks for which `keep` returns `false`.
     pub(crate) fn retain(list: &mut Option<Box<Self>>, keep: impl Fn(&Arc<AccessCheck>) -> bool) {
         let mut next = list.take();
         while let Some(mut node) = next {
@@ -169,20 +170,20 @@ impl Checks {
         }
     }
 
-    /// When to look again, if nobody wakes before.
-    pub(crate) fn next_look(&self) -> Instant {
-        let look = |checks: &Self| checks.under_way.as_ref().map_or(checks.next, |&(_, limit)| limit);
+    /// Returns the time of the next poll that is needed without a wake: of the next check, or of a timeout.
+    pub(crate) fn next_deadline(&self) -> Instant {
+        let deadline = |checks: &Self| checks.in_flight.as_ref().map_or(checks.next, |&(_, limit)| limit);
         let others = iter::successors(self.others.as_deref(), |checks| checks.others.as_deref());
-        others.map(look).fold(look(self), Instant::min)
+        others.map(deadline).fold(deadline(self), Instant::min)
     }
 
-    /// Why access is withdrawn, if it is. Begins a check when it is time.
+    /// Starts the checks that are due, and polls those that run. Returns the cause if access is revoked.
     pub(crate) fn poll(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<AccessRevoked> {
         let mut next = Some(self);
         while let Some(checks) = next {
-            let withdrawn = checks.poll_one(now, cx);
-            if withdrawn.is_some() {
-                return withdrawn;
+            let revoked = checks.poll_one(now, cx);
+            if revoked.is_some() {
+                return revoked;
             }
             next = checks.others.as_deref_mut();
         }
@@ -190,42 +191,42 @@ impl Checks {
     }
 
     fn poll_one(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<AccessRevoked> {
-        if self.under_way.is_none() && self.next <= now {
-            let begun = caught(|| (self.access.check)(&self.head.head()));
-            self.under_way = match begun {
-                Ok(answer) => Some((Mutex::new(answer), saturating_deadline(now, self.access.time_limit))),
-                Err(_) => return self.verdict(self.access.on_expiry.clone(), now),
+        if self.in_flight.is_none() && self.next <= now {
+            let started = panic::catch(|| (self.access.check)(&self.head.head()));
+            self.in_flight = match started {
+                Some(answer) => Some((Mutex::new(answer), saturating_deadline(now, self.access.timeout))),
+                None => return self.decide(self.access.on_timeout.clone(), now),
             };
         }
-        let (answer, limit) = self.under_way.as_mut()?;
+        let (answer, limit) = self.in_flight.as_mut()?;
         let answer = answer.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let verdict = match caught(|| answer.as_mut().poll(cx)) {
-            Ok(Poll::Ready(verdict)) => verdict,
-            Ok(Poll::Pending) if now < *limit => return None,
-            Ok(Poll::Pending) | Err(_) => self.access.on_expiry.clone(),
+        let decision = match panic::catch(|| answer.as_mut().poll(cx)) {
+            Some(Poll::Ready(decision)) => decision,
+            Some(Poll::Pending) if now < *limit => return None,
+            Some(Poll::Pending) | None => self.access.on_timeout.clone(),
         };
-        self.verdict(verdict, now)
+        self.decide(decision, now)
     }
 
-    /// Drops what is under way: its destructor is the user's too.
-    fn let_go(&mut self) {
-        let under_way = self.under_way.take();
-        let _ = caught(|| drop(under_way));
+    /// Drops the future of the check that is running. Its destructor is the user's code and may panic, too.
+    fn cancel(&mut self) {
+        let in_flight = self.in_flight.take();
+        panic::catch(|| drop(in_flight));
     }
 
-    fn verdict(&mut self, verdict: AccessDecision, now: Instant) -> Option<AccessRevoked> {
-        self.let_go();
+    fn decide(&mut self, decision: AccessDecision, now: Instant) -> Option<AccessRevoked> {
+        self.cancel();
         self.next = saturating_deadline(now, self.access.period);
-        match verdict {
+        match decision {
             AccessDecision::Allow => None,
-            AccessDecision::Revoke(why) => Some(AccessRevoked::new(&why)),
+            AccessDecision::Revoke(reason) => Some(AccessRevoked::new(&reason)),
         }
     }
 }
 
 impl Drop for Checks {
     fn drop(&mut self) {
-        self.let_go();
+        self.cancel();
     }
 }
 
@@ -233,9 +234,4 @@ impl fmt::Debug for Checks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Checks").field("access", &self.access).field("next", &self.next).finish_non_exhaustive()
     }
-}
-
-/// A panic of the user's is an answer that did not come.
-fn caught<T>(call: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
-    catch_unwind(AssertUnwindSafe(call))
 }

@@ -1,14 +1,14 @@
-//! A stream without a socket, for tests of one's own service (feature `test-util`).
+//! Streams without a socket, for tests of a service (feature `test-util`).
 //!
-//! [`TestStream`] asks a service for an event stream and reads it as a client does; [`Recorder`] remembers what observers
-//! are told. With tokio's time paused (`start_paused = true`, tokio's feature `test-util`) a heartbeat of 15 seconds takes no
-//! time at all.
+//! A [`TestStream`] requests an event stream from a service and reads it as a client does. A [`Recorder`] is an
+//! observer that records the ends of streams. With tokio's time paused (`start_paused = true`, tokio's feature
+//! `test-util`), a heartbeat of 15 seconds takes no time.
 //!
 //! ```
 //! use std::time::Duration;
 //! use axum::{Router, body::Body, routing::get};
 //! use futures_util::stream;
-//! use tower_sse::{Event, Events, Reason, SseLayer, testing::{Recorder, TestStream}};
+//! use tower_sse::{Event, Events, SseLayer, observe::Reason, testing::{Recorder, TestStream}};
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() {
@@ -22,11 +22,11 @@
 //! });
 //! let app = Router::new().route("/", get("the page")).layer(layer.observer(recorder.clone()));
 //!
-//! let mut stream = TestStream::get(app, "/", Body::empty()).await.expect("it is an event stream");
+//! let mut stream = TestStream::get(app, "/", Body::empty()).await.expect("the service answers an event stream");
 //! assert_eq!(stream.head().headers["cache-control"], "no-cache, no-transform");
-//! // The prelude came with the head; now 20 seconds of nothing, and so a heartbeat within 15.
-//! assert!(stream.heartbeat().await.expect("one comes") <= Duration::from_secs(15));
-//! let message = stream.message().await.expect("it is still open");
+//! // The prelude is sent with the head. The first event takes 20 seconds, so a heartbeat comes within 15.
+//! assert!(stream.heartbeat().await.expect("a heartbeat") <= Duration::from_secs(15));
+//! let message = stream.message().await.expect("an event");
 //! assert_eq!(message.data(), "hello");
 //! assert_eq!(stream.collect().await, []);
 //!
@@ -59,34 +59,34 @@ use crate::{
     observe::{Closed, Observer, ObserverId, Reason, Sent, StreamObserver},
 };
 
-/// An event stream that a service answered, read as a client reads it.
+/// An event stream that a service has answered, read as a client reads it.
 #[derive(Debug)]
 pub struct TestStream<B> {
     head: Parts,
     reader: Pin<Box<EventReader<B>>>,
-    /// Nothing was read yet: a comment that comes first is the prelude.
-    is_new: bool,
+    /// Whether nothing has been read yet. A comment that comes first is the prelude.
+    is_first: bool,
     error: Option<ReadError>,
 }
 
-/// What a service answered instead of an event stream.
+/// The error of a [`TestStream`] that could not be opened.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum OpenError<B, E> {
-    /// Another response.
+    /// The service answered another response.
     Response(Response<B>),
-    /// An error.
+    /// The service returned an error.
     Error(E),
-    /// Nobody was asked: the address is none.
+    /// The address is not a valid URI. The service was not called.
     Address(http::uri::InvalidUri),
 }
 
 impl<B: Body<Error: Into<BoxError>>> TestStream<B> {
-    /// Asks for the event stream at this address, with a body of the kind that the service takes: an empty one.
+    /// Requests the event stream at this address by GET. Pass an empty body of the type that the service takes.
     ///
     /// # Errors
     ///
-    /// The service answers something else, or the address is none.
+    /// The service answers something else or returns an error, or the address is not valid.
     pub async fn get<S, RB>(service: S, uri: &str, body: RB) -> Result<Self, OpenError<B, S::Error>>
     where
         S: Service<Request<RB>, Response = Response<B>>,
@@ -97,11 +97,11 @@ impl<B: Body<Error: Into<BoxError>>> TestStream<B> {
         Self::open(service, request).await
     }
 
-    /// Sends this request.
+    /// Sends this request to the service.
     ///
     /// # Errors
     ///
-    /// The service answers something else than an event stream.
+    /// The service answers something else than an event stream, or returns an error.
     pub async fn open<S, RB>(mut service: S, request: Request<RB>) -> Result<Self, OpenError<B, S::Error>>
     where
         S: Service<Request<RB>, Response = Response<B>>,
@@ -113,44 +113,45 @@ impl<B: Body<Error: Into<BoxError>>> TestStream<B> {
             return Err(OpenError::Response(response));
         }
         let (head, body) = response.into_parts();
-        Ok(Self { head, reader: Box::pin(EventReader::new(body)), is_new: true, error: None })
+        Ok(Self { head, reader: Box::pin(EventReader::new(body)), is_first: true, error: None })
     }
 
-    /// Status and headers.
+    /// Returns the status and the headers of the response.
     #[must_use]
     pub fn head(&self) -> &Parts {
         &self.head
     }
 
-    /// The id that a client would come back with.
+    /// Returns the id that a client would reconnect with.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         self.reader.last_event_id()
     }
 
-    /// What comes next: an event, a `retry:`, a comment. `None`: the end.
+    /// Reads the next item: an event, a `retry:`, or a comment. Returns `None` at the end.
     ///
     /// # Errors
     ///
-    /// The body gives an error, as that of a stream that is [aborted](crate::EarlyEnd) does.
+    /// The body returns an error, as that of a stream that is [aborted](crate::EarlyEnd) does.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost when the future is dropped.
+    /// If the future is dropped, no item is lost.
     pub async fn next(&mut self) -> Result<Option<Item>, ReadError> {
         let next = poll_fn(|cx| self.reader.as_mut().poll_next(cx)).await.transpose();
-        self.is_new = false;
+        self.is_first = false;
         next
     }
 
-    /// Returns the error at which [`message`](Self::message), [`heartbeat`](Self::heartbeat) or [`collect`](Self::collect) has come to the end:
-    /// that of a stream that is [aborted](crate::EarlyEnd), for one. Returns `None` if the stream is open, or its end is clean.
+    /// Returns the error that ended [`message`](Self::message), [`heartbeat`](Self::heartbeat) or
+    /// [`collect`](Self::collect), such as that of a stream that is [aborted](crate::EarlyEnd). Returns `None` if the
+    /// stream is open, or has ended cleanly.
     #[must_use]
     pub fn error(&self) -> Option<&ReadError> {
         self.error.as_ref()
     }
 
-    /// Reads on, and keeps an error.
+    /// Reads the next item, and stores an error.
     async fn item(&mut self) -> Option<Item> {
         match self.next().await {
             Ok(item) => item,
@@ -161,7 +162,7 @@ impl<B: Body<Error: Into<BoxError>>> TestStream<B> {
         }
     }
 
-    /// The next event, whatever else comes before it. `None`: the end, clean or by an [`error`](Self::error).
+    /// Reads the next event, and skips all else. Returns `None` at the end, clean or with an [`error`](Self::error).
     pub async fn message(&mut self) -> Option<Message> {
         while let Some(item) = self.item().await {
             if let Item::Event(message) = item {
@@ -171,12 +172,12 @@ impl<B: Body<Error: Into<BoxError>>> TestStream<B> {
         None
     }
 
-    /// The next comment that is not the one that a stream begins with, and how long it took. `None`: an event came before
-    /// it, which is passed over, or the end, clean or by an [`error`](Self::error).
+    /// Reads the next comment, except the prelude, and returns the time that it took. Returns `None` if an event comes
+    /// first, which is skipped, or at the end, clean or with an [`error`](Self::error).
     pub async fn heartbeat(&mut self) -> Option<Duration> {
         let begin = Instant::now();
         loop {
-            let may_be_prelude = self.is_new;
+            let may_be_prelude = self.is_first;
             match self.item().await {
                 Some(Item::Comment(_)) if !may_be_prelude => return Some(begin.elapsed()),
                 Some(Item::Comment(_) | Item::Retry(_)) => {}
@@ -185,97 +186,98 @@ impl<B: Body<Error: Into<BoxError>>> TestStream<B> {
         }
     }
 
-    /// All events up to the end, clean or by an [`error`](Self::error).
+    /// Reads all events up to the end, clean or with an [`error`](Self::error).
     pub async fn collect(&mut self) -> Vec<Message> {
-        let mut rest = Vec::new();
+        let mut messages = Vec::new();
         while let Some(message) = self.message().await {
-            rest.push(message);
+            messages.push(message);
         }
-        rest
+        messages
     }
 }
 
-/// An [`Observer`] that remembers. Clones remember together.
+/// An [`Observer`] that records streams and refusals. Clones share what they record.
 #[derive(Debug, Clone, Default)]
-pub struct Recorder(Arc<Mutex<Recorded>>);
+pub struct Recorder(Arc<Mutex<Records>>);
 
-/// A stream that has ended.
+/// A recorded stream that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClosedStream {
-    /// Its request's path.
+    /// The path of its request.
     pub path: String,
-    /// Why it ended.
+    /// The reason for the end.
     pub reason: Reason,
-    /// What the error said, if there was one.
+    /// The message of the error, if there was one.
     pub error: Option<String>,
-    /// How long it was open.
+    /// The time for which it was open.
     pub duration: Duration,
-    /// What went out.
+    /// The contents of all its frames.
     pub totals: Sent,
-    /// How often the client was told that it had missed something.
+    /// The number of gaps that the client was informed of.
     pub gaps: usize,
 }
 
 #[derive(Debug, Default)]
-struct Recorded {
+struct Records {
     opened: usize,
     refused: usize,
     closed: Vec<ClosedStream>,
 }
 
-struct Remembers {
+/// The observer of one recorded stream.
+struct RecorderStream {
     recorder: Recorder,
     path: String,
 }
 
 impl Recorder {
-    /// One that was told nothing yet.
+    /// Creates a recorder that has recorded nothing.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many streams have opened.
+    /// Returns the number of streams that have opened.
     #[must_use]
     pub fn opened(&self) -> usize {
-        self.with(|recorded| recorded.opened)
+        self.with_records(|records| records.opened)
     }
 
-    /// How many requests for a stream were refused.
+    /// Returns the number of requests for a stream that were refused.
     #[must_use]
     pub fn refused(&self) -> usize {
-        self.with(|recorded| recorded.refused)
+        self.with_records(|records| records.refused)
     }
 
-    /// The streams that have ended, in the order of their ends.
+    /// Returns the streams that have ended, in the order of their ends.
     #[must_use]
     pub fn closed(&self) -> Vec<ClosedStream> {
-        self.with(|recorded| recorded.closed.clone())
+        self.with_records(|records| records.closed.clone())
     }
 
-    fn with<T>(&self, call: impl FnOnce(&mut Recorded) -> T) -> T {
+    fn with_records<T>(&self, call: impl FnOnce(&mut Records) -> T) -> T {
         call(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Observer for Recorder {
-    /// Clones record together.
+    /// Clones have the same identity.
     fn identity(&self) -> Option<ObserverId> {
         Some(ObserverId::of_shared(&self.0))
     }
 
     fn opened(&self, head: &RequestHead<'_>) -> Option<Box<dyn StreamObserver>> {
-        self.with(|recorded| recorded.opened += 1);
-        Some(Box::new(Remembers { recorder: self.clone(), path: head.uri().path().to_owned() }))
+        self.with_records(|records| records.opened += 1);
+        Some(Box::new(RecorderStream { recorder: self.clone(), path: head.uri().path().to_owned() }))
     }
 
     fn refused(&self, _: &RequestHead<'_>, _: &Refusal) {
-        self.with(|recorded| recorded.refused += 1);
+        self.with_records(|records| records.refused += 1);
     }
 }
 
-impl StreamObserver for Remembers {
+impl StreamObserver for RecorderStream {
     fn closed(&mut self, closed: &Closed<'_>) {
         let closed = ClosedStream {
             path: std::mem::take(&mut self.path),
@@ -285,18 +287,25 @@ impl StreamObserver for Remembers {
             totals: closed.totals,
             gaps: usize::try_from(closed.totals.gaps).unwrap_or(usize::MAX),
         };
-        self.recorder.with(|recorded| recorded.closed.push(closed));
+        self.recorder.with_records(|records| records.closed.push(closed));
     }
 }
 
-impl<B: fmt::Debug, E: fmt::Debug> fmt::Display for OpenError<B, E> {
+impl<B, E: fmt::Debug> fmt::Display for OpenError<B, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Response(response) => write!(f, "the service answered {} and no event stream", response.status()),
+            Self::Response(response) => write!(f, "the service answered {}, not an event stream", response.status()),
             Self::Error(error) => write!(f, "the service failed: {error:?}"),
-            Self::Address(error) => write!(f, "the address is none: {error}"),
+            Self::Address(_) => f.write_str("invalid address"),
         }
     }
 }
 
-impl<B: fmt::Debug, E: fmt::Debug> std::error::Error for OpenError<B, E> {}
+impl<B: fmt::Debug, E: fmt::Debug> std::error::Error for OpenError<B, E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Address(error) => Some(error),
+            Self::Response(_) | Self::Error(_) => None,
+        }
+    }
+}

@@ -152,7 +152,7 @@ async fn hanging_check_takes_the_decision_on_timeout() {
         } else {
             read(SseLayer::new(Endless), access).await
         };
-        assert!(is_withdrawn(&closed, 8_000, "the check of access did not answer"), "{closed:?}");
+        assert!(is_withdrawn(&closed, 8_000, "access check timed out"), "{closed:?}");
         assert_eq!(made.load(SeqCst), 1);
     }
 
@@ -196,7 +196,7 @@ async fn a_check_that_panics_is_taken_for_its_answer_on_expiry() {
     let access = access.timeout(SECOND);
     let (frames, closed) = read(SseLayer::new(Endless), access.clone()).await;
     assert_eq!(frames.len(), 2);
-    assert!(is_withdrawn(&closed, 5_000, "the check of access did not answer"), "{closed:?}");
+    assert!(is_withdrawn(&closed, 5_000, "access check timed out"), "{closed:?}");
 
     made.store(0, SeqCst);
     let (_, closed) = read(SseLayer::new(Endless), access.on_timeout(AccessDecision::Allow)).await;

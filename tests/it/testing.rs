@@ -9,10 +9,11 @@ use http_body::Body;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, service_fn};
 use tower_sse::{
-    EarlyEnd, Event, Events, Heartbeat, Reason, Source, SseLayer,
+    EarlyEnd, Event, Events, Heartbeat, Source, SseLayer,
     decode::Item,
     event_name,
     hub::{Hub, LagPolicy, Retention, Subscribe, Topic},
+    observe::Reason,
     streams::Streams,
     testing::{OpenError, Recorder, TestStream},
 };
@@ -124,7 +125,7 @@ async fn an_address_that_is_none_is_not_taken_for_another() {
             |request: Request<String>| async move { Ok::<_, Infallible>(Response::new(request.uri().to_string())) },
         );
     let failed = TestStream::get(asked, "/with a space", String::new()).await.unwrap_err();
-    assert!(failed.to_string().starts_with("the address is none"), "{failed}");
+    assert!(failed.to_string().starts_with("invalid address"), "{failed}");
 }
 
 #[tokio::test(start_paused = true)]
