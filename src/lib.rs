@@ -57,7 +57,7 @@
 //! | [`hub`]: [`Hub`](hub::Hub), [`Topic`](hub::Topic), [`Subscribe`](hub::Subscribe) | topics for many clients, with resumption by id |
 //! | [`streams`], [`access`] | limits, permissions and ends of open streams |
 //! | [`backplane`] | replication of a hub across nodes |
-//! | [`Observer`], [`StreamObserver`], [`Reason`] | hooks for opening, events and end of each stream |
+//! | [`observe`]: [`Observer`](observe::Observer), [`Reason`](observe::Reason) | hooks for opening, events and end of each stream |
 //! | [`SseBody`], [`BodyError`] | the response body and its error |
 //! | [`decode::Decoder`], [`EventReader`] | readers of event streams, for clients and tests |
 //!
@@ -83,8 +83,8 @@
 //! |---|---|---|
 //! | `json` | yes | [`Event::json`] and [`Event::tagged`], by serde_json |
 //! | `axum` | no | handlers return [`Events`], [`Reply`] and [`Refusal`], and extract [`LastEventId`]; see `docs::axum` |
-//! | `metrics` | no | `metrics::Metrics`, an observer that records metrics by the `metrics` facade |
-//! | `tracing` | no | `tracing::Tracing`, an observer with a span for each stream |
+//! | `metrics` | no | `observe::Metrics`, an observer that records metrics by the `metrics` facade |
+//! | `tracing` | no | `observe::Tracing`, an observer with a span for each stream |
 //! | `rate-limit` | no | `streams::StreamsBuilder::rate_limit_per_key`, by governor |
 //! | `test-util` | no | `testing`: streams without a socket, an observer that records; `backplane::conformance` |
 //! | `redis` | no | `backplane::redis`, which replicates a hub across nodes by a stream in Redis; see [`docs::nodes`] |
@@ -108,14 +108,14 @@ mod body;
 mod error;
 mod event;
 #[cfg(feature = "metrics")]
-pub mod metrics;
+mod metrics;
 pub mod middleware;
 mod negotiate;
 mod panic;
 mod settings;
 mod time;
 #[cfg(feature = "tracing")]
-pub mod tracing;
+mod tracing;
 
 /// A decoder for event streams, without I/O.
 pub mod decode {
@@ -162,7 +162,6 @@ pub use self::{
     },
     middleware::{body::SseBody, layer::SseLayer, service::Sse},
     negotiate::{accept::Negotiate, last_event_id::LastEventId, refusal::Refusal},
-    observe::{Closed, Observer, ObserverId, Reason, Sent, StreamObserver},
     settings::{Comments, EarlyEnd, StreamSettings, heartbeat::Heartbeat},
 };
 

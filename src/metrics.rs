@@ -1,48 +1,4 @@
-//! Numbers about streams, for the [`metrics`] facade (feature `metrics`).
-//!
-//! Install any recorder, and give [`Metrics`] to a layer. What it records:
-//!
-//! | metric | | labels |
-//! |---|---|---|
-//! | `sse_streams_open` | gauge | |
-//! | `sse_streams_opened_total` | counter | |
-//! | `sse_streams_refused_total` | counter | `status`; `why`: a [`AdmissionError`], with `_` for spaces, `hub_full`, or `other` |
-//! | `sse_streams_closed_total` | counter | `reason`: a [`Reason`](crate::Reason), with `_` for spaces |
-//! | `sse_events_sent_total` | counter | |
-//! | `sse_bytes_sent_total` | counter | |
-//! | `sse_heartbeats_sent_total` | counter | |
-//! | `sse_gaps_total` | counter | |
-//! | `sse_first_event_seconds` | histogram | |
-//! | `sse_stream_duration_seconds` | histogram | |
-//!
-//! Given to a backplane, as by `Redis::observer`, it records how a hub is fed:
-//!
-//! | metric | | |
-//! |---|---|---|
-//! | `sse_backplane_up` | gauge | 1, or 0 while what feeds the hub cannot be reached |
-//! | `sse_backplane_lost_total` | counter | how often it could not be reached any more |
-//! | `sse_backplane_failures_total` | counter | reads that failed, each attempt to connect among them |
-//! | `sse_backplane_events_total` | counter | events that were read |
-//! | `sse_backplane_lag_seconds` | histogram | how long after it was published the newest of them was read, by the clocks of both |
-//! | `sse_backplane_skipped_total` | counter | entries that are no events |
-//! | `sse_backplane_renewed_total` | counter | new histories: a gap for all subscribers |
-//!
-//! Each call of [`Metrics::record`] records the [health](Hub::health) of a hub:
-//!
-//! | metric | | |
-//! |---|---|---|
-//! | `sse_hub_topics` | gauge | topics that there are |
-//! | `sse_hub_topics_held` | gauge | those that stay, since something holds them; at the limit of topics, new names are refused |
-//! | `sse_hub_bytes` | gauge | what they keep |
-//! | `sse_hub_refused_total` | counter | topics and subscriptions that were refused since all topics were held |
-//! | `sse_hub_topics_evicted_total` | counter | topics that made room for others |
-//! | `sse_hub_keys_evicted_total` | counter | keyed values that made room for others |
-//!
-//! [`Metrics::new`] describes them, with their units, to the recorder that is installed by then.
-//!
-//! Each has the labels that [`Metrics::label`] adds. They are looked up when a stream opens, not for each event.
-//!
-//! [`metrics`]: https://docs.rs/metrics
+//! An observer that records metrics (feature `metrics`).
 
 use std::{error::Error, time::Duration};
 
@@ -53,29 +9,76 @@ use metrics::{
 
 use crate::{
     hub::{error::TopicError, handle::Hub},
-    negotiate::refusal::Refusal,
-    observe::link::{Link, LinkObserver},
+    negotiate::{refusal::Refusal, request_head::RequestHead},
+    observe::{
+        Closed, Observer, ObserverId, Sent, StreamObserver,
+        link::{Link, LinkObserver},
+    },
     streams::error::AdmissionError,
 };
-use crate::{
-    negotiate::request_head::RequestHead,
-    observe::{Closed, Observer, ObserverId, Sent, StreamObserver},
-};
 
-/// An [`Observer`] and [`LinkObserver`] that records numbers.
+/// An [`Observer`] and [`LinkObserver`](crate::backplane::LinkObserver) that records metrics by the [`metrics`] facade
+/// (feature `metrics`).
+///
+/// Install any recorder, and add this observer to a layer:
 ///
 /// ```
-/// use tower_sse::{SseLayer, metrics::Metrics};
+/// use tower_sse::{SseLayer, observe::Metrics};
 ///
 /// let layer = SseLayer::decorate().observer(Metrics::new().label("service", "prices"));
 /// ```
+///
+/// # Metrics
+///
+/// A layer records:
+///
+/// | metric | | labels |
+/// |---|---|---|
+/// | `sse_streams_open` | gauge | |
+/// | `sse_streams_opened_total` | counter | |
+/// | `sse_streams_refused_total` | counter | `status`; `cause`: an [`AdmissionError`](crate::streams::AdmissionError), with `_` for spaces, `hub_full`, or `other` |
+/// | `sse_streams_closed_total` | counter | `reason`: a [`Reason`](crate::observe::Reason), with `_` for spaces |
+/// | `sse_events_sent_total` | counter | |
+/// | `sse_bytes_sent_total` | counter | |
+/// | `sse_heartbeats_sent_total` | counter | |
+/// | `sse_gaps_total` | counter | |
+/// | `sse_first_event_seconds` | histogram | |
+/// | `sse_stream_duration_seconds` | histogram | |
+///
+/// A backplane, with `Redis::observer` for example, records:
+///
+/// | metric | | |
+/// |---|---|---|
+/// | `sse_backplane_up` | gauge | 1, or 0 while the backplane cannot be reached |
+/// | `sse_backplane_lost_total` | counter | losses of the connection |
+/// | `sse_backplane_failures_total` | counter | failed reads, including each attempt to connect |
+/// | `sse_backplane_events_total` | counter | events that were read |
+/// | `sse_backplane_lag_seconds` | histogram | time from the publish of the newest event to its read, by the clocks of both nodes |
+/// | `sse_backplane_skipped_total` | counter | entries that are not events |
+/// | `sse_backplane_renewed_total` | counter | new epochs: a gap for all subscribers |
+///
+/// Each call of [`record`](Self::record) records the [health](Hub::health) of a hub:
+///
+/// | metric | | |
+/// |---|---|---|
+/// | `sse_hub_topics` | gauge | topics |
+/// | `sse_hub_topics_held` | gauge | topics that cannot be evicted; at the limit of topics, new names are refused |
+/// | `sse_hub_bytes` | gauge | bytes that all topics keep |
+/// | `sse_hub_refused_total` | counter | topics and subscriptions that were refused since no topic could be evicted |
+/// | `sse_hub_topics_evicted_total` | counter | topics that were evicted |
+/// | `sse_hub_keys_evicted_total` | counter | keyed values that were evicted |
+///
+/// Each has the labels that [`label`](Self::label) adds. Metrics are looked up when a stream opens, not for each event.
+///
+/// [`metrics`]: https://docs.rs/metrics
 #[derive(Debug, Clone)]
-#[must_use = "it records nothing until a layer has it"]
+#[must_use = "it records nothing until it is added to a layer or a backplane"]
 pub struct Metrics {
     labels: Vec<Label>,
 }
 
-struct Recorded {
+/// The metrics of one stream.
+struct StreamMetrics {
     labels: Vec<Label>,
     open: Gauge,
     events: Counter,
@@ -85,13 +88,14 @@ struct Recorded {
 }
 
 impl Metrics {
-    /// Without labels. Describes the metrics: install the recorder before.
+    /// Creates an observer without labels. Describes the metrics, with their units, to the recorder that is installed
+    /// by then.
     pub fn new() -> Self {
         describe();
         Self { labels: Vec::new() }
     }
 
-    /// Records how full a hub is. Call it before the recorder is read, or every few seconds.
+    /// Records the health of a hub. Call it before each scrape of the recorder, or every few seconds.
     pub fn record(&self, hub: &Hub) {
         let health = hub.health();
         let gauges = [
@@ -112,7 +116,7 @@ impl Metrics {
         }
     }
 
-    /// Adds a label to each metric: its name, and its value. Default: none.
+    /// Adds a label to each metric. Defaults to none.
     pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.labels.push(Label::new(name.into(), value.into()));
         self
@@ -132,14 +136,14 @@ impl Metrics {
 }
 
 impl Observer for Metrics {
-    /// Values with the same labels record the same metrics.
+    /// Observers with the same labels record the same metrics, so they have the same identity.
     fn identity(&self) -> Option<ObserverId> {
         Some(ObserverId::of_values::<Self>(format!("{:?}", self.labels)))
     }
 
     fn opened(&self, _: &RequestHead<'_>) -> Option<Box<dyn StreamObserver>> {
         counter!("sse_streams_opened_total", self.labels.iter()).increment(1);
-        let recorded = Recorded {
+        let stream = StreamMetrics {
             open: gauge!("sse_streams_open", self.labels.iter()),
             events: counter!("sse_events_sent_total", self.labels.iter()),
             bytes: counter!("sse_bytes_sent_total", self.labels.iter()),
@@ -147,17 +151,17 @@ impl Observer for Metrics {
             gaps: counter!("sse_gaps_total", self.labels.iter()),
             labels: self.labels.clone(),
         };
-        recorded.open.increment(1);
-        Some(Box::new(recorded))
+        stream.open.increment(1);
+        Some(Box::new(stream))
     }
 
     fn refused(&self, head: &RequestHead<'_>, refusal: &Refusal) {
         let mut labels = with(&self.labels, "status", refusal.status_for(head.method()).as_str());
-        // A client is to come later in each case, whoever operates it is to do something else in each.
-        let not_admitted = refusal.source().and_then(|source| source.downcast_ref::<AdmissionError>());
+        // A client retries later in each case, but an operator reacts to each in another way.
+        let admission = refusal.source().and_then(|source| source.downcast_ref::<AdmissionError>());
         let is_hub_full = || refusal.source().and_then(|source| source.downcast_ref()).is_some_and(TopicError::is_full);
         let other = || if is_hub_full() { "hub full" } else { "other" };
-        labels.push(label("why", not_admitted.map_or_else(other, |why| why.as_str())));
+        labels.push(label("cause", admission.map_or_else(other, |error| error.as_str())));
         counter!("sse_streams_refused_total", labels.iter()).increment(1);
     }
 }
@@ -165,7 +169,7 @@ impl Observer for Metrics {
 impl LinkObserver for Metrics {
     fn link(&self, link: Link) {
         gauge!("sse_backplane_up", self.labels.iter()).set(if link == Link::Up { 1.0 } else { 0.0 });
-        // Registered with the first that is told, so that a rate has where to begin.
+        // Registered with the first report, at zero, so that a rate is defined from there on.
         self.count("sse_backplane_lost_total", u64::from(link == Link::Down));
     }
 
@@ -187,7 +191,7 @@ impl LinkObserver for Metrics {
     }
 }
 
-impl StreamObserver for Recorded {
+impl StreamObserver for StreamMetrics {
     fn first_event(&mut self, after: Duration) {
         self.histogram("sse_first_event_seconds").record(after);
     }
@@ -209,53 +213,63 @@ impl StreamObserver for Recorded {
     }
 }
 
-impl Recorded {
+impl StreamMetrics {
     fn histogram(&self, name: &'static str) -> Histogram {
         histogram!(name, self.labels.iter())
     }
 }
 
-/// What a recorder shows beside each of them.
+/// Describes the metrics to the installed recorder.
 fn describe() {
     describe_gauge!("sse_streams_open", Unit::Count, "Event streams that are open.");
     describe_counter!("sse_streams_opened_total", Unit::Count, "Event streams that were opened.");
-    describe_counter!("sse_streams_refused_total", Unit::Count, "Event streams that were refused, by status and why.");
-    describe_counter!("sse_streams_closed_total", Unit::Count, "Event streams that have ended, by reason.");
-    describe_counter!("sse_events_sent_total", Unit::Count, "Events that were given to connections.");
-    describe_counter!("sse_bytes_sent_total", Unit::Bytes, "Bytes of event streams that were given to connections.");
-    describe_counter!("sse_heartbeats_sent_total", Unit::Count, "Heartbeats that were given to connections.");
-    describe_counter!("sse_gaps_total", Unit::Count, "Times that a client was told that it has missed something.");
-    describe_histogram!("sse_first_event_seconds", Unit::Seconds, "From the head of a stream to its first event.");
-    describe_histogram!("sse_stream_duration_seconds", Unit::Seconds, "From the head of a stream to its end.");
-    describe_gauge!("sse_backplane_up", Unit::Count, "1 while what feeds the hub can be reached, else 0.");
     describe_counter!(
-        "sse_backplane_lost_total",
+        "sse_streams_refused_total",
         Unit::Count,
-        "Times that what feeds the hub could not be reached any more."
+        "Event streams that were refused, by status and cause."
     );
-    describe_counter!("sse_backplane_failures_total", Unit::Count, "Reads of what feeds the hub that failed.");
-    describe_counter!("sse_backplane_events_total", Unit::Count, "Events that were read from what feeds the hub.");
+    describe_counter!("sse_streams_closed_total", Unit::Count, "Event streams that have ended, by reason.");
+    describe_counter!("sse_events_sent_total", Unit::Count, "Events that were sent.");
+    describe_counter!("sse_bytes_sent_total", Unit::Bytes, "Bytes of event streams that were sent.");
+    describe_counter!("sse_heartbeats_sent_total", Unit::Count, "Heartbeats that were sent.");
+    describe_counter!("sse_gaps_total", Unit::Count, "Gaps that clients were informed of.");
+    describe_histogram!("sse_first_event_seconds", Unit::Seconds, "Time from the head of a stream to its first event.");
+    describe_histogram!("sse_stream_duration_seconds", Unit::Seconds, "Time from the head of a stream to its end.");
+    describe_gauge!("sse_backplane_up", Unit::Count, "1 while the backplane can be reached, else 0.");
+    describe_counter!("sse_backplane_lost_total", Unit::Count, "Losses of the connection to the backplane.");
+    describe_counter!("sse_backplane_failures_total", Unit::Count, "Reads of the backplane that failed.");
+    describe_counter!("sse_backplane_events_total", Unit::Count, "Events that were read from the backplane.");
     describe_histogram!(
         "sse_backplane_lag_seconds",
         Unit::Seconds,
-        "From the publish of an event to its being read here."
+        "Time from the publish of an event to its read on this node."
     );
-    describe_counter!("sse_backplane_skipped_total", Unit::Count, "Entries of what feeds the hub that are no events.");
-    describe_counter!("sse_backplane_renewed_total", Unit::Count, "New histories: a gap for all subscribers.");
-    describe_gauge!("sse_hub_topics", Unit::Count, "Topics that there are.");
-    describe_gauge!("sse_hub_topics_held", Unit::Count, "Topics that stay, since something holds them.");
+    describe_counter!("sse_backplane_skipped_total", Unit::Count, "Backplane entries that are not events.");
+    describe_counter!(
+        "sse_backplane_renewed_total",
+        Unit::Count,
+        "New epochs of the backplane: a gap for all subscribers."
+    );
+    describe_gauge!("sse_hub_topics", Unit::Count, "Topics of the hub.");
+    describe_gauge!("sse_hub_topics_held", Unit::Count, "Topics that cannot be evicted, since they are in use.");
     describe_gauge!("sse_hub_bytes", Unit::Bytes, "Bytes that all topics keep.");
-    describe_counter!("sse_hub_refused_total", Unit::Count, "Refused since all topics were held.");
-    describe_counter!("sse_hub_topics_evicted_total", Unit::Count, "Topics that made room for others.");
-    describe_counter!("sse_hub_keys_evicted_total", Unit::Count, "Keyed values that made room for others.");
+    describe_counter!(
+        "sse_hub_refused_total",
+        Unit::Count,
+        "Topics and subscriptions that were refused since no topic could be evicted."
+    );
+    describe_counter!("sse_hub_topics_evicted_total", Unit::Count, "Topics that were evicted.");
+    describe_counter!("sse_hub_keys_evicted_total", Unit::Count, "Keyed values that were evicted.");
 }
 
+/// Returns the labels with one more.
 fn with(labels: &[Label], name: &'static str, value: &str) -> Vec<Label> {
     let mut labels = labels.to_vec();
     labels.push(label(name, value));
     labels
 }
 
+/// Returns a label, with `_` for spaces in its value.
 fn label(name: &'static str, value: &str) -> Label {
     Label::new(name, value.replace(' ', "_"))
 }

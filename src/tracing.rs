@@ -1,14 +1,4 @@
-//! A span for each stream (feature `tracing`).
-//!
-//! [`Tracing`] opens a span `sse.stream` within the span of the request, at level `INFO`. It lives as long as the stream, which
-//! is much longer than the request's: its fields `reason`, `events`, `bytes`, `heartbeats` and `gaps` are recorded at its end,
-//! when `stream closed` is logged within it. A gap is a `WARN`, a failure an `ERROR` with its sources.
-//!
-//! Given to a backplane it logs how a hub is fed: that the link is up is an `INFO`; a link that is down, a read that failed, an
-//! entry that was skipped, with its id, and a new history, of which all subscribers are told, are a `WARN` each.
-//!
-//! No client and no foreign writer decides how much is logged. Of the gaps of a stream the first is logged, and of the entries that
-//! are skipped the first, then at most one in 10 s; the field `more` says how many were left out before it.
+//! An observer that records a span for each stream (feature `tracing`).
 
 use std::{
     error::Error,
@@ -22,59 +12,76 @@ use tracing::{Span, debug, error, field, info, info_span, trace, warn};
 
 use crate::{
     event::gap::Gap,
-    negotiate::refusal::Refusal,
-    observe::link::{Link, LinkObserver},
-};
-use crate::{
-    negotiate::request_head::RequestHead,
-    observe::{Closed, Observer, ObserverId, Reason, Sent, StreamObserver},
+    negotiate::{refusal::Refusal, request_head::RequestHead},
+    observe::{
+        Closed, Observer, ObserverId, Reason, Sent, StreamObserver,
+        link::{Link, LinkObserver},
+    },
 };
 
-/// An [`Observer`] and [`LinkObserver`] that traces.
+/// An [`Observer`] and [`LinkObserver`](crate::backplane::LinkObserver) that records spans and events by the
+/// [`tracing`] facade (feature `tracing`).
 ///
 /// ```
-/// use tower_sse::{SseLayer, tracing::Tracing};
+/// use tower_sse::{SseLayer, observe::Tracing};
 ///
 /// let layer = SseLayer::decorate().observer(Tracing::new());
 /// ```
+///
+/// On a layer it opens a span `sse.stream` for each stream, at level `INFO`, within the span of the request. It lives
+/// as long as the stream, which is much longer than the request's. It has the method and the path of the request,
+/// without the query, which may hold a ticket. The fields `reason`, `events`, `bytes`, `heartbeats` and `gaps` are
+/// recorded at the end of the stream, when `stream closed` is logged within the span. A gap is a `WARN`, a failure an
+/// `ERROR` with its sources.
+///
+/// On a backplane it logs the state of the link. *Link up* is an `INFO`. *Link down*, a failed read, a skipped entry
+/// with its id, and a new epoch, which is a gap for all subscribers, are a `WARN` each.
+///
+/// Neither a client nor another publisher can flood the log. Of the gaps of a stream, and of the skipped entries, the
+/// first is logged, and then at most one in 10 s. The field `more` counts those that were left out before it.
+///
+/// [`tracing`]: https://docs.rs/tracing
 #[derive(Debug, Clone, Default)]
-#[must_use = "it traces nothing until a layer has it"]
+#[must_use = "it traces nothing until it is added to a layer or a backplane"]
 pub struct Tracing {
-    skipped: Arc<Mutex<Pace>>,
+    skipped: Arc<Mutex<LogLimit>>,
 }
 
-struct Traced {
+/// The span of one stream.
+struct StreamSpan {
     span: Span,
-    /// The gaps that were counted so far.
+    /// The number of gaps so far.
     gaps: u64,
-    /// Those among them that were logged, or left out before one that was.
+    /// The number of gaps up to the last one that was logged.
     logged: u64,
 }
 
-/// When something may be logged again, and how often it was left out since it was.
+/// A limit for messages that others can cause: one in [`LOG_PERIOD`].
 #[derive(Debug, Default)]
-struct Pace {
+struct LogLimit {
     next: Option<Instant>,
+    /// The number of messages that were left out since the last one.
     more: u64,
 }
 
-impl Pace {
-    /// Returns how many were left out, if this one is to be logged.
+impl LogLimit {
+    /// Returns the number of messages that were left out before this one, or `None` if this one is left out, too.
     fn pass(&mut self) -> Option<u64> {
         let now = Instant::now();
         if self.next.is_some_and(|next| now < next) {
             self.more += 1;
             return None;
         }
-        self.next = Some(now + PACE);
+        self.next = Some(now + LOG_PERIOD);
         Some(mem::take(&mut self.more))
     }
 }
 
-const PACE: Duration = Duration::from_secs(10);
+/// The shortest time between two messages of a kind.
+const LOG_PERIOD: Duration = Duration::from_secs(10);
 
 impl Tracing {
-    /// One that says method and path of a request, and no query: that may hold a ticket.
+    /// Creates an observer.
     pub fn new() -> Self {
         Self::default()
     }
@@ -97,12 +104,12 @@ impl Observer for Tracing {
             gaps = field::Empty,
         );
         debug!(parent: &span, "stream opened");
-        Some(Box::new(Traced { span, gaps: 0, logged: 0 }))
+        Some(Box::new(StreamSpan { span, gaps: 0, logged: 0 }))
     }
 
     fn refused(&self, head: &RequestHead<'_>, refusal: &Refusal) {
         let status = refusal.status_for(head.method()).as_u16();
-        let why = refusal.source().map(|error| in_one_line(error));
+        let why = refusal.source().map(|error| with_sources(error));
         info!(method = %head.method(), path = head.uri().path(), status, why, "stream refused");
     }
 }
@@ -121,22 +128,22 @@ impl LinkObserver for Tracing {
     }
 
     fn failed(&self, error: &(dyn Error + 'static)) {
-        warn!(why = in_one_line(error), "reading failed");
+        warn!(why = with_sources(error), "reading failed");
     }
 
     fn skipped(&self, id: &str, why: &str) {
         let pass = self.skipped.lock().unwrap_or_else(PoisonError::into_inner).pass();
         if let Some(more) = pass {
-            warn!(id, why, more = some(more), "entry skipped");
+            warn!(id, why, more = non_zero(more), "entry skipped");
         }
     }
 
     fn renewed(&self, why: &str) {
-        warn!(why, "a new history has begun, and all are told a gap");
+        warn!(why, "new epoch, a gap for all subscribers");
     }
 }
 
-impl StreamObserver for Traced {
+impl StreamObserver for StreamSpan {
     fn first_event(&mut self, after: Duration) {
         debug!(parent: &self.span, ?after, "first event");
     }
@@ -148,9 +155,9 @@ impl StreamObserver for Traced {
     fn lagged(&mut self, gap: &Gap) {
         let from = gap.from.as_ref().map(field::display);
         let more = self.gaps.saturating_sub(self.logged);
-        // This one is counted with its frame.
+        // This gap is counted with its frame, later.
         self.logged = self.gaps + 1;
-        warn!(parent: &self.span, from, to = %gap.to, more = some(more), "the client has missed events");
+        warn!(parent: &self.span, from, to = %gap.to, more = non_zero(more), "client missed events");
     }
 
     fn closed(&mut self, closed: &Closed<'_>) {
@@ -162,7 +169,7 @@ impl StreamObserver for Traced {
         if totals.gaps > 0 {
             self.span.record("gaps", totals.gaps);
         }
-        let why = closed.error.map(|error| in_one_line(error));
+        let why = closed.error.map(|error| with_sources(error));
         match reason {
             Reason::Failed | Reason::Panicked => error!(parent: &self.span, %reason, why, ?duration, "stream closed"),
             _ => info!(parent: &self.span, %reason, why, ?duration, "stream closed"),
@@ -170,13 +177,13 @@ impl StreamObserver for Traced {
     }
 }
 
-/// Returns a field for a number that is there only if there is something to count.
-fn some(number: u64) -> Option<u64> {
+/// Returns a number as a field, or `None` for zero.
+fn non_zero(number: u64) -> Option<u64> {
     (number > 0).then_some(number)
 }
 
-/// An error and its sources.
-fn in_one_line(error: &(dyn Error + 'static)) -> String {
+/// Returns the messages of an error and its sources, in one line.
+fn with_sources(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -136,7 +136,7 @@ impl EventSender {
         })
     }
 
-    /// Ends the stream with an error, after the events that were sent before. Its reason is [`Failed`](crate::Reason::Failed),
+    /// Ends the stream with an error, after the events that were sent before. Its reason is [`Failed`](crate::observe::Reason::Failed),
     /// observers receive the error, and the client receives the [`on_failure`](crate::StreamSettings::on_failure) event.
     ///
     /// Only the first failure counts, and no sender can send after it. Does nothing if the client has left.

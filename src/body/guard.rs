@@ -2,7 +2,7 @@
 //!
 //! A panic within a body's poll would cut the connection, or reset the HTTP/2 stream, and lose the bytes that hyper has
 //! buffered for it. A panic within its drop would end the task that drops it. Both are caught, and the stream ends with the
-//! reason [`Panicked`](crate::Reason::Panicked).
+//! reason [`Panicked`](crate::observe::Reason::Panicked).
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

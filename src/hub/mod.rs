@@ -65,7 +65,7 @@
 //!
 //! | policy | stream | afterwards |
 //! |---|---|---|
-//! | [`Disconnect`](LagPolicy::Disconnect), the default | ends cleanly, with a `retry:` and [`Reason::Lagged`](crate::Reason::Lagged) | the client reconnects with its last id, gets the kept events up to the end of the gap, the gap, and all that follows |
+//! | [`Disconnect`](LagPolicy::Disconnect), the default | ends cleanly, with a `retry:` and [`Reason::Lagged`](crate::observe::Reason::Lagged) | the client reconnects with its last id, gets the kept events up to the end of the gap, the gap, and all that follows |
 //! | [`Skip`](LagPolicy::Skip) | continues: the kept events up to the end of the gap, then the gap | all that follows |
 //! | [`Conflate`](LagPolicy::Conflate) | continues: of events with a key only the newest of each, also while nothing is lost; events without a key as by `Skip` | all that follows, conflated |
 //!

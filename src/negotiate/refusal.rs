@@ -25,7 +25,7 @@
 //! ```
 //!
 //! An event service's error is made a refusal: a [`BoxError`] is a 500 whose text only the
-//! [`Observer`](crate::Observer) gets; a status or a whole response is itself.
+//! [`Observer`](crate::observe::Observer) gets; a status or a whole response is itself.
 //!
 //! A handler refuses in the same way: with feature `axum` a refusal is a response, elsewhere `Response::from(refusal)` makes one.
 //! A layer around the handler, [`decorate`](crate::SseLayer::decorate) or one whose event service the handler is, answers the
@@ -106,7 +106,7 @@ impl Refusal {
         self
     }
 
-    /// The same refusal, with a reason for the [`Observer`](crate::Observer). The client does not see it.
+    /// The same refusal, with a reason for the [`Observer`](crate::observe::Observer). The client does not see it.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(source.into());

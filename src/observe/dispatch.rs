@@ -1,34 +1,31 @@
-//! Calls to the observers of a stream, one after the other, with panics caught.
+//! Calls to the observers of a stream, one after the other. A panic in one of them ends nothing, and the others are
+//! called.
 
-use crate::negotiate::refusal::Refusal;
-use crate::negotiate::request_head::OwnedHead;
-use std::{
-    error::Error,
-    fmt, mem,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{error::Error, fmt, mem, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{Closed, Observer, Reason, Sent, StreamObserver};
-use crate::event::gap::Gap;
+use crate::{
+    event::gap::Gap,
+    negotiate::{refusal::Refusal, request_head::OwnedHead},
+    panic,
+};
 
-/// Returns whether two observers are the same one.
+/// Returns `true` if two observers are the same: one value, or two with the same identity.
 pub(crate) fn is_same(one: &Arc<dyn Observer>, other: &Arc<dyn Observer>) -> bool {
-    let identity = |observer: &Arc<dyn Observer>| quietly(|| observer.identity()).flatten();
+    let identity = |observer: &Arc<dyn Observer>| panic::catch(|| observer.identity()).flatten();
     Arc::ptr_eq(one, other) || identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
-/// Reports an open stream to these observers, in order. Returns `None` if none of them observes it.
+/// Reports an open stream to these observers, in order. Returns `None` if all of them ignore it.
 pub(crate) fn opened<'a>(
     head: &OwnedHead,
     observers: impl Iterator<Item = &'a Arc<dyn Observer>>,
 ) -> Option<Box<StreamObservers>> {
     let mut first: Option<Box<StreamObservers>> = None;
     for observer in observers {
-        let Some(stream) = quietly(|| observer.opened(&head.head())).flatten() else { continue };
+        let Some(stream) = panic::catch(|| observer.opened(&head.head())).flatten() else { continue };
         let observed = Box::new(StreamObservers {
             stream,
             opened: Instant::now(),
@@ -44,14 +41,14 @@ pub(crate) fn opened<'a>(
 /// Reports a refusal to these observers, in order.
 pub(crate) fn refused<'a>(head: &OwnedHead, observers: impl Iterator<Item = &'a Arc<dyn Observer>>, refusal: &Refusal) {
     for observer in observers {
-        quietly(|| observer.refused(&head.head(), refusal));
+        panic::catch(|| observer.refused(&head.head(), refusal));
     }
 }
 
-/// The observers of one stream: a list, one node for each.
+/// The observers of one stream, as a linked list with one node for each.
 pub(crate) struct StreamObservers {
     stream: Box<dyn StreamObserver>,
-    /// When the head went out.
+    /// The time at which the head was sent.
     opened: Instant,
     totals: Sent,
     gaps: Gaps,
@@ -67,14 +64,17 @@ impl StreamObservers {
         *list = Some(observed);
     }
 
+    /// Reports a frame.
     pub(crate) fn sent(&mut self, sent: Sent) {
-        self.each(|observed| observed.note(sent));
+        self.each(|node| node.record_frame(sent));
     }
 
+    /// Reports a gap, or counts it if the last report was less than 10 s ago.
     pub(crate) fn lagged(&mut self, gap: &Gap) {
-        self.each(|observed| observed.note_gap(gap));
+        self.each(|node| node.record_gap(gap));
     }
 
+    /// Reports the end, and drops the observers.
     pub(crate) fn closed(self: Box<Self>, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
         let mut list = Some(self);
         while let Some(mut node) = list {
@@ -82,34 +82,34 @@ impl StreamObservers {
             let Self { mut stream, opened, mut totals, gaps, .. } = *node;
             totals.gaps += gaps.count;
             let closed = Closed { reason, error, duration: opened.elapsed(), totals };
-            quietly(|| stream.closed(&closed));
-            quietly(|| drop(stream));
+            panic::catch(|| stream.closed(&closed));
+            panic::catch(|| drop(stream));
         }
     }
 
-    fn note_gap(&mut self, gap: &Gap) {
+    fn record_gap(&mut self, gap: &Gap) {
         self.gaps.count += 1;
         let now = Instant::now();
-        if self.gaps.next_call.is_none_or(|next| next <= now) {
-            self.gaps.next_call = Some(now + GAP_CALLS);
-            quietly(|| self.stream.lagged(gap));
+        if self.gaps.next_report.is_none_or(|next| next <= now) {
+            self.gaps.next_report = Some(now + GAP_REPORTS);
+            panic::catch(|| self.stream.lagged(gap));
         }
     }
 
-    fn note(&mut self, mut sent: Sent) {
+    fn record_frame(&mut self, mut sent: Sent) {
         sent.gaps = mem::take(&mut self.gaps.count);
         if self.totals.events == 0 && sent.events > 0 {
             let after = self.opened.elapsed();
-            quietly(|| self.stream.first_event(after));
+            panic::catch(|| self.stream.first_event(after));
         }
         self.totals.events += sent.events;
         self.totals.bytes += sent.bytes;
         self.totals.heartbeats += sent.heartbeats;
         self.totals.gaps += sent.gaps;
-        quietly(|| self.stream.sent(&sent));
+        panic::catch(|| self.stream.sent(&sent));
     }
 
-    /// A panic in one observer does not reach the others.
+    /// Calls this for each node.
     fn each(&mut self, mut call: impl FnMut(&mut Self)) {
         let mut next = Some(self);
         while let Some(node) = next {
@@ -121,21 +121,16 @@ impl StreamObservers {
 
 impl fmt::Debug for StreamObservers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Observed").field("totals", &self.totals).finish_non_exhaustive()
+        f.debug_struct("StreamObservers").field("totals", &self.totals).finish_non_exhaustive()
     }
 }
 
-/// An observer that panics must not end the stream that it looks at.
-fn quietly<T>(call: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(call)).ok()
-}
-
-/// Gaps that have come since the last frame, and when the observer may be called for one again.
+/// The gaps since the last frame, and the time from which the observer may be called for one again.
 #[derive(Debug, Default)]
 struct Gaps {
     count: u64,
-    next_call: Option<Instant>,
+    next_report: Option<Instant>,
 }
 
-/// The least time between two calls for gaps of one stream.
-const GAP_CALLS: Duration = Duration::from_secs(10);
+/// The shortest time between two reports of gaps of one stream.
+const GAP_REPORTS: Duration = Duration::from_secs(10);

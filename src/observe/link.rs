@@ -1,43 +1,77 @@
 //! Observers of the link between a hub and its backplane.
 
-use std::time::Duration;
+use std::{error::Error, sync::Arc, time::Duration};
 
-/// Whether what feeds a hub can be reached.
+/// The state of the link between a hub and its backplane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Link {
-    /// It was not reached yet.
+    /// The backplane has not been reached yet.
     Connecting,
-    /// It is read.
+    /// The backplane is being read.
     Up,
-    /// It was reached once, and is not now. Streams stay open.
+    /// The backplane was reached before, and is not now. Streams stay open.
     Down,
 }
 
-/// Is told how a hub is fed. Calls come from the task that feeds it, so they must be quick.
+/// An observer of the link between a hub and its backplane.
+///
+/// Calls are made from the task that reads the backplane, so an observer must return quickly. `Arc` and `Box` forward
+/// to the observer inside.
 pub trait LinkObserver: Send + Sync + 'static {
-    /// The link is up, or down.
+    /// Reports a change of the link's state.
     fn link(&self, link: Link) {
         let _ = link;
     }
 
-    /// Events were read, so long after they were published, by the clocks of both.
+    /// Reports that events were read, and the time since the newest of them was published, by the clocks of both nodes.
     fn read(&self, events: usize, lag: Duration) {
         let _ = (events, lag);
     }
 
-    /// A read failed.
-    fn failed(&self, error: &(dyn std::error::Error + 'static)) {
+    /// Reports that a read failed.
+    fn failed(&self, error: &(dyn Error + 'static)) {
         let _ = error;
     }
 
-    /// An entry was skipped since it is no event.
+    /// Reports an entry that was skipped since it is not an event.
     fn skipped(&self, id: &str, why: &str) {
         let _ = (id, why);
     }
 
-    /// A new history has begun: all subscribers are told a gap.
+    /// Reports that a new epoch has begun. All subscribers receive a gap.
     fn renewed(&self, why: &str) {
         let _ = why;
     }
 }
+
+/// Implements the trait for a pointer to an observer.
+macro_rules! forward {
+    ($pointer:ident) => {
+        /// Forwards to the observer inside.
+        impl<O: LinkObserver + ?Sized> LinkObserver for $pointer<O> {
+            fn link(&self, link: Link) {
+                (**self).link(link);
+            }
+
+            fn read(&self, events: usize, lag: Duration) {
+                (**self).read(events, lag);
+            }
+
+            fn failed(&self, error: &(dyn Error + 'static)) {
+                (**self).failed(error);
+            }
+
+            fn skipped(&self, id: &str, why: &str) {
+                (**self).skipped(id, why);
+            }
+
+            fn renewed(&self, why: &str) {
+                (**self).renewed(why);
+            }
+        }
+    };
+}
+
+forward!(Arc);
+forward!(Box);

@@ -1,12 +1,12 @@
-//! Who watches streams: a hook that is told when one opens, sends and closes, and why.
+//! Hooks for observing streams: opened, sent, lagged, closed, refused.
 //!
-//! An [`Observer`] belongs to a layer. For each stream that opens it may give a [`StreamObserver`], to which all that
-//! happens to this stream goes. Calls come from within polls and drops, so they must be quick and cannot wait; a panic
-//! in one is caught and ends nothing. Without an observer nothing is computed.
+//! An [`Observer`] is added to a layer by [`SseLayer::observer`](crate::SseLayer::observer). For each stream that opens
+//! it can return a [`StreamObserver`], which receives the events of this stream. Calls are made from within polls and
+//! drops, so an observer must return quickly and cannot wait. A panic in an observer is caught and ends nothing.
 //!
 //! ```
 //! use std::sync::atomic::{AtomicI64, Ordering};
-//! use tower_sse::{Closed, Observer, RequestHead, StreamObserver};
+//! use tower_sse::{RequestHead, observe::{Closed, Observer, StreamObserver}};
 //!
 //! static OPEN: AtomicI64 = AtomicI64::new(0);
 //!
@@ -27,38 +27,51 @@
 //! }
 //! ```
 //!
-//! Costs: a copy of the request's head for each request that may become a stream, since the head is gone by the time it
-//! does, and one box for each stream.
+//! Two observers are ready to use: `Metrics` (feature `metrics`) and `Tracing` (feature `tracing`).
+//!
+//! # Costs
+//!
+//! An observed layer copies the head of each request that may become a stream, since the request is gone when the
+//! stream opens, and allocates one box for each stream. A layer without observers does neither.
 
 pub(crate) mod dispatch;
 pub(crate) mod link;
 
-use crate::negotiate::request_head::RequestHead;
 use std::{any::TypeId, error::Error, fmt, sync::Arc, time::Duration};
 
-use crate::{event::gap::Gap, negotiate::refusal::Refusal};
+#[cfg(feature = "metrics")]
+pub use crate::metrics::Metrics;
+#[cfg(feature = "tracing")]
+pub use crate::tracing::Tracing;
+use crate::{
+    event::gap::Gap,
+    negotiate::{refusal::Refusal, request_head::RequestHead},
+};
 
-/// Is told of each stream that opens, and of each request for one that was refused.
+/// An observer of the streams of a layer, and of the requests for a stream that the layer refuses.
+///
+/// `Arc` and `Box` forward to the observer inside, so that several layers and other code can share one.
 pub trait Observer: Send + Sync + 'static {
-    /// A stream's head is about to go out. `None`: nobody looks at this one.
+    /// Reports that the head of a stream is about to be sent. Returns an observer of this stream, or `None` to ignore
+    /// it.
     fn opened(&self, head: &RequestHead<'_>) -> Option<Box<dyn StreamObserver>>;
 
-    /// A request for a stream was refused, before any head went out.
+    /// Reports that a request for a stream was refused before a head was sent.
     fn refused(&self, head: &RequestHead<'_>, refusal: &Refusal) {
         let _ = (head, refusal);
     }
 
-    /// Returns an identity that is shared by all values that are the same observer. Several layers that share an observer
-    /// report each stream to it once. Defaults to `None`: only the same value is the same observer, as in a layer that is
-    /// cloned.
+    /// Returns an identity that all values share which are the same observer. Several layers with the same observer
+    /// report each stream to it once.
     ///
-    /// An observer in an [`Arc`] has the identity of what the `Arc` points to.
+    /// Defaults to `None`: an observer is the same only as itself, as in clones of a layer. An observer in an [`Arc`]
+    /// without an identity of its own is identified by what the `Arc` points to.
     fn identity(&self) -> Option<ObserverId> {
         None
     }
 }
 
-/// An identity of an [`Observer`], compared for equality only.
+/// The identity of an [`Observer`], which is only compared for equality.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObserverId(Identity);
 
@@ -69,13 +82,13 @@ enum Identity {
 }
 
 impl ObserverId {
-    /// Returns the identity of what these values share. It holds for as long as the value in the `Arc` lives.
+    /// Creates an identity from what the values share. It is valid for as long as the value in the `Arc` lives.
     #[must_use]
     pub fn of_shared<T: ?Sized>(shared: &Arc<T>) -> Self {
         Self(Identity::Shared(Arc::as_ptr(shared).cast::<()>().addr()))
     }
 
-    /// Returns the identity of all values of type `T` that have this text in common: labels, for example.
+    /// Creates an identity of all values of type `T` that have this text in common, for example their labels.
     #[must_use]
     pub fn of_values<T: 'static>(text: impl Into<String>) -> Self {
         Self(Identity::Value(TypeId::of::<T>(), text.into()))
@@ -97,95 +110,112 @@ impl<O: Observer + ?Sized> Observer for Arc<O> {
     }
 }
 
-/// Is told what happens to one stream. [`closed`](Self::closed) comes last, once, however the stream ends.
+/// Forwards to the observer inside.
+impl<O: Observer + ?Sized> Observer for Box<O> {
+    fn opened(&self, head: &RequestHead<'_>) -> Option<Box<dyn StreamObserver>> {
+        (**self).opened(head)
+    }
+
+    fn refused(&self, head: &RequestHead<'_>, refusal: &Refusal) {
+        (**self).refused(head, refusal);
+    }
+
+    fn identity(&self) -> Option<ObserverId> {
+        (**self).identity()
+    }
+}
+
+/// An observer of one stream. [`closed`](Self::closed) is called last, exactly once, however the stream ends.
 pub trait StreamObserver: Send + 'static {
-    /// The first event goes out, so long after the head did.
+    /// Reports the first event, and the time since the head.
     fn first_event(&mut self, after: Duration) {
         let _ = after;
     }
 
-    /// A frame goes out, with so much in it.
+    /// Reports a frame, and what it contains.
     fn sent(&mut self, sent: &Sent) {
         let _ = sent;
     }
 
-    /// The client has missed something, and is told so.
+    /// Reports a gap: the client has missed events, and receives a gap event.
     ///
-    /// A slow client decides how often that is, so this is called for the first gap and then at most once in 10 s. All gaps are
-    /// counted: see [`Sent::gaps`].
+    /// A slow client determines how often that happens. This is therefore called for the first gap of a stream, and
+    /// then at most once in 10 s. [`Sent::gaps`] counts all of them.
     fn lagged(&mut self, gap: &Gap) {
         let _ = gap;
     }
 
-    /// The stream is over.
+    /// Reports the end of the stream.
     fn closed(&mut self, closed: &Closed<'_>) {
         let _ = closed;
     }
 }
 
-/// What went out, in one frame or in all.
+/// The contents of one frame, or of all frames of a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Sent {
-    /// Events, heartbeats not counted.
+    /// The number of events, without heartbeats.
     pub events: u64,
-    /// Bytes of the body before any framing, with heartbeats and prelude.
+    /// The number of bytes of the body, before any framing, with heartbeats and prelude.
     pub bytes: u64,
-    /// Heartbeats, comments and named ones.
+    /// The number of heartbeats, both comments and named events.
     pub heartbeats: u64,
-    /// Gaps of which the client is told.
+    /// The number of gaps that the client was informed of.
     pub gaps: u64,
 }
 
-/// How a stream ended.
+/// The end of a stream.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Closed<'a> {
-    /// Why.
+    /// The reason for the end.
     pub reason: Reason,
-    /// What the stream or the event service said, where the reason is [`Failed`](Reason::Failed) or
-    /// [`Refused`](Reason::Refused); why, where it is [`AccessRevoked`](Reason::Revoked).
+    /// The error of the stream or the event service, if the reason is [`Failed`](Reason::Failed) or
+    /// [`Refused`](Reason::Refused), or the [cause](crate::access::AccessRevoked), if it is
+    /// [`Revoked`](Reason::Revoked).
     pub error: Option<&'a (dyn Error + Send + Sync + 'static)>,
-    /// How long since the head went out.
+    /// The time since the head.
     pub duration: Duration,
-    /// All that went out. What the client got may be less.
+    /// The contents of all frames. The client may have received less.
     pub totals: Sent,
 }
 
-/// Why a stream ended.
+/// The reason for which a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
     /// The stream of events came to its end.
     Finished,
-    /// The stream of events, or a decorated body, gave an error.
+    /// The stream of events, or a decorated body, returned an error.
     Failed,
-    /// The stream of events, a decorated body, or an event service that was late, panicked.
+    /// The stream of events, a decorated body, or an event service whose head was sent before its answer, panicked.
     Panicked,
-    /// A [drain](crate::streams::Streams::drain) ended it.
+    /// A [drain](crate::streams::Streams::drain) ended the stream.
     Drained,
-    /// It was open for as long as it [may be](crate::StreamSettings::lifetime).
+    /// The stream reached its [longest lifetime](crate::StreamSettings::lifetime).
     Lifetime,
-    /// Its [deadline](crate::StreamSettings::deadline) came.
+    /// The stream reached its [deadline](crate::StreamSettings::deadline).
     Deadline,
-    /// [Access](crate::access) was withdrawn, or it was [ended by its key](crate::streams::Streams::end_key).
+    /// [Access](crate::access) was revoked, or the stream was [ended by its key](crate::streams::Streams::end_key).
     Revoked,
-    /// It was behind what its topics keep, and is to come back.
+    /// The stream fell behind the events that its topics keep, and the client is to reconnect.
     Lagged,
-    /// All its topics are closed.
+    /// All topics of the stream are closed.
     TopicClosed,
-    /// The event service was late and then refused, or answered something that is no event stream, or one in a coding.
+    /// The event service answered after the head was sent, with a refusal, with something that is not an event stream,
+    /// or with a stream in a content coding.
     Refused,
-    /// The connection was gone while the stream waited for events.
+    /// The connection was closed while the stream waited for events.
     ClientGone,
-    /// The client had not read for as long as [`stall_timeout`](crate::streams::StreamsBuilder::stall_timeout) says, 5 min by
-    /// default: found by a watchdog, or when the connection was gone. In a drain a second is enough for a stream that is to
-    /// leave.
+    /// The client did not read for the [stall timeout](crate::streams::StreamsBuilder::stall_timeout), 5 min by
+    /// default. Either the watchdog found it, or the connection was closed. In a drain, a second is enough for a stream
+    /// that is to leave.
     Stalled,
 }
 
 impl Reason {
-    /// A short word for it, the same in each release: what logs and metrics call it.
+    /// Returns a short label for the reason. It is the same in each release; logs and metrics use it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -110,7 +110,7 @@ impl StreamSettings {
 
     /// When the stream ends, however busy it is: a token's expiry, for one. Default: never.
     ///
-    /// A jittered `retry:` goes before the end, whose reason is [`Reason::Deadline`](crate::Reason) and whose form is
+    /// A jittered `retry:` goes before the end, whose reason is [`Reason::Deadline`](crate::observe::Reason) and whose form is
     /// [`early_end`](Self::early_end).
     /// Costs a look at the clock for each frame.
     #[must_use]
@@ -122,7 +122,7 @@ impl StreamSettings {
     /// The longest that the stream is open, or up to a fifth shorter, so that streams that opened together do not end
     /// together. Default: as the layer has it, any time. Costs a look at the clock for each frame.
     ///
-    /// A jittered `retry:` goes before the end, whose reason is [`Reason::Lifetime`](crate::Reason) and whose form is
+    /// A jittered `retry:` goes before the end, whose reason is [`Reason::Lifetime`](crate::observe::Reason) and whose form is
     /// [`early_end`](Self::early_end): an `EventSource` asks again. A browser does so over the connection that it has: to move it to
     /// another server takes an [age of connections](crate::docs::serving#moving-connections) too.
     #[must_use]

@@ -15,13 +15,13 @@ use http_body::Body;
 use tower::Service;
 use tower_sse::{
     BoxError, Comments, EarlyEnd, EarlyEndError, Event, EventBuilder, EventId, EventName, EventReader, EventSender,
-    Events, Heartbeat, InvalidEventId, InvalidEventName, LastEventId, LastRetry, Negotiate, Observer, ReadError,
-    Reason, Refusal, Reply, RequestHead, SendError, Sent, Source, Sse, SseBody, SseLayer, StreamObserver,
-    StreamSettings, TrySendError,
+    Events, Heartbeat, InvalidEventId, InvalidEventName, LastEventId, LastRetry, Negotiate, ReadError, Refusal, Reply,
+    RequestHead, SendError, Source, Sse, SseBody, SseLayer, StreamSettings, TrySendError,
     access::{AccessCheck, AccessDecision, AccessRevoked},
     decode::{DecodeError, Decoder, Item, Message},
     future::{Oneshot, ResponseFuture, Standalone},
     middleware::NoEvents,
+    observe::{Observer, Reason, Sent, StreamObserver},
     source::{EventReceiver, Interval, Never, StreamSource},
     streams::{AdmissionError, DrainReport, OnDrain, Streams, StreamsBuilder},
 };
@@ -207,4 +207,14 @@ fn a_body_and_a_response_future_are_what_their_parts_are() {
         ResponseFuture<Asked<Stream<Both>, String>, PhantomPinned>:, lacks Unpin;
         Response<SseBody<Asked<Stream<Both>, String>, Bytes>>: Send;
     }
+}
+
+#[test]
+fn observers_can_be_shared_and_boxed() {
+    fn observes<T: Observer + ?Sized>() {}
+    fn observes_links<T: tower_sse::backplane::LinkObserver + ?Sized>() {}
+    observes::<std::sync::Arc<dyn Observer>>();
+    observes::<Box<dyn Observer>>();
+    observes_links::<std::sync::Arc<dyn tower_sse::backplane::LinkObserver>>();
+    observes_links::<Box<dyn tower_sse::backplane::LinkObserver>>();
 }

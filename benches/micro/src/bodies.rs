@@ -14,9 +14,10 @@ use http_body::Body;
 use tokio::{runtime, task};
 use tower::{Layer, Service, service_fn};
 use tower_sse::{
-    BodyError, BoxError, Event, Events, IntoReply, Observer, Refusal, RequestHead, SseLayer, StreamObserver,
+    BodyError, BoxError, Event, Events, IntoReply, Refusal, RequestHead, SseLayer,
     access::{AccessCheck, AccessDecision},
     hub::{Hub, Subscribe, Topic},
+    observe::{Observer, StreamObserver},
     streams::Streams,
 };
 

@@ -21,7 +21,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tower_sse::{
     Event,
     hub::{Hub, Topic, TopicError},
-    metrics::Metrics,
+    observe::Metrics,
     streams::Streams,
 };
 

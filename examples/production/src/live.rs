@@ -14,7 +14,7 @@ use tower_sse::{
     access::{AccessCheck, AccessDecision},
     event_name,
     hub::{LagPolicy, Start, Subscribe, Subscription},
-    tracing::Tracing,
+    observe::Tracing,
 };
 
 use crate::{app::App, client::Client, settings::Settings};

@@ -26,7 +26,9 @@ use tokio::{
 };
 use tower::Layer;
 use tower_sse::{
-    BoxError, Closed, Event, Events, Observer, RequestHead, Source, SseLayer, StreamObserver, streams::Streams,
+    BoxError, Event, Events, RequestHead, Source, SseLayer,
+    observe::{Closed, Observer, StreamObserver},
+    streams::Streams,
 };
 use tower_sse_e2e::{client::within, server::Server};
 

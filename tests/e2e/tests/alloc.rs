@@ -20,8 +20,9 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service};
 use tower_sse::{
-    Event, Events, IntoReply, Observer, Refusal, RequestHead, SseLayer, StreamObserver,
+    Event, Events, IntoReply, Refusal, RequestHead, SseLayer,
     access::{AccessCheck, AccessDecision},
+    observe::{Observer, StreamObserver},
     streams::{OnDrain, Streams},
 };
 

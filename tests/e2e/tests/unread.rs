@@ -24,7 +24,9 @@ use tonic::{
 };
 use tower::Layer;
 use tower_sse::{
-    Closed, Event, Events, Observer, Reason, RequestHead, SseLayer, StreamObserver, source::StreamSource,
+    Event, Events, RequestHead, SseLayer,
+    observe::{Closed, Observer, Reason, StreamObserver},
+    source::StreamSource,
     streams::Streams,
 };
 use tower_sse_e2e::{

@@ -3,8 +3,8 @@
 mod due;
 
 use tower_sse::{
-    Reason,
     hub::{Hub, LagPolicy, Start, Subscribe},
+    observe::Reason,
 };
 
 use super::{

@@ -10,8 +10,9 @@ use super::support::{after, publish, read};
 
 use futures_util::{FutureExt, StreamExt};
 use tower_sse::{
-    Event, EventId, Reason,
+    Event, EventId,
     hub::{Hub, LagPolicy, Retention, Start, Subscribe, Subscription, Topic, Update},
+    observe::Reason,
 };
 
 /// The data of the events that can be read now, with `+` for the greeting and `gap` for a gap.

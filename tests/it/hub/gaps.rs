@@ -1,8 +1,9 @@
 //! A gap is sent at its end, after what is kept up to there: a client that is cut anywhere resumes after it.
 
 use tower_sse::{
-    Event, EventId, Reason,
+    Event, EventId,
     hub::{Hub, LagPolicy, Retention, Start, Subscribe, Topic},
+    observe::Reason,
 };
 
 use super::support::publish;

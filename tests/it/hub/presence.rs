@@ -5,8 +5,9 @@ use std::time::Duration;
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::Instant;
 use tower_sse::{
-    Event, Reason,
+    Event,
     hub::{Hub, PresenceChange, Retention, Start, Subscribe, Subscription, Update},
+    observe::Reason,
 };
 
 fn join(hub: &Hub, member: &str) -> Subscription {

@@ -9,9 +9,10 @@ use http_body_util::BodyExt;
 use tower::Service;
 use tower_layer::Layer;
 use tower_sse::{
-    BodyError, EventId, Heartbeat, LastEventId, Reason, Refusal, RequestHead, SseLayer,
+    BodyError, EventId, Heartbeat, LastEventId, Refusal, RequestHead, SseLayer,
     decode::{Decoder, Item, Message},
     hub::{Hub, Subscribe, Subscription, Update},
+    observe::Reason,
 };
 
 /// The way in which a client reads.

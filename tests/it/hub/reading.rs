@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use tower_sse::{
-    Event, EventId, Reason,
+    Event, EventId,
     hub::{Hub, LagPolicy, PublishError, Retention, Start, Subscribe, Subscription, Topic, Update},
+    observe::Reason,
 };
 
 use super::support::{after, publish, read_with};

@@ -2,8 +2,9 @@
 
 use futures_util::{FutureExt, StreamExt};
 use tower_sse::{
-    Event, Reason,
+    Event,
     hub::{Hub, LagPolicy, Retention, Start, Topic, Update},
+    observe::Reason,
 };
 
 use super::{

@@ -8,7 +8,8 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt};
 use tower_sse::{
-    BodyError, Event, Events, Heartbeat, Observer, Refusal, Source, SseLayer, StreamSettings, middleware::NoEvents,
+    BodyError, Event, Events, Heartbeat, Refusal, Source, SseLayer, StreamSettings, middleware::NoEvents,
+    observe::Observer,
 };
 
 use crate::support::{

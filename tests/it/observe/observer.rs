@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use http::{Method, Request, Response};
 use tower::{Layer, ServiceExt};
-use tower_sse::{Closed, Event, Observer, Refusal, RequestHead, Sent, SseLayer, StreamObserver};
+use tower_sse::{
+    Event, Refusal, RequestHead, SseLayer,
+    observe::{Closed, Observer, Sent, StreamObserver},
+};
 
 use crate::support::{
     Hang, Panic, Reading, Recording, Wait, answers, ask, bytes, decorate, event, events, get, open, respond, stream,

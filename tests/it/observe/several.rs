@@ -7,8 +7,9 @@ use std::{
 
 use http::Request;
 use tower_sse::{
-    Closed, Event, Observer, Refusal, RequestHead, Sent, SseLayer, StreamObserver,
+    Event, Refusal, RequestHead, SseLayer,
     hub::{Gap, Hub, LagPolicy, Retention, Subscribe},
+    observe::{Closed, Observer, Sent, StreamObserver},
     streams::Streams,
 };
 

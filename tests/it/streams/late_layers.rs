@@ -17,9 +17,10 @@ use http_body_util::BodyExt;
 use tokio::time::sleep;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_sse::{
-    BodyError, Event, IntoReply, Observer, Refusal, SseLayer,
+    BodyError, Event, IntoReply, Refusal, SseLayer,
     access::{AccessCheck, AccessDecision},
     middleware::NoEvents,
+    observe::Observer,
     streams::{OnDrain, Streams},
 };
 

@@ -15,7 +15,9 @@ use http_body::Body;
 use tokio::time::{sleep, timeout};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_sse::{
-    BoxError, IntoReply, Observer, Refusal, RequestHead, Sse, SseLayer, StreamObserver, middleware::NoEvents,
+    BoxError, IntoReply, Refusal, RequestHead, Sse, SseLayer,
+    middleware::NoEvents,
+    observe::{Observer, StreamObserver},
     streams::Streams,
 };
 

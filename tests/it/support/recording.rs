@@ -5,7 +5,11 @@ use std::{
     time::Duration,
 };
 
-use tower_sse::{Closed, Observer, Refusal, RequestHead, Sent, StreamObserver, hub::Gap};
+use tower_sse::{
+    Refusal, RequestHead,
+    hub::Gap,
+    observe::{Closed, Observer, Sent, StreamObserver},
+};
 
 /// All callbacks, a line each.
 #[derive(Debug, Clone, Default)]

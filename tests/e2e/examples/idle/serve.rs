@@ -19,9 +19,10 @@ use tonic::{
     transport::{Server, server::TcpIncoming},
 };
 use tower_sse::{
-    BoxError, Observer, RequestHead, SseLayer, StreamObserver,
+    BoxError, RequestHead, SseLayer,
     access::{AccessCheck, AccessDecision},
     hub::{Hub, HubService, Subscribe},
+    observe::{Observer, StreamObserver},
     streams::Streams,
 };
 

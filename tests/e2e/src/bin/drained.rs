@@ -38,7 +38,8 @@ use tonic::{
 };
 use tower::Layer;
 use tower_sse::{
-    BoxError, Closed, Event, Events, Observer, RequestHead, SseLayer, StreamObserver,
+    BoxError, Event, Events, RequestHead, SseLayer,
+    observe::{Closed, Observer, StreamObserver},
     source::StreamSource,
     streams::{DrainReport, OnDrain, Streams},
 };

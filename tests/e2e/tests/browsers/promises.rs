@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::Version;
-use tower_sse::Reason;
+use tower_sse::observe::Reason;
 use tower_sse_e2e::{browser::Kind, site::Protocol};
 
 use crate::{

@@ -11,7 +11,11 @@ use std::{
 use axum::{Router, response::Html, routing::get};
 use futures_util::{StreamExt, stream};
 use tokio::{sync::Notify, time::timeout};
-use tower_sse::{Event, Events, Observer, Refusal, RequestHead, SseLayer, StreamObserver, streams::Streams};
+use tower_sse::{
+    Event, Events, Refusal, RequestHead, SseLayer,
+    observe::{Observer, StreamObserver},
+    streams::Streams,
+};
 use tower_sse_e2e::{
     browser::{Browser, Kind},
     certificate::Certificate,

@@ -7,7 +7,10 @@ use std::{
 
 use http::{Request, Version};
 use tokio::sync::watch;
-use tower_sse::{Closed, LastEventId, Observer, Reason, RequestHead, Sent, StreamObserver};
+use tower_sse::{
+    LastEventId, RequestHead,
+    observe::{Closed, Observer, Reason, Sent, StreamObserver},
+};
 
 /// A request for events.
 #[derive(Debug, Clone)]

@@ -7,7 +7,8 @@ use http::Request;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower_sse::{
-    Event, Events, LastEventId, Observer, Refusal, RequestHead, Sent, Source, StreamObserver, event_id, event_name,
+    Event, Events, LastEventId, Refusal, RequestHead, Source, event_id, event_name,
+    observe::{Observer, Sent, StreamObserver},
 };
 
 /// The events to send: to each connection a few of these, from the client's last id, then nothing any more.

@@ -11,9 +11,10 @@ use http::{Method, Request};
 use tokio::time::sleep;
 use tower::{Layer, ServiceExt};
 use tower_sse::{
-    BoxError, Event, Events, Observer, Refusal, Source, SseLayer,
+    BoxError, Event, Events, Refusal, Source, SseLayer,
     backplane::{Link, LinkObserver},
     hub::{Hub, LagPolicy, Retention, Subscribe},
+    observe::Observer,
     streams::Streams,
     testing::TestStream,
 };

@@ -8,7 +8,7 @@ use tower::{Layer, ServiceExt};
 use tower_sse::{
     Event, SseLayer,
     hub::{Hub, Subscribe},
-    metrics::Metrics,
+    observe::Metrics,
 };
 
 use crate::{page, show, show_link};
@@ -33,9 +33,9 @@ async fn they_are_what_has_happened() {
         (r#"sse_streams_closed_total{service="prices",reason="failed"}"#, 1.0),
         (r#"sse_streams_closed_total{service="prices",reason="client_gone"}"#, 1.0),
         (r#"sse_streams_closed_total{service="prices",reason="topic_closed"}"#, 1.0),
-        (r#"sse_streams_refused_total{service="prices",status="200",why="full"}"#, 1.0),
-        (r#"sse_streams_refused_total{service="prices",status="503",why="full"}"#, 1.0),
-        (r#"sse_streams_refused_total{service="prices",status="403",why="other"}"#, 1.0),
+        (r#"sse_streams_refused_total{service="prices",status="200",cause="full"}"#, 1.0),
+        (r#"sse_streams_refused_total{service="prices",status="503",cause="full"}"#, 1.0),
+        (r#"sse_streams_refused_total{service="prices",status="403",cause="other"}"#, 1.0),
         (r#"sse_gaps_total{service="prices"}"#, 1.0),
         // Two, and two of the one that left; what the log still had.
         (r#"sse_events_sent_total{service="prices"}"#, 6.0),
@@ -112,7 +112,7 @@ async fn a_stream_that_a_full_hub_refuses_is_counted_as_such() {
     let request = Request::get("/").header("accept", "text/event-stream").body(String::new()).unwrap();
     layer.layer(page!()).oneshot(request).await.unwrap();
     let text = recorder.handle().render();
-    let name = r#"sse_streams_refused_total{status="200",why="hub_full"}"#;
+    let name = r#"sse_streams_refused_total{status="200",cause="hub_full"}"#;
     assert_eq!(samples(&text).get(name), Some(&1.0), "{text}");
 }
 

@@ -12,8 +12,8 @@ use tower_sse::{
     Event, SseLayer,
     backplane::LinkObserver,
     hub::{Hub, LagPolicy, Retention, Subscribe},
+    observe::Tracing,
     testing::TestStream,
-    tracing::Tracing,
 };
 use tracing::{Instrument, Level, info_span, subscriber::DefaultGuard};
 use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
@@ -108,7 +108,7 @@ async fn refusals_and_gaps_are_told_and_no_secrets() {
         assert_eq!((&fields["method"], &fields["path"]), (&method.into(), &path.into()));
         assert_eq!((&fields["status"], &fields["why"]), (&status.into(), &why.into()));
     }
-    let gaps = with(&lines, "the client has missed events");
+    let gaps = with(&lines, "client missed events");
     assert_eq!((gaps.len(), gaps[0]["level"].as_str()), (1, Some("WARN")));
     assert!(gaps[0]["fields"]["from"].is_string() && gaps[0]["fields"]["to"].is_string(), "{gaps:?}");
     assert_eq!((with(&lines, "stream opened").len(), with(&lines, "first event").len()), (3, 3));
@@ -128,8 +128,7 @@ fn how_a_hub_is_fed_is_told_and_what_is_no_event_by_its_id() {
     let lines = lines.read();
     let told = lines.iter().map(|line| (line["level"].as_str().unwrap(), line["fields"]["message"].as_str().unwrap()));
     let away = [("INFO", "link up"), ("WARN", "link down"), ("WARN", "reading failed")];
-    let then =
-        [("INFO", "link up"), ("WARN", "entry skipped"), ("WARN", "a new history has begun, and all are told a gap")];
+    let then = [("INFO", "link up"), ("WARN", "entry skipped"), ("WARN", "new epoch, a gap for all subscribers")];
     assert_eq!(told.collect::<Vec<_>>(), [away, away, then].concat());
     assert_eq!(lines[2]["fields"]["why"], "nobody listens");
     assert_eq!((&lines[7]["fields"]["id"], &lines[7]["fields"]["why"]), (&"17-0".into(), &"it has no topic".into()));
@@ -159,8 +158,7 @@ async fn a_slow_client_decides_no_number_of_lines() {
     let (lines, _here) = listen(Level::INFO);
     lag_for_long(Tracing::new()).await;
     let lines = lines.read();
-    let gaps: Vec<_> =
-        with(&lines, "the client has missed events").iter().map(|line| &line["fields"]["more"]).collect();
+    let gaps: Vec<_> = with(&lines, "client missed events").iter().map(|line| &line["fields"]["more"]).collect();
     assert_eq!(gaps, [&Value::Null, &999.into()]);
     assert_eq!(with(&lines, "stream closed")[0]["span"]["gaps"], 1_001);
 }

@@ -9,7 +9,7 @@ const ACCEPT: &str = "accept: text/event-stream";
 
 /// A refusal after which a browser reconnects: 200, a `retry:`, a clean end; counted with its reason.
 async fn is_refused(server: &Server, headers: &[&str], why: &str) {
-    let counter = format!("sse_streams_refused_total{{status=\"200\",why=\"{why}\"}}");
+    let counter = format!("sse_streams_refused_total{{status=\"200\",cause=\"{why}\"}}");
     let before = server.metric(&counter).await.unwrap_or(0.0);
     let answer = request(&server.address, "GET", "/events", &[headers, &[ACCEPT]].concat(), "").await;
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/event-stream")));

@@ -18,7 +18,10 @@ use tokio::{
     sync::mpsc,
     time::{Instant, sleep},
 };
-use tower_sse::{Closed, Event, Events, Observer, RequestHead, Sent, SseLayer, StreamObserver};
+use tower_sse::{
+    Event, Events, RequestHead, SseLayer,
+    observe::{Closed, Observer, Sent, StreamObserver},
+};
 use tower_sse_e2e::client::{LIMIT, within};
 
 const LOOKS: usize = 50;

@@ -13,7 +13,10 @@ use http::{Method, Version};
 use http_body_util::BodyExt;
 use tokio::sync::mpsc::unbounded_channel;
 use tower::Layer;
-use tower_sse::{Closed, Event, EventReader, Events, Observer, Reason, RequestHead, SseLayer, StreamObserver};
+use tower_sse::{
+    Event, EventReader, Events, RequestHead, SseLayer,
+    observe::{Closed, Observer, Reason, StreamObserver},
+};
 use tower_sse_e2e::{
     client::{Client, within},
     server::Server,

@@ -13,7 +13,11 @@ use futures_util::stream;
 use http::{Method, Response, Version};
 use http_body_util::BodyExt;
 use tower::{Layer, service_fn};
-use tower_sse::{Event, Events, Observer, Refusal, RequestHead, SseLayer, StreamObserver, streams::Streams};
+use tower_sse::{
+    Event, Events, Refusal, RequestHead, SseLayer,
+    observe::{Observer, StreamObserver},
+    streams::Streams,
+};
 use tower_sse_e2e::{
     client::{Client, within},
     server::Server,
