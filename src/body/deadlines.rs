@@ -87,6 +87,7 @@ impl Deadlines {
     }
 
     /// Returns the next time at which something is due, without requests.
+    #[inline]
     pub(super) fn next(&self) -> Option<Instant> {
         let check = self.checks.as_ref().map(|checks| checks.next_deadline());
         [self.end.as_ref().map(|end| end.at), check].into_iter().flatten().min()

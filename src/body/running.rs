@@ -110,7 +110,7 @@ impl<S: PollSource> Running<S> {
         }
         // Then the heartbeat.
         let (state, timer) = (this.state, this.timer.as_ref().as_pin_ref());
-        if state.wakeup.is_registered(cx.waker(), &state.control, timer, state.deadlines.next()) {
+        if state.wakeup.is_registered(cx.waker(), &state.control, timer, &state.deadlines) {
             state.control.mark_pending();
             return Poll::Pending;
         }

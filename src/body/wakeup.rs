@@ -2,8 +2,9 @@
 
 use std::{pin::Pin, task::Waker, time::Duration};
 
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
+use super::deadlines::Deadlines;
 use crate::streams::control::StreamControl;
 
 /// The task that is registered with the control block, and with the timer.
@@ -33,7 +34,7 @@ impl Wakeup {
         waker: &Waker,
         control: &StreamControl,
         timer: Option<Pin<&Sleep>>,
-        next: Option<Instant>,
+        deadlines: &Deadlines,
     ) -> bool {
         let (Some(task), Some(timer)) = (&self.task, timer) else { return false };
         control.last_poll_gave_frame()
@@ -41,7 +42,7 @@ impl Wakeup {
             // A timer that has fired by then would have to be armed again.
             && control.last_frame() + TIMER_STEP < timer.deadline()
             // The next check of access may be sooner, once one has answered.
-            && next.is_none_or(|at| timer.deadline() <= at)
+            && deadlines.next().is_none_or(|at| timer.deadline() <= at)
     }
 }
 
