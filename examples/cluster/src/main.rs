@@ -78,7 +78,7 @@ async fn say(
 async fn main() -> Result<(), BoxError> {
     let url = env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379/".to_owned());
     // Starts without Redis too, and waits for it with its streams open.
-    let redis = Redis::new(&url)?.prefix("chat").age(DAY);
+    let redis = Redis::builder(url).prefix("chat").age(DAY).build()?;
     let kept = Retention::new().events(1000).age(DAY);
     let chat =
         Chat { hub: Hub::builder().retention(kept).build_with_backplane(redis), presences: Presences::default() };

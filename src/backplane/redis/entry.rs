@@ -1,7 +1,7 @@
-//! An entry of the stream, or the newest of a key, as what a hub takes.
+//! Parser of stream entries, and of the stored newest event of a key.
 //!
-//! Pure. Fields are readable, so that any program can add an entry: `topic` and `data`, and if it has them `event`, `key`,
-//! `close` and `remove`. Others mean nothing.
+//! Pure. The fields are plain text, so that any program can add an entry: `topic` and `data`, and optionally `event`, `key`,
+//! `close` and `remove`. Other fields are ignored.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,61 +11,59 @@ use crate::{
     hub::replica::contract::Incoming,
 };
 
-/// What it is, or why it is none.
+/// Parses the fields of an entry. The error is the reason for which the entry is skipped.
 pub(super) fn parse<'a>(
     epoch: Epoch,
     id: &str,
     fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 ) -> Result<Incoming, &'static str> {
-    let sequence = epoch.sequence(id).ok_or("its id is out of bounds")?;
-    let (mut topic, mut data, mut name, mut key, mut closes, mut removes) = (None, None, None, None, false, false);
+    let sequence = epoch.sequence(id).ok_or("id out of bounds")?;
+    let (mut topic, mut data, mut name, mut key, mut close, mut remove) = (None, None, None, None, false, false);
     for (field, value) in fields {
-        let text = || std::str::from_utf8(value).map_err(|_| "it is not UTF-8");
+        let text = || std::str::from_utf8(value).map_err(|_| "not UTF-8");
         match field {
             b"topic" => topic = Some(text()?),
             b"data" => data = Some(text()?),
             b"event" => name = Some(text()?),
             b"key" => key = Some(text()?),
-            b"close" => closes = value == b"1",
-            b"remove" => removes = value == b"1",
+            b"close" => close = value == b"1",
+            b"remove" => remove = value == b"1",
             _ => {}
         }
     }
-    let topic = topic.ok_or("it has no topic")?;
-    if topic.len() > MAX_TOPIC {
-        return Err("its topic is too long");
+    let topic = topic.ok_or("no topic")?;
+    if topic.len() > MAX_TOPIC_BYTES {
+        return Err("topic too long");
     }
     let event = data.map(|data| event(name, data)).transpose()?;
     match (&event, key) {
-        (Some(_), _) if removes => return Err("it removes a key, and has data"),
-        (None, None) if removes => return Err("it removes a key, and names none"),
-        (None, _) if !closes && !removes => return Err("it has no data"),
+        (Some(_), _) if remove => return Err("removes a key, but has data"),
+        (None, None) if remove => return Err("removes a key, but names none"),
+        (None, _) if !close && !remove => return Err("no data"),
         _ => {}
     }
-    let age = Duration::ZERO;
-    Ok(Incoming { sequence, topic: topic.into(), key: key.map(Arc::from), event, close: closes, age })
+    Ok(Incoming { sequence, topic: topic.into(), key: key.map(Arc::from), event, close, age: Duration::ZERO })
 }
 
-/// The newest event of a key, as it is kept: its id, its name and its data, each after a line break. Gives the id as a pair
-/// beside the event.
+/// Parses the stored newest event of a key: its id, its name and its data, separated by line feeds. Returns the id as a pair.
 pub(super) fn parse_latest(value: &[u8]) -> Result<((u64, u64), Event), &'static str> {
-    let text = std::str::from_utf8(value).map_err(|_| "it is not UTF-8")?;
+    let text = std::str::from_utf8(value).map_err(|_| "not UTF-8")?;
     let mut parts = text.splitn(3, '\n');
     let (Some(id), Some(name), Some(data)) = (parts.next(), parts.next(), parts.next()) else {
-        return Err("it is no value of a key");
+        return Err("not the value of a key");
     };
-    Ok((id::parts(id).ok_or("its id is none")?, event(Some(name), data)?))
+    Ok((id::parts(id).ok_or("invalid id")?, event(Some(name), data)?))
 }
 
 fn event(name: Option<&str>, data: &str) -> Result<Event, &'static str> {
     Ok(match name.filter(|name| !name.is_empty()) {
         None => Event::new(data),
-        Some(name) => Event::builder().name(EventName::try_from(name).map_err(|_| "its name is none")?).data(data),
+        Some(name) => Event::builder().name(EventName::try_from(name).map_err(|_| "invalid event name")?).data(data),
     })
 }
 
-/// What a hub takes.
-pub(super) const MAX_TOPIC: usize = 256;
+/// The maximum length of a topic's name in a hub.
+pub(super) const MAX_TOPIC_BYTES: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -76,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_write_is_read() {
+    fn entries_of_other_programs_are_parsed() {
         let incoming =
             parsed(&[("data", "a\nb"), ("topic", "news"), ("event", "n"), ("key", "k"), ("other", "x")]).unwrap();
         assert_eq!((incoming.sequence, &*incoming.topic, incoming.key.as_deref()), (5 << 20 | 1, "news", Some("k")));
@@ -90,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_said_to_be_none() {
+    fn invalid_entries_are_errors() {
         let long = "t".repeat(257);
         let wrong: [&[(&str, &str)]; 7] = [
             &[("data", "no topic")],

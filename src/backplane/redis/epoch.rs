@@ -1,43 +1,43 @@
-//! A history of the stream in Redis: its number, and which ids of entries have a position in it.
+//! An epoch of the stream in Redis: its number, and the mapping of entry ids to positions.
 //!
 //! Pure. An id `ms-number` is packed into 64 bits, 44 and 20 of them, in the same order. That is enough until the year 2527,
-//! and for a million entries in a millisecond. A stream whose ids have left that space, for good, since Redis gives none that
-//! is lower than another, has a history whose milliseconds are counted from a first one.
+//! and for a million entries in a millisecond. The ids of a stream can leave that space, and Redis never assigns a lower id
+//! again. The next epoch then counts its milliseconds from a base.
 
 use std::fmt;
 
 use super::id;
 
-/// A history.
+/// An epoch of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Epoch {
     number: u64,
-    /// The first millisecond of its ids, or 0 if they are not counted from another.
-    first: u64,
+    /// The first millisecond of its ids, or 0 if milliseconds are not counted from a base.
+    base: u64,
 }
 
 impl Epoch {
-    /// Returns a history of this number, in which a stream has positions whose last id is this.
+    /// Returns an epoch of this number that has positions for this id and later ones.
     pub(super) fn new(number: u64, last: &str) -> Self {
         let ms = id::parts(last).map_or(0, |(ms, _)| ms);
-        Self { number, first: if ms < MOST_MS { 0 } else { ms } }
+        Self { number, base: if ms < END_MS { 0 } else { ms } }
     }
 
-    /// Returns the history that takes the place of this one, with the same positions if the last id of the stream has one.
+    /// Returns the epoch that replaces this one. It keeps the base if the last id of the stream has a position with it.
     pub(super) fn renewed(self, number: u64, last: &str) -> Self {
         let new = Self::new(number, last);
-        if new.first > 0 && self.covers(last) { Self { number, ..self } } else { new }
+        if new.base > 0 && self.covers(last) { Self { number, ..self } } else { new }
     }
 
-    /// Reads a value as it is in Redis: 16 hexadecimal digits, and, where ids are counted from another millisecond than 0,
-    /// a colon and that. Returns `None` if it is something else.
+    /// Parses the value in Redis: 16 hexadecimal digits, followed by a colon and the base if that is not 0. Returns `None` if
+    /// the value is something else.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let (number, first) = match text.split_once(':') {
+        let (number, base) = match text.split_once(':') {
             None => (text, 0),
-            Some((number, first)) => (number, first.parse().ok()?),
+            Some((number, base)) => (number, base.parse().ok()?),
         };
-        let epoch = Self { number: u64::from_str_radix(number, 16).ok()?, first };
-        // One history has one text.
+        let epoch = Self { number: u64::from_str_radix(number, 16).ok()?, base };
+        // An epoch has exactly one text.
         (epoch.to_string() == text).then_some(epoch)
     }
 
@@ -45,102 +45,102 @@ impl Epoch {
         self.number
     }
 
-    /// The lowest id of the history.
-    pub(super) fn lowest(self) -> String {
-        format!("{}-0", self.first)
+    /// Returns the lowest id that has a position.
+    pub(super) fn lowest_id(self) -> String {
+        format!("{}-0", self.base)
     }
 
-    /// Returns whether the millisecond of this id belongs to the history.
+    /// Returns whether the millisecond of this id has positions.
     pub(super) fn covers(self, id: &str) -> bool {
-        id::parts(id).is_some_and(|(ms, _)| self.since_first(ms).is_some())
+        id::parts(id).is_some_and(|(ms, _)| self.since_base(ms).is_some())
     }
 
     /// Returns the position of this id, or `None` if it has none.
     pub(super) fn sequence(self, id: &str) -> Option<u64> {
         let (ms, number) = id::parts(id)?;
-        let ms = self.since_first(ms)?;
-        (number < 1 << NUMBER).then_some(ms << NUMBER | number)
+        let ms = self.since_base(ms)?;
+        (number < 1 << NUMBER_BITS).then_some(ms << NUMBER_BITS | number)
     }
 
-    /// Returns the last position that is not above this id.
-    pub(super) fn through(self, id: &str) -> u64 {
+    /// Returns the last position that is not above this id, or 0.
+    pub(super) fn floor(self, id: &str) -> u64 {
         let Some((ms, number)) = id::parts(id) else { return 0 };
-        self.since_first(ms).map_or(0, |ms| ms << NUMBER | number.min((1 << NUMBER) - 1))
+        self.since_base(ms).map_or(0, |ms| ms << NUMBER_BITS | number.min((1 << NUMBER_BITS) - 1))
     }
 
     /// Returns the id of this position.
     pub(super) fn id(self, sequence: u64) -> String {
-        let since = (sequence >> NUMBER).saturating_sub(u64::from(self.first > 0));
-        let ms = since.saturating_add(self.first);
-        format!("{ms}-{}", sequence & ((1 << NUMBER) - 1))
+        let since = (sequence >> NUMBER_BITS).saturating_sub(u64::from(self.base > 0));
+        let ms = since.saturating_add(self.base);
+        format!("{ms}-{}", sequence & ((1 << NUMBER_BITS) - 1))
     }
 
-    fn since_first(self, ms: u64) -> Option<u64> {
-        // 0 is free for what was before.
-        let ms = if self.first == 0 { ms } else { ms.checked_sub(self.first)?.checked_add(1)? };
-        (ms < MOST_MS).then_some(ms)
+    fn since_base(self, ms: u64) -> Option<u64> {
+        // With a base, position 0 remains free for events of earlier epochs.
+        let ms = if self.base == 0 { ms } else { ms.checked_sub(self.base)?.checked_add(1)? };
+        (ms < END_MS).then_some(ms)
     }
 }
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.number)?;
-        if self.first > 0 { write!(f, ":{}", self.first) } else { Ok(()) }
+        if self.base > 0 { write!(f, ":{}", self.base) } else { Ok(()) }
     }
 }
 
-/// The number of bits that the number within a millisecond has.
-const NUMBER: u32 = 20;
+/// The number of bits for the number within a millisecond.
+const NUMBER_BITS: u32 = 20;
 
-/// The first millisecond that has no positions. The last number of all stays free.
-const MOST_MS: u64 = (1 << (64 - NUMBER)) - 1;
+/// The first millisecond that has no positions. The highest position remains unused.
+const END_MS: u64 = (1 << (64 - NUMBER_BITS)) - 1;
 
-/// An id from which on all are outside of a history that is not counted from a first millisecond.
-pub(super) const LAST_OF_PLAIN: &str = "17592186044414-18446744073709551615";
+/// The last id of the milliseconds that have positions without a base. Later ids have none.
+pub(super) const LAST_UNBASED_ID: &str = "17592186044414-18446744073709551615";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PLAIN: Epoch = Epoch { number: 7, first: 0 };
+    const UNBASED: Epoch = Epoch { number: 7, base: 0 };
 
-    /// Microseconds, as a program gives them that takes them for an id.
+    /// Microseconds, which some programs use as ids.
     const MICROS: &str = "1764519000000000-0";
 
     #[test]
-    fn the_order_stays() {
+    fn packing_preserves_the_order_of_ids() {
         let ids = ["0-0", "0-1", "0-1048575", "1-0", "1700000000000-7", "1700000000001-0", "17592186044414-1048575"];
-        let sequences: Vec<_> = ids.iter().map(|id| PLAIN.sequence(id).unwrap()).collect();
+        let sequences: Vec<_> = ids.iter().map(|id| UNBASED.sequence(id).unwrap()).collect();
         assert!(sequences.is_sorted());
         assert!(sequences[0] == 0 && sequences[6] < u64::MAX);
-        assert!(ids.iter().zip(&sequences).all(|(id, &sequence)| PLAIN.id(sequence) == *id));
-        assert!(ids.iter().zip(&sequences).all(|(id, &sequence)| PLAIN.through(id) == sequence));
+        assert!(ids.iter().zip(&sequences).all(|(id, &sequence)| UNBASED.id(sequence) == *id));
+        assert!(ids.iter().zip(&sequences).all(|(id, &sequence)| UNBASED.floor(id) == sequence));
         for none in ["", "1", "1-", "-1", "a-1", "1-1048576", "17592186044415-0", MICROS] {
-            assert_eq!(PLAIN.sequence(none), None, "{none}");
+            assert_eq!(UNBASED.sequence(none), None, "{none}");
         }
-        assert_eq!(PLAIN.through("1-1048576"), PLAIN.sequence("1-1048575").unwrap());
-        assert!(PLAIN.covers("1-1048576") && !PLAIN.covers(MICROS) && PLAIN.covers(LAST_OF_PLAIN));
+        assert_eq!(UNBASED.floor("1-1048576"), UNBASED.sequence("1-1048575").unwrap());
+        assert!(UNBASED.covers("1-1048576") && !UNBASED.covers(MICROS) && UNBASED.covers(LAST_UNBASED_ID));
     }
 
     #[test]
-    fn a_stream_that_has_left_the_space_has_positions_from_there_on() {
+    fn ids_beyond_the_space_have_positions_with_a_base() {
         for last in [MICROS, "1764519000000000000-5", "18446744073709551615-0"] {
-            let epoch = PLAIN.renewed(8, last);
-            assert_ne!(epoch.number(), PLAIN.number());
-            let first = epoch.sequence(&epoch.lowest()).unwrap();
-            assert!(first > 0 && epoch.sequence(last).unwrap() >= first, "{last}");
+            let epoch = UNBASED.renewed(8, last);
+            assert_ne!(epoch.number(), UNBASED.number());
+            let lowest = epoch.sequence(&epoch.lowest_id()).unwrap();
+            assert!(lowest > 0 && epoch.sequence(last).unwrap() >= lowest, "{last}");
             assert_eq!(epoch.id(epoch.sequence(last).unwrap()), last);
-            assert_eq!((epoch.sequence("1700000000000-7"), epoch.through("1700000000000-7")), (None, 0));
+            assert_eq!((epoch.sequence("1700000000000-7"), epoch.floor("1700000000000-7")), (None, 0));
             assert_eq!(Epoch::parse(&epoch.to_string()), Some(epoch));
-            // The next one keeps what has positions, or leaves with the ids.
-            assert_eq!(epoch.renewed(9, last).first, epoch.first);
-            assert_eq!(epoch.renewed(9, "1700000000000-7").first, 0);
+            // The next epoch keeps the base if the last id has a position with it.
+            assert_eq!(epoch.renewed(9, last).base, epoch.base);
+            assert_eq!(epoch.renewed(9, "1700000000000-7").base, 0);
         }
     }
 
     #[test]
-    fn nothing_but_a_history_is_taken_for_one() {
-        assert_eq!(Epoch::parse("0000000000000007"), Some(PLAIN));
+    fn invalid_epochs_are_not_parsed() {
+        assert_eq!(Epoch::parse("0000000000000007"), Some(UNBASED));
         for none in
             ["", "7", "garbage", "+00000000000007f", "000000000000000A", "0000000000000007:", "0000000000000007:0"]
         {

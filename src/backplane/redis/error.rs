@@ -1,4 +1,4 @@
-//! What goes wrong between a node and Redis.
+//! Errors between a node and Redis.
 
 use std::{error::Error, fmt};
 
@@ -6,7 +6,7 @@ use ::redis::{ErrorKind, ServerErrorKind};
 
 use crate::{hub::error::PublishError, panic::Panicked};
 
-/// Redis cannot be reached, or does not do what is asked.
+/// An error of the [`Redis`](crate::backplane::redis::Redis) backplane: of its settings, of a connection, or a response of Redis.
 #[derive(Debug, Clone)]
 pub struct RedisError(Kind);
 
@@ -18,11 +18,11 @@ enum Kind {
 }
 
 impl RedisError {
-    pub(super) fn protocol(what: &'static str) -> Self {
-        Self(Kind::Protocol(what))
+    pub(super) fn protocol(message: &'static str) -> Self {
+        Self(Kind::Protocol(message))
     }
 
-    /// The node of a cluster that has the keys, if this one has not.
+    /// Returns the cluster node that serves the keys, if this error is a redirect to it.
     pub(super) fn redirected_to(&self) -> Option<(String, u16)> {
         match &self.0 {
             Kind::Client(error) => error.redirect_node().and_then(|(address, _)| {
@@ -33,33 +33,33 @@ impl RedisError {
         }
     }
 
-    /// Returns whether Redis can be reached, and does not do what is asked for.
-    pub(super) fn is_answer(&self) -> bool {
+    /// Returns whether Redis was reachable and responded with this error.
+    pub(super) fn is_response(&self) -> bool {
         match &self.0 {
             Kind::Client(error) => error.code().is_some(),
             Kind::Protocol(_) | Kind::Panicked(_) => true,
         }
     }
 
-    /// Returns whether this error says that the value at a key is of another type. It says nothing of other keys.
-    pub(super) fn is_of_this_key(&self) -> bool {
+    /// Returns whether the value at one key has another type. Other keys are unaffected by this error.
+    pub(super) fn is_wrong_type(&self) -> bool {
         matches!(&self.0, Kind::Client(error) if error.code() == Some("WRONGTYPE"))
     }
 
-    /// Whether Redis has answered, and by that said that nothing was done.
+    /// Returns whether Redis rejected the command, so that it had no effect.
     pub(super) fn was_rejected(&self) -> bool {
         match &self.0 {
             Kind::Client(error) => match error.kind() {
                 ErrorKind::Server(ServerErrorKind::ResponseError) => false,
                 ErrorKind::Server(_) => true,
-                _ => error.code().is_some_and(|code| REFUSALS.contains(&code)),
+                _ => error.code().is_some_and(|code| REJECTIONS.contains(&code)),
             },
             Kind::Protocol(_) => true,
             Kind::Panicked(_) => false,
         }
     }
 
-    /// Whether it says that another connection, perhaps to another server, would do better.
+    /// Returns whether a new connection, possibly to another server, may succeed.
     pub(super) fn needs_reconnect(&self) -> bool {
         let Kind::Client(error) = &self.0 else { return false };
         matches!(error.kind(), ErrorKind::Server(kind) if kind != ServerErrorKind::ResponseError)
@@ -70,7 +70,7 @@ impl RedisError {
         error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
     }
 
-    /// What the publisher is told, whose event was on its way.
+    /// Converts an error of the command that publishes.
     pub(super) fn into_publish_error(self) -> PublishError {
         if self.was_rejected() { PublishError::not_sent(self) } else { PublishError::unknown(self) }
     }
@@ -80,7 +80,7 @@ impl fmt::Display for RedisError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Client(error) => write!(f, "redis: {error}"),
-            Kind::Protocol(what) => f.write_str(what),
+            Kind::Protocol(message) => f.write_str(message),
             Kind::Panicked(panicked) => panicked.fmt(f),
         }
     }
@@ -108,7 +108,7 @@ impl From<::redis::RedisError> for RedisError {
     }
 }
 
-/// Redis's answers, beside those that the client has kinds for, after which nothing was done.
-/// `WRONGTYPE` is the stream's: of everything else the script takes care.
-const REFUSALS: [&str; 9] =
+/// The codes of error responses after which a command had no effect, except for those that the client has kinds for.
+/// `WRONGTYPE` can only refer to the stream: the script replaces every other value of a wrong type.
+const REJECTIONS: [&str; 9] =
     ["OOM", "NOREPLICAS", "MISCONF", "BUSY", "NOAUTH", "WRONGPASS", "NOTREADY", "UNKILLABLE", "WRONGTYPE"];

@@ -1,4 +1,4 @@
-//! How a node follows the stream, through everything that happens to Redis.
+//! The task that reads the stream into the hub, through failures of Redis.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -10,210 +10,215 @@ use super::{
     continuity::{Continuity, ReadPosition},
     epoch::Epoch,
     error::RedisError,
-    keys, read,
-    read::ReadReply,
+    keys,
+    read::{self, ReadReply},
     settings::{BLOCK_TIMEOUT, READ_BATCH, RESPONSE_TIMEOUT, Settings},
     tail,
 };
 use crate::{hub::replica::contract::Feed, observe::link::Link, panic, time::jitter};
 
-/// A node that follows.
+/// A reader of the stream for one hub.
 pub(super) struct Follower {
-    servers: Arc<Endpoints>,
+    endpoints: Arc<Endpoints>,
     commands: Arc<SharedConnection>,
     settings: Arc<Settings>,
     feed: Feed,
-    place: Option<ReadPosition>,
-    /// The epochs that there were: one that comes again is of a Redis that has gone back.
-    past: Vec<u64>,
+    /// `None` if the tail has to be loaded.
+    position: Option<ReadPosition>,
+    /// Numbers of epochs that have ended. If one of them returns, Redis was rolled back.
+    past_epochs: Vec<u64>,
 }
 
 impl Follower {
     pub(super) fn new(
-        servers: &Arc<Endpoints>,
+        endpoints: &Arc<Endpoints>,
         commands: &Arc<SharedConnection>,
         settings: &Arc<Settings>,
         feed: &Feed,
     ) -> Self {
         Self {
-            servers: Arc::clone(servers),
+            endpoints: Arc::clone(endpoints),
             commands: Arc::clone(commands),
             settings: Arc::clone(settings),
             feed: feed.clone(),
-            place: None,
-            past: Vec::new(),
+            position: None,
+            past_epochs: Vec::new(),
         }
     }
 
-    /// Follows until the hub is gone.
+    /// Follows the stream until the feed is closed.
     pub(super) async fn run(mut self) {
-        let mut pause = FIRST_PAUSE;
+        let mut pause = MIN_PAUSE;
         let feed = self.feed.clone();
         while !feed.is_closed() {
             let since = Instant::now();
-            // Also while it connects, or waits for an answer that does not come.
+            // Cancels also a connect, and a command without a response.
             let error = match feed.while_open(panic::catch_future(self.follow())).await {
                 None | Some(Ok(Ok(()))) => return,
                 Some(Ok(Err(error))) => error,
                 Some(Err(panicked)) => {
-                    // What the hub has of what was read last is not known.
-                    self.anew("the task that reads has panicked");
+                    // The last batch may have been applied in part.
+                    self.reset("the task that reads has panicked");
                     panicked.into()
                 }
             };
-            self.tell(if self.feed.was_up() { Link::Down } else { Link::Connecting });
+            self.report_link(if self.feed.was_up() { Link::Down } else { Link::Connecting });
             self.settings.observer.failed(&error);
-            // What this node publishes by is as broken, and nobody has noticed yet.
-            self.commands.broken(Some(&error)).await;
-            // One that held for a while was a good one.
-            pause = if since.elapsed() > LONGEST_PAUSE + BLOCK_TIMEOUT {
-                FIRST_PAUSE
-            } else {
-                (pause * 2).min(LONGEST_PAUSE)
-            };
+            // The connection of the publishers fails for the same reason, possibly without an error yet.
+            self.commands.discard(Some(&error)).await;
+            // A connection that lasted for a while resets the pause.
+            pause = if since.elapsed() > MAX_PAUSE + BLOCK_TIMEOUT { MIN_PAUSE } else { (pause * 2).min(MAX_PAUSE) };
             let _ = feed.while_open(sleep(jitter::longer(pause))).await;
         }
     }
 
-    /// Follows on one connection, as long as that is possible.
+    /// Follows the stream on one connection, until an error.
     async fn follow(&mut self) -> Result<(), RedisError> {
-        let mut connection = self.servers.connect(&self.settings, BLOCK_TIMEOUT + RESPONSE_TIMEOUT).await?;
-        // What comes first is not waited for: so it is known at once whether the history is the same.
-        let mut waits = false;
+        let mut connection = self.endpoints.connect(&self.settings, BLOCK_TIMEOUT + RESPONSE_TIMEOUT).await?;
+        // The first read does not block, and so detects another epoch at once.
+        let mut blocks = false;
         while !self.feed.is_closed() {
-            let Some(place) = &self.place else {
-                self.begin(&mut connection).await?;
-                waits = false;
+            let Some(position) = &self.position else {
+                self.load(&mut connection).await?;
+                blocks = false;
                 continue;
             };
-            let Some(look) = self.look(&mut connection, place, waits).await? else { break };
-            waits = self.judge(&mut connection, look).await?;
-            self.tell(Link::Up);
+            let Some(reply) = self.read(&mut connection, position, blocks).await? else { break };
+            blocks = self.handle_reply(&mut connection, reply).await?;
+            self.report_link(Link::Up);
         }
         Ok(())
     }
 
-    /// Looks for what comes next, or waits for it. `None`: the hub is gone.
-    async fn look(
+    /// Reads the next entries, and waits for some if `blocks`. Returns `None` if the feed is closed.
+    async fn read(
         &self,
         connection: &mut Connection,
-        place: &ReadPosition,
-        waits: bool,
+        position: &ReadPosition,
+        blocks: bool,
     ) -> Result<Option<ReadReply>, RedisError> {
-        if waits {
-            return self.wait(connection, place).await;
+        if blocks {
+            return self.read_blocking(connection, position).await;
         }
-        self.find_keys(connection, place.epoch, self.feed.take_wanted()).await?;
-        read::look(connection, &self.settings, &place.last, READ_BATCH).await.map(Some)
+        self.find_keys(connection, position.epoch, &self.feed.take_wanted()).await?;
+        read::read(connection, &self.settings, &position.last, READ_BATCH).await.map(Some)
     }
 
-    /// Waits for something new, and meanwhile finds keys that are asked for. `None`: the hub is gone.
+    /// Waits for new entries, and meanwhile finds the keys that are wanted. Returns `None` if the feed is closed.
     ///
-    /// Ordering: nothing that is read is given while keys are on their way. So no key is put back that was removed since.
-    async fn wait(&self, connection: &Connection, place: &ReadPosition) -> Result<Option<ReadReply>, RedisError> {
+    /// Ordering: no entry is applied during a lookup of keys, so that a lookup never restores a key that was removed since.
+    async fn read_blocking(
+        &self,
+        connection: &Connection,
+        position: &ReadPosition,
+    ) -> Result<Option<ReadReply>, RedisError> {
         let mut reader = connection.clone();
-        let mut look = pin!(read::wait(&mut reader, &self.settings, &place.last));
+        let mut reply = pin!(read::read_blocking(&mut reader, &self.settings, &position.last));
         loop {
-            let asked = pin!(self.feed.while_open(self.feed.wanted()));
-            match select(look.as_mut(), asked).await {
-                Either::Left((look, _)) => return look.map(Some),
+            let wanted = pin!(self.feed.while_open(self.feed.wanted()));
+            match select(reply.as_mut(), wanted).await {
+                Either::Left((reply, _)) => return reply.map(Some),
                 Either::Right((None, _)) => return Ok(None),
                 Either::Right((Some(topics), _)) => {
-                    // That one is busy with waiting.
-                    let mut commands = self.commands.connection(RESPONSE_TIMEOUT).await?;
-                    self.find_keys(&mut commands, place.epoch, topics).await?;
+                    // The reader's connection is blocked.
+                    let mut commands = self.commands.get(RESPONSE_TIMEOUT).await?;
+                    self.find_keys(&mut commands, position.epoch, &topics).await?;
                 }
             }
         }
     }
 
+    /// Finds the keys of these topics, and applies each batch before the next lookup, which bounds the memory.
     async fn find_keys(
         &self,
         connection: &mut Connection,
         epoch: Epoch,
-        topics: Vec<Arc<str>>,
+        topics: &[Arc<str>],
     ) -> Result<(), RedisError> {
-        if topics.is_empty() {
-            return Ok(());
+        for batch in topics.chunks(keys::BATCH) {
+            let found = keys::find(connection, &self.settings, epoch, batch).await?;
+            found.into_iter().for_each(|(topic, newest)| self.feed.apply_keys(&topic, newest));
         }
-        let found = keys::find(connection, &self.settings, epoch, &topics).await?;
-        found.into_iter().for_each(|(topic, newest)| self.feed.apply_keys(&topic, newest));
         Ok(())
     }
 
-    /// Goes on with what was found, if it is the history that was read. Whether that was all.
-    async fn judge(&mut self, connection: &mut Connection, look: ReadReply) -> Result<bool, RedisError> {
-        let Some(place) = &mut self.place else { return Ok(false) };
-        let epoch = place.epoch;
-        match place.check(&look.seen) {
+    /// Applies a reply if it continues the stream, and otherwise arranges a new load. Returns whether the stream had no further
+    /// entries, so that the next read may block.
+    async fn handle_reply(&mut self, connection: &mut Connection, reply: ReadReply) -> Result<bool, RedisError> {
+        let Some(position) = &mut self.position else { return Ok(false) };
+        let epoch = position.epoch;
+        match position.check(&reply.stream) {
             Continuity::Contiguous => {
-                place.run = connection.run().cloned();
-                let Some(first) = look.outside(epoch) else { return self.take(connection, look).await };
-                read::renew(connection, &self.settings, &look.epoch, |number| epoch.renewed(number, first)).await?;
-                self.past.push(epoch.number());
-                self.anew("ids have left what there are positions for");
+                position.server_run = connection.server_run().cloned();
+                let Some(first) = reply.first_uncovered(epoch) else { return self.apply(connection, reply).await };
+                let new = |number| epoch.renewed(number, first);
+                read::replace_epoch(connection, &self.settings, &reply.raw_epoch, new).await?;
+                self.past_epochs.push(epoch.number());
+                self.reset("ids of the stream have left the space of positions");
             }
-            Continuity::Trimmed => self.anew("entries were let go before this node read them"),
+            Continuity::Trimmed => self.reset("entries were trimmed before this node read them"),
             Continuity::NewEpoch => {
-                self.past.push(epoch.number());
-                self.anew("another history has begun");
+                self.past_epochs.push(epoch.number());
+                self.reset("another epoch has begun");
             }
             Continuity::RolledBack => {
-                let last = &look.seen.last;
-                read::renew(connection, &self.settings, &look.epoch, |number| epoch.renewed(number, last)).await?;
-                self.past.push(epoch.number());
-                self.anew("redis has gone back to before what was read");
+                let new = |number| epoch.renewed(number, &reply.stream.last);
+                read::replace_epoch(connection, &self.settings, &reply.raw_epoch, new).await?;
+                self.past_epochs.push(epoch.number());
+                self.reset("redis was rolled back to before the last read entry");
             }
         }
         Ok(false)
     }
 
-    /// Gives what was found. Whether that was all.
-    async fn take(&mut self, connection: &mut Connection, look: ReadReply) -> Result<bool, RedisError> {
-        let Some(place) = &mut self.place else { return Ok(false) };
-        let is_all = look.is_all;
-        place.added = match place.added {
-            _ if is_all => look.seen.added,
-            Some(added) => Some(added + look.entries.len() as u64),
+    /// Applies the entries of a reply. Returns whether the stream had no further entries.
+    async fn apply(&mut self, connection: &mut Connection, reply: ReadReply) -> Result<bool, RedisError> {
+        let Some(position) = &mut self.position else { return Ok(false) };
+        let is_complete = reply.is_complete;
+        position.added = match position.added {
+            _ if is_complete => reply.stream.added,
+            Some(added) => Some(added + reply.entries.len() as u64),
             None => None,
         };
-        if let Some(last) = look.entries.last() {
-            place.last.clone_from(&last.id);
+        if let Some(last) = reply.entries.last() {
+            position.last.clone_from(&last.id);
         }
-        read::give(look.entries.into_iter(), place.epoch, None, &self.settings, &self.feed);
-        if is_all {
-            self.feed.synced_through(place.epoch.through(&place.last));
-            read::make_room(connection, &self.settings, &place.last).await?;
+        read::apply(reply.entries.into_iter(), position.epoch, None, &self.settings, &self.feed);
+        if is_complete {
+            self.feed.synced_through(position.epoch.floor(&position.last));
+            read::advance_if_crowded(connection, &self.settings, &position.last).await?;
         }
-        Ok(is_all)
+        Ok(is_complete)
     }
 
-    /// The place is not to be gone on from.
-    fn anew(&mut self, why: &str) {
-        self.place = None;
-        self.past.drain(..self.past.len().saturating_sub(KNOWN_EPOCHS));
-        self.settings.observer.renewed(why);
+    /// Discards the position, so that the tail is loaded next.
+    fn reset(&mut self, reason: &str) {
+        self.position = None;
+        self.past_epochs.drain(..self.past_epochs.len().saturating_sub(KNOWN_EPOCHS));
+        self.settings.observer.renewed(reason);
     }
 
-    async fn begin(&mut self, connection: &mut Connection) -> Result<(), RedisError> {
-        let place = timeout(LOAD_TIMEOUT, tail::load(connection, &self.settings, &self.feed, &self.past)).await;
-        let place = place.unwrap_or_else(|_| Err(RedisError::protocol("the tail was not read in time")))?;
-        self.place = Some(place);
+    async fn load(&mut self, connection: &mut Connection) -> Result<(), RedisError> {
+        let load = tail::load(connection, &self.settings, &self.feed, &self.past_epochs);
+        let position = timeout(LOAD_TIMEOUT, load).await;
+        let position = position.unwrap_or_else(|_| Err(RedisError::protocol("timed out while loading the tail")))?;
+        self.position = Some(position);
         Ok(())
     }
 
-    fn tell(&self, link: Link) {
+    fn report_link(&self, link: Link) {
         if self.feed.change_link(link) {
             self.settings.observer.link(link);
         }
     }
 }
 
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const MIN_PAUSE: Duration = Duration::from_millis(50);
 
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const MAX_PAUSE: Duration = Duration::from_secs(2);
 
-/// How long loading the tail may take.
+/// The time limit for loading the tail.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The number of ended epochs that a node remembers.
 const KNOWN_EPOCHS: usize = 8;

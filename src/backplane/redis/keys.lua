@@ -1,20 +1,21 @@
--- The newest event of each key of a topic, as far as there is room, and how many keys were left out.
+-- Returns the newest event of each key of a topic, within bounds.
 --
--- KEYS: the newest of each key of this topic, the epoch. ARGV: how many at most, how many bytes one may have, and all of them
--- together. Gives the epoch ("": there is none), each key with its value, and how many were left out.
+-- KEYS: the hash of the topic's keys, the epoch.
+-- ARGV: the maximum number of keys, the maximum bytes of one, the maximum bytes of all.
+-- Returns the epoch ("" if there is none), each key followed by its value, and the number of keys that were left out.
 local latest = KEYS[1]
-local most, largest, room = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local max_keys, max_bytes, room = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local length = redis.call('HLEN', latest)
 local all
-if length > most then
-  all = redis.call('HRANDFIELD', latest, most, 'WITHVALUES')
+if length > max_keys then
+  all = redis.call('HRANDFIELD', latest, max_keys, 'WITHVALUES')
 else
   all = redis.call('HGETALL', latest)
 end
 local some = {}
 for at = 1, #all, 2 do
   local size = #all[at] + #all[at + 1]
-  if size <= largest and size <= room then
+  if size <= max_bytes and size <= room then
     room = room - size
     table.insert(some, all[at])
     table.insert(some, all[at + 1])

@@ -1,4 +1,4 @@
-//! An observer of a link whose panics are caught.
+//! An observer of the link whose panics are caught.
 
 use std::{error::Error, time::Duration};
 
@@ -7,7 +7,7 @@ use crate::{
     panic,
 };
 
-/// Passes each call on.
+/// A [`LinkObserver`] that forwards each call and catches its panics.
 pub(crate) struct CatchPanics<O>(pub(crate) O);
 
 impl<O: LinkObserver> LinkObserver for CatchPanics<O> {

@@ -1,28 +1,31 @@
--- Says that a node is there, and who is on it, and gives the other nodes.
+-- Writes the heartbeat and the presence of a node, and returns the other nodes.
 --
--- KEYS: the nodes, what this one says. ARGV: this node, the number of what it says, for how many milliseconds that holds, how
--- many are the most for any node, and, where that is new, what it says.
--- The nodes are a hash: for each until when it counts, in milliseconds, and the number of what it says. So those that have
--- ended are seen by anyone, whether or not they were ever seen alive.
--- Gives whether what this node says is there, the other nodes, each with its number, and what was there and is no node.
+-- KEYS: the hash of nodes, the presence of this node.
+-- ARGV: the id of this node, the version of its presence, its TTL in milliseconds, the maximum TTL of any node in milliseconds,
+-- and, if it is to be written, the presence.
+-- Returns whether the presence of this node is stored, the other nodes, each followed by its version, and the removed fields or
+-- keys that are not nodes.
+--
+-- The hash maps each node to its expiry, in milliseconds since 1970, and its version. Any node can therefore remove an expired
+-- one, whether or not it was ever seen alive.
 local nodes, mine = unpack(KEYS)
-local me, number, holds, longest, said = unpack(ARGV)
+local node_id, version, ttl, max_ttl, presence = unpack(ARGV)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-local is_there = 1
-if said then
-  redis.call('SET', mine, said, 'PX', holds)
+local is_written = 1
+if presence then
+  redis.call('SET', mine, presence, 'PX', ttl)
 else
-  is_there = redis.call('PEXPIRE', mine, holds)
+  is_written = redis.call('PEXPIRE', mine, ttl)
 end
 
--- What is none may be no text, which no node could read.
-local function is_name(text)
-  return #text == #me and not string.find(text, '[^0-9a-f]')
+-- Other fields may not be UTF-8, which a node could not parse.
+local function is_node_id(text)
+  return #text == #node_id and not string.find(text, '[^0-9a-f]')
 end
 
-local others, foreign, over = {}, {}, {}
+local others, foreign, expired = {}, {}, {}
 local all = redis.pcall('HGETALL', nodes)
 if all.err then
   redis.call('DEL', nodes)
@@ -30,22 +33,22 @@ if all.err then
   all = {}
 end
 for at = 1, #all, 2 do
-  local node, till, of = all[at], string.match(all[at + 1], '^(%d+) (%d+)$')
-  if node == me then
+  local node, expiry, of = all[at], string.match(all[at + 1], '^(%d+) (%d+)$')
+  if node == node_id then
     -- Written below.
-  elseif not is_name(node) or not till or tonumber(till) > now + 2 * longest then
+  elseif not is_node_id(node) or not expiry or tonumber(expiry) > now + 2 * max_ttl then
     table.insert(foreign, node)
-    table.insert(over, node)
-  elseif tonumber(till) <= now then
-    table.insert(over, node)
+    table.insert(expired, node)
+  elseif tonumber(expiry) <= now then
+    table.insert(expired, node)
   else
     table.insert(others, node)
     table.insert(others, of)
   end
 end
-for _, node in ipairs(over) do
+for _, node in ipairs(expired) do
   redis.call('HDEL', nodes, node)
 end
-redis.call('HSET', nodes, me, string.format('%.0f %s', now + holds, number))
-redis.call('PEXPIRE', nodes, holds)
-return { is_there, others, foreign }
+redis.call('HSET', nodes, node_id, string.format('%.0f %s', now + ttl, version))
+redis.call('PEXPIRE', nodes, ttl)
+return { is_written, others, foreign }

@@ -1,4 +1,4 @@
-//! Who is on which node: each writes its own under a key that expires, and reads the others'.
+//! Exchange of presence between nodes: each node writes its own under a key with a TTL, and reads that of the others.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -9,30 +9,33 @@ use super::{
     connection::SharedConnection,
     error::RedisError,
     presence_codec,
-    settings::{LONGEST_EXPIRY, RESPONSE_TIMEOUT, Settings},
+    settings::{MAX_PRESENCE_TTL, RESPONSE_TIMEOUT, Settings},
 };
 use crate::{hub::replica::contract::Feed, panic, time::jitter};
 
-/// What this node tells the others, and knows of them.
+/// The exchange of one node.
 pub(super) struct Presence {
     commands: Arc<SharedConnection>,
     settings: Arc<Settings>,
     feed: Feed,
-    me: String,
-    here: Vec<u8>,
+    node_id: String,
+    /// The encoded presence of this node.
+    local: Vec<u8>,
+    /// The version of `local`. Increases whenever `local` is written again.
     version: u64,
+    /// `true` if Redis has `local`.
     is_written: bool,
     others: HashMap<String, Other>,
-    /// `true` if the last round has failed for a reason that was told.
-    has_told: bool,
+    /// `true` if the error of the last round was reported to the observer.
+    has_reported: bool,
 }
 
 /// Another node.
 #[derive(Default)]
 struct Other {
-    /// The number of what it said last.
+    /// The version of its presence that was read last.
     version: String,
-    /// How often in turn it was not there.
+    /// The number of consecutive rounds in which it was missing.
     missing: u32,
 }
 
@@ -42,79 +45,81 @@ impl Presence {
             commands: Arc::clone(commands),
             settings: Arc::clone(settings),
             feed: feed.clone(),
-            me: format!("{:016x}", jitter::random()),
-            here: Vec::new(),
+            node_id: format!("{:016x}", jitter::random()),
+            local: Vec::new(),
             version: 0,
             is_written: false,
             others: HashMap::new(),
-            has_told: false,
+            has_reported: false,
         }
     }
 
-    /// Tells and reads once a second, until the hub is gone, and leaves then.
+    /// Exchanges presence once a second until the feed is closed, and then removes this node.
     pub(super) async fn run(mut self) {
         while !self.feed.is_closed() {
-            if let Some(here) = self.feed.local_presence() {
-                self.here = presence_codec::encode(&here);
+            if let Some(presence) = self.feed.local_presence() {
+                self.local = presence_codec::encode(&presence);
                 self.version += 1;
                 self.is_written = false;
             }
             let feed = self.feed.clone();
             let Some(round) = feed.while_open(panic::catch_future(self.round())).await else { break };
             match round.unwrap_or_else(|panicked| Err(panicked.into())) {
-                Ok(()) => self.has_told = false,
+                Ok(()) => self.has_reported = false,
                 Err(error) => self.failed(&error).await,
             }
             let _ = feed.while_open(sleep(jitter::shorter(HEARTBEAT))).await;
         }
-        // Where this fails, or takes too long, what is written expires.
+        // If this fails or times out, the node expires.
         let _ = timeout(RESPONSE_TIMEOUT, self.leave()).await;
     }
 
-    /// Tells what goes wrong, once. That Redis cannot be reached is seen by the follower, and told there.
+    /// Reports the first of several consecutive errors. The follower reports that Redis is unreachable.
     async fn failed(&mut self, error: &RedisError) {
-        if error.is_answer() && !self.has_told {
+        if error.is_response() && !self.has_reported {
             self.settings.observer.failed(error);
-            self.has_told = true;
+            self.has_reported = true;
         }
-        self.commands.broken(Some(error)).await;
+        self.commands.discard(Some(error)).await;
     }
 
+    /// Writes the presence of this node, and reads that of nodes whose version has changed.
     async fn round(&mut self) -> Result<(), RedisError> {
-        let mut connection = self.commands.connection(RESPONSE_TIMEOUT).await?;
+        let mut connection = self.commands.get(RESPONSE_TIMEOUT).await?;
         let mut call = ::redis::cmd("EVAL");
-        call.arg(SCRIPT).arg(2).arg(self.settings.nodes()).arg(self.settings.node(&self.me));
-        call.arg(&self.me).arg(self.version).arg(millis(self.settings.node_expires)).arg(millis(LONGEST_EXPIRY));
+        call.arg(SCRIPT).arg(2).arg(self.settings.nodes_key()).arg(self.settings.node_key(&self.node_id));
+        call.arg(&self.node_id).arg(self.version).arg(millis(self.settings.presence_ttl)).arg(millis(MAX_PRESENCE_TTL));
         if !self.is_written {
-            call.arg(&self.here);
+            call.arg(&self.local);
         }
-        let (is_there, nodes, foreign): (u8, Vec<String>, Vec<Vec<u8>>) = call.query_async(connection.inner()).await?;
-        // Redis may have lost it, or let it expire. It gets another number, for nodes that have found nothing by this one.
-        self.is_written = is_there > 0;
+        let (is_written, nodes, foreign): (u8, Vec<String>, Vec<Vec<u8>>) =
+            call.query_async(connection.inner()).await?;
+        // Redis may have lost the value, or it has expired. A new version makes nodes read it that found nothing at this one.
+        self.is_written = is_written > 0;
         self.version += u64::from(!self.is_written);
         for name in foreign {
-            self.settings.observer.skipped(&String::from_utf8_lossy(&name), "it is no node");
+            self.settings.observer.skipped(&String::from_utf8_lossy(&name), "not a node");
         }
 
-        let mut there = nodes.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect::<Vec<_>>();
+        let mut nodes = nodes.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect::<Vec<_>>();
         let is_known =
             |(node, version): &(String, String)| self.others.get(node).is_some_and(|o| o.version == *version);
-        let (known, news): (Vec<_>, Vec<_>) = there.drain(..).partition(is_known);
+        let (known, changed): (Vec<_>, Vec<_>) = nodes.drain(..).partition(is_known);
         let mut calls = pipe();
-        for (node, _) in &news {
-            calls.cmd("GETRANGE").arg(self.settings.node(node)).arg(0).arg(MOST_SAID);
+        for (node, _) in &changed {
+            calls.cmd("GETRANGE").arg(self.settings.node_key(node)).arg(0).arg(MAX_PRESENCE_BYTES);
         }
-        let said: Vec<RedisResult<Vec<u8>>> =
-            if news.is_empty() { Vec::new() } else { calls.ignore_errors().query_async(connection.inner()).await? };
-        self.see(known, news.into_iter().zip(said));
+        let values: Vec<RedisResult<Vec<u8>>> =
+            if changed.is_empty() { Vec::new() } else { calls.ignore_errors().query_async(connection.inner()).await? };
+        self.apply_nodes(known, changed.into_iter().zip(values));
         Ok(())
     }
 
-    /// Takes what other nodes say.
-    fn see(
+    /// Applies the presence of changed nodes, and removes nodes that were missing for several rounds.
+    fn apply_nodes(
         &mut self,
         known: Vec<(String, String)>,
-        news: impl Iterator<Item = ((String, String), RedisResult<Vec<u8>>)>,
+        changed: impl Iterator<Item = ((String, String), RedisResult<Vec<u8>>)>,
     ) {
         for other in self.others.values_mut() {
             other.missing += 1;
@@ -122,30 +127,36 @@ impl Presence {
         for (node, _) in known {
             self.others.entry(node).or_default().missing = 0;
         }
-        for ((node, version), said) in news {
-            let presence = said.map_err(|error| error.to_string());
-            let presence = presence
-                .and_then(|said| presence_codec::decode(&said).ok_or_else(|| "no node has written it".to_owned()));
-            if let Err(why) = &presence {
-                self.settings.observer.skipped(&self.settings.node(&node), why);
+        for ((node, version), value) in changed {
+            let presence = value.map_err(|error| error.to_string());
+            let presence = presence.and_then(|value| {
+                presence_codec::decode(&value).ok_or_else(|| "not the presence of a node".to_owned())
+            });
+            if let Err(reason) = &presence {
+                self.settings.observer.skipped(&self.settings.node_key(&node), reason);
             }
             self.feed.node_presence(&node, presence.unwrap_or_default());
             self.others.insert(node, Other { version, missing: 0 });
         }
-        // A Redis that has lost all has it again when all have written once more.
+        // After a loss in Redis the list is complete again once every node has written, so nodes may be missing for a moment.
         self.others.retain(|node, other| {
-            let stays = other.missing <= MISSED_ROUNDS;
-            if !stays {
+            let is_present = other.missing <= MISSED_ROUNDS;
+            if !is_present {
                 self.feed.node_presence(node, Vec::new());
             }
-            stays
+            is_present
         });
     }
 
     async fn leave(&self) -> Result<(), RedisError> {
-        let mut connection = self.commands.connection(RESPONSE_TIMEOUT).await?;
+        let mut connection = self.commands.get(RESPONSE_TIMEOUT).await?;
         let mut calls = pipe();
-        calls.cmd("DEL").arg(self.settings.node(&self.me)).cmd("HDEL").arg(self.settings.nodes()).arg(&self.me);
+        calls
+            .cmd("DEL")
+            .arg(self.settings.node_key(&self.node_id))
+            .cmd("HDEL")
+            .arg(self.settings.nodes_key())
+            .arg(&self.node_id);
         Ok(calls.query_async(connection.inner()).await?)
     }
 }
@@ -158,8 +169,8 @@ const SCRIPT: &str = include_str!("presence.lua");
 
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// How many rounds a node may be missing.
+/// The number of consecutive rounds in which a node may be missing.
 const MISSED_ROUNDS: u32 = 2;
 
-/// The maximum number of bytes that are read of what a node says. What is longer is no whole.
-const MOST_SAID: usize = 16 << 20;
+/// The maximum number of bytes that are read of the presence of a node. A longer one is cut, and does not decode.
+const MAX_PRESENCE_BYTES: usize = 16 << 20;

@@ -1,47 +1,49 @@
-//! What a node tells the others of who is on it, as bytes.
+//! Encoding of the presence of a node.
 //!
-//! Pure. Each text and each number is preceded by its length: `5:topic1:2...`.
+//! Pure. The length and a colon precede each text and each number: `5:topic1:2...`. For each topic these are its name, the number
+//! of streams, the number of members, and the members.
 
 use std::sync::Arc;
 
 use crate::hub::state::members::TopicPresence;
 
+/// Encodes the presence of a node.
 pub(super) fn encode(presence: &[TopicPresence]) -> Vec<u8> {
-    let mut into = Vec::new();
+    let mut out = Vec::new();
     for TopicPresence { topic, count, members } in presence {
-        put(&mut into, topic);
-        put(&mut into, &count.to_string());
-        put(&mut into, &members.len().to_string());
-        members.iter().for_each(|member| put(&mut into, member));
+        put(&mut out, topic);
+        put(&mut out, &count.to_string());
+        put(&mut out, &members.len().to_string());
+        members.iter().for_each(|member| put(&mut out, member));
     }
-    into
+    out
 }
 
-/// `None`: nobody has written this.
-pub(super) fn decode(mut from: &[u8]) -> Option<Vec<TopicPresence>> {
+/// Decodes the presence of a node, or returns `None` if no node has encoded it.
+pub(super) fn decode(mut bytes: &[u8]) -> Option<Vec<TopicPresence>> {
     let mut presence = Vec::new();
-    while !from.is_empty() {
-        let topic = Arc::from(take(&mut from)?);
-        // More streams than any node can have were written by something else.
-        let count = take(&mut from)?.parse::<u32>().ok().and_then(|count| usize::try_from(count).ok())?;
-        let members: usize = take(&mut from)?.parse().ok()?;
-        let members = (0..members).map(|_| take(&mut from).map(Arc::from)).collect::<Option<_>>()?;
+    while !bytes.is_empty() {
+        let topic = Arc::from(take(&mut bytes)?);
+        // No node has more streams than this, so that a sum over nodes does not overflow.
+        let count = take(&mut bytes)?.parse::<u32>().ok().and_then(|count| usize::try_from(count).ok())?;
+        let members: usize = take(&mut bytes)?.parse().ok()?;
+        let members = (0..members).map(|_| take(&mut bytes).map(Arc::from)).collect::<Option<_>>()?;
         presence.push(TopicPresence { topic, count, members });
     }
     Some(presence)
 }
 
-fn put(into: &mut Vec<u8>, text: &str) {
-    into.extend_from_slice(text.len().to_string().as_bytes());
-    into.push(b':');
-    into.extend_from_slice(text.as_bytes());
+fn put(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.len().to_string().as_bytes());
+    out.push(b':');
+    out.extend_from_slice(text.as_bytes());
 }
 
-fn take<'a>(from: &mut &'a [u8]) -> Option<&'a str> {
-    let colon = from.iter().position(|&byte| byte == b':')?;
-    let length: usize = std::str::from_utf8(&from[..colon]).ok()?.parse().ok()?;
-    let (text, rest) = from[colon + 1..].split_at_checked(length)?;
-    *from = rest;
+fn take<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
+    let colon = bytes.iter().position(|&byte| byte == b':')?;
+    let length: usize = std::str::from_utf8(&bytes[..colon]).ok()?.parse().ok()?;
+    let (text, rest) = bytes[colon + 1..].split_at_checked(length)?;
+    *bytes = rest;
     std::str::from_utf8(text).ok()
 }
 
@@ -50,17 +52,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_told_is_understood_and_nothing_else() {
+    fn decode_accepts_what_encode_returns_and_nothing_else() {
         let presence =
             vec![TopicPresence::new("room: 5:\n", 3, vec!["ann".into(), "".into()]), TopicPresence::new("", 1, vec![])];
-        let told = encode(&presence);
-        assert_eq!(decode(&told).as_ref(), Some(&presence));
+        let encoded = encode(&presence);
+        assert_eq!(decode(&encoded).as_ref(), Some(&presence));
         assert_eq!(decode(b""), Some(vec![]));
         for wrong in
-            [&told[..told.len() - 1], b"x", b"5:a", b"1:a1:x1:0", b"1:a1:19:999999999", b"99999999999999999999:a"]
+            [&encoded[..encoded.len() - 1], b"x", b"5:a", b"1:a1:x1:0", b"1:a1:19:999999999", b"99999999999999999999:a"]
         {
             assert_eq!(decode(wrong), None);
         }
-        assert_eq!(decode(b"1:a20:184467440737095516151:0"), None, "a sum of two of these is beyond any number");
+        assert_eq!(decode(b"1:a20:184467440737095516151:0"), None, "the sum of two of these overflows");
     }
 }

@@ -1,22 +1,30 @@
--- Publishes what stands next to each other, or finds that it was published.
+-- Appends the events of one publish, unless its idempotency key shows that they were appended before.
 --
--- KEYS: the stream, the epoch, the topics with keys, the newest of each key of this topic, the idempotency key if there is one.
--- ARGV: the number of an epoch if a new one is needed, the topic, how many entries to keep, how many milliseconds of them (0:
--- any), how long to remember the idempotency key, how many keys a topic has at most, whether it closes the topic, the key to
--- forget ("" or "1key"), and for each event its key, its name ("" or "1text") and its data.
--- Gives the epoch, the id of the last event, and the keys of Redis that held something else, which was replaced.
+-- KEYS: the stream, the epoch, the set of topics with keys, the hash of the topic's keys, and the idempotency key if there is one.
+-- ARGV, in this order:
+--   the number of the epoch if a new one begins
+--   the topic
+--   the number of entries to retain
+--   the age to retain in milliseconds (0: any)
+--   the TTL of the idempotency key in milliseconds
+--   the maximum number of keys of a topic
+--   whether the topic is closed ("1" or "0")
+--   the key to remove ("" or "1key")
+--   for each event its key ("" or "1key"), its name ("" or "1name") and its data
+-- Returns the epoch, the id of the last event, and the keys of Redis whose invalid values were replaced.
 local stream, epoch_key, keyed, latest, once = unpack(KEYS)
 local topic, max_length, max_age, max_keys = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[6])
 local closes, removes = ARGV[7] == '1', ARGV[8]
 local replaced = {}
 
--- The text that is there, or nothing: also if it is of another type.
+-- Returns the text at a key, or nil, also if the value has another type.
 local function text(key)
   local value = redis.pcall('GET', key)
   return type(value) == 'string' and value or nil
 end
 
--- Once an event is there nothing may fail any more: what is of another type is replaced.
+-- Calls a command, and replaces a value of another type.
+-- Invariant: once an event is appended, nothing may fail.
 local function call(command, key, ...)
   local answer = redis.pcall(command, key, ...)
   if type(answer) == 'table' and answer.err and string.find(answer.err, 'WRONGTYPE', 1, true) then
@@ -32,51 +40,52 @@ local function parts(id)
   return tonumber(ms), tonumber(number)
 end
 
--- The epoch: a number, and the first millisecond of its ids, if they are not counted from 0.
+-- An epoch is 16 hexadecimal digits, followed by a colon and the base of its milliseconds if that is not 0.
 local DIGITS = string.rep('[0-9a-f]', 16)
 local function is_64_bits(number)
   return #number < 20 or (#number == 20 and number <= '18446744073709551615')
 end
 
-local function first_of(epoch)
+-- Returns the base of an epoch as text, or nil if the epoch is invalid.
+local function base_of(epoch)
   if string.match(epoch, '^' .. DIGITS .. '$') then
     return '0'
   end
-  local first = string.match(epoch, '^' .. DIGITS .. ':([1-9]%d*)$')
-  return first and is_64_bits(first) and first or nil
+  local base = string.match(epoch, '^' .. DIGITS .. ':([1-9]%d*)$')
+  return base and is_64_bits(base) and base or nil
 end
 
 local epoch = text(epoch_key)
-local first = epoch and first_of(epoch)
+local base = epoch and base_of(epoch)
 
-local function begin(with)
-  if epoch and not first then
+local function begin_epoch(new_base)
+  if epoch and not base then
     table.insert(replaced, epoch_key)
   end
-  epoch, first = ARGV[1] .. (with == '0' and '' or ':' .. with), with
+  epoch, base = ARGV[1] .. (new_base == '0' and '' or ':' .. new_base), new_base
   redis.call('SET', epoch_key, epoch)
 end
 
-local known = once and first and redis.pcall('GET', once)
+local known = once and base and redis.pcall('GET', once)
 if known then
   local of, ms, number = string.match(type(known) == 'string' and known or '', '^(%S+) (%d+)%-(%d+)$')
-  if of and first_of(of) and is_64_bits(ms) and is_64_bits(number) then
+  if of and base_of(of) and is_64_bits(ms) and is_64_bits(number) then
     return { of, ms .. '-' .. number, replaced }
   end
   table.insert(replaced, once)
 end
-if not first then
-  begin('0')
+if not base then
+  begin_epoch('0')
 end
 
--- Milliseconds have positions up to here. They are counted from 1 where there is a first.
-local MOST_MS = 17592186044415
+-- The first millisecond that has no positions. With a base, milliseconds are counted from 1.
+local END_MS = 17592186044415
 local function has_position(ms)
-  local since = tonumber(ms) - tonumber(first) + (first == '0' and 0 or 1)
-  return since >= 0 and since < MOST_MS and (first == '0' or since > 0)
+  local since = tonumber(ms) - tonumber(base) + (base == '0' and 0 or 1)
+  return since >= 0 and since < END_MS and (base == '0' or since > 0)
 end
 
--- A number as text, and one more, however large it is.
+-- Returns the successor of a decimal number as text. A Lua number has 53 bits, an id 64.
 local function next_after(ms)
   local nines = string.match(ms, '9*$')
   local rest = string.sub(ms, 1, #ms - #nines)
@@ -90,12 +99,12 @@ local function append(place, ...)
     return id
   end
   if place == '*' and not string.find(id.err, 'exhausted', 1, true) then
-    -- Fails as it has failed.
+    -- Repeated with `redis.call`, which raises the error.
     return redis.call('XADD', stream, 'MAXLEN', '~', max_length, place, 'topic', topic, ...)
   end
-  -- There is no higher id: the stream never takes anything again.
+  -- The last id is the highest possible one: the stream rejects every further entry.
   redis.call('DEL', stream)
-  begin('0')
+  begin_epoch('0')
   return redis.call('XADD', stream, '*', 'topic', topic, ...)
 end
 
@@ -103,24 +112,24 @@ local id
 local function add(...)
   id = append('*', ...)
   local ms, number = string.match(id, '^(%d+)-(%d+)$')
-  -- A clock that stands still for a million entries: ids go on in the next millisecond.
+  -- The numbers of a millisecond that have positions are used up, because the clock stands still: continue in the next one.
   if tonumber(number) >= 1048576 then
     redis.call('XDEL', stream, id)
     id = append(next_after(ms) .. '-*', ...)
     ms = string.match(id, '^%d+')
   end
   if not has_position(ms) then
-    begin(tonumber(ms) < MOST_MS and '0' or ms)
+    begin_epoch(tonumber(ms) < END_MS and '0' or ms)
   end
 end
 
-local function keep(key, name, data)
+local function store_latest(key, name, data)
   call('HSET', latest, key, id .. '\n' .. name .. '\n' .. data)
   call('SADD', keyed, topic)
   if redis.call('HLEN', latest) <= max_keys then
     return
   end
-  -- About the oldest goes: the oldest of some, and before that what is no value of a key.
+  -- Approximate eviction of the oldest: of eight random keys, an invalid one or else the oldest.
   local some, oldest, oldest_ms, oldest_number = redis.call('HRANDFIELD', latest, 8, 'WITHVALUES'), nil, nil, nil
   for at = 1, #some, 2 do
     local ms, number = parts(some[at + 1])
@@ -148,7 +157,7 @@ for at = 9, #ARGV, 3 do
   end
   add(unpack(fields))
   if key ~= '' then
-    keep(string.sub(key, 2), string.sub(name, 2), data)
+    store_latest(string.sub(key, 2), string.sub(name, 2), data)
   end
 end
 

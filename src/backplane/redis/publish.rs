@@ -1,4 +1,4 @@
-//! How what is published on a node gets to Redis: in the order of the calls, many at a time, each once.
+//! The queue of publishes, and the task that sends them to Redis: in order, pipelined, each at most once.
 
 use std::{
     future::Future,
@@ -28,33 +28,38 @@ use crate::{
     time::{deadline::saturating_deadline, jitter},
 };
 
-/// The way to the task that sends.
+/// A bounded queue to the task that sends.
 #[derive(Debug)]
 pub(super) struct Queue {
     sender: mpsc::Sender<PendingPublish>,
     bytes: Arc<AtomicUsize>,
-    up_to: Duration,
+    timeout: Duration,
 }
 
-/// What is to be sent, and who waits for what becomes of it.
+/// A publish that was not sent yet, and the channel for its outcome.
 #[derive(Debug)]
 pub(super) struct PendingPublish {
     outgoing: Outgoing,
-    until: Instant,
+    deadline: Instant,
     done: oneshot::Sender<Result<EventId, PublishError>>,
-    _bytes: Bytes,
+    _bytes: QueuedBytes,
 }
 
-/// A share of the bytes that may wait.
+/// A share of the bytes in the queue, which returns on drop.
 #[derive(Debug)]
-struct Bytes(usize, Arc<AtomicUsize>);
+struct QueuedBytes(usize, Arc<AtomicUsize>);
 
 impl Queue {
     pub(super) fn new(settings: &Settings) -> (Self, mpsc::Receiver<PendingPublish>) {
         let (sender, receiver) = mpsc::channel(MAX_QUEUED);
-        (Self { sender, bytes: Arc::default(), up_to: settings.publish_within }, receiver)
+        (Self { sender, bytes: Arc::default(), timeout: settings.publish_timeout }, receiver)
     }
 
+    /// Enqueues a publish at once. The future completes with its outcome.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels nothing.
     pub(super) fn enqueue(
         &self,
         outgoing: Outgoing,
@@ -62,91 +67,92 @@ impl Queue {
         let size = outgoing.events.iter().map(|(_, event)| event.encoded_len()).sum();
         let before = self.bytes.fetch_add(size, Ordering::Relaxed);
         let (done, outcome) = oneshot::channel();
-        let until = saturating_deadline(Instant::now(), self.up_to);
-        let job = PendingPublish { outgoing, until, done, _bytes: Bytes(size, Arc::clone(&self.bytes)) };
-        // One that is larger than all that may wait still goes when nothing else does.
-        let is_put = (before == 0 || before + size <= MAX_QUEUED_BYTES) && self.sender.try_send(job).is_ok();
+        let deadline = saturating_deadline(Instant::now(), self.timeout);
+        let pending = PendingPublish { outgoing, deadline, done, _bytes: QueuedBytes(size, Arc::clone(&self.bytes)) };
+        // A publish above the bound of the queue is accepted if the queue is empty.
+        let is_queued = (before == 0 || before + size <= MAX_QUEUED_BYTES) && self.sender.try_send(pending).is_ok();
         async move {
-            if !is_put {
-                return Err(not_sent("too much waits to be sent already"));
+            if !is_queued {
+                return Err(not_sent("the publish queue is full"));
             }
-            // Only a runtime that ends, or a panic, drops it.
-            outcome.await.unwrap_or_else(|_| Err(PublishError::unknown("the task that sends has ended")))
+            // Dropped only by a panic of the task, or with its runtime.
+            outcome.await.unwrap_or_else(|_| Err(PublishError::unknown("the task that publishes has ended")))
         }
     }
 }
 
-impl Drop for Bytes {
+impl Drop for QueuedBytes {
     fn drop(&mut self) {
         self.1.fetch_sub(self.0, Ordering::Relaxed);
     }
 }
 
-/// Sends what is put into the queue, until nothing can be put into it any more. A panic loses what was on its way.
+/// Sends queued publishes until the queue is closed and empty. After a panic, the publishes of that batch are unknown.
 pub(super) async fn run(
-    mut jobs: mpsc::Receiver<PendingPublish>,
+    mut pending: mpsc::Receiver<PendingPublish>,
     commands: Arc<SharedConnection>,
     settings: Arc<Settings>,
 ) {
-    while let Err(panicked) = panic::catch_future(send_all(&mut jobs, &commands, &settings)).await {
+    while let Err(panicked) = panic::catch_future(send_all(&mut pending, &commands, &settings)).await {
         settings.observer.failed(&RedisError::from(panicked));
     }
 }
 
-async fn send_all(jobs: &mut mpsc::Receiver<PendingPublish>, commands: &SharedConnection, settings: &Settings) {
-    while let Some(first) = jobs.recv().await {
+async fn send_all(pending: &mut mpsc::Receiver<PendingPublish>, commands: &SharedConnection, settings: &Settings) {
+    while let Some(first) = pending.recv().await {
         let mut batch = vec![first];
-        batch.extend(std::iter::from_fn(|| jobs.try_recv().ok()).take(MAX_BATCH - 1));
-        if let Some(connection) = connect(&mut batch, commands, settings).await {
+        batch.extend(std::iter::from_fn(|| pending.try_recv().ok()).take(MAX_BATCH - 1));
+        if let Some(connection) = wait_for_connection(&mut batch, commands, settings).await {
             send(batch, connection, commands, settings).await;
         }
     }
 }
 
-/// A connection, as soon as there is one. Those whose time is over are told, and are no part of it any more.
-async fn connect(
+/// Waits for a connection, and fails publishes whose deadline passes meanwhile. Returns `None` once none is left.
+async fn wait_for_connection(
     batch: &mut Vec<PendingPublish>,
     commands: &SharedConnection,
     settings: &Settings,
 ) -> Option<Connection> {
-    let mut pause = FIRST_PAUSE;
-    let mut why = not_sent("redis did not take what was before it in time");
+    let mut pause = MIN_PAUSE;
+    let mut reason = not_sent("timed out behind earlier publishes");
     loop {
-        // Also those that have waited for too long for the calls before them.
-        fail_expired(batch, &why);
-        let until = batch.first()?.until;
-        match timeout_at(until, commands.connection(settings.publish_within)).await {
+        // Before the first attempt too: a publish may have expired behind earlier ones.
+        fail_expired(batch, &reason);
+        let deadline = batch.first()?.deadline;
+        match timeout_at(deadline, commands.get(settings.publish_timeout)).await {
             Ok(Ok(connection)) => return Some(connection),
-            Ok(Err(error)) => why = not_sent(&error.to_string()),
-            Err(_) => why = not_sent("redis was not reached in time"),
+            Ok(Err(error)) => reason = not_sent(&error.to_string()),
+            Err(_) => reason = not_sent("timed out while connecting to redis"),
         }
-        sleep_until(until.min(Instant::now() + jitter::longer(pause))).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        sleep_until(deadline.min(Instant::now() + jitter::longer(pause))).await;
+        pause = (pause * 2).min(MAX_PAUSE);
     }
 }
 
-/// Tells those whose time is over that they were not sent.
-fn fail_expired(batch: &mut Vec<PendingPublish>, why: &PublishError) {
+/// Removes the publishes whose deadline has passed, and completes them with this error.
+fn fail_expired(batch: &mut Vec<PendingPublish>, reason: &PublishError) {
     let now = Instant::now();
-    let (late, rest): (Vec<_>, Vec<_>) = batch.drain(..).partition(|job| job.until <= now);
-    late.into_iter().for_each(|job| drop(job.done.send(Err(why.clone()))));
+    let (late, rest): (Vec<_>, Vec<_>) = batch.drain(..).partition(|pending| pending.deadline <= now);
+    late.into_iter().for_each(|pending| drop(pending.done.send(Err(reason.clone()))));
     *batch = rest;
 }
 
+/// Sends a batch, and sends those publishes again for which Redis had lost the script.
 async fn send(batch: Vec<PendingPublish>, connection: Connection, commands: &SharedConnection, settings: &Settings) {
     let Some((again, mut connection)) = exchange(batch, connection, commands, settings).await else { return };
-    // Redis has lost its scripts, and has them again on a new connection. Nothing was done.
-    if let Ok(Ok(new)) = timeout(settings.publish_within, commands.connection(settings.publish_within)).await {
+    // The rejected calls had no effect. A new connection loads the scripts again.
+    if let Ok(Ok(new)) = timeout(settings.publish_timeout, commands.get(settings.publish_timeout)).await {
         connection = new;
     }
     if let Some((again, _)) = exchange(again, connection, commands, settings).await {
-        for job in again {
-            let _ = job.done.send(Err(not_sent("redis does not keep scripts")));
+        for pending in again {
+            let _ = pending.done.send(Err(not_sent("redis does not keep scripts")));
         }
     }
 }
 
-/// Sends all, and tells what became of each. Gives those for which there was no script.
+/// Sends a batch as one pipeline and completes each publish. Returns those that failed with `NOSCRIPT`, and the connection.
 async fn exchange(
     batch: Vec<PendingPublish>,
     mut connection: Connection,
@@ -154,64 +160,67 @@ async fn exchange(
     settings: &Settings,
 ) -> Option<(Vec<PendingPublish>, Connection)> {
     let mut calls = pipe();
-    for job in &batch {
-        calls.add_command(call(&job.outgoing, &connection, settings));
+    for pending in &batch {
+        calls.add_command(call(&pending.outgoing, &connection, settings));
     }
-    let answers =
+    let replies =
         calls.ignore_errors().query_async::<Vec<RedisResult<(String, String, Vec<String>)>>>(connection.inner());
-    let answers = match timeout(settings.publish_within, answers).await {
-        Ok(Ok(answers)) => answers,
+    let replies = match timeout(settings.publish_timeout, replies).await {
+        Ok(Ok(replies)) => replies,
         failed => {
-            let why = match failed {
+            let reason = match failed {
                 Ok(Err(error)) => RedisError::from(error).into_publish_error(),
-                _ => PublishError::unknown("redis did not answer in time"),
+                _ => PublishError::unknown("timed out while waiting for the response of redis"),
             };
-            commands.broken(None).await;
-            batch.into_iter().for_each(|job| drop(job.done.send(Err(why.clone()))));
+            commands.discard(None).await;
+            batch.into_iter().for_each(|pending| drop(pending.done.send(Err(reason.clone()))));
             return None;
         }
     };
     let mut again = Vec::new();
-    for (job, answer) in batch.into_iter().zip(answers) {
-        let outcome = match answer.map_err(RedisError::from) {
+    for (pending, reply) in batch.into_iter().zip(replies) {
+        let outcome = match reply.map_err(RedisError::from) {
             Ok((epoch, id, replaced)) => {
-                replaced
-                    .iter()
-                    .for_each(|key| settings.observer.skipped(key, "it was of another kind, and was replaced"));
+                replaced.iter().for_each(|key| settings.observer.skipped(key, "replaced an invalid value"));
                 published(&epoch, &id)
             }
             Err(error) => {
-                // It may be no master any more, or have lost what it knew.
+                // The server may have become a replica, or have lost its scripts.
                 if error.needs_reconnect() {
-                    commands.broken(Some(&error)).await;
+                    commands.discard(Some(&error)).await;
                 }
                 if error.is_no_script() {
-                    again.push(job);
+                    again.push(pending);
                     continue;
                 }
                 Err(error.into_publish_error())
             }
         };
-        let _ = job.done.send(outcome);
+        let _ = pending.done.send(outcome);
     }
     (!again.is_empty()).then_some((again, connection))
 }
 
 fn published(epoch: &str, id: &str) -> Result<EventId, PublishError> {
-    let position = Epoch::parse(epoch).map(|epoch| EventId::from_position(epoch.number(), epoch.through(id)));
-    position.ok_or_else(|| PublishError::unknown("redis answered with an epoch that is none"))
+    let position = Epoch::parse(epoch).map(|epoch| EventId::from_position(epoch.number(), epoch.floor(id)));
+    position.ok_or_else(|| PublishError::unknown("redis responded with an invalid epoch"))
 }
 
-/// The call that publishes this. What its arguments are is said in the script.
+/// Returns the call that publishes this. `publish.lua` documents its arguments.
 fn call(outgoing: &Outgoing, connection: &Connection, settings: &Settings) -> Cmd {
-    let mut call = connection.publishes();
+    let mut call = connection.publish_call();
     call.arg(4 + usize::from(outgoing.idempotency_key.is_some()));
-    call.arg(settings.stream()).arg(settings.epoch()).arg(settings.keyed()).arg(settings.latest(&outgoing.topic));
+    call.arg(settings.stream_key())
+        .arg(settings.epoch_key())
+        .arg(settings.keyed_key())
+        .arg(settings.latest_key(&outgoing.topic));
     if let Some(key) = &outgoing.idempotency_key {
-        call.arg(settings.once(&outgoing.topic, key));
+        call.arg(settings.once_key(&outgoing.topic, key));
     }
     call.arg(format!("{:016x}", jitter::random())).arg(&*outgoing.topic).arg(settings.entries);
-    call.arg(settings.age.map_or(0, whole_millis)).arg(whole_millis(settings.remember.min(LONGEST))).arg(settings.keys);
+    call.arg(settings.age.map_or(0, whole_millis))
+        .arg(whole_millis(settings.idempotency_ttl.min(MAX_TTL)))
+        .arg(settings.keys);
     call.arg(u8::from(outgoing.close)).arg(optional_arg(outgoing.remove_key.as_deref()));
     for (key, event) in &outgoing.events {
         call.arg(optional_arg(key.as_deref())).arg(optional_arg(event.name())).arg(&*event.data());
@@ -219,7 +228,7 @@ fn call(outgoing: &Outgoing, connection: &Connection, settings: &Settings) -> Cm
     call
 }
 
-/// Text that there may be none of.
+/// Encodes an optional text: the empty text is `None`, and `1` precedes any other.
 fn optional_arg(text: Option<&str>) -> String {
     text.map_or_else(String::new, |text| format!("1{text}"))
 }
@@ -228,53 +237,53 @@ fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
-fn not_sent(why: &str) -> PublishError {
-    PublishError::not_sent(why)
+fn not_sent(reason: &str) -> PublishError {
+    PublishError::not_sent(reason)
 }
 
-/// How many calls may wait.
+/// The maximum number of publishes in the queue.
 const MAX_QUEUED: usize = 16_384;
 
-/// How many bytes of events may wait.
+/// The maximum number of bytes of events in the queue.
 const MAX_QUEUED_BYTES: usize = 64 << 20;
 
 const MAX_BATCH: usize = 256;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const MIN_PAUSE: Duration = Duration::from_millis(20);
 
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+const MAX_PAUSE: Duration = Duration::from_millis(500);
 
-/// Longer than anything is kept. Redis refuses an expiry that is beyond what it can tell, once the event is there.
-const LONGEST: Duration = Duration::from_secs(86_400 * 365 * 30);
+/// The maximum TTL. Redis rejects an expiry beyond its clock, and does so after the event is appended.
+const MAX_TTL: Duration = Duration::from_secs(86_400 * 365 * 30);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn put(queue: &Queue) -> impl Future<Output = Result<EventId, PublishError>> + use<> {
+    fn enqueue(queue: &Queue) -> impl Future<Output = Result<EventId, PublishError>> + use<> {
         queue.enqueue(Outgoing::new("topic".into()))
     }
 
-    /// It panicked.
+    /// The deadline overflowed, and the publish panicked.
     #[test]
-    fn a_publish_may_take_as_long_as_it_likes() {
-        let (queue, mut jobs) = Queue::new(&Settings { publish_within: Duration::MAX, ..Settings::new() });
-        drop(put(&queue));
-        assert!(jobs.try_recv().is_ok());
+    fn timeout_may_exceed_what_an_instant_holds() {
+        let (queue, mut pending) = Queue::new(&Settings { publish_timeout: Duration::MAX, ..Settings::new() });
+        drop(enqueue(&queue));
+        assert!(pending.try_recv().is_ok());
     }
 
-    /// What had waited for too long behind other calls was sent all the same, after its publisher's limit.
+    /// A publish that had expired behind earlier ones was sent all the same.
     #[tokio::test(start_paused = true)]
-    async fn what_has_waited_for_longer_than_it_may_is_not_sent() {
-        let (queue, mut jobs) = Queue::new(&Settings::new());
-        let late = put(&queue);
+    async fn expired_publish_is_not_sent() {
+        let (queue, mut pending) = Queue::new(&Settings::new());
+        let late = enqueue(&queue);
         tokio::time::advance(Duration::from_secs(2)).await;
-        let in_time = put(&queue);
-        let mut batch = vec![jobs.recv().await.unwrap(), jobs.recv().await.unwrap()];
+        let in_time = enqueue(&queue);
+        let mut batch = vec![pending.recv().await.unwrap(), pending.recv().await.unwrap()];
         fail_expired(&mut batch, &not_sent("late"));
         assert!(matches!(late.await, Err(PublishError::NotSent(_))));
         assert_eq!(batch.len(), 1);
         drop(batch);
-        assert!(matches!(in_time.await, Err(PublishError::Unknown(_))), "it was still to be sent");
+        assert!(matches!(in_time.await, Err(PublishError::Unknown(_))), "the second publish had not expired");
     }
 }

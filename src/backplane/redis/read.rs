@@ -1,4 +1,4 @@
-//! What Redis answers to whoever reads, as values.
+//! Reads of the stream, as typed replies.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,22 +15,22 @@ use super::{
 };
 use crate::{hub::replica::contract::Feed, time::jitter};
 
-/// An entry of the stream: its fields and values in turn. One that is larger than the hub may keep has none.
+/// An entry of the stream: its fields, each followed by its value. An entry above the maximum size has no fields.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) id: String,
     fields: Vec<Vec<u8>>,
 }
 
-/// What the stream says of itself, and the entries after a place.
+/// The state of the stream, and the entries after a position.
 #[derive(Debug)]
 pub(super) struct ReadReply {
-    pub(super) seen: StreamInfo,
-    /// The value at the epoch's key.
-    pub(super) epoch: Vec<u8>,
+    pub(super) stream: StreamInfo,
+    /// The value at the key of the epoch, valid or not.
+    pub(super) raw_epoch: Vec<u8>,
     pub(super) entries: Vec<Entry>,
-    /// `true` if there are no other entries.
-    pub(super) is_all: bool,
+    /// `true` if the stream has no further entries.
+    pub(super) is_complete: bool,
 }
 
 impl Entry {
@@ -49,60 +49,65 @@ impl Entry {
 }
 
 impl ReadReply {
-    /// Returns the first entry that the history has no positions for, nor for those after it.
-    pub(super) fn outside(&self, epoch: Epoch) -> Option<&str> {
+    /// Returns the first id that has no position in this epoch. Later ids have none either.
+    pub(super) fn first_uncovered(&self, epoch: Epoch) -> Option<&str> {
         self.entries.iter().map(|entry| &*entry.id).find(|id| !epoch.covers(id))
     }
 }
 
-/// Looks after a place, at so many entries.
-pub(super) async fn look(
+/// Reads up to `count` entries after an id.
+pub(super) async fn read(
     connection: &mut Connection,
     settings: &Settings,
     after: &str,
     count: usize,
 ) -> Result<ReadReply, RedisError> {
     let mut calls = pipe();
-    ask(&mut calls, connection, settings, after, count);
-    answered(calls.query_async(connection.inner()).await?)
+    push_read(&mut calls, connection, settings, after, count);
+    parse_reply(calls.query_async(connection.inner()).await?)
 }
 
-/// Waits for something after a place, for a while, and looks then.
-pub(super) async fn wait(
+/// Reads entries after an id. Blocks for up to [`BLOCK_TIMEOUT`] if there are none.
+pub(super) async fn read_blocking(
     connection: &mut Connection,
     settings: &Settings,
     after: &str,
 ) -> Result<ReadReply, RedisError> {
     let mut calls = pipe();
     calls.cmd("XREAD").arg("COUNT").arg(1).arg("BLOCK").arg(u64::try_from(BLOCK_TIMEOUT.as_millis()).unwrap_or(1000));
-    calls.arg("STREAMS").arg(settings.stream()).arg(after).ignore();
-    ask(&mut calls, connection, settings, after, READ_BATCH);
-    answered(calls.query_async(connection.inner()).await?)
+    calls.arg("STREAMS").arg(settings.stream_key()).arg(after).ignore();
+    push_read(&mut calls, connection, settings, after, READ_BATCH);
+    parse_reply(calls.query_async(connection.inner()).await?)
 }
 
-/// Sets another epoch in place of what was seen there, unless another node has.
-pub(super) async fn renew(
+/// Replaces the epoch in Redis, unless another node has replaced the value that was read.
+pub(super) async fn replace_epoch(
     connection: &mut Connection,
     settings: &Settings,
-    seen: &[u8],
-    epoch: impl FnOnce(u64) -> Epoch,
+    raw_epoch: &[u8],
+    new: impl FnOnce(u64) -> Epoch,
 ) -> Result<(), RedisError> {
     let mut call = ::redis::cmd("EVAL");
-    call.arg(RENEW).arg(1).arg(settings.epoch()).arg(seen).arg(epoch(jitter::random()).to_string());
+    call.arg(REPLACE_EPOCH).arg(1).arg(settings.epoch_key()).arg(raw_epoch).arg(new(jitter::random()).to_string());
     Ok(call.query_async(connection.inner()).await?)
 }
 
-/// Has the stream go on in the next millisecond where this last id of it leaves few numbers in its own.
-pub(super) async fn make_room(connection: &mut Connection, settings: &Settings, last: &str) -> Result<(), RedisError> {
+/// Advances the stream to the next millisecond if its last id is still `last` and the numbers of that millisecond are running
+/// out.
+pub(super) async fn advance_if_crowded(
+    connection: &mut Connection,
+    settings: &Settings,
+    last: &str,
+) -> Result<(), RedisError> {
     let Some(next) = id::next_if_crowded(last) else { return Ok(()) };
     let mut call = ::redis::cmd("EVAL");
-    call.arg(MAKE_ROOM).arg(1).arg(settings.stream()).arg(last).arg(next);
+    call.arg(ADVANCE).arg(1).arg(settings.stream_key()).arg(last).arg(next);
     Ok(call.query_async(connection.inner()).await?)
 }
 
-/// Gives entries to the hub, and skips what are none. With the time by Redis's clock they are as old as they are by that; without
-/// it they are new.
-pub(super) fn give(
+/// Applies entries to the hub, and reports those that are skipped. `now` is the time of Redis's clock, by which the age of an
+/// event is calculated. Without it the events count as new.
+pub(super) fn apply(
     entries: impl Iterator<Item = Entry>,
     epoch: Epoch,
     now: Option<Duration>,
@@ -116,7 +121,7 @@ pub(super) fn give(
             if entry.fields.is_empty() { Err(TOO_LARGE) } else { entry::parse(epoch, &entry.id, entry.pairs()) };
         match parsed {
             Ok(incoming) => events.push(incoming.aged(entry.age(now))),
-            Err(why) => settings.observer.skipped(&entry.id, why),
+            Err(reason) => settings.observer.skipped(&entry.id, reason),
         }
         newest = id::parts(&entry.id).map(|(ms, _)| Duration::from_millis(ms));
     }
@@ -129,50 +134,50 @@ pub(super) fn give(
     }
 }
 
-/// What is an entry of an answer.
-pub(super) fn entries(answer: Value) -> Vec<Entry> {
-    let Value::Array(entries) = answer else { return Vec::new() };
+/// Returns the entries of a reply to `XRANGE` or `XREVRANGE`.
+pub(super) fn entries(reply: Value) -> Vec<Entry> {
+    let Value::Array(entries) = reply else { return Vec::new() };
     let entry = |entry| {
-        // One that was deleted has no fields, in some answers.
+        // Some replies contain deleted entries, without fields.
         let (id, fields) = from_redis_value::<(String, Vec<Vec<u8>>)>(entry).ok()?;
         Some(Entry { id, fields })
     };
     entries.into_iter().filter_map(entry).collect()
 }
 
-fn ask(calls: &mut Pipeline, connection: &Connection, settings: &Settings, after: &str, count: usize) {
-    let mut call = connection.reads();
-    call.arg(2).arg(settings.stream()).arg(settings.epoch());
-    call.arg(after).arg(count).arg(settings.largest).arg(READ_BATCH_BYTES);
+fn push_read(calls: &mut Pipeline, connection: &Connection, settings: &Settings, after: &str, count: usize) {
+    let mut call = connection.read_call();
+    call.arg(2).arg(settings.stream_key()).arg(settings.epoch_key());
+    call.arg(after).arg(count).arg(settings.max_entry_bytes).arg(READ_BATCH_BYTES);
     calls.add_command(call);
 }
 
 type RawReply = (Vec<u8>, Value, u8, u8, String, u64, i64, String, String, String);
 
-fn answered(answer: (RawReply,)) -> Result<ReadReply, RedisError> {
-    let ((epoch, found, is_all, is_there, first, length, added, last, deleted, run),) = answer;
-    let some = |text: String| (!text.is_empty()).then_some(text);
-    let seen = StreamInfo {
-        // One that is none is not this crate's, and is replaced.
-        epoch: std::str::from_utf8(&epoch).ok().and_then(Epoch::parse),
-        is_there: is_there > 0,
-        first: some(first),
+fn parse_reply(reply: (RawReply,)) -> Result<ReadReply, RedisError> {
+    let ((raw_epoch, found, is_complete, has_cursor, first, length, added, last, deleted, server_run),) = reply;
+    let non_empty = |text: String| (!text.is_empty()).then_some(text);
+    let stream = StreamInfo {
+        // An invalid value was written by another program, and is replaced.
+        epoch: std::str::from_utf8(&raw_epoch).ok().and_then(Epoch::parse),
+        has_cursor: has_cursor > 0,
+        first: non_empty(first),
         length,
         added: u64::try_from(added).ok(),
         last,
-        deleted: some(deleted),
-        run: some(run),
+        deleted: non_empty(deleted),
+        server_run: non_empty(server_run),
     };
-    Ok(ReadReply { seen, epoch, entries: entries(found), is_all: is_all > 0 })
+    Ok(ReadReply { stream, raw_epoch, entries: entries(found), is_complete: is_complete > 0 })
 }
 
-const TOO_LARGE: &str = "it is larger than the hub may keep";
+const TOO_LARGE: &str = "larger than the hub may keep";
 
-const RENEW: &str = "local epoch = redis.pcall('GET', KEYS[1])
+const REPLACE_EPOCH: &str = "local epoch = redis.pcall('GET', KEYS[1])
 if (type(epoch) == 'string' and epoch or '') == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end
 return 1";
 
-const MAKE_ROOM: &str = "local info = redis.call('XINFO', 'STREAM', KEYS[1])
+const ADVANCE: &str = "local info = redis.call('XINFO', 'STREAM', KEYS[1])
 for at = 1, #info, 2 do
   if info[at] == 'last-generated-id' and info[at + 1] == ARGV[1] then redis.call('XSETID', KEYS[1], ARGV[2]) end
 end

@@ -1,25 +1,24 @@
-//! What can be set on Redis as a backplane, and the names of its keys.
+//! Settings of the Redis backplane, and the names of its keys in Redis.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::observe::link::{Link, LinkObserver};
 
-/// What is set.
+/// The settings of one backplane.
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) prefix: String,
     pub(super) entries: u64,
     pub(super) age: Option<Duration>,
     pub(super) keys: u64,
-    pub(super) tail_entries: usize,
-    pub(super) tail_bytes: usize,
-    pub(super) publish_within: Duration,
-    pub(super) remember: Duration,
-    /// After which a node that does not say anything is gone.
-    pub(super) node_expires: Duration,
+    pub(super) load_entries: usize,
+    pub(super) load_bytes: usize,
+    pub(super) publish_timeout: Duration,
+    pub(super) idempotency_ttl: Duration,
+    pub(super) presence_ttl: Duration,
     pub(super) observer: Arc<dyn LinkObserver>,
-    /// The maximum size of an entry in bytes: the hub keeps nothing larger.
-    pub(super) largest: usize,
+    /// The maximum size of an entry in bytes, which is the hub's bound on all of its events.
+    pub(super) max_entry_bytes: usize,
 }
 
 impl Settings {
@@ -29,46 +28,47 @@ impl Settings {
             entries: 100_000,
             age: Some(Duration::from_secs(3600)),
             keys: 1024,
-            tail_entries: 100_000,
-            tail_bytes: 64 << 20,
-            publish_within: Duration::from_secs(2),
-            remember: Duration::from_secs(600),
-            node_expires: Duration::from_secs(5),
-            observer: Arc::new(Nobody),
-            largest: 64 << 20,
+            load_entries: 100_000,
+            load_bytes: 64 << 20,
+            publish_timeout: Duration::from_secs(2),
+            idempotency_ttl: Duration::from_secs(600),
+            presence_ttl: Duration::from_secs(5),
+            observer: Arc::new(NoObserver),
+            max_entry_bytes: 64 << 20,
         }
     }
 
-    pub(super) fn stream(&self) -> String {
+    pub(super) fn stream_key(&self) -> String {
         self.key("stream")
     }
 
-    pub(super) fn epoch(&self) -> String {
+    pub(super) fn epoch_key(&self) -> String {
         self.key("epoch")
     }
 
-    /// The topics that have keys.
-    pub(super) fn keyed(&self) -> String {
+    /// Returns the key of the set of topics that have keys.
+    pub(super) fn keyed_key(&self) -> String {
         self.key("keyed")
     }
 
-    /// The newest event of each key of a topic.
-    pub(super) fn latest(&self, topic: &str) -> String {
+    /// Returns the key of the hash with the newest event of each key of a topic.
+    pub(super) fn latest_key(&self, topic: &str) -> String {
         format!("{}:latest:{topic}", self.prefix)
     }
 
-    /// An idempotency key of a topic. The length of the topic's name stands in front, so that no other pair has the same.
-    pub(super) fn once(&self, topic: &str, idempotency_key: &str) -> String {
+    /// Returns the key for an idempotency key of a topic. The length of the topic's name precedes it, so that different pairs
+    /// have different keys.
+    pub(super) fn once_key(&self, topic: &str, idempotency_key: &str) -> String {
         format!("{}:once:{}:{topic}:{idempotency_key}", self.prefix, topic.len())
     }
 
-    /// The nodes, each with the time until which it counts and the number of what it wrote last.
-    pub(super) fn nodes(&self) -> String {
+    /// Returns the key of the hash of nodes, each with its expiry and the version of its presence.
+    pub(super) fn nodes_key(&self) -> String {
         self.key("nodes")
     }
 
-    /// Who is on a node.
-    pub(super) fn node(&self, node: &str) -> String {
+    /// Returns the key for the presence of a node.
+    pub(super) fn node_key(&self, node: &str) -> String {
         format!("{}:node:{node}", self.prefix)
     }
 
@@ -83,25 +83,24 @@ impl fmt::Debug for Settings {
     }
 }
 
-struct Nobody;
+struct NoObserver;
 
-impl LinkObserver for Nobody {
+impl LinkObserver for NoObserver {
     fn link(&self, _: Link) {}
 }
 
-/// How long Redis has no answer for a node that waits for the next entry.
+/// The time for which Redis blocks a read of a node that waits for the next entry.
 pub(super) const BLOCK_TIMEOUT: Duration = Duration::from_millis(800);
 
-/// The longest time after which a node that does not say anything is gone.
-pub(super) const LONGEST_EXPIRY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const MAX_PRESENCE_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long a node waits for any answer beyond that.
+/// The time within which a node expects a response, in addition to the time for which Redis blocks.
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many entries are read at once.
+/// The maximum number of entries of one read.
 pub(super) const READ_BATCH: usize = 256;
 
-/// The maximum number of bytes of entries that are read at once, unless one alone has more.
+/// The maximum number of bytes of one read, unless its first entry alone is larger.
 pub(super) const READ_BATCH_BYTES: usize = 8 << 20;
 
 #[cfg(test)]
@@ -112,7 +111,8 @@ mod tests {
     fn no_two_topics_share_an_idempotency_key() {
         let settings = Settings::new();
         let pairs = [("a", "b:c"), ("a:b", "c"), ("", "a:b:c"), ("1:a", "b"), ("a", "b")];
-        let keys: std::collections::BTreeSet<_> = pairs.iter().map(|(topic, key)| settings.once(topic, key)).collect();
+        let keys: std::collections::BTreeSet<_> =
+            pairs.iter().map(|(topic, key)| settings.once_key(topic, key)).collect();
         assert_eq!(keys.len(), pairs.len());
     }
 }

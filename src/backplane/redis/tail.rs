@@ -1,91 +1,119 @@
-//! The data that a node loads when it begins, or begins anew: the tail of the stream, and the keys of topics that are
-//! in use.
+//! The initial load of a node: the tail of the stream, and the keys of topics in use.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ::redis::{Value, cmd};
 
 use super::{
     connection::Connection,
     continuity::ReadPosition,
-    epoch::{Epoch, LAST_OF_PLAIN},
+    epoch::{Epoch, LAST_UNBASED_ID},
     error::RedisError,
-    id, keys, read,
-    read::Entry,
+    id,
+    keys::{self, TopicKeys},
+    read::{self, Entry},
     settings::{READ_BATCH, READ_BATCH_BYTES, Settings},
 };
-use crate::hub::replica::contract::Feed;
+use crate::{event::Event, hub::replica::contract::Feed};
 
-/// Loads what there is, within bounds, and gives it to the hub. Gives where the tail ends.
+/// Loads the tail within its bounds into the hub. Returns the position at its end.
 pub(super) async fn load(
     connection: &mut Connection,
     settings: &Settings,
     feed: &Feed,
-    past: &[u64],
+    past_epochs: &[u64],
 ) -> Result<ReadPosition, RedisError> {
-    let epoch = history(connection, settings, past).await?;
-    let keys = keys::find(connection, settings, epoch, &feed.in_use()).await?;
-    let before = read::look(connection, settings, "0-0", 0).await?.seen;
+    let epoch = current_epoch(connection, settings, past_epochs).await?;
+    let keys = keys_in_use(connection, settings, feed, epoch).await?;
+    let before = read::read(connection, settings, "0-0", 0).await?.stream;
     let (entries, is_all) = tail(connection, settings, epoch).await?;
     let last = entries.last().map_or(before.last, |entry| entry.id.clone());
-    // Asked only now: what was never let go until here was not let go while the tail was read.
-    let look = read::look(connection, settings, &last, READ_BATCH).await?;
-    let (after, newer) = (&look.seen, look.entries.len());
-    let is_counted = look.is_all && (after.is_there || after.last == last);
+    // Ordering: read after the tail. If nothing was trimmed by now, nothing was trimmed while the tail was read.
+    let reply = read::read(connection, settings, &last, READ_BATCH).await?;
+    let (after, newer) = (&reply.stream, reply.entries.len());
+    let is_counted = reply.is_complete && (after.has_cursor || after.last == last);
     let added = after.added.filter(|_| is_counted).map(|added| added.saturating_sub(newer as u64));
     let gone_through = match entries.first() {
         _ if is_all && after.added == Some(after.length) => 0,
-        Some(first) => epoch.through(&first.id).saturating_sub(1),
-        None => epoch.through(&last),
+        Some(first) => epoch.floor(&first.id).saturating_sub(1),
+        None => epoch.floor(&last),
     };
     let now = time(connection).await?;
     feed.begin_epoch(epoch.number(), gone_through);
     keys.into_iter().for_each(|(topic, newest)| feed.apply_keys(&topic, newest));
     let mut entries = entries.into_iter().peekable();
     while entries.peek().is_some() {
-        read::give(entries.by_ref().take(READ_BATCH), epoch, Some(now), settings, feed);
+        read::apply(entries.by_ref().take(READ_BATCH), epoch, Some(now), settings, feed);
         tokio::task::yield_now().await;
     }
-    Ok(ReadPosition { epoch, last, added, run: connection.run().cloned() })
+    Ok(ReadPosition { epoch, last, added, server_run: connection.server_run().cloned() })
 }
 
-/// The time by Redis's clock, by which it gives ids.
+/// Finds the newest event of each key of the topics in use, until these events have a quarter of the bytes that the hub may
+/// keep, which leaves room for the tail. The hub requests the keys of the other topics as soon as a subscriber needs them.
+async fn keys_in_use(
+    connection: &mut Connection,
+    settings: &Settings,
+    feed: &Feed,
+    epoch: Epoch,
+) -> Result<Vec<TopicKeys>, RedisError> {
+    let topics: Vec<Arc<str>> = feed.in_use();
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    for batch in topics.chunks(keys::BATCH) {
+        if bytes > settings.max_entry_bytes / 4 {
+            break;
+        }
+        let newest = keys::find(connection, settings, epoch, batch).await?;
+        let events = newest.iter().flat_map(|(_, newest)| newest).filter_map(|incoming| incoming.event.as_ref());
+        bytes += events.map(Event::encoded_len).sum::<usize>();
+        found.extend(newest);
+    }
+    Ok(found)
+}
+
+/// Returns the time of Redis's clock, which is the clock of the entry ids.
 async fn time(connection: &mut Connection) -> Result<Duration, RedisError> {
     let mut call = cmd("EVAL");
-    // Who may use scripts may ask by one.
+    // Called from a script, so that permission for scripts is enough.
     call.arg("return redis.call('TIME')").arg(0);
     let (seconds, micros): (u64, u64) = call.query_async(connection.inner()).await?;
     Ok(Duration::from_secs(seconds) + Duration::from_micros(micros))
 }
 
-/// The history that is now. Another one takes the place of what is none, of one that was over already, and of one that has no
-/// positions for what the stream gives.
-async fn history(connection: &mut Connection, settings: &Settings, past: &[u64]) -> Result<Epoch, RedisError> {
-    for _ in 0..ATTEMPTS {
-        let look = read::look(connection, settings, "0-0", 0).await?;
-        let last = &look.seen.last;
-        match look.seen.epoch {
-            // Redis has gone back to before another began. Ids of it may be given twice.
-            Some(epoch) if past.contains(&epoch.number()) => {
-                read::renew(connection, settings, &look.epoch, |number| epoch.renewed(number, last)).await?;
+/// Returns the epoch in Redis. Replaces it first if it is invalid, if it has ended before, or if it has no positions for the
+/// ids of the stream.
+async fn current_epoch(
+    connection: &mut Connection,
+    settings: &Settings,
+    past_epochs: &[u64],
+) -> Result<Epoch, RedisError> {
+    for _ in 0..MAX_ATTEMPTS {
+        let reply = read::read(connection, settings, "0-0", 0).await?;
+        let last = &reply.stream.last;
+        match reply.stream.epoch {
+            // Redis was rolled back to before a later epoch began, so it may assign ids of this one a second time.
+            Some(epoch) if past_epochs.contains(&epoch.number()) => {
+                read::replace_epoch(connection, settings, &reply.raw_epoch, |number| epoch.renewed(number, last))
+                    .await?;
             }
-            Some(epoch) if epoch.covers(last) || (look.seen.length == 0 && last == "0-0") => return Ok(epoch),
+            Some(epoch) if epoch.covers(last) || (reply.stream.length == 0 && last == "0-0") => return Ok(epoch),
             _ => {
-                let first = first_outside(connection, settings).await?.unwrap_or_else(|| last.clone());
-                read::renew(connection, settings, &look.epoch, |number| Epoch::new(number, &first)).await?;
+                let first = first_based(connection, settings).await?.unwrap_or_else(|| last.clone());
+                read::replace_epoch(connection, settings, &reply.raw_epoch, |number| Epoch::new(number, &first))
+                    .await?;
             }
         }
     }
-    Err(RedisError::protocol("the epoch in redis is changed again and again"))
+    Err(RedisError::protocol("the epoch in redis changes repeatedly"))
 }
 
-/// The first entry that has no position in a history whose ids are not counted from a first millisecond.
-async fn first_outside(connection: &mut Connection, settings: &Settings) -> Result<Option<String>, RedisError> {
-    let look = read::look(connection, settings, LAST_OF_PLAIN, 1).await?;
-    Ok(look.entries.into_iter().next().map(|entry| entry.id))
+/// Returns the first entry that has no position in an epoch whose milliseconds are counted from 0.
+async fn first_based(connection: &mut Connection, settings: &Settings) -> Result<Option<String>, RedisError> {
+    let reply = read::read(connection, settings, LAST_UNBASED_ID, 1).await?;
+    Ok(reply.entries.into_iter().next().map(|entry| entry.id))
 }
 
-/// The newest entries of a history, in order, and whether they are all.
+/// Returns the newest entries of an epoch in order, and whether these are all of its entries.
 async fn tail(
     connection: &mut Connection,
     settings: &Settings,
@@ -94,26 +122,27 @@ async fn tail(
     let mut entries: Vec<Entry> = Vec::new();
     let mut bytes = 0;
     let mut is_all = false;
-    while !is_all && entries.len() < settings.tail_entries && bytes < settings.tail_bytes {
+    while !is_all && entries.len() < settings.load_entries && bytes < settings.load_bytes {
         let before = entries.last().map_or("+", |oldest| &oldest.id);
         let mut call = cmd("EVAL");
-        call.arg(TAIL).arg(1).arg(settings.stream()).arg(before).arg(epoch.lowest());
-        call.arg(READ_BATCH.min(settings.tail_entries - entries.len())).arg(settings.largest).arg(READ_BATCH_BYTES);
-        let (page, ends): (Value, u8) = call.query_async(connection.inner()).await?;
+        call.arg(TAIL).arg(1).arg(settings.stream_key()).arg(before).arg(epoch.lowest_id());
+        call.arg(READ_BATCH.min(settings.load_entries - entries.len()));
+        call.arg(settings.max_entry_bytes).arg(READ_BATCH_BYTES);
+        let (page, is_last): (Value, u8) = call.query_async(connection.inner()).await?;
         let page = read::entries(page);
-        is_all = ends > 0 || page.is_empty();
+        is_all = is_last > 0 || page.is_empty();
         bytes += page.iter().map(Entry::size).sum::<usize>();
         entries.extend(page);
     }
     entries.reverse();
-    let oldest = oldest(&entries, settings);
-    is_all &= oldest == 0;
-    entries.drain(..oldest);
+    let expired = count_expired(&entries, settings);
+    is_all &= expired == 0;
+    entries.drain(..expired);
     Ok((entries, is_all))
 }
 
-/// The first entry that is not too old, by the newest's clock, which is Redis's.
-fn oldest(entries: &[Entry], settings: &Settings) -> usize {
+/// Returns the number of entries at the front that are too old. Ages are relative to the newest entry, so by Redis's clock.
+fn count_expired(entries: &[Entry], settings: &Settings) -> usize {
     let ms = |entry: &Entry| id::parts(&entry.id).map_or(0, |(ms, _)| ms);
     let (Some(age), Some(newest)) = (settings.age, entries.last()) else { return 0 };
     let from = ms(newest).saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
@@ -122,5 +151,5 @@ fn oldest(entries: &[Entry], settings: &Settings) -> usize {
 
 const TAIL: &str = concat!(include_str!("page.lua"), include_str!("tail.lua"));
 
-/// The maximum number of attempts to set another epoch: another node may do so at the same time.
-const ATTEMPTS: usize = 4;
+/// The maximum number of attempts to replace the epoch, which other nodes may replace at the same time.
+const MAX_ATTEMPTS: usize = 4;

@@ -1,6 +1,4 @@
-//! Redis by TLS: whom to trust, and who this node is.
-
-use std::sync::Arc;
+//! TLS for connections to Redis: trusted roots and the client certificate.
 
 use ::redis::{Client, ClientTlsConfig, ConnectionInfo, TlsCertificates};
 use rustls::{
@@ -8,66 +6,49 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-use super::{Redis, error::RedisError};
+use super::error::RedisError;
 
-/// What is set beside the URL.
+/// The TLS settings that the URL does not contain.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tls {
-    authority: Option<Vec<u8>>,
+    roots: Option<Vec<u8>>,
     identity: Option<ClientTlsConfig>,
 }
 
-/// With feature `redis-tls`.
-impl Redis {
-    /// Trusts these authorities, and no others: certificates in PEM. Default: those that the system trusts, which are the ones in
-    /// the files that the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` name, if they are set.
-    ///
-    /// # Errors
-    ///
-    /// They are no certificates, or no address is `rediss://`, or this is in use.
-    pub fn root_certificates(self, authorities: impl Into<Vec<u8>>) -> Result<Self, RedisError> {
-        let authorities = authorities.into();
-        let all = CertificateDer::pem_slice_iter(&authorities).collect::<Result<Vec<_>, _>>();
-        if all.is_ok_and(|all| all.is_empty()) {
-            return Err(RedisError::protocol("there is no certificate in it"));
-        }
-        self.set_tls(|tls| tls.authority = Some(authorities))
-    }
-
-    /// Shows this certificate, with its key, both in PEM: Redis asks for one unless it has `tls-auth-clients no`. Default: none.
-    ///
-    /// # Errors
-    ///
-    /// They are no certificate and key, or no address is `rediss://`, or this is in use.
-    pub fn client_certificate(
-        self,
-        certificate: impl Into<Vec<u8>>,
-        key: impl Into<Vec<u8>>,
-    ) -> Result<Self, RedisError> {
-        let identity = ClientTlsConfig { client_cert: certificate.into(), client_key: key.into() };
-        self.set_tls(|tls| tls.identity = Some(identity))
-    }
-
-    fn set_tls(mut self, set: impl FnOnce(&mut Tls)) -> Result<Self, RedisError> {
-        let servers = Arc::get_mut(&mut self.servers).ok_or(RedisError::protocol("it is in use"))?;
-        set(&mut servers.tls);
-        servers.check_tls()?;
-        Ok(self)
-    }
-}
-
 impl Tls {
-    /// A client for this address.
+    pub(super) fn set_roots(&mut self, certificates: Vec<u8>) {
+        self.roots = Some(certificates);
+    }
+
+    pub(super) fn set_identity(&mut self, certificate: Vec<u8>, key: Vec<u8>) {
+        self.identity = Some(ClientTlsConfig { client_cert: certificate, client_key: key });
+    }
+
+    pub(super) fn is_default(&self) -> bool {
+        self.roots.is_none() && self.identity.is_none()
+    }
+
+    /// Errors if the root certificates contain no certificate, which the client does not report.
+    pub(super) fn check_roots(&self) -> Result<(), RedisError> {
+        let Some(roots) = &self.roots else { return Ok(()) };
+        match CertificateDer::pem_slice_iter(roots).next() {
+            None => Err(RedisError::protocol("root certificates contain no certificate")),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Creates a client for this server. Does not connect.
     pub(super) fn client(&self, info: ConnectionInfo) -> Result<Client, RedisError> {
-        // Where nobody has chosen who computes, the TLS that Redis's client stands on panics if more than one could.
+        // rustls panics if several crypto providers are compiled in and none is the default of the process, so `ring` becomes
+        // the default unless there is one.
         if CryptoProvider::get_default().is_none() {
-            // An error is somebody's choice just now.
+            // An error means that another thread has just set a default.
             let _ = ring::default_provider().install_default();
         }
-        if self.authority.is_none() && self.identity.is_none() {
+        if self.is_default() {
             return Ok(Client::open(info)?);
         }
-        let certificates = TlsCertificates { client_tls: self.identity.clone(), root_cert: self.authority.clone() };
+        let certificates = TlsCertificates { client_tls: self.identity.clone(), root_cert: self.roots.clone() };
         Ok(Client::build_with_tls(info, certificates)?)
     }
 }

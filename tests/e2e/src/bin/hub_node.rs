@@ -28,11 +28,12 @@ async fn publish(State(hub): State<Hub>, data: String) -> Result<String, (Status
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
     // More than a machine takes that is busy with other things.
-    let mut redis = Redis::new(&env::var("REDIS_URL")?)?.publish_timeout(Duration::from_secs(10));
+    let mut redis = Redis::builder(env::var("REDIS_URL")?).publish_timeout(Duration::from_secs(10));
     if let Ok(seconds) = env::var("NODE_EXPIRES") {
         redis = redis.presence_ttl(Duration::from_secs(seconds.parse()?));
     }
-    let hub = Hub::builder().retention(Retention::new().events(100_000).bytes(64 << 20)).build_with_backplane(redis);
+    let hub =
+        Hub::builder().retention(Retention::new().events(100_000).bytes(64 << 20)).build_with_backplane(redis.build()?);
     let streams = hub.service(|head| {
         let all = Subscribe::to("topic").start(Start::Beginning);
         match head.uri().query().and_then(|query| query.strip_prefix("as=")) {

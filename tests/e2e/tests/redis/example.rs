@@ -1,4 +1,4 @@
-//! The example `cluster`: two processes on one Redis, by themselves and behind nginx, as its directory has it.
+//! The example `cluster`: two processes on one Redis, with and without the nginx of its directory.
 
 use std::{fs, io, net::SocketAddr, path::Path, time::Duration};
 
@@ -12,39 +12,39 @@ use tower_sse_e2e::{client::Client, document::with, example::Example, program::P
 
 use crate::nodes::{post, within};
 
-/// A page in the lobby, as a browser has it.
+/// A page of the lobby in a browser.
 struct Page {
-    /// Keeps the connection.
+    /// Keeps the connection open.
     _client: Client,
     events: EventReader<Incoming>,
-    /// The id that was seen last.
+    /// The last event id.
     last: String,
 }
 
-/// The next event of a page.
+/// The next update of a page.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
     Said(String),
-    /// The connection is gone.
+    /// The connection was closed.
     Cut,
 }
 
 impl Page {
     async fn open(address: SocketAddr, after: &str) -> Self {
-        let mut client = within(Client::connect(address, Version::HTTP_11)).await.expect("it listens");
+        let mut client = within(Client::connect(address, Version::HTTP_11)).await.expect("the node listens");
         let path = format!("/rooms/lobby?as=ann&after={after}");
-        let stream = within(client.ask(Method::GET, &path)).await.expect("it answers");
+        let stream = within(client.ask(Method::GET, &path)).await.expect("the node responds");
         assert_eq!(stream.status(), 200);
         Self { _client: client, events: EventReader::new(stream.into_body()), last: after.to_owned() }
     }
 
-    /// Opens a new page, which receives its position.
+    /// Opens a page without a cursor, and waits for its first id.
     async fn new(address: SocketAddr) -> Self {
-        let mut client = within(Client::connect(address, Version::HTTP_11)).await.expect("it listens");
-        let stream = within(client.ask(Method::GET, "/rooms/lobby?as=ann")).await.expect("it answers");
+        let mut client = within(Client::connect(address, Version::HTTP_11)).await.expect("the node listens");
+        let stream = within(client.ask(Method::GET, "/rooms/lobby?as=ann")).await.expect("the node responds");
         let mut page = Self { _client: client, events: EventReader::new(stream.into_body()), last: String::new() };
         while page.last.is_empty() {
-            assert_eq!(page.step().await, Ok(None), "nothing was said yet");
+            assert_eq!(page.step().await, Ok(None), "no line was published yet");
         }
         page
     }
@@ -59,17 +59,17 @@ impl Page {
         }
     }
 
-    /// Returns the next line, or another event of the page: but for a gap, there is none.
+    /// Reads one item. Returns the text of a line, or `None` for another item. Panics on a gap.
     async fn step(&mut self) -> Result<Option<String>, Cut> {
         let Some(Ok(item)) = within(self.events.next()).await else { return Err(Cut) };
         let Item::Event(message) = item else { return Ok(None) };
         self.last = message.id().map(|id| id.as_str().to_owned()).unwrap_or_default();
         let name = message.name().map(|name| name.as_str().to_owned());
-        assert_ne!(name.as_deref(), Some("gap"), "nothing was lost");
+        assert_ne!(name.as_deref(), Some("gap"), "no event was lost");
         if name.is_some() {
             return Ok(None);
         }
-        let line: serde_json::Value = serde_json::from_str(message.data()).expect("it is JSON");
+        let line: serde_json::Value = serde_json::from_str(message.data()).expect("JSON");
         Ok(line["text"].as_str().map(str::to_owned))
     }
 }
@@ -82,27 +82,27 @@ fn said(text: &str) -> Next {
 }
 
 async fn node(redis: &Redis) -> Example {
-    Example::start_with("tower-sse-example-cluster", &[("REDIS_URL", &redis.url())]).await.expect("it listens")
+    Example::start_with("tower-sse-example-cluster", &[("REDIS_URL", &redis.url())]).await.expect("the node listens")
 }
 
 async fn say(address: SocketAddr, text: &str) {
-    // A proxy that sends it to a node that has just died does not repeat it: who says it does.
+    // A proxy does not retry a request to a node that has just died, so the client does.
     within(async { while post(address, "/rooms/lobby?as=bob", text).await.is_none() {} }).await;
 }
 
 fn address(node: &Example) -> SocketAddr {
-    node.url("").trim_start_matches("http://").parse().expect("it is an address")
+    node.url("").trim_start_matches("http://").parse().expect("an address")
 }
 
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn lines_reach_the_other_node_which_survives_a_kill() {
-    let redis = Redis::start(&[]).expect("it starts");
+async fn page_of_a_killed_node_resumes_on_the_other() {
+    let redis = Redis::start(&[]).expect("the server starts");
     let (one, two) = (node(&redis).await, node(&redis).await);
     let mut page = Page::new(address(&one)).await;
     say(address(&two), "hello").await;
     assert_eq!(page.next().await, said("hello"));
-    // By SIGKILL.
+    // Killed by SIGKILL.
     drop(one);
     assert_eq!(page.next().await, Next::Cut);
     say(address(&two), "is anybody there?").await;
@@ -113,12 +113,12 @@ async fn lines_reach_the_other_node_which_survives_a_kill() {
 
 #[tokio::test]
 #[ignore = "needs redis-server and nginx; run by ./tests/run"]
-async fn behind_its_nginx_a_page_goes_on_at_whichever_is_left() {
-    let redis = Redis::start(&[]).expect("it starts");
+async fn page_behind_nginx_resumes_on_the_remaining_node() {
+    let redis = Redis::start(&[]).expect("the server starts");
     let mut nodes = vec![node(&redis).await, node(&redis).await];
-    let nginx = Nginx::start(&nodes).await.expect("it starts");
+    let nginx = Nginx::start(&nodes).await.expect("the server starts");
     let front = nginx.address;
-    // One after the other: nginx takes the nodes in turn.
+    // In sequence, because nginx assigns the nodes in turn.
     let mut pages = [Page::new(front).await, Page::new(front).await];
     say(front, "hello").await;
     for page in &mut pages {
@@ -136,10 +136,10 @@ async fn behind_its_nginx_a_page_goes_on_at_whichever_is_left() {
         }
         assert_eq!(next, said("again"));
     }
-    assert_eq!(cut, 1, "there was one on each");
+    assert_eq!(cut, 1, "one page was on each node");
 }
 
-/// nginx with the example's configuration, but for the ports.
+/// nginx with the configuration of the example, except for the ports.
 struct Nginx {
     _program: Program,
     _directory: TempDir,
@@ -152,7 +152,7 @@ impl Nginx {
         let config = fs::read_to_string(config)?;
         let config = with(&config, "127.0.0.1:3001", &address(&nodes[0]).to_string());
         let config = with(&config, "127.0.0.1:3002", &address(&nodes[1]).to_string());
-        // Another process may take a port before nginx does.
+        // Another process may bind the port before nginx does.
         for _ in 0..5 {
             let directory = TempDir::new()?;
             let free = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
@@ -169,7 +169,7 @@ impl Nginx {
     }
 }
 
-/// Waits until it does, or has ended.
+/// Waits until the program listens. Returns `false` if it exits first.
 async fn listens(program: &mut Program, address: SocketAddr) -> bool {
     while program.is_running() {
         if TcpStream::connect(address).await.is_ok() {

@@ -1,4 +1,4 @@
-//! Three nodes as processes, thousands of subscribers that move between them, and everything is killed in turn.
+//! Three node processes, thousands of subscribers that move between them, and kills of nodes and of Redis in turn.
 
 use std::{
     net::SocketAddr,
@@ -22,13 +22,13 @@ const SUBSCRIBERS: u64 = 3000;
 const ROUNDS: usize = 14;
 const EVENTS_A_ROUND: usize = 24;
 
-/// Only a failure takes as long, on a machine that is busy with other things too.
+/// A limit that only a failure reaches, also on a busy machine.
 const LONG: Duration = Duration::from_secs(600);
 
-/// The addresses of the nodes, which change.
+/// The current addresses of the nodes.
 type Nodes = Arc<Mutex<Vec<SocketAddr>>>;
 
-/// The events of a subscriber, over all its visits.
+/// The events of a subscriber, over all its connections.
 #[derive(Default)]
 struct Seen {
     data: Vec<String>,
@@ -38,8 +38,8 @@ struct Seen {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn kills_of_nodes_connections_and_redis_lose_no_event() {
-    let mut redis = Redis::start(&["--appendonly", "yes", "--appendfsync", "always"]).expect("it starts");
+async fn kills_of_nodes_and_redis_lose_duplicate_and_reorder_nothing() {
+    let mut redis = Redis::start(&["--appendonly", "yes", "--appendfsync", "always"]).expect("the server starts");
     let mut processes = Vec::new();
     let nodes = Nodes::default();
     for _ in 0..3 {
@@ -52,39 +52,39 @@ async fn kills_of_nodes_connections_and_redis_lose_no_event() {
         subscribers.spawn(subscribe(Arc::clone(&nodes), Random(number * 7919)));
     }
     let rounds = kill_in_turn(&mut redis, &mut processes, &nodes);
-    timeout(LONG, rounds).await.expect("something can be published again and again");
-    let seen = timeout(LONG, subscribers.join_all()).await.expect("all see the end");
+    timeout(LONG, rounds).await.expect("publishing succeeds again after each kill");
+    let seen = timeout(LONG, subscribers.join_all()).await.expect("all subscribers receive the end");
 
     let truth = truth(&redis);
     let deliveries: usize = seen.iter().map(|seen| seen.data.len()).sum();
     let visits: usize = seen.iter().map(|seen| seen.visits).sum();
     let gaps: usize = seen.iter().map(|seen| seen.gaps).sum();
-    println!("{deliveries} deliveries in {visits} visits of {SUBSCRIBERS} subscribers, {gaps} gaps told");
+    println!("{deliveries} deliveries in {visits} visits of {SUBSCRIBERS} subscribers, {gaps} gaps");
     for seen in &seen {
-        // Redis has lost nothing, so no gap is due.
+        // Redis has lost nothing.
         assert_eq!(seen.gaps, 0);
         assert!(seen.data == truth, "{:?}, not {truth:?}", seen.data);
     }
     assert!(deliveries >= 1_000_000, "{deliveries}");
 }
 
-/// Publishes, and kills a node, or now and then Redis, after each round. What comes last is the end.
+/// Publishes in rounds, and kills a node, or every fourth time Redis, after each. Publishes the end last.
 async fn kill_in_turn(redis: &mut Redis, processes: &mut [Process], nodes: &Nodes) {
     let mut random = Random(42);
     let mut number = 0;
     for round in 0..ROUNDS {
         let mut acknowledged = 0;
         while acknowledged < EVENTS_A_ROUND {
-            // One that fails may be there all the same, so none is like another.
+            // A failed publish may have been appended, so each has its own data.
             number += 1;
             acknowledged += usize::from(publish(nodes, &number.to_string(), &mut random).await.is_some());
         }
         if round % 4 == 3 {
-            redis.restart().expect("it starts");
+            redis.restart().expect("the server starts");
         } else {
             let which = random.below(3);
             let (process, address) = node(redis).await;
-            // Dropping the old one kills it, with all its connections.
+            // The drop of the old process kills it with all its connections.
             processes[which] = process;
             lock(nodes)[which] = address;
         }
@@ -92,21 +92,21 @@ async fn kill_in_turn(redis: &mut Redis, processes: &mut [Process], nodes: &Node
     while publish(nodes, "end", &mut random).await.is_none() {}
 }
 
-/// A node, and where it listens.
+/// Starts a node. Returns its process and address.
 async fn node(redis: &Redis) -> (Process, SocketAddr) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hub_node"));
     command.env("REDIS_URL", redis.url());
-    let mut process = Process::start(command).expect("it starts");
-    let address = process.line("listening on ").await.expect("it listens");
-    (process, address.parse().expect("it is an address"))
+    let mut process = Process::start(command).expect("the server starts");
+    let address = process.line("listening on ").await.expect("the node listens");
+    (process, address.parse().expect("an address"))
 }
 
-/// Publishes. Returns `None` if the outcome is unknown.
+/// Publishes on some node. Returns `None` unless the publish was acknowledged.
 async fn publish(nodes: &Nodes, data: &str, random: &mut Random) -> Option<()> {
     post(pick(nodes, random), "/publish", data).await
 }
 
-/// Goes from node to node until it sees the end.
+/// Subscribes to one node after the other, until the end.
 async fn subscribe(nodes: Nodes, mut random: Random) -> Seen {
     let mut seen = Seen::default();
     let mut last = None;
@@ -116,12 +116,12 @@ async fn subscribe(nodes: Nodes, mut random: Random) -> Seen {
         if visit(address, patience, &mut last, &mut seen).await == Some(true) {
             return seen;
         }
-        // As a browser does, before it comes back.
+        // The reconnection delay, as in a browser.
         sleep(Duration::from_millis(20 + random.below(200) as u64)).await;
     }
 }
 
-/// One connection: until the end, until it has had enough, or until it breaks. Whether that was the end.
+/// Reads from one connection until the end, for a number of events, or until it breaks. Returns whether the end was read.
 async fn visit(address: SocketAddr, patience: usize, last: &mut Option<String>, seen: &mut Seen) -> Option<bool> {
     let mut client = Client::connect(address, Version::HTTP_11).await.ok()?;
     let path = last.as_ref().map_or_else(|| "/events".to_owned(), |last| format!("/events?after={last}"));
@@ -144,13 +144,13 @@ async fn visit(address: SocketAddr, patience: usize, last: &mut Option<String>, 
     Some(false)
 }
 
-/// Returns the published events, as in Redis, up to the end, which may be there twice.
+/// Returns the data of the stream up to the first end. The end may have been appended twice.
 fn truth(redis: &Redis) -> Vec<String> {
-    let said = redis.cli(&["XRANGE", "{sse}:stream", "-", "+"]).expect("it says");
+    let said = redis.cli(&["XRANGE", "{sse}:stream", "-", "+"]).expect("the command succeeds");
     let mut lines = said.lines();
     let mut data = Vec::new();
     while lines.next().is_some() {
-        // An id, then each field and its value.
+        // Each entry is an id, and its fields with their values.
         let fields: Vec<_> = lines.by_ref().take(4).collect();
         assert_eq!([fields[0], fields[1], fields[2]], ["topic", "topic", "data"]);
         data.push(fields[3].to_owned());
@@ -169,7 +169,7 @@ fn lock(nodes: &Nodes) -> std::sync::MutexGuard<'_, Vec<SocketAddr>> {
     nodes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Enough of chance for a test, the same each time.
+/// A deterministic pseudorandom generator (xorshift).
 struct Random(u64);
 
 impl Random {

@@ -1,4 +1,4 @@
-//! The registration of a node, and its end.
+//! The end of a node, and its removal from the list of nodes.
 
 use std::time::Duration;
 
@@ -10,36 +10,36 @@ use tower_sse::{
 };
 use tower_sse_e2e::{process::Process, redis::Redis};
 
-use crate::nodes::{backplane, within};
+use crate::nodes::{backplane, hub_on, within};
 
-/// Shorter than by default.
-const EXPIRES: Duration = Duration::from_secs(2);
+/// A TTL below the default.
+const TTL: Duration = Duration::from_secs(2);
 
 fn hub(redis: &Redis) -> Hub {
-    Hub::builder().build_with_backplane(backplane(&redis.url()).presence_ttl(EXPIRES))
+    hub_on(backplane(&redis.url()).presence_ttl(TTL))
 }
 
-/// Waits until there are so many nodes.
+/// Waits until the list has this many nodes.
 async fn until(redis: &Redis, nodes: &str) {
-    let are_there = async {
-        while redis.cli(&["HLEN", "{sse}:nodes"]).expect("it says") != nodes {
+    let is_complete = async {
+        while redis.cli(&["HLEN", "{sse}:nodes"]).expect("the command succeeds") != nodes {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    within(are_there).await;
+    within(is_complete).await;
 }
 
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn nodes_that_died_unseen_are_gone() {
-    let redis = Redis::start(&[]).expect("it starts");
+async fn nodes_that_died_unseen_expire() {
+    let redis = Redis::start(&[]).expect("the server starts");
     for number in 1..=3 {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hub_node"));
-        command.env("REDIS_URL", redis.url()).env("NODE_EXPIRES", EXPIRES.as_secs().to_string());
-        let mut process = Process::start(command).expect("it starts");
-        process.line("listening on ").await.expect("it listens");
+        command.env("REDIS_URL", redis.url()).env("NODE_EXPIRES", TTL.as_secs().to_string());
+        let mut process = Process::start(command).expect("the server starts");
+        process.line("listening on ").await.expect("the node listens");
         within(is_there(&redis)).await;
-        // By SIGKILL, with no other node that has seen it.
+        // Killed by SIGKILL, while no other node has seen it.
         drop(process);
         if number == 3 {
             break;
@@ -53,17 +53,17 @@ async fn nodes_that_died_unseen_are_gone() {
 
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn nothing_is_left_of_the_last_node() {
-    let redis = Redis::start(&[]).expect("it starts");
-    redis.cli(&["HSET", "{sse}:nodes", "old", "1 1"]).expect("it does");
+async fn last_node_leaves_no_keys() {
+    let redis = Redis::start(&[]).expect("the server starts");
+    redis.cli(&["HSET", "{sse}:nodes", "old", "1 1"]).expect("the command succeeds");
     let url = redis.url();
     let runtime = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is made");
-        runtime.block_on(begin_and_forget(&url));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the runtime is built");
+        runtime.block_on(start_and_forget(&url));
     });
-    runtime.join().expect("it runs");
+    runtime.join().expect("the thread does not panic");
     let is_gone = async {
-        while !redis.cli(&["KEYS", "{sse}:node*"]).expect("it says").is_empty() {
+        while !redis.cli(&["KEYS", "{sse}:node*"]).expect("the command succeeds").is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -72,56 +72,55 @@ async fn nothing_is_left_of_the_last_node() {
 
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn a_node_that_ends_leaves_at_once() {
-    let redis = Redis::start(&[]).expect("it starts");
-    // By its expiry it would be there for a day.
-    let long =
-        || Hub::builder().build_with_backplane(backplane(&redis.url()).presence_ttl(Duration::from_secs(86_400)));
+async fn dropped_node_leaves_at_once() {
+    let redis = Redis::start(&[]).expect("the server starts");
+    // The TTL alone would keep it for a day.
+    let long = || hub_on(backplane(&redis.url()).presence_ttl(Duration::from_secs(86_400)));
     let (here, there) = (long(), long());
     until(&redis, "2").await;
     drop(here);
     until(&redis, "1").await;
-    // And one whose process ends with it.
+    // And a node that leaves explicitly, as at the end of a process.
     within(there.leave()).await;
-    assert_eq!(redis.cli(&["HLEN", "{sse}:nodes"]).expect("it says"), "0");
-    assert_eq!(redis.cli(&["KEYS", "{sse}:node*"]).expect("it says"), "");
+    assert_eq!(redis.cli(&["HLEN", "{sse}:nodes"]).expect("the command succeeds"), "0");
+    assert_eq!(redis.cli(&["KEYS", "{sse}:node*"]).expect("the command succeeds"), "");
 }
 
-/// The leave waited for as long as a publish may.
+/// It waited for the publish timeout.
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn a_node_leaves_also_if_redis_does_not_answer() {
-    let redis = Redis::start(&[]).expect("it starts");
-    let hub = Hub::builder().build_with_backplane(backplane(&redis.url()).publish_timeout(Duration::from_secs(3600)));
+async fn leave_completes_while_redis_is_unresponsive() {
+    let redis = Redis::start(&[]).expect("the server starts");
+    let hub = hub_on(backplane(&redis.url()).publish_timeout(Duration::from_secs(3600)));
     until(&redis, "1").await;
-    // The publisher is the first to connect again, and has that much patience.
-    redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]).expect("it does");
-    let topic = hub.topic("topic").expect("there is room");
+    // The publisher is the first to reconnect, with its long timeout.
+    redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]).expect("the command succeeds");
+    let topic = hub.topic("topic").expect("the hub has room");
     for _ in 0..3 {
         let _ = within(topic.publish(Event::new("1"))).await;
     }
-    let process = redis.info("process_id").expect("it says");
-    redis.signal(&process, "STOP").expect("it runs");
-    // Both tasks have begun to wait for an answer.
+    let process = redis.info("process_id").expect("the command succeeds");
+    redis.signal(&process, "STOP").expect("the process runs");
+    // Both tasks wait for a response by now.
     tokio::time::sleep(Duration::from_secs(2)).await;
     within(hub.leave()).await;
-    // And one that has never reached it.
-    let hub = Hub::builder().build_with_backplane(backplane(&redis.url()));
+    // And a node that never connected.
+    let hub = hub_on(backplane(&redis.url()));
     tokio::time::sleep(Duration::from_millis(100)).await;
     within(hub.leave()).await;
 }
 
-/// Completes once a node is in the table of nodes.
+/// Completes once the list has a node.
 async fn is_there(redis: &Redis) {
-    while redis.cli(&["HLEN", "{sse}:nodes"]).expect("it says") == "0" {
+    while redis.cli(&["HLEN", "{sse}:nodes"]).expect("the command succeeds") == "0" {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Begins a node whose runtime ends without it being dropped: it does not leave.
-async fn begin_and_forget(url: &str) {
-    let hub = Hub::builder().build_with_backplane(backplane(url).presence_ttl(EXPIRES));
-    let mut reader = hub.subscribe(Subscribe::to("topic").member("ann")).expect("there is room");
+/// Starts a node whose runtime ends before the hub is dropped, so that the node cannot leave.
+async fn start_and_forget(url: &str) {
+    let hub = hub_on(backplane(url).presence_ttl(TTL));
+    let mut reader = hub.subscribe(Subscribe::to("topic").member("ann")).expect("the hub has room");
     within(reader.next()).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     std::mem::forget((hub, reader));

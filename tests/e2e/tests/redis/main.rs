@@ -1,4 +1,4 @@
-//! Hubs on a real Redis: the contract, and what is promised when something happens to it.
+//! Hubs on a real Redis: the contract, and the promises for each failure.
 
 #![cfg(test)]
 

@@ -1,4 +1,4 @@
-//! Nodes of a hub, in this process, and what their clients read.
+//! Helpers: nodes of a hub in this process, and their clients.
 
 use std::{
     future::Future,
@@ -15,11 +15,11 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tower_sse::{
     Event, EventId, LastEventId,
-    backplane::{Link, LinkObserver, redis::Redis},
+    backplane::{Link, LinkObserver, redis::Redis, redis::RedisBuilder},
     hub::{Hub, Start, Subscribe, Subscription, Update},
 };
 
-/// Counts the reports of the link.
+/// An observer that counts its calls.
 #[derive(Clone, Default)]
 pub(crate) struct Counts(Arc<Counted>);
 
@@ -57,60 +57,66 @@ impl LinkObserver for Counts {
     }
 }
 
-/// Within a limit that only a failure meets, on a machine that is busy with other things too.
+/// Returns the output of the future within a limit that only a failure reaches, also on a busy machine.
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(LIMIT, future).await.expect("it does not take so long")
+    tokio::time::timeout(LIMIT, future).await.expect("the limit is not reached")
 }
 
-/// With a limit for publishing that only a failure meets.
-pub(crate) fn backplane(url: &str) -> Redis {
-    Redis::new(url).expect("it is a URL").publish_timeout(LIMIT / 4)
+/// Returns a builder whose publish timeout only a failure reaches.
+pub(crate) fn backplane(url: &str) -> RedisBuilder {
+    Redis::builder(url).publish_timeout(LIMIT / 4)
+}
+
+/// Builds a hub on this backplane.
+pub(crate) fn hub_on(redis: RedisBuilder) -> Hub {
+    Hub::builder().build_with_backplane(redis.build().expect("the settings are valid"))
 }
 
 pub(crate) fn hub(url: &str) -> Hub {
-    Hub::builder().build_with_backplane(backplane(url))
+    hub_on(backplane(url))
 }
 
-/// A node that gives up soon what it cannot publish.
+/// Builds a hub whose publishes time out soon.
 pub(crate) fn limited(url: &str) -> Hub {
-    Hub::builder().build_with_backplane(backplane(url).publish_timeout(Duration::from_millis(300)))
+    hub_on(backplane(url).publish_timeout(Duration::from_millis(300)))
 }
 
+/// Waits until the link has this state.
 pub(crate) async fn until(hub: &Hub, link: Link) {
-    let mut watch = hub.link_state().expect("it is fed");
-    within(watch.wait_for(|now| *now == link)).await.expect("it is followed");
+    let mut watch = hub.link_state().expect("the hub has a backplane");
+    within(watch.wait_for(|now| *now == link)).await.expect("the hub is alive");
 }
 
 pub(crate) async fn publish(hub: &Hub, data: &str) -> EventId {
-    let published = hub.topic("topic").expect("there is room").publish(Event::new(data));
-    within(published).await.expect("it is published")
+    let published = hub.topic("topic").expect("the hub has room").publish(Event::new(data));
+    within(published).await.expect("the event is published")
 }
 
-/// Subscribes a client that has received its position and all that is kept before it.
+/// Subscribes from the oldest event on, and waits for the greeting.
 pub(crate) async fn reader(hub: &Hub) -> Subscription {
-    let mut reader = hub.subscribe(Subscribe::to("topic").start(Start::Beginning)).expect("there is room");
+    let mut reader = hub.subscribe(Subscribe::to("topic").start(Start::Beginning)).expect("the hub has room");
     let first = within(reader.next()).await;
     assert!(matches!(first, Some(Update::Subscribed(_))), "{first:?}");
     reader
 }
 
 pub(crate) fn after(hub: &Hub, id: &EventId) -> Subscription {
-    hub.subscribe(Subscribe::to("topic").resume_after(LastEventId::from_id(id))).expect("there is room")
+    hub.subscribe(Subscribe::to("topic").resume_after(LastEventId::from_id(id))).expect("the hub has room")
 }
 
 pub(crate) async fn data(reader: &mut Subscription) -> String {
     match within(reader.next()).await {
         Some(Update::Event { event, .. }) => event.data().into_owned(),
-        other => panic!("an event comes next, and not {other:?}"),
+        other => panic!("expected an event, got {other:?}"),
     }
 }
 
 pub(crate) async fn gap(reader: &mut Subscription) {
     let next = within(reader.next()).await;
-    assert!(matches!(next, Some(Update::Gap(_))), "a gap is told, and not {next:?}");
+    assert!(matches!(next, Some(Update::Gap(_))), "expected a gap, got {next:?}");
 }
 
-/// Sends this on a connection of its own. Whether it was taken.
+/// Sends a POST request on a connection of its own. Returns `None` unless the response is a success.
 pub(crate) async fn post(address: SocketAddr, path: &str, body: &str) -> Option<()> {
     let stream = tokio::net::TcpStream::connect(address).await.ok()?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;

@@ -1,4 +1,4 @@
-//! A node that begins knows how old what it loads is.
+//! The age of events that a new node loads.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,18 +9,21 @@ use crate::nodes::{backplane, data, publish, reader};
 
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn what_is_loaded_is_as_old_as_it_was_published() {
-    let redis = Redis::start(&[]).expect("it starts");
+async fn loaded_events_keep_their_age() {
+    let redis = Redis::start(&[]).expect("the server starts");
     let ago = |minutes: u64| {
-        let at = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later") - Duration::from_secs(60 * minutes);
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is after 1970")
+            - Duration::from_secs(60 * minutes);
         let (id, minutes) = (format!("{}-0", at.as_millis()), minutes.to_string());
-        redis.cli(&["XADD", "{sse}:stream", &id, "topic", "topic", "data", &minutes]).expect("it does");
+        redis.cli(&["XADD", "{sse}:stream", &id, "topic", "topic", "data", &minutes]).expect("the command succeeds");
     };
     for minutes in [50, 30, 10] {
         ago(minutes);
     }
     let node = |age| {
-        Hub::builder().retention(Retention::new().age(age)).build_with_backplane(backplane(&redis.url()).age(None))
+        Hub::builder()
+            .retention(Retention::new().age(age))
+            .build_with_backplane(backplane(&redis.url()).age(None).build().expect("the settings are valid"))
     };
     let all = node(None);
     publish(&all, "new").await;
@@ -33,7 +36,7 @@ async fn what_is_loaded_is_as_old_as_it_was_published() {
         assert_eq!(data(&mut recent).await, expected);
     }
     let bound = Subscribe::to("topic").start(Start::Beginning).not_older_than(Duration::from_secs(20 * 60));
-    let mut bounded = all.subscribe(bound).expect("there is room");
+    let mut bounded = all.subscribe(bound).expect("the hub has room");
     loop {
         if let Some(tower_sse::hub::Update::Event { event, .. }) =
             crate::nodes::within(futures_util::StreamExt::next(&mut bounded)).await

@@ -1,4 +1,4 @@
-//! Programs that are not this crate, as `docs/nodes.md` shows them: what they add is read.
+//! Publishers in other languages, as shown in `docs/nodes.md`.
 
 use futures_util::StreamExt;
 use tokio::process::Command;
@@ -11,19 +11,19 @@ use tower_sse_e2e::{
 
 use crate::nodes::{data, hub, within};
 
-/// Runs a program, with Redis's port in it, on a Redis that is empty. What it added is read by who came before and after.
-async fn assert_adds(language: &str, holds: &str, port: (&str, &str), program: impl Fn(&str) -> Command) {
-    let redis = Redis::start(&[]).expect("it starts");
+/// Runs a program with the port of an empty Redis, and asserts that clients from before and after it read its event.
+async fn assert_publishes(language: &str, holds: &str, port: (&str, &str), program: impl Fn(&str) -> Command) {
+    let redis = Redis::start(&[]).expect("the server starts");
     let text = Document::read("nodes.md").block(language, holds);
     let text = with(&text, port.0, &port.1.replace("PORT", &redis.port().to_string()));
     let hub = hub(&redis.url());
-    let subscribe = || hub.subscribe(Subscribe::to("news").start(Start::Beginning)).expect("there is room");
+    let subscribe = || hub.subscribe(Subscribe::to("news").start(Start::Beginning)).expect("the hub has room");
     let mut before = subscribe();
-    assert!(within(before.next()).await.is_some(), "it is told where it begins");
-    run(program(&text)).await.expect("it does");
+    assert!(within(before.next()).await.is_some(), "a new client is greeted");
+    run(program(&text)).await.expect("the program succeeds");
     assert_eq!(data(&mut before).await, "hello");
     let mut after = subscribe();
-    assert!(within(after.next()).await.is_some(), "it is told where it begins");
+    assert!(within(after.next()).await.is_some(), "a new client is greeted");
     assert_eq!(data(&mut after).await, "hello");
 }
 
@@ -36,7 +36,7 @@ async fn two_lines_of_php_publish() {
         php.args(["-r", text]);
         php
     };
-    assert_adds("php", "xAdd", port, php).await;
+    assert_publishes("php", "xAdd", port, php).await;
 }
 
 #[tokio::test]
@@ -47,7 +47,7 @@ async fn two_lines_of_python_publish() {
         python.args(["-c", text]);
         python
     };
-    assert_adds("python", "xadd", ("redis.Redis()", "redis.Redis(port=PORT)"), python).await;
+    assert_publishes("python", "xadd", ("redis.Redis()", "redis.Redis(port=PORT)"), python).await;
 }
 
 #[tokio::test]
@@ -58,5 +58,5 @@ async fn a_line_of_shell_publishes() {
         shell.args(["-c", text]);
         shell
     };
-    assert_adds("sh", "XADD", ("redis-cli", "redis-cli -p PORT"), shell).await;
+    assert_publishes("sh", "XADD", ("redis-cli", "redis-cli -p PORT"), shell).await;
 }

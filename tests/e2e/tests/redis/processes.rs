@@ -1,4 +1,4 @@
-//! Faults of Redis as seen over HTTP by clients of nodes in separate processes.
+//! Failures of Redis as HTTP clients observe them, with each node in its own process.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -23,19 +23,20 @@ impl Node {
     async fn start(redis: &Redis) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hub_node"));
         command.env("REDIS_URL", redis.url()).env("HEARTBEAT", HEARTBEAT.as_millis().to_string());
-        let mut process = Process::start(command).expect("it starts");
-        let address: SocketAddr = process.line("listening on ").await.expect("it listens").parse().expect("an address");
-        let mut client = Client::connect(address, Version::HTTP_11).await.expect("it listens");
-        let response = client.ask(Method::GET, "/events").await.expect("it answers");
+        let mut process = Process::start(command).expect("the server starts");
+        let address: SocketAddr =
+            process.line("listening on ").await.expect("the node listens").parse().expect("an address");
+        let mut client = Client::connect(address, Version::HTTP_11).await.expect("the node listens");
+        let response = client.ask(Method::GET, "/events").await.expect("the node responds");
         let events = EventReader::new(response.into_body());
         Self { _process: process, address, _client: client, events }
     }
 
     async fn next(&mut self) -> Item {
-        within(self.events.next()).await.expect("it is open").expect("it is not cut")
+        within(self.events.next()).await.expect("the stream is open").expect("the stream is intact")
     }
 
-    /// The name and the data of the next event.
+    /// Returns the name and the data of the next event.
     async fn event(&mut self) -> (String, String) {
         loop {
             if let Item::Event(message) = self.next().await {
@@ -53,8 +54,8 @@ impl Node {
         assert_eq!(self.event().await.0, name);
     }
 
-    /// Some heartbeats, and nothing else.
-    async fn assert_beats(&mut self) {
+    /// Asserts that heartbeats come next.
+    async fn assert_heartbeats(&mut self) {
         for _ in 0..3 {
             let next = self.next().await;
             assert!(matches!(next, Item::Comment(_)), "{next:?}");
@@ -80,15 +81,15 @@ async fn two(redis: &Redis) -> [Node; 2] {
 
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn streams_beat_while_redis_is_away_and_go_on_when_it_is_back() {
-    let mut redis = Redis::start(&["--appendonly", "yes", "--appendfsync", "always"]).expect("it starts");
+async fn streams_send_heartbeats_while_redis_is_down() {
+    let mut redis = Redis::start(&["--appendonly", "yes", "--appendfsync", "always"]).expect("the server starts");
     let mut nodes = two(&redis).await;
     redis.kill();
     for node in &mut nodes {
-        node.assert_beats().await;
+        node.assert_heartbeats().await;
     }
     assert!(post(nodes[0].address, "/publish", "lost").await.is_none());
-    redis.restart().expect("it starts");
+    redis.restart().expect("the server starts");
     nodes[1].publish("after").await;
     for node in &mut nodes {
         node.assert_event("after").await;
@@ -97,15 +98,15 @@ async fn streams_beat_while_redis_is_away_and_go_on_when_it_is_back() {
 
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn redis_returning_without_its_latest_events_is_a_gap_for_all() {
-    let mut redis = Redis::start(&[]).expect("it starts");
+async fn restart_that_loses_the_newest_entries_is_a_gap() {
+    let mut redis = Redis::start(&[]).expect("the server starts");
     let mut nodes = two(&redis).await;
-    assert_eq!(redis.cli(&["SAVE"]).expect("it does"), "OK");
+    assert_eq!(redis.cli(&["SAVE"]).expect("the command succeeds"), "OK");
     nodes[0].publish("lost").await;
     for node in &mut nodes {
         node.assert_event("lost").await;
     }
-    redis.restart().expect("it starts");
+    redis.restart().expect("the server starts");
     for node in &mut nodes {
         node.assert_named("gap").await;
         node.assert_event("before").await;
@@ -118,14 +119,14 @@ async fn redis_returning_without_its_latest_events_is_a_gap_for_all() {
 
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn empty_or_flushed_redis_is_a_gap_for_all() {
-    let mut redis = Redis::start(&[]).expect("it starts");
+async fn empty_restart_and_flush_are_gaps() {
+    let mut redis = Redis::start(&[]).expect("the server starts");
     let mut nodes = two(&redis).await;
-    redis.restart().expect("it starts");
+    redis.restart().expect("the server starts");
     for node in &mut nodes {
         node.assert_named("gap").await;
     }
-    redis.cli(&["FLUSHALL"]).expect("it does");
+    redis.cli(&["FLUSHALL"]).expect("the command succeeds");
     for node in &mut nodes {
         node.assert_named("gap").await;
     }
@@ -135,5 +136,5 @@ async fn empty_or_flushed_redis_is_a_gap_for_all() {
     }
 }
 
-/// Far shorter than by default.
+/// An interval far below the default.
 const HEARTBEAT: Duration = Duration::from_millis(50);

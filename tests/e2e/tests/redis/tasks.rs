@@ -1,16 +1,13 @@
-//! Background tasks are restarted when they end.
+//! Panics of observers do not end background tasks.
 
 use std::{error::Error, time::Duration};
 
-use tower_sse::{
-    backplane::{Link, LinkObserver},
-    hub::Hub,
-};
+use tower_sse::backplane::{Link, LinkObserver};
 use tower_sse_e2e::redis::Redis;
 
-use crate::nodes::{backplane, data, gap, hub, publish, reader, until};
+use crate::nodes::{backplane, data, gap, hub, hub_on, publish, reader, until};
 
-/// Panics in each method.
+/// An observer that panics in every call.
 struct Panics;
 
 impl LinkObserver for Panics {
@@ -37,21 +34,21 @@ impl LinkObserver for Panics {
 
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn an_observer_that_panics_ends_nothing() {
-    let mut redis = Redis::start(&["--appendonly", "yes", "--appendfsync", "always"]).expect("it starts");
-    let (hub, far) = (Hub::builder().build_with_backplane(backplane(&redis.url()).observer(Panics)), hub(&redis.url()));
+async fn panicking_observer_ends_nothing() {
+    let mut redis = Redis::start(&["--appendonly", "yes", "--appendfsync", "always"]).expect("the server starts");
+    let (hub, far) = (hub_on(backplane(&redis.url()).observer(Panics)), hub(&redis.url()));
     let mut reader = reader(&hub).await;
     publish(&far, "1").await;
-    redis.cli(&["XADD", "{sse}:stream", "*", "no", "event"]).expect("it does");
+    redis.cli(&["XADD", "{sse}:stream", "*", "no", "event"]).expect("the command succeeds");
     publish(&hub, "2").await;
     assert_eq!([data(&mut reader).await, data(&mut reader).await], ["1", "2"]);
     redis.kill();
     until(&hub, Link::Down).await;
-    redis.restart().expect("it starts");
+    redis.restart().expect("the server starts");
     until(&hub, Link::Up).await;
     publish(&hub, "3").await;
-    assert_eq!(data(&mut reader).await, "3", "and nothing is missing");
-    redis.cli(&["FLUSHALL"]).expect("it does");
+    assert_eq!(data(&mut reader).await, "3", "no event is missing");
+    redis.cli(&["FLUSHALL"]).expect("the command succeeds");
     gap(&mut reader).await;
     publish(&hub, "4").await;
     assert_eq!(data(&mut reader).await, "4");
