@@ -131,7 +131,7 @@ async fn each_is_described_and_in_the_documentation_and_no_other() {
     };
     let recorded = names("# TYPE ");
     let source = include_str!("../../../../src/metrics.rs");
-    let mut named: Vec<_> = source.lines().filter_map(|line| line.strip_prefix("//! | `")?.split('`').next()).collect();
+    let mut named: Vec<_> = source.lines().filter_map(|line| line.strip_prefix("/// | `")?.split('`').next()).collect();
     named.sort_unstable();
     assert_eq!(recorded, named);
     assert_eq!(names("# HELP "), named);
