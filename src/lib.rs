@@ -48,7 +48,7 @@
 //! |---|---|
 //! | [`SseLayer`], [`Sse`] | the layer with its settings, and the service that it creates; see [`middleware`] for the path of a request |
 //! | [`SseLayer::decorate`] | a layer for event streams that the inner service answers: a handler, a proxy, tonic |
-//! | [`Event`], [`EventName`], [`EventId`] | events, encoded once |
+//! | [`Event`], [`EventName`], [`EventId`], [`EventComment`] | events, encoded once |
 //! | [`Events`], [`EventSender`], [`Reply`] | answers of an event service: a stream, a channel, a closure called at an interval |
 //! | [`Refusal`] | refusals that browsers understand |
 //! | [`Negotiate`] | the choice by `Accept` |
@@ -59,7 +59,7 @@
 //! | [`backplane`] | replication of a hub across nodes |
 //! | [`observe`]: [`Observer`](observe::Observer), [`Reason`](observe::Reason) | hooks for opening, events and end of each stream |
 //! | [`SseBody`], [`BodyError`] | the response body and its error |
-//! | [`decode::Decoder`], [`EventReader`] | readers of event streams, for clients and tests |
+//! | [`decode`]: [`Decoder`](decode::Decoder), [`EventReader`](decode::EventReader) | readers of event streams, for clients and tests |
 //!
 //! # Guarantees
 //!
@@ -117,9 +117,33 @@ mod time;
 #[cfg(feature = "tracing")]
 mod tracing;
 
-/// A decoder for event streams, without I/O.
+/// Decoding of event streams, for clients and tests.
+///
+/// A [`Decoder`](decode::Decoder) takes bytes as they come, cut anywhere, and returns each [`Item`](decode::Item) that a client acts
+/// on: an event when its blank line is read, a `retry:` and a comment when its line is read. It holds one line and one event at most,
+/// each within a limit. An [`EventReader`](decode::EventReader) runs one over a body.
+///
+/// ```
+/// use tower_sse::decode::{Decoder, Item};
+///
+/// let mut decoder = Decoder::new();
+/// let mut input: &[u8] = b"id: 1\ndata: hel";
+/// assert_eq!(decoder.decode(&mut input)?, None); // The event is incomplete.
+/// input = b"lo\n\n";
+/// let Some(Item::Event(message)) = decoder.decode(&mut input)? else { panic!() };
+/// assert_eq!(message.data(), "hello");
+/// assert_eq!(decoder.last_event_id(), "1");
+/// # Ok::<(), tower_sse::decode::DecodeError>(())
+/// ```
+///
+/// An event that is incomplete when the bytes end is no event ([HTML §9.2.6]), and is dropped with the decoder.
+///
+/// [HTML §9.2.6]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 pub mod decode {
-    pub use crate::event::decode::{DecodeError, Decoder, Item, Message};
+    pub use crate::event::{
+        decode::{DecodeError, Decoder, Item, Message},
+        reader::{EventReader, ReadError},
+    };
 }
 
 /// The future of the layer's response, and the types in its signature.
@@ -157,8 +181,7 @@ pub use self::{
     error::BoxError,
     event::{
         Event, EventBuilder,
-        field::{EventId, EventName, InvalidEventId, InvalidEventName},
-        reader::{EventReader, ReadError},
+        field::{EventComment, EventId, EventName, InvalidEventComment, InvalidEventId, InvalidEventName},
     },
     middleware::{body::SseBody, layer::SseLayer, service::Sse},
     negotiate::{accept::Negotiate, last_event_id::LastEventId, refusal::Refusal},

@@ -59,7 +59,7 @@ impl Coalesce {
         let chunk = match self.first.take() {
             // Its bytes are moved: the first clone of `Bytes` costs an allocation.
             Some(event) if event.id().is_none() => Some(Chunk { bytes: event.into_rest(), events }),
-            Some(event) => Some(Chunk { bytes: event.encode(), events }),
+            Some(event) => Some(Chunk { bytes: event.to_bytes(), events }),
             None if events > 0 => Some(Chunk { bytes: Bytes::from(std::mem::take(&mut self.buffer)), events }),
             None => None,
         };
@@ -163,6 +163,6 @@ mod tests {
         let mut coalesce = Coalesce::default();
         assert!(!coalesce.push(event.clone()));
         let chunk = coalesce.take().expect("one event is a frame");
-        assert_eq!(chunk.bytes.as_ptr(), event.encode().as_ptr());
+        assert_eq!(chunk.bytes.as_ptr(), event.to_bytes().as_ptr());
     }
 }

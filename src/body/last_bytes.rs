@@ -54,7 +54,7 @@ impl<'a> LastBytes<'a> {
             Boundary::BetweenEvents => b"",
             _ => b"\n",
         };
-        Chunk { bytes: [line_end, blank_line, &event.encode()].concat().into(), events: 1 }
+        Chunk { bytes: [line_end, blank_line, &event.to_bytes()].concat().into(), events: 1 }
     }
 
     /// Returns bytes that change nothing for a client. They are empty between lines if comments are omitted.

@@ -1,13 +1,13 @@
-//! Where a stream's byte order mark ends, wherever the bytes are cut.
+//! Removal of a stream's byte order mark.
 //!
-//! Pure. One leading U+FEFF is not part of the stream (HTML §9.2.5); a later one is.
+//! Pure. One leading U+FEFF is not part of the stream (HTML §9.2.5); a later one is. The stream may be cut anywhere.
 
-/// How much of a mark has come.
+/// A prefix of a byte order mark at the beginning of a stream.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Bom {
-    /// So many of its bytes, and nothing else.
+    /// The stream so far is this many bytes of a mark.
     Seen(usize),
-    /// It has come, or there is none.
+    /// The mark is complete, or the stream began without one.
     Over,
 }
 
@@ -15,7 +15,8 @@ impl Bom {
     /// The beginning of a stream.
     pub(crate) const START: Self = Self::Seen(0);
 
-    /// How many of these bytes are held as a mark's; and those held that turn out to be none, which go before the rest.
+    /// Returns the number of these bytes to skip, since they belong to a mark. Returns beside it the bytes that earlier calls skipped
+    /// and that turn out to be no mark: they go before the rest.
     pub(crate) fn skip(&mut self, bytes: &[u8]) -> (usize, &'static [u8]) {
         let Self::Seen(mut seen) = *self else { return (0, b"") };
         for (at, &byte) in bytes.iter().enumerate() {
@@ -52,14 +53,14 @@ mod tests {
     }
 
     #[test]
-    fn one_mark_goes_wherever_it_is_cut() {
+    fn one_mark_is_removed_wherever_it_is_cut() {
         assert_eq!(stripped(&[b"\xef\xbb\xbfa"]), b"a");
         assert_eq!(stripped(&[b"\xef", b"", b"\xbb", b"\xbfa"]), b"a");
         assert_eq!(stripped(&[b"\xef\xbb\xbf", b"\xef\xbb\xbfa"]), b"\xef\xbb\xbfa");
     }
 
     #[test]
-    fn what_only_begins_like_a_mark_stays() {
+    fn prefix_of_a_mark_stays() {
         assert_eq!(stripped(&[b"\xef\xbba"]), b"\xef\xbba");
         assert_eq!(stripped(&[b"\xef", b"\xbb", b"a"]), b"\xef\xbba");
         assert_eq!(stripped(&[b"a\xef\xbb\xbf"]), b"a\xef\xbb\xbf");

@@ -1,45 +1,45 @@
-//! Where in an event stream some bytes end, and so what may follow them.
+//! The position of a cut in an event stream: between events, between lines, or within a line.
 //!
-//! Pure: a few bytes in, a place out. The stream may be cut anywhere.
+//! Pure. The stream may be cut anywhere.
 
 use memchr::memrchr2;
 
-/// Where the bytes so far have come to.
+/// The position in an event stream after the bytes so far. It decides what may follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 #[expect(unnameable_types, reason = "sealed")]
 pub enum Boundary {
-    /// After a blank line, or before anything, or after a comment there: an event may follow.
+    /// At the beginning, after a blank line, or after a comment that follows one of these: an event may follow.
     #[default]
     BetweenEvents,
-    /// A line of an event, or a comment, has ended: another line may follow.
+    /// After a line of an event, or after a comment within one: another line may follow.
     LineStart,
-    /// Within a line: nothing may follow but the rest of it.
+    /// Within a line: only the rest of the line may follow.
     InLine,
-    /// Within a comment that stands between events: the same.
+    /// Within a comment between events: only the rest of the comment may follow.
     InComment,
-    /// After a CR that ended a line of an event: an LF may come that belongs to it.
+    /// After a CR that ended a line of an event: an LF that follows belongs to it.
     AfterCr,
-    /// After a CR that ended a blank line, or a comment between events: an LF may come that belongs to it.
+    /// After a CR that ended a blank line, or a comment between events: an LF that follows belongs to it.
     AfterBlankCr,
 }
 
 impl Boundary {
-    /// Where these bytes lead to from here. Looks at the last line, unless a blank one or comments follow it.
+    /// Returns the position after these bytes. Reads the last line, and the lines before it only if they are blank or comments.
     pub(crate) fn after(self, bytes: &[u8]) -> Self {
         let mut end = bytes.len();
         let (start, at) = loop {
             let Some(last) = bytes[..end].iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')) else {
                 break (self, 0);
             };
-            // Behind a blank line it is moot which line was before it.
+            // After a blank line, the lines before it make no difference.
             if Self::InLine.steps(&bytes[last + 1..end]).is_end_of_event() {
                 break (Self::InLine, last + 1);
             }
             let line = memrchr2(b'\r', b'\n', &bytes[..last]).map_or(0, |at| at + 1);
             match bytes[line] {
                 first if line == 0 => break (self.step(first), last + 1),
-                // It may stand within an event or between two.
+                // A comment may be within an event or between two.
                 b':' => end = line,
                 _ => break (Self::InLine, last + 1),
             }
@@ -48,10 +48,10 @@ impl Boundary {
     }
 
     fn steps(self, bytes: &[u8]) -> Self {
-        bytes.iter().fold(self, |place, &byte| place.step(byte))
+        bytes.iter().fold(self, |boundary, &byte| boundary.step(byte))
     }
 
-    /// Where this byte leads to from here.
+    /// Returns the position after this byte.
     pub(crate) fn step(self, byte: u8) -> Self {
         match (self, byte) {
             (Self::AfterCr | Self::InLine, b'\n') => Self::LineStart,
@@ -63,12 +63,12 @@ impl Boundary {
         }
     }
 
-    /// Whether all events that began have ended, if nothing but the end of the stream follows.
+    /// Returns whether no event is incomplete if the stream ends here.
     pub(crate) fn is_end_of_event(self) -> bool {
         matches!(self, Self::BetweenEvents | Self::AfterBlankCr)
     }
 
-    /// What ends the line that the stream is in.
+    /// Returns the bytes that end the current line. Empty if there is none.
     pub(crate) fn line_end(self) -> &'static [u8] {
         match self {
             Self::BetweenEvents | Self::LineStart => b"",
@@ -76,13 +76,13 @@ impl Boundary {
         }
     }
 
-    /// How many of these bytes, from here, end where an event may follow. `None`: they hold no end of an event.
+    /// Returns the number of these bytes up to the first end of an event, or `None` if no event ends in them.
     pub(crate) fn end_of_event(self, bytes: &[u8]) -> Option<usize> {
-        let mut place = self;
+        let mut boundary = self;
         for (at, &byte) in bytes.iter().enumerate() {
-            place = place.step(byte);
-            match place {
-                // The LF that may follow belongs to the blank line, but need not be sent: the CR has ended it.
+            boundary = boundary.step(byte);
+            match boundary {
+                // An LF may follow and belongs to the blank line, but the CR has ended the line without it.
                 Self::BetweenEvents | Self::AfterBlankCr => return Some(at + 1),
                 _ => {}
             }
@@ -95,7 +95,7 @@ impl Boundary {
 mod tests {
     use super::*;
 
-    /// All texts of up to seven bytes out of a letter, a colon, CR and LF.
+    /// Returns all texts of up to seven bytes that consist of a letter, a colon, CR and LF.
     fn texts() -> impl Iterator<Item = Vec<u8>> {
         (0..=7).flat_map(|len| {
             (0..4_usize.pow(len))
@@ -108,14 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn the_last_lines_are_enough() {
+    fn last_lines_lead_to_the_same_boundary_as_all_bytes() {
         for text in texts() {
             assert_eq!(Boundary::default().after(&text), step_by_step(&text), "{text:?}");
         }
     }
 
     #[test]
-    fn a_comment_between_events_is_no_part_of_one() {
+    fn comment_between_events_is_part_of_neither() {
         let after = |text: &[u8]| Boundary::default().after(text);
         assert_eq!(after(b":"), Boundary::InComment);
         assert_eq!(after(b": a: b\n"), Boundary::BetweenEvents);
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn it_does_not_matter_where_the_bytes_are_cut() {
+    fn cuts_do_not_change_the_boundary() {
         for text in texts() {
             for cut in 0..=text.len() {
                 let (head, tail) = text.split_at(cut);
@@ -135,15 +135,18 @@ mod tests {
     }
 
     #[test]
-    fn after_a_line_end_that_is_added_a_line_may_follow() {
+    fn line_may_follow_the_line_end_that_is_added() {
         for text in texts() {
-            let place = Boundary::default().after(&text);
-            assert!(matches!(place.after(place.line_end()), Boundary::BetweenEvents | Boundary::LineStart), "{text:?}");
+            let boundary = Boundary::default().after(&text);
+            assert!(
+                matches!(boundary.after(boundary.line_end()), Boundary::BetweenEvents | Boundary::LineStart),
+                "{text:?}"
+            );
         }
     }
 
     #[test]
-    fn an_event_ends_with_the_first_blank_line() {
+    fn event_ends_with_the_first_blank_line() {
         assert_eq!(Boundary::InLine.end_of_event(b"a\n\nb\n\n"), Some(3));
         assert_eq!(Boundary::InLine.end_of_event(b"a\r\n\r\nb"), Some(4));
         assert_eq!(Boundary::LineStart.end_of_event(b"\nb"), Some(1));

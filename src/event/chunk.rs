@@ -1,8 +1,8 @@
-//! A piece of a stream: bytes, and the number of events that they hold.
+//! Chunks of an event stream.
 
 use bytes::Bytes;
 
-/// Bytes, and how many events they hold.
+/// Bytes of an event stream, and the number of events in them.
 #[derive(Debug)]
 #[non_exhaustive]
 #[expect(unnameable_types, reason = "sealed")]
@@ -12,6 +12,6 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// No bytes.
+    /// An empty chunk.
     pub(crate) const NONE: Self = Self { bytes: Bytes::new(), events: 0 };
 }

@@ -1,25 +1,6 @@
-//! How bytes become events: the standard's algorithm, incremental and bounded.
+//! The decoding of event streams by the standard's algorithm, incremental and bounded.
 //!
-//! A [`Decoder`] takes bytes as they come, cut anywhere, and gives back each thing that a client acts on: an event when
-//! its blank line is read, a `retry:` when its line is read, a comment. It holds one line and one event at most, each
-//! within a limit. [`EventReader`](crate::EventReader) runs one over a body.
-//!
-//! ```
-//! use tower_sse::decode::{Decoder, Item};
-//!
-//! let mut decoder = Decoder::new();
-//! let mut input: &[u8] = b"id: 1\ndata: hel";
-//! assert_eq!(decoder.decode(&mut input)?, None); // not yet
-//! input = b"lo\n\n";
-//! let Some(Item::Event(message)) = decoder.decode(&mut input)? else { panic!() };
-//! assert_eq!(message.data(), "hello");
-//! assert_eq!(decoder.last_event_id(), "1");
-//! # Ok::<(), tower_sse::decode::DecodeError>(())
-//! ```
-//!
-//! What is incomplete when the bytes end is no event ([HTML §9.2.6]); dropping the decoder drops it.
-//!
-//! [HTML §9.2.6]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+//! Pure.
 
 use std::{error::Error, fmt, time::Duration};
 
@@ -31,33 +12,36 @@ use super::{
     field::{EventId, EventName},
 };
 
-/// Reads an event stream from bytes.
+/// A decoder of an event stream from bytes, cut anywhere.
+///
+/// See the [module's documentation](crate::decode) for an example.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     limits: Limits,
     bom: Bom,
-    /// A lone CR ended the last line, so an LF that comes next belongs to it.
+    /// Whether a CR ended the last line: an LF that comes next belongs to it.
     after_cr: bool,
-    /// What has come of a line whose end has not.
+    /// The part of an incomplete line that has come.
     line: Vec<u8>,
     block: Block,
     last_event_id: String,
     failed: Option<DecodeError>,
 }
 
-/// What a client acts on.
+/// An item of an event stream that a client acts on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Item {
-    /// An event was dispatched.
+    /// An event, at its blank line.
     Event(Message),
-    /// The server set how long to wait before the next connection.
+    /// The time to wait before the next connection, at its line.
     Retry(Duration),
-    /// A comment: what stood behind the colon. Clients ignore it; heartbeats are made of it.
+    /// A comment, at its line: the text after the colon, with the space that usually follows the colon. Clients skip it. Heartbeats
+    /// are comments.
     Comment(String),
 }
 
-/// An event as a client sees it.
+/// An event as a client dispatches it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     id: Option<EventId>,
@@ -65,16 +49,16 @@ pub struct Message {
     data: String,
 }
 
-/// The stream went beyond a [`Decoder`]'s limit. Decoding cannot go on after it.
+/// An error of a stream that exceeded a limit of its [`Decoder`]. The decoder cannot continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeError {
-    what: &'static str,
+    part: &'static str,
     limit: usize,
 }
 
 impl Decoder {
-    /// Returns a decoder at the beginning of a stream, with events up to 64 MiB. That is what a [`Hub`](crate::hub::Hub) keeps by
-    /// default, so that whatever it publishes can be read.
+    /// Creates a decoder for the beginning of a stream, with events up to 64 MiB: as large as a [`Hub`](crate::hub::Hub) keeps by
+    /// default, so that all that it publishes can be read.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -88,27 +72,28 @@ impl Decoder {
         }
     }
 
-    /// Sets the longest line that is taken, in bytes. As much memory is held at most while a line is incomplete. Defaults to what the
-    /// largest event takes on a single line, as JSON does.
+    /// Sets the length of the longest line, in bytes. A decoder holds as much memory at most while a line is incomplete. Defaults to the
+    /// largest event on a single line, as JSON is.
     #[must_use]
     pub fn max_line(mut self, bytes: usize) -> Self {
         self.limits.line = Some(bytes);
         self
     }
 
-    /// Sets how much data an event may have, in bytes. As much memory is held at most, and once more for a line of it that is
-    /// incomplete. Defaults to 64 MiB.
+    /// Sets the size of the largest event's data, in bytes. A decoder holds as much memory at most, and once more for a line of it that
+    /// is incomplete. Defaults to 64 MiB.
     #[must_use]
     pub fn max_event(mut self, bytes: usize) -> Self {
         self.limits.event = bytes;
         self
     }
 
-    /// Takes from `input` up to the next item. `None`: all of `input` is taken, and more is needed.
+    /// Returns the next item and advances `input` behind it. Returns `None` if `input` ends before an item does; then all of it is
+    /// consumed.
     ///
     /// # Errors
     ///
-    /// A line or an event is beyond its limit; each later call says the same.
+    /// Errors if a line or an event exceeds its limit. Each later call returns the same error.
     pub fn decode(&mut self, input: &mut &[u8]) -> Result<Option<Item>, DecodeError> {
         if let Some(error) = self.failed {
             return Err(error);
@@ -118,7 +103,7 @@ impl Decoder {
         result
     }
 
-    /// The id that a client would send if it reconnected now: empty where none was set.
+    /// Returns the id that a client would send if it reconnected now. Empty if none was set.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         &self.last_event_id
@@ -179,9 +164,9 @@ impl Decoder {
         let value = value.strip_prefix(b" ").unwrap_or(value);
         match field {
             b"data" => self.block.push_data(value, self.limits)?,
-            // An empty name is no name; the latest line counts.
+            // An empty name is no name. The last line counts.
             b"event" => self.block.name = EventName::try_from(String::from_utf8_lossy(value).into_owned()).ok(),
-            // A NUL in it makes the client ignore the line.
+            // A client ignores the line if it contains a NUL.
             b"id" => {
                 if let Ok(id) = EventId::try_from(String::from_utf8_lossy(value).into_owned()) {
                     self.block.id = Some(id);
@@ -193,7 +178,7 @@ impl Decoder {
         Ok(None)
     }
 
-    /// A blank line: the id takes effect, with data or without it.
+    /// Ends the event at a blank line. The id takes effect also without data.
     fn dispatch(&mut self) -> Option<Item> {
         let Block { id, name, data } = std::mem::take(&mut self.block);
         if let Some(id) = &id {
@@ -214,19 +199,20 @@ impl Default for Decoder {
 }
 
 impl Message {
-    /// The id that stood in this event. A client's last event id lives on: [`Decoder::last_event_id`].
+    /// Returns the id, or `None` if this event had none. A client keeps the id of an event before it: see
+    /// [`Decoder::last_event_id`].
     #[must_use]
     pub fn id(&self) -> Option<&EventId> {
         self.id.as_ref()
     }
 
-    /// The name. `None` is what a page calls `message`.
+    /// Returns the name, or `None` if the event had none and is a `message`.
     #[must_use]
     pub fn name(&self) -> Option<&EventName> {
         self.name.as_ref()
     }
 
-    /// The data, its lines joined by LF.
+    /// Returns the data, its lines joined by LF.
     #[must_use]
     pub fn data(&self) -> &str {
         &self.data
@@ -248,7 +234,7 @@ impl From<Message> for Event {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the stream has {} of more than {} bytes", self.what, self.limit)
+        write!(f, "{} of the stream exceeds {} bytes", self.part, self.limit)
     }
 }
 
@@ -256,7 +242,7 @@ impl Error for DecodeError {}
 
 #[derive(Debug, Clone, Copy)]
 struct Limits {
-    /// `None`: an event on a single line.
+    /// `None` for the largest event on a single line.
     line: Option<usize>,
     event: usize,
 }
@@ -265,18 +251,18 @@ impl Limits {
     fn check_line(self, bytes: usize) -> Result<(), DecodeError> {
         let limit = self.line.unwrap_or(self.event.saturating_add(b"data: ".len()));
         if bytes > limit {
-            return Err(DecodeError { what: "a line", limit });
+            return Err(DecodeError { part: "a line", limit });
         }
         Ok(())
     }
 }
 
-/// What has come of an event whose blank line has not.
+/// The fields of an event before its blank line.
 #[derive(Debug, Clone, Default)]
 struct Block {
     id: Option<EventId>,
     name: Option<EventName>,
-    /// `None` until a data line came: without one nothing is dispatched.
+    /// `None` before the first line of data. No event is dispatched without one.
     data: Option<Vec<u8>>,
 }
 
@@ -284,7 +270,7 @@ impl Block {
     fn push_data(&mut self, value: &[u8], limits: Limits) -> Result<(), DecodeError> {
         let held = self.data.as_ref().map_or(0, |data| data.len() + 1);
         if held + value.len() > limits.event {
-            return Err(DecodeError { what: "an event", limit: limits.event });
+            return Err(DecodeError { part: "an event", limit: limits.event });
         }
         match &mut self.data {
             Some(data) => {
@@ -297,7 +283,7 @@ impl Block {
     }
 }
 
-/// ASCII digits only; a number beyond 64 bits is no number.
+/// Parses the value of a `retry:`: ASCII digits only, at most 64 bits.
 fn retry(value: &[u8]) -> Option<Duration> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;

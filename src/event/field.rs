@@ -1,53 +1,87 @@
-//! What may stand in an event's name and in its id.
-//!
-//! Both are single lines of text. A value that exists is valid: a line break would cut the field and let the rest be
-//! read as a field of its own, and a NUL makes the client ignore an id ([HTML §9.2.6]), so neither can be held.
-//!
-//! ```
-//! use tower_sse::{EventId, EventName, event_id, event_name};
-//!
-//! const TICK: EventName = event_name!("tick"); // checked by the compiler
-//! let id = EventId::try_from(String::from("42"))?; // checked when it runs
-//! assert!(EventName::try_from("two\nlines").is_err());
-//! assert_ne!(id, event_id!("43"));
-//! # Ok::<(), tower_sse::InvalidEventId>(())
-//! ```
-//!
-//! [HTML §9.2.6]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+//! Names, ids and comments of events: single lines of text, valid once constructed.
 
 use std::{
+    borrow::Borrow,
     error::Error,
     fmt,
     hash::{Hash, Hasher},
     sync::Arc,
 };
 
-/// The name of an event: what a page gives to `addEventListener`. An event without one is a `message`.
+/// The name of an event, by which a page listens for it with `addEventListener`. An event without a name is a `message`.
 ///
-/// Holds no CR and no LF, and is not empty (an empty name means *no name* to a client). Cloning is cheap.
+/// An `EventName` is valid once constructed: it is not empty, since a client treats an empty name as no name, and contains neither
+/// CR nor LF, since a line break would end the field and begin another one ([HTML §9.2.6]). Literals are checked at compile time by
+/// [`event_name!`](crate::event_name), other text at run time by `TryFrom<&str>` and `TryFrom<String>`. Cloning is cheap.
+///
+/// ```
+/// use tower_sse::{EventName, event_name};
+///
+/// const TICK: EventName = event_name!("tick");
+/// assert_eq!(EventName::try_from("tick")?, TICK);
+/// assert!(EventName::try_from("two\nlines").is_err());
+/// # Ok::<(), tower_sse::InvalidEventName>(())
+/// ```
+///
+/// [HTML §9.2.6]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventName(Text);
 
-/// The id of an event: what a client sends back as `Last-Event-ID` when it reconnects.
+/// The id of an event, which a client sends back as `Last-Event-ID` when it reconnects.
 ///
-/// Holds no CR, LF or NUL. An empty id is valid and makes the client forget its last one. Cloning is cheap.
+/// An `EventId` is valid once constructed: it contains no CR or LF, which would end the field, and no NUL, which makes a client
+/// ignore the field ([HTML §9.2.6]). An empty id is valid and makes the client forget its last one. Literals are checked at compile
+/// time by [`event_id!`](crate::event_id), other text at run time by `TryFrom<&str>` and `TryFrom<String>`. Integers convert by
+/// `From`. Cloning is cheap.
 ///
 /// Keep ids short and within `[0-9A-Za-z]` and ` *,-./:;=_`: above 128 bytes, or with other bytes, a cross-origin
 /// client needs a preflight request at each reconnect ([Fetch, CORS-safelisted request-header]).
 ///
+/// ```
+/// use tower_sse::{EventId, event_id};
+///
+/// assert_eq!(EventId::from(42), event_id!("42"));
+/// assert_eq!(EventId::try_from(String::from("42-0"))?, "42-0");
+/// assert!(EventId::try_from("two\nlines").is_err());
+/// # Ok::<(), tower_sse::InvalidEventId>(())
+/// ```
+///
+/// [HTML §9.2.6]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 /// [Fetch, CORS-safelisted request-header]: https://fetch.spec.whatwg.org/#cors-safelisted-request-header
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId(Text);
 
-/// The text is not an event name: it is empty, or holds a CR or LF.
+/// The comment of an event: a line that clients skip, for those who read the raw stream.
+///
+/// An `EventComment` is valid once constructed: it contains neither CR nor LF, which would end the comment and begin a field
+/// ([HTML §9.2.5]). It may be empty. Literals are checked at compile time by [`event_comment!`](crate::event_comment), other text
+/// at run time by `TryFrom<&str>` and `TryFrom<String>`. Cloning is cheap.
+///
+/// ```
+/// use tower_sse::{Event, EventComment, event_comment};
+///
+/// let event = Event::builder().comment(event_comment!("from the cache")).data("42.10");
+/// assert_eq!(event.to_bytes(), ": from the cache\ndata: 42.10\n\n");
+/// assert!(EventComment::try_from("two\nlines").is_err());
+/// ```
+///
+/// [HTML §9.2.5]: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventComment(Text);
+
+/// An error of text that is no [`EventName`]: it is empty, or contains CR or LF.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidEventName(());
 
-/// The text is not an event id: it holds a CR, LF or NUL, or bytes that are not UTF-8.
+/// An error of text that is no [`EventId`]: it contains CR, LF or NUL, or is not UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidEventId(());
 
-/// An [`EventName`] out of a literal, checked at compile time.
+/// An error of text that is no [`EventComment`]: it contains CR or LF.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidEventComment(());
+
+/// Makes an [`EventName`] of a literal, checked at compile time.
 ///
 /// ```
 /// use tower_sse::event_name;
@@ -68,7 +102,7 @@ macro_rules! event_name {
     };
 }
 
-/// An [`EventId`] out of a literal, checked at compile time.
+/// Makes an [`EventId`] of a literal, checked at compile time.
 ///
 /// ```
 /// use tower_sse::event_id;
@@ -88,80 +122,96 @@ macro_rules! event_id {
     };
 }
 
+/// Makes an [`EventComment`] of a literal, checked at compile time.
+///
+/// ```
+/// use tower_sse::event_comment;
+///
+/// assert_eq!(event_comment!("from the cache").as_str(), "from the cache");
+/// ```
+///
+/// ```compile_fail
+/// use tower_sse::event_comment;
+///
+/// let comment = event_comment!("\ndata: forged");
+/// ```
+#[macro_export]
+macro_rules! event_comment {
+    ($comment:expr) => {
+        const { $crate::EventComment::from_static($comment) }
+    };
+}
+
 impl EventName {
-    /// A name out of a literal. Prefer [`event_name!`], which checks at compile time wherever it stands.
+    /// Creates a name from a literal. Prefer [`event_name!`](crate::event_name), which checks at compile time wherever it stands.
     ///
     /// # Panics
     ///
-    /// Outside a `const` context, when the text is not a valid name. Inside one that is a compile error.
+    /// Panics if the text is not a valid name. In a `const` context that is a compile error.
     #[must_use]
     pub const fn from_static(name: &'static str) -> Self {
-        assert!(
-            !name.is_empty() && !has_any(name.as_bytes(), b"\r\n"),
-            "an event name is not empty and holds no CR or LF"
-        );
+        assert!(Self::is_valid(name), "event name must not be empty or contain CR or LF");
         Self(Text::Static(name))
     }
 
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        self.0.as_str()
+    const fn is_valid(name: &str) -> bool {
+        !name.is_empty() && !contains_any(name.as_bytes(), b"\r\n")
     }
 }
 
 impl EventId {
-    /// An id out of a literal. Prefer [`event_id!`], which checks at compile time wherever it stands.
+    /// Creates an id from a literal. Prefer [`event_id!`](crate::event_id), which checks at compile time wherever it stands.
     ///
     /// # Panics
     ///
-    /// Outside a `const` context, when the text is not a valid id. Inside one that is a compile error.
+    /// Panics if the text is not a valid id. In a `const` context that is a compile error.
     #[must_use]
     pub const fn from_static(id: &'static str) -> Self {
-        assert!(!has_any(id.as_bytes(), b"\r\n\0"), "an event id holds no CR, LF or NUL");
+        assert!(Self::is_valid(id), "event id must not contain CR, LF or NUL");
         Self(Text::Static(id))
     }
 
-    /// An id out of digits, letters and hyphens.
+    /// Creates an id from digits, letters and hyphens.
     pub(crate) fn from_plain(id: &str) -> Self {
         debug_assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
         Self(Text::Shared(id.into()))
     }
 
-    /// The id as text.
+    const fn is_valid(id: &str) -> bool {
+        !contains_any(id.as_bytes(), b"\r\n\0")
+    }
+}
+
+impl EventComment {
+    /// Creates a comment from a literal. Prefer [`event_comment!`](crate::event_comment), which checks at compile time wherever it
+    /// stands.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the text is not a valid comment. In a `const` context that is a compile error.
     #[must_use]
-    pub fn as_str(&self) -> &str {
-        self.0.as_str()
+    pub const fn from_static(comment: &'static str) -> Self {
+        assert!(Self::is_valid(comment), "event comment must not contain CR or LF");
+        Self(Text::Static(comment))
+    }
+
+    const fn is_valid(comment: &str) -> bool {
+        !contains_any(comment.as_bytes(), b"\r\n")
     }
 }
 
-impl TryFrom<String> for EventName {
-    type Error = InvalidEventName;
-
-    fn try_from(name: String) -> Result<Self, InvalidEventName> {
-        if name.is_empty() || has_any(name.as_bytes(), b"\r\n") {
-            return Err(InvalidEventName(()));
+/// Implements the decimal form of integers as ids. Signed ones too: an integer literal without a type is an `i32`.
+macro_rules! from_integers {
+    ($($integer:ty)*) => {$(
+        impl From<$integer> for EventId {
+            fn from(id: $integer) -> Self {
+                Self(Text::Shared(itoa::Buffer::new().format(id).into()))
+            }
         }
-        Ok(Self(Text::Shared(name.into())))
-    }
+    )*};
 }
 
-impl TryFrom<String> for EventId {
-    type Error = InvalidEventId;
-
-    fn try_from(id: String) -> Result<Self, InvalidEventId> {
-        if has_any(id.as_bytes(), b"\r\n\0") {
-            return Err(InvalidEventId(()));
-        }
-        Ok(Self(Text::Shared(id.into())))
-    }
-}
-
-impl From<u64> for EventId {
-    fn from(id: u64) -> Self {
-        Self(Text::Shared(itoa::Buffer::new().format(id).into()))
-    }
-}
+from_integers!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
 
 impl TryFrom<&[u8]> for EventId {
     type Error = InvalidEventId;
@@ -173,27 +223,50 @@ impl TryFrom<&[u8]> for EventId {
 
 impl fmt::Display for InvalidEventName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an event name must not be empty and must hold no CR or LF")
+        f.write_str("event name must not be empty or contain CR or LF")
     }
 }
 
 impl fmt::Display for InvalidEventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an event id must be UTF-8 and must hold no CR, LF or NUL")
+        f.write_str("event id must be UTF-8 without CR, LF or NUL")
+    }
+}
+
+impl fmt::Display for InvalidEventComment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("event comment must not contain CR or LF")
     }
 }
 
 impl Error for InvalidEventName {}
 impl Error for InvalidEventId {}
+impl Error for InvalidEventComment {}
 
-/// What both are as text: the same conversions and forms.
+/// Implements the conversions and traits that these types have as text.
 macro_rules! text {
-    ($kind:ident, $error:ident) => {
+    ($kind:ident, $error:ident, $noun:literal) => {
+        impl $kind {
+            #[doc = concat!("Returns the ", $noun, " as text.")]
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                self.0.as_str()
+            }
+        }
+
+        impl TryFrom<String> for $kind {
+            type Error = $error;
+
+            fn try_from(text: String) -> Result<Self, $error> {
+                if Self::is_valid(&text) { Ok(Self(Text::Shared(text.into()))) } else { Err($error(())) }
+            }
+        }
+
         impl TryFrom<&str> for $kind {
             type Error = $error;
 
             fn try_from(text: &str) -> Result<Self, $error> {
-                String::from(text).try_into()
+                if Self::is_valid(text) { Ok(Self(Text::Shared(text.into()))) } else { Err($error(())) }
             }
         }
 
@@ -205,8 +278,21 @@ macro_rules! text {
             }
         }
 
+        impl From<$kind> for String {
+            fn from(text: $kind) -> Self {
+                text.as_str().into()
+            }
+        }
+
         impl AsRef<str> for $kind {
             fn as_ref(&self) -> &str {
+                self.as_str()
+            }
+        }
+
+        /// `Eq`, `Ord` and `Hash` are those of the text.
+        impl Borrow<str> for $kind {
+            fn borrow(&self) -> &str {
                 self.as_str()
             }
         }
@@ -237,10 +323,11 @@ macro_rules! text {
     };
 }
 
-text!(EventName, InvalidEventName);
-text!(EventId, InvalidEventId);
+text!(EventName, InvalidEventName, "name");
+text!(EventId, InvalidEventId, "id");
+text!(EventComment, InvalidEventComment, "comment");
 
-/// Text that is cheap to clone, and needs no allocation where it is a literal.
+/// Text that is cheap to clone, and takes no allocation if it is a literal.
 #[derive(Clone)]
 enum Text {
     Static(&'static str),
@@ -282,7 +369,7 @@ impl Hash for Text {
     }
 }
 
-const fn has_any(text: &[u8], unwanted: &[u8]) -> bool {
+const fn contains_any(text: &[u8], unwanted: &[u8]) -> bool {
     let mut at = 0;
     while at < text.len() {
         let mut of = 0;

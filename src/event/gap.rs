@@ -1,16 +1,19 @@
-//! A gap in a stream of events.
+//! Gaps in a subscriber's events.
 
 use super::field::EventId;
 
-/// Events that a subscriber should have had are gone, or it is not known any more whether its topics were closed meanwhile.
+/// A range of positions in which events of a subscriber may be missing, or the closing of one of its topics.
+///
+/// A hub reports a gap if it no longer keeps the events of the range, or no longer knows whether a topic was closed in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {
-    /// The position that this connection came with, or, if it came with none, that it had reached when the gap was found.
-    /// Something may be missing before it that an earlier connection was cut too early to be told of. `None`: it came with
-    /// something that no hub gives.
+    /// The position at which the subscriber resumed. If it did not resume, the position that it had reached when the gap was found.
+    /// `None` if it resumed with an id that is no position of a hub. Events before it may be missing too, if an earlier
+    /// connection ended before it could report a gap.
     pub from: Option<EventId>,
-    /// Up to here something may be missing. What is kept up to here was given before; everything after it follows. On the
-    /// wire it is the id of the gap. If no event is missing, but an end may be, it may be the same as `from`.
+    /// The last position in which an event may be missing. The events up to it that the hub still keeps were delivered before the gap,
+    /// and all events after it follow. It is the id of the gap's own event. It may equal `from` if only the closing of a topic may be
+    /// missing.
     pub to: EventId,
 }

@@ -1,10 +1,10 @@
-//! Why a value could not become an event.
+//! The error of values that cannot be serialized.
 
 use std::{error::Error, fmt};
 
-/// A value could not be serialized to JSON, or, for [`Event::tagged`](crate::Event::tagged), is not a named variant.
+/// An error of a value that could not be serialized to JSON, or, for [`Event::tagged`](crate::Event::tagged), is not a named variant.
 ///
-/// [`source`](Error::source) is what serde said.
+/// Its [`source`](Error::source) is the error of serde.
 #[derive(Debug)]
 pub struct JsonError(serde_json::Error);
 
@@ -16,7 +16,7 @@ impl JsonError {
 
 impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the value could not be made an event")
+        f.write_str("value could not be serialized as an event")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Events out of a body: the decoder, run over what comes.
+//! A reader of events from a body.
 
 use std::{
     error::Error,
@@ -17,13 +17,13 @@ use super::decode::{DecodeError, Decoder, Item};
 use crate::error::BoxError;
 
 pin_project! {
-    /// Reads any [`Body`] as an event stream. It is a [`Stream`] of what a client acts on.
+    /// A reader of any [`Body`] as an event stream: a [`Stream`] of the [`Item`]s that a client acts on.
     ///
     /// ```
     /// use bytes::Bytes;
     /// use futures_util::StreamExt;
     /// use http_body_util::Full;
-    /// use tower_sse::{EventReader, decode::Item};
+    /// use tower_sse::decode::{EventReader, Item};
     ///
     /// # tokio_test(async {
     /// let mut reader = EventReader::new(Full::<Bytes>::from("data: hello\n\n"));
@@ -35,7 +35,9 @@ pin_project! {
     /// # }
     /// ```
     ///
-    /// It holds one frame of the body, and what the [`Decoder`] holds. After an error it is at its end.
+    /// It holds one frame of the body at most, beside what the [`Decoder`] holds. The stream ends after an error.
+    ///
+    /// Cancel safety: dropping the future of a `next` loses nothing.
     #[derive(Debug)]
     #[must_use = "streams do nothing unless polled"]
     pub struct EventReader<B> {
@@ -48,34 +50,34 @@ pin_project! {
     }
 }
 
-/// A body could not be read as an event stream.
+/// An error of a body that could not be read as an event stream.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The body gave an error.
+    /// The body failed.
     Body(BoxError),
-    /// What came is beyond a limit of the decoder.
+    /// A line or an event was larger than the decoder's limit.
     Decode(DecodeError),
 }
 
 impl<B> EventReader<B> {
-    /// Reads this body, within the limits that [`Decoder::new`] has.
+    /// Creates a reader with the limits of [`Decoder::new`].
     pub fn new(body: B) -> Self {
         Self::with_decoder(body, Decoder::new())
     }
 
-    /// Reads this body with a decoder of one's own.
+    /// Creates a reader with this decoder, for other limits.
     pub fn with_decoder(body: B, decoder: Decoder) -> Self {
         Self { body, decoder, bytes: Bytes::new(), trailers: None, ended: false }
     }
 
-    /// The id that a client would send if it reconnected now.
+    /// Returns the id that a client would send if it reconnected now. Empty if none was set.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         self.decoder.last_event_id()
     }
 
-    /// The trailers, if the body had any and has ended.
+    /// Returns the trailers, or `None` if the body has not ended or had none.
     #[must_use]
     pub fn trailers(&self) -> Option<&HeaderMap> {
         self.trailers.as_ref()
@@ -119,8 +121,8 @@ impl<B: Body<Error: Into<BoxError>>> Stream for EventReader<B> {
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Body(_) => "the body could not be read",
-            Self::Decode(_) => "the body is not an event stream within the limits",
+            Self::Body(_) => "body could not be read",
+            Self::Decode(_) => "body is not an event stream within the limits",
         })
     }
 }

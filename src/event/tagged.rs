@@ -1,7 +1,7 @@
-//! How a serde enum becomes an event: the variant names it, the content is its data.
+//! The encoding of serde enums as events: the variant is the name, its content is the data.
 //!
-//! One pass over the value: the variant is known before its content, so the name's line is written first and the content
-//! follows as JSON into the same buffer.
+//! Takes one pass over the value. The variant is known before its content, so the name's line is written first, and the content
+//! follows as JSON in the same buffer.
 
 use std::{cell::RefCell, io};
 
@@ -9,26 +9,31 @@ use bytes::Bytes;
 use serde_core::ser::{self, Error as _, Impossible, Serialize, Serializer};
 use serde_json::Error;
 
-use super::{buffer, encode, field::EventName, json::JsonError};
+use super::{
+    buffer,
+    encode::{self, Head},
+    field::EventName,
+    json::JsonError,
+};
 
-/// All of an event but its id.
+/// Encodes an event without its id.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, JsonError> {
     let output = Output(RefCell::new(buffer::take()));
     let mut json = serde_json::Serializer::new(&output);
     value.serialize(Variant { output: &output, json: &mut json }).map_err(JsonError::new)?;
     let buffer = output.0.into_inner();
-    let start = encode::lines_start(&buffer);
+    let start = encode::head_len(&buffer);
     Ok(encode::close_json(buffer, start))
 }
 
-/// The buffer, which the name is written to directly and the content through serde_json.
+/// The buffer of an event: the name is written to it directly, the content through serde_json.
 struct Output(RefCell<Vec<u8>>);
 
 impl Output {
-    /// The name's line and the beginning of the data's.
+    /// Writes the name's line and the beginning of the data's.
     fn put_name(&self, variant: &str) -> Result<(), Error> {
         let name = EventName::try_from(variant).map_err(Error::custom)?;
-        encode::begin_data(Some(&name), &mut self.0.borrow_mut());
+        encode::begin_data(Head { name: Some(&name), ..Head::default() }, &mut self.0.borrow_mut());
         Ok(())
     }
 }
@@ -48,16 +53,16 @@ type Json<'a> = serde_json::Serializer<&'a Output>;
 type JsonTuple<'s, 'a> = <&'s mut Json<'a> as Serializer>::SerializeTuple;
 type JsonStruct<'s, 'a> = <&'s mut Json<'a> as Serializer>::SerializeStruct;
 
-/// Takes an enum value, externally or adjacently tagged.
+/// The serializer of an enum value, tagged externally or adjacently.
 struct Variant<'s, 'a> {
     output: &'a Output,
     json: &'s mut Json<'a>,
 }
 
-/// Takes what an adjacently tagged value has for its tag.
+/// The serializer of an adjacently tagged value's tag.
 struct Tag<'a>(&'a Output);
 
-/// Neither takes anything that is not a variant.
+/// Implements the methods of a [`Serializer`] that refuses everything but variants.
 macro_rules! refuse {
     () => {
         refuse! {
@@ -259,7 +264,7 @@ impl ser::SerializeStructVariant for Fields<'_, '_> {
     }
 }
 
-/// An adjacently tagged value: serde makes a struct of it, the tag first, then the content where there is one.
+/// An adjacently tagged value. serde serializes it as a struct: the tag first, then the content if there is any.
 struct Adjacent<'s, 'a> {
     output: &'a Output,
     json: &'s mut Json<'a>,
@@ -299,5 +304,5 @@ impl ser::SerializeStruct for Adjacent<'_, '_> {
 }
 
 fn not_a_variant() -> Error {
-    Error::custom("only an enum with serde's external or adjacent tagging can name an event by its variant")
+    Error::custom("value is not an enum with serde's external or adjacent tagging")
 }

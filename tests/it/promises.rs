@@ -14,11 +14,11 @@ use http::{Request, Response};
 use http_body::Body;
 use tower::Service;
 use tower_sse::{
-    BoxError, Comments, EarlyEnd, EarlyEndError, Event, EventBuilder, EventId, EventName, EventReader, EventSender,
-    Events, Heartbeat, InvalidEventId, InvalidEventName, LastEventId, LastRetry, Negotiate, ReadError, Refusal, Reply,
-    RequestHead, SendError, Source, Sse, SseBody, SseLayer, StreamSettings, TrySendError,
+    BoxError, Comments, EarlyEnd, EarlyEndError, Event, EventBuilder, EventComment, EventId, EventName, EventSender,
+    Events, Heartbeat, InvalidEventComment, InvalidEventId, InvalidEventName, LastEventId, LastRetry, Negotiate,
+    Refusal, Reply, RequestHead, SendError, Source, Sse, SseBody, SseLayer, StreamSettings, TrySendError,
     access::{AccessCheck, AccessDecision, AccessRevoked},
-    decode::{DecodeError, Decoder, Item, Message},
+    decode::{DecodeError, Decoder, EventReader, Item, Message, ReadError},
     future::{Oneshot, ResponseFuture, Standalone},
     middleware::NoEvents,
     observe::{Observer, Reason, Sent, StreamObserver},
@@ -109,8 +109,10 @@ fn events_and_all_that_describes_them_can_go_anywhere() {
         EventBuilder: Send Sync Unpin Clone;
         EventName: Send Sync Unpin Clone;
         EventId: Send Sync Unpin Clone;
+        EventComment: Send Sync Unpin Clone;
         InvalidEventName: Send Sync Unpin Clone;
         InvalidEventId: Send Sync Unpin Clone;
+        InvalidEventComment: Send Sync Unpin Clone;
         LastEventId: Send Sync Unpin Clone;
         EventSender: Send Sync Unpin Clone;
         EventReceiver: Send Sync Unpin, lacks Clone;

@@ -29,7 +29,7 @@ pub(crate) fn share(size: usize) -> Runs {
     Box::new(move |times| {
         for _ in 0..times {
             let event = Event::new(black_box(&text));
-            drop(black_box((event.encode(), event)));
+            drop(black_box((event.to_bytes(), event)));
         }
     })
 }
@@ -75,7 +75,7 @@ pub(crate) fn serde_json(trades: usize) -> Runs {
 
 /// One event of this size.
 pub(crate) fn decode(size: usize) -> Runs {
-    let bytes = Event::builder().id(17).data("x".repeat(size)).encode();
+    let bytes = Event::builder().id(17).data("x".repeat(size)).to_bytes();
     let mut decoder = Decoder::new();
     Box::new(move |times| {
         for _ in 0..times {

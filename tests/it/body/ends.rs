@@ -201,7 +201,7 @@ async fn frames_that_report_their_release_do_not_hold_the_stream() {
     let steps = vec![event("a"), Give(Ok(large.clone())), Panic];
     let Ended { frames, life, .. } = ended(steps, Some("sorry"), |_| ()).await;
     assert_eq!(frames.len(), 4);
-    assert_eq!(frames[2].as_bytes(), &large.encode()[..]);
+    assert_eq!(frames[2].as_bytes(), &large.to_bytes()[..]);
     assert_eq!(frames[3], "data: sorry\n\n");
     assert!(life.is_dropped());
 }

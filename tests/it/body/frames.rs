@@ -54,7 +54,7 @@ async fn a_large_event_has_its_own_frame_and_is_not_copied() {
     }
     let sizes: Vec<_> = frames.iter().map(Bytes::len).collect();
     assert_eq!(sizes, [2, "data: before\n\n".len(), 100_000, "data: after\n\n".len()]);
-    assert_eq!(frames[2].as_ptr(), large.encode().as_ptr());
+    assert_eq!(frames[2].as_ptr(), large.to_bytes().as_ptr());
 }
 
 /// hyper held up to sixteen of them, whatever their size.
@@ -82,7 +82,7 @@ async fn an_event_that_is_alone_is_not_copied() {
     let mut body = open(SseLayer::new(answers(events([Give(Ok(small.clone()))])))).await;
     body.next().await;
     let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
-    assert_eq!(frame.as_ptr(), small.encode().as_ptr());
+    assert_eq!(frame.as_ptr(), small.to_bytes().as_ptr());
 }
 
 #[tokio::test(start_paused = true)]

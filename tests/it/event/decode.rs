@@ -5,8 +5,8 @@ use std::{error::Error, time::Duration};
 use proptest::prelude::*;
 use serde::Deserialize;
 use tower_sse::{
-    Event, EventReader, Events, ReadError, Source, SseLayer,
-    decode::{DecodeError, Decoder, Item},
+    Event, Events, Source, SseLayer,
+    decode::{DecodeError, Decoder, EventReader, Item, ReadError},
     hub::{Hub, Retention, Start, Subscribe},
 };
 
@@ -154,7 +154,7 @@ fn a_line_beyond_its_limit_is_an_error_wherever_it_is_cut() {
             let parts = [&line[..cut], &line[cut..]];
             assert!(limited(10, 100, &parts).is_ok(), "ten bytes are within the limit of ten");
             let error = limited(9, 100, &parts).unwrap_err();
-            assert_eq!(error.to_string(), "the stream has a line of more than 9 bytes");
+            assert_eq!(error.to_string(), "a line of the stream exceeds 9 bytes");
         }
     }
     // Without an end in sight too: that is what the limit is for.
@@ -168,7 +168,7 @@ fn an_event_beyond_its_limit_is_an_error_wherever_it_is_cut() {
         let parts = [&text[..cut], &text[cut..]];
         assert_eq!(limited(100, 9, &parts).unwrap().len(), 2);
         let error = limited(100, 8, &parts).unwrap_err();
-        assert_eq!(error.to_string(), "the stream has an event of more than 8 bytes");
+        assert_eq!(error.to_string(), "an event of the stream exceeds 8 bytes");
     }
     // Empty lines of data are data: each is a break.
     assert!(limited(100, 100, &[&b"data\n".repeat(101)]).is_ok());
@@ -187,7 +187,7 @@ fn what_came_before_the_limit_arrives_and_after_it_nothing() {
 #[test]
 fn event_up_to_the_limit_is_read_on_one_line_or_several() {
     for limit in [1, 2, 100, 1 << 20] {
-        let decode = |data: &str| Decoder::new().max_event(limit).decode(&mut &Event::new(data).encode()[..]);
+        let decode = |data: &str| Decoder::new().max_event(limit).decode(&mut &Event::new(data).to_bytes()[..]);
         let lines = if limit > 2 { "a\n".repeat(limit / 2) } else { "a".repeat(limit) };
         for data in ["x".repeat(limit), lines] {
             assert!(matches!(decode(&data), Ok(Some(Item::Event(event))) if event.data() == data), "{limit}");
@@ -204,7 +204,7 @@ fn a_line_without_an_end_is_held_up_to_the_largest_event() {
         assert_eq!(decoder.decode(&mut &part[..]), Ok(None));
     }
     let error = decoder.decode(&mut &b"x"[..]).unwrap_err();
-    assert_eq!(error.to_string(), "the stream has a line of more than 67108870 bytes");
+    assert_eq!(error.to_string(), "a line of the stream exceeds 67108870 bytes");
 }
 
 /// The data of the one event of a stream, read with default settings.
@@ -271,7 +271,7 @@ async fn failed_or_too_large_body_ends_with_a_typed_error() {
     assert_eq!(failed.source().unwrap().to_string(), "reset");
     assert!(reader.next().await.is_none());
 
-    let body = Script::new([bytes(Event::new("x".repeat(100)).encode()), Panic]);
+    let body = Script::new([bytes(Event::new("x".repeat(100)).to_bytes()), Panic]);
     let mut reader = EventReader::with_decoder(body, Decoder::new().max_line(50));
     let Some(Err(failed @ ReadError::Decode(_))) = reader.next().await else { panic!("the decoder's error") };
     assert!(failed.source().unwrap().is::<DecodeError>());

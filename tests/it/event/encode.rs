@@ -1,11 +1,14 @@
 //! Encoding of events, and that nothing in one can become anything else.
 
+use std::{collections::HashSet, time::Duration};
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde::Deserialize;
 use tower_sse::{
-    Event, EventId, EventName,
+    Event, EventBuilder, EventComment, EventId, EventName,
     decode::{Decoder, Item, Message},
+    event_comment, event_name,
 };
 
 #[derive(Deserialize)]
@@ -54,7 +57,7 @@ fn assert_arrives(id: Option<&str>, name: Option<&str>, data: &str) {
     assert_eq!(event.id().map(EventId::as_str), id);
     assert_eq!(event.name(), name);
     assert_eq!(event.data(), received(data));
-    let bytes = event.encode();
+    let bytes = event.to_bytes();
     assert_eq!(event.encoded_len(), bytes.len());
     assert_eq!(Bytes::from(event.clone()), bytes);
     let message = decoded(&bytes);
@@ -69,7 +72,7 @@ fn events_are_encoded_as_the_table_says() {
     let Cases { case } = toml::from_str(include_str!("encode.toml")).unwrap();
     assert!(case.len() > 20);
     for Case { why, id, name, data, wire, received: expected } in case {
-        let bytes = event(id.as_deref(), name.as_deref(), &data).encode();
+        let bytes = event(id.as_deref(), name.as_deref(), &data).to_bytes();
         assert_eq!(std::str::from_utf8(&bytes).unwrap(), wire, "{why}");
         assert_eq!(received(&data), expected.unwrap_or_else(|| data.clone()), "{why}");
         assert_arrives(id.as_deref(), name.as_deref(), &data);
@@ -103,8 +106,60 @@ proptest! {
     }
 
     #[test]
+    fn comment_and_retry_arrive_before_their_event(
+        id in prop::option::of(any::<i128>()),
+        comment in prop::option::of(text()),
+        retry in prop::option::of(0..u64::from(u32::MAX)),
+        name in prop::option::of("[a-z:]{1,4}"),
+        data in prop::option::of(text()),
+    ) {
+        let comment = comment.filter(|comment| {
+            let valid = !comment.contains(['\r', '\n']);
+            assert_eq!(EventComment::try_from(comment.as_str()).is_ok(), valid);
+            valid
+        });
+        let mut builder = with_comment_and_retry(comment.as_deref(), retry.map(Duration::from_millis));
+        if let Some(id) = id {
+            builder = builder.id(id);
+        }
+        if let Some(name) = &name {
+            builder = builder.name(EventName::try_from(name.as_str()).unwrap());
+        }
+        let event = match &data {
+            Some(data) => builder.data(data),
+            None => builder.without_data(),
+        };
+        let comment = if (&comment, retry, &data) == (&None, None, &None) { Some(String::new()) } else { comment };
+        let retry = retry.map(|retry| Duration::from_millis(retry.min((1 << 31) - 1)));
+        let name = name.filter(|_| data.is_some());
+        assert_eq!((event.comment(), event.retry(), event.name()), (comment.as_deref(), retry, name.as_deref()));
+        assert_eq!((event.has_data(), &*event.data()), (data.is_some(), &*received(data.as_deref().unwrap_or_default())));
+        let bytes = event.to_bytes();
+        assert_eq!(event.encoded_len(), bytes.len());
+
+        let (mut decoder, mut input, mut items) = (Decoder::new(), &bytes[..], Vec::new());
+        while let Some(item) = decoder.decode(&mut input).unwrap() {
+            items.push(item);
+        }
+        prop_assert_eq!(decoder.last_event_id(), id.map(|id| id.to_string()).unwrap_or_default());
+        let dispatched = items.len() - usize::from(comment.is_some()) - usize::from(retry.is_some());
+        prop_assert_eq!(dispatched, usize::from(data.is_some()));
+        let mut items = items.into_iter();
+        if let Some(comment) = comment {
+            prop_assert_eq!(items.next(), Some(Item::Comment(format!(" {comment}"))));
+        }
+        if let Some(retry) = retry {
+            prop_assert_eq!(items.next(), Some(Item::Retry(retry)));
+        }
+        if let Some(data) = data {
+            let Some(Item::Event(message)) = items.next() else { panic!("no event in {bytes:?}") };
+            assert_eq!((message.name().map(EventName::as_str), message.data()), (name.as_deref(), &*received(&data)));
+        }
+    }
+
+    #[test]
     fn events_that_follow_one_another_stay_apart(texts in prop::collection::vec(text(), 0..10)) {
-        let bytes: Vec<u8> = texts.iter().flat_map(|text| Event::new(text).encode()).collect();
+        let bytes: Vec<u8> = texts.iter().flat_map(|text| Event::new(text).to_bytes()).collect();
         let (mut decoder, mut input, mut got) = (Decoder::new(), &bytes[..], Vec::new());
         while let Some(item) = decoder.decode(&mut input).unwrap() {
             let Item::Event(message) = item else { panic!("only events: {item:?}") };
@@ -112,6 +167,65 @@ proptest! {
         }
         prop_assert_eq!(got, texts.iter().map(|text| received(text)).collect::<Vec<_>>());
     }
+}
+
+fn with_comment_and_retry(comment: Option<&str>, retry: Option<Duration>) -> EventBuilder {
+    let mut builder = Event::builder();
+    if let Some(comment) = comment {
+        builder = builder.comment(EventComment::try_from(comment).unwrap());
+    }
+    if let Some(retry) = retry {
+        builder = builder.retry(retry);
+    }
+    builder
+}
+
+#[test]
+fn fields_have_a_fixed_order() {
+    let second = Duration::from_secs(1);
+    let all = Event::builder().name(event_name!("n")).retry(second).comment(event_comment!("c")).id(1);
+    assert_eq!(all.clone().data("a\nb").to_bytes(), "id: 1\n: c\nretry: 1000\nevent: n\ndata: a\ndata: b\n\n");
+    assert_eq!(all.without_data().to_bytes(), "id: 1\n: c\nretry: 1000\n\n");
+    assert_eq!(Event::builder().retry(second).without_data().to_bytes(), "retry: 1000\n\n");
+    assert_eq!(Event::builder().id(1).without_data().to_bytes(), "id: 1\n: \n\n");
+    #[cfg(feature = "json")]
+    {
+        let json = with_comment_and_retry(Some("c"), Some(second)).name(event_name!("n")).json(&[1]).unwrap();
+        assert_eq!(json.to_bytes(), ": c\nretry: 1000\nevent: n\ndata: [1]\n\n");
+    }
+}
+
+#[test]
+fn debug_shows_each_field_that_is_set() {
+    let event = with_comment_and_retry(Some("c"), Some(Duration::from_secs(1))).data("x");
+    assert_eq!(format!("{event:?}"), r#"Event { id: None, name: None, comment: "c", retry: 1s, data: "x" }"#);
+    assert_eq!(format!("{:?}", Event::new("x")), r#"Event { id: None, name: None, data: "x" }"#);
+    let comment = with_comment_and_retry(Some("c"), None).without_data();
+    assert_eq!(format!("{comment:?}"), r#"Event { id: None, name: None, comment: "c" }"#);
+}
+
+#[test]
+fn text_converts_into_events() {
+    assert_eq!(Event::from("a\nb"), Event::new("a\nb"));
+    assert_eq!(Event::from(String::from("a")), Event::new("a"));
+}
+
+#[test]
+fn integers_of_all_types_are_ids() {
+    let ids = [17_u8.into(), 17_u16.into(), 17_u32.into(), 17_u64.into(), 17_u128.into(), 17_usize.into()];
+    assert!(ids.iter().chain(Event::builder().id(17).data("").id()).all(|id: &EventId| *id == "17"));
+    let ids = [(-1_i8).into(), (-1_i16).into(), (-1_i32).into(), (-1_i64).into(), (-1_i128).into(), (-1_isize).into()];
+    assert!(ids.iter().chain(Event::new("").with_id(-1).id()).all(|id: &EventId| *id == "-1"));
+}
+
+#[test]
+fn fields_are_found_by_their_text_in_sets() {
+    let names = HashSet::from([event_name!("a"), EventName::try_from(String::from("b")).unwrap()]);
+    assert!(names.contains("a") && names.contains("b") && !names.contains("c"));
+    assert!(HashSet::from([EventId::from(1)]).contains("1"));
+    assert_eq!(String::from(event_name!("a")), "a");
+    assert_eq!(String::from(EventId::from(1)), "1");
+    assert_eq!(String::from(event_comment!("a b")), "a b");
 }
 
 #[test]
@@ -125,14 +239,14 @@ fn ten_megabytes_in_any_field_arrive() {
 #[test]
 fn bytes_of_an_event_without_an_id_are_not_copied() {
     let event = Event::new("x");
-    let shared = event.encode();
+    let shared = event.to_bytes();
     assert_eq!(Bytes::from(event).as_ptr(), shared.as_ptr());
 }
 
 #[test]
 fn a_flood_of_breaks_arrives() {
     let breaks = "\r\n".repeat(200_000);
-    assert_eq!(decoded(&Event::new(&breaks).encode()).data(), "\n".repeat(200_000));
+    assert_eq!(decoded(&Event::new(&breaks).to_bytes()).data(), "\n".repeat(200_000));
 }
 
 #[test]
@@ -145,17 +259,21 @@ fn hostile_names_and_ids_cannot_be_made() {
         assert!(EventId::try_from(hostile.as_bytes()).is_err(), "{hostile:?}");
         assert!(EventId::try_from(String::from(hostile)).is_err(), "{hostile:?}");
         assert!(hostile.parse::<EventId>().is_err(), "{hostile:?}");
+        assert!(EventComment::try_from(hostile).is_err(), "{hostile:?}");
+        assert!(EventComment::try_from(String::from(hostile)).is_err(), "{hostile:?}");
+        assert!(hostile.parse::<EventComment>().is_err(), "{hostile:?}");
     }
     assert!(EventId::try_from("a\0b").is_err() && EventName::try_from("a\0b").is_ok());
     assert!(EventId::try_from("").is_ok() && EventName::try_from("").is_err());
+    assert!(EventComment::try_from("").is_ok() && EventComment::try_from("a\0b").is_ok());
     assert!(EventId::try_from(&b"\xff"[..]).is_err());
 }
 
 #[test]
 fn an_id_is_changed_without_touching_the_rest() {
-    let event = Event::builder().name(tower_sse::event_name!("n")).id(1).data("x");
+    let event = Event::builder().name(event_name!("n")).id(1).data("x");
     let other = event.clone().with_id(u64::MAX);
-    assert_eq!(&other.encode()[..], b"id: 18446744073709551615\nevent: n\ndata: x\n\n");
+    assert_eq!(&other.to_bytes()[..], b"id: 18446744073709551615\nevent: n\ndata: x\n\n");
     assert_eq!(event.id().unwrap(), &"1");
     assert_ne!(event, other);
 }

@@ -13,7 +13,7 @@ use tower_sse::{
 
 /// Name and data as a client receives them.
 fn received(event: &Event) -> (Option<String>, String) {
-    let bytes = event.encode();
+    let bytes = event.to_bytes();
     let (mut decoder, mut input) = (Decoder::new().max_line(1 << 25).max_event(1 << 25), &bytes[..]);
     let Some(Item::Event(message)) = decoder.decode(&mut input).unwrap() else { panic!("no event in {bytes:?}") };
     assert!(input.is_empty(), "nothing else");
@@ -65,7 +65,7 @@ fn breaks_that_a_raw_value_holds_are_taken_out_and_nothing_else() {
         raw: &'a RawValue,
     }
     let event = Event::json(&Outer { nested: &nested, raw: &value }).unwrap();
-    assert_eq!(event.encode().iter().filter(|byte| **byte == b'\n').count(), 2);
+    assert_eq!(event.to_bytes().iter().filter(|byte| **byte == b'\n').count(), 2);
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_break_in_a_name_is_not_what_is_taken_out() {
     // The name's own line ends with the one LF that has to stay.
     let raw = RawValue::from_string("[\n]".into()).unwrap();
     let event = Event::builder().name(event_name!("[]")).json(&raw).unwrap();
-    assert_eq!(&event.encode()[..], b"event: []\ndata: []\n\n");
+    assert_eq!(&event.to_bytes()[..], b"event: []\ndata: []\n\n");
 }
 
 #[test]
@@ -114,7 +114,7 @@ impl Serialize for Refuses {
 #[test]
 fn what_is_no_json_is_an_error_that_says_why() {
     let error = Event::json(&Refuses).unwrap_err();
-    assert_eq!(error.to_string(), "the value could not be made an event");
+    assert_eq!(error.to_string(), "value could not be serialized as an event");
     assert_eq!(error.source().unwrap().to_string(), "no such value");
     let map = HashMap::from([(vec![1], 2)]);
     assert!(Event::json(&map).is_err(), "keys that are not strings");

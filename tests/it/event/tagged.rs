@@ -53,7 +53,7 @@ enum Adjacent<'a> {
 fn assert_event(value: &impl Serialize, name: &str, data: &str) {
     let event = Event::tagged(value).unwrap();
     assert_eq!((event.name(), &*event.data(), event.id()), (Some(name), data, None));
-    assert_eq!(event.encode(), format!("event: {name}\ndata: {data}\n\n"));
+    assert_eq!(event.to_bytes(), format!("event: {name}\ndata: {data}\n\n"));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn breaks_that_a_raw_value_holds_are_taken_out() {
 #[track_caller]
 fn assert_refused(value: &impl Serialize, why: &str) {
     let error = Event::tagged(value).unwrap_err();
-    assert_eq!(error.to_string(), "the value could not be made an event");
+    assert_eq!(error.to_string(), "value could not be serialized as an event");
     let source = error.source().unwrap().to_string();
     assert!(source.contains(why), "{source}");
 }
@@ -145,7 +145,7 @@ fn what_is_no_named_variant_is_refused() {
     #[derive(Serialize)]
     struct Empty {}
 
-    let why = "only an enum";
+    let why = "not an enum";
     assert_refused(&Internal::Struct { id: 1 }, why);
     assert_refused(&Internal::Unit, why);
     assert_refused(&Untagged::Struct { id: 1 }, why);
@@ -185,9 +185,9 @@ fn a_variant_whose_name_could_inject_is_refused() {
         Line(u32),
     }
 
-    assert_refused(&Hostile::Line(1), "no CR or LF");
+    assert_refused(&Hostile::Line(1), "contain CR or LF");
     assert_refused(&Hostile::Empty, "must not be empty");
-    assert_refused(&HostileTag::Line(1), "no CR or LF");
+    assert_refused(&HostileTag::Line(1), "contain CR or LF");
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn a_struct_of_more_than_tag_and_content_is_refused() {
         more: u32,
     }
 
-    assert_refused(&Three { kind: Kind::A, data: 1, more: 2 }, "only an enum");
+    assert_refused(&Three { kind: Kind::A, data: 1, more: 2 }, "not an enum");
 }
 
 #[test]

@@ -7,8 +7,8 @@ use http_body_util::{BodyExt, Full};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt};
 use tower_sse::{
-    BoxError, Comments, EarlyEnd, Events, Heartbeat, LastRetry, Refusal, RequestHead, Source, SseLayer, StreamSettings,
-    event_name, source::Never, streams::Streams,
+    BoxError, Comments, EarlyEnd, Event, Events, Heartbeat, LastRetry, Refusal, RequestHead, Source, SseLayer,
+    StreamSettings, event_comment, event_name, source::Never, streams::Streams,
 };
 
 use crate::support::{
@@ -114,6 +114,16 @@ async fn without_comments_heartbeats_are_named_events_between_events() {
     let response = layer.layer(answers(stream(steps))).oneshot(get()).await.unwrap();
     let frames = Reading::new(response.into_body()).rest().await;
     assert_eq!(frames, ["data: a\n", "\n", "event: ping\ndata: \n\n", "data: b\r", "\n\n"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn comments_of_events_are_sent_without_comments_too() {
+    let commented = || Event::builder().comment(event_comment!("c")).data("a");
+    let alone = || Event::builder().comment(event_comment!("alone")).without_data();
+    let source = Events::new(futures_util::stream::iter([commented(), alone()]));
+    let layer = SseLayer::new(answers(source)).comments(Comments::Omit);
+    let body = respond(layer, get()).await.into_body();
+    assert_eq!(Reading::new(body).rest().await, [": c\ndata: a\n\n: alone\n\n"]);
 }
 
 #[tokio::test(start_paused = true)]

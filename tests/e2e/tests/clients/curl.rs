@@ -23,7 +23,7 @@ async fn the_bytes_are_prelude_heartbeats_and_events_and_nothing_else() {
     let server = Server::start(plays(&score)).await.unwrap();
     let mut expected = format!("retry: {}\n", RETRY.as_millis());
     for event in score.events() {
-        expected.push_str(std::str::from_utf8(&event.encode()).unwrap());
+        expected.push_str(std::str::from_utf8(&event.to_bytes()).unwrap());
     }
     for version in VERSIONS {
         let mut curl = curl();

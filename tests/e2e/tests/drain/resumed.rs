@@ -8,8 +8,8 @@ use http::{Request, Version};
 use http_body_util::Empty;
 use tokio::time::sleep;
 use tower_sse::{
-    Event, EventReader, SseLayer,
-    decode::Item,
+    Event, SseLayer,
+    decode::{EventReader, Item},
     hub::{Hub, Subscribe, Topic},
     streams::Streams,
 };

@@ -4,7 +4,7 @@ use http::header::CONTENT_TYPE;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tower_sse::EventReader;
+use tower_sse::decode::EventReader;
 use tower_sse_e2e::{
     example::{self, Example},
     process,

@@ -1,7 +1,7 @@
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
-use tower_sse::{EventReader, decode::Message};
+use tower_sse::decode::{EventReader, Message};
 use tower_sse_e2e::example::Example;
 
 use crate::support::{assert_page, events, get, get_events, json, next, send, send_body, text};

@@ -10,10 +10,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use serde_json::Value;
-use tower_sse::{
-    EventReader,
-    decode::{Item, Message},
-};
+use tower_sse::decode::{EventReader, Item, Message};
 pub(crate) use tower_sse_e2e::client::within;
 
 pub(crate) fn get(url: impl AsRef<str>) -> Builder {

@@ -5,8 +5,8 @@ use http_body_util::Empty;
 use hyper::body::Incoming;
 use tower::Layer;
 use tower_sse::{
-    EventReader, SseLayer,
-    decode::{Item, Message},
+    SseLayer,
+    decode::{EventReader, Item, Message},
     hub::{Hub, Subscribe},
 };
 use tower_sse_e2e::{

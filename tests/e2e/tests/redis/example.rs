@@ -7,7 +7,7 @@ use http::{Method, Version};
 use hyper::body::Incoming;
 use tempfile::TempDir;
 use tokio::{net::TcpStream, time::sleep};
-use tower_sse::{EventReader, decode::Item};
+use tower_sse::decode::{EventReader, Item};
 use tower_sse_e2e::{client::Client, document::with, example::Example, program::Program, redis::Redis};
 
 use crate::nodes::{post, within};

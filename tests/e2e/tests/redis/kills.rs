@@ -13,7 +13,7 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tower_sse::{EventReader, decode::Item};
+use tower_sse::decode::{EventReader, Item};
 use tower_sse_e2e::{client::Client, process::Process, redis::Redis};
 
 use crate::nodes::post;

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use http::{Method, Version};
 use hyper::body::Incoming;
 use tokio::process::Command;
-use tower_sse::{EventReader, decode::Item};
+use tower_sse::decode::{EventReader, Item};
 use tower_sse_e2e::{client::Client, process::Process, redis::Redis};
 
 use crate::nodes::{post, within};

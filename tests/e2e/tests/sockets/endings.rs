@@ -11,7 +11,7 @@ use http::{Method, StatusCode, Version};
 use http_body_util::BodyExt;
 use tokio::sync::mpsc::{self, UnboundedReceiver, unbounded_channel};
 use tower::Layer;
-use tower_sse::{BoxError, Event, EventReader, Events, SseLayer, event_name};
+use tower_sse::{BoxError, Event, Events, SseLayer, decode::EventReader, event_name};
 use tower_sse_e2e::{
     client::{Client, within},
     server::Server,

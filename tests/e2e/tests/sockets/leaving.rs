@@ -14,7 +14,8 @@ use http_body_util::BodyExt;
 use tokio::sync::mpsc::unbounded_channel;
 use tower::Layer;
 use tower_sse::{
-    Event, EventReader, Events, RequestHead, SseLayer,
+    Event, Events, RequestHead, SseLayer,
+    decode::EventReader,
     observe::{Closed, Observer, Reason, StreamObserver},
 };
 use tower_sse_e2e::{

@@ -24,8 +24,8 @@ use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::Layer;
 use tower_sse::{
-    EventReader, Events, Source, SseLayer,
-    decode::{Item, Message},
+    Events, Source, SseLayer,
+    decode::{EventReader, Item, Message},
 };
 use tower_sse_e2e::{client::within, server::Server};
 

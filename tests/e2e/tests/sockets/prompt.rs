@@ -4,7 +4,7 @@ use futures_util::stream;
 use http::Method;
 use http_body_util::BodyExt;
 use tokio::io::AsyncReadExt;
-use tower_sse::{Event, EventReader, EventSender, Events};
+use tower_sse::{Event, EventSender, Events, decode::EventReader};
 use tower_sse_e2e::client::{Client, within};
 
 use super::{VERSIONS, next_event, prelude, raw, serve};

@@ -15,7 +15,7 @@ use tower_http::{
     catch_panic::CatchPanicLayer, compression::CompressionLayer, cors::CorsLayer, timeout::TimeoutLayer,
     trace::TraceLayer,
 };
-use tower_sse::{EventReader, decode::Item};
+use tower_sse::decode::{EventReader, Item};
 use tower_sse_e2e::{
     client::{Client, within},
     server::Server,
