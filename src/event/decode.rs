@@ -19,7 +19,7 @@ use super::{
 pub struct Decoder {
     limits: Limits,
     bom: Bom,
-    /// Whether a CR ended the last line: an LF that comes next belongs to it.
+    /// `true` if a CR ended the last line: an LF that comes next belongs to it.
     after_cr: bool,
     /// The part of an incomplete line that has come.
     line: Vec<u8>,
