@@ -19,6 +19,7 @@
 //! current-thread runtime is enough.
 
 pub(crate) mod checks;
+mod fields;
 pub(crate) mod reader;
 
 use crate::hub::replica::contract::Backplane;
@@ -42,6 +43,7 @@ where
     checks::newest_event_of_a_key_is_on_each_node_until_removal(&mut new_cluster()).await;
     checks::keys_are_found_in_more_topics_than_a_hub_holds(&mut new_cluster()).await;
     checks::closed_topic_ends_on_every_node(&mut new_cluster()).await;
+    fields::events_keep_their_fields(&mut new_cluster()).await;
     checks::idempotency_key_publishes_once(&mut new_cluster()).await;
     checks::idempotency_key_belongs_to_its_topic(&mut new_cluster()).await;
     checks::publish_succeeds_outside_a_runtime_and_when_dropped(&mut new_cluster()).await;

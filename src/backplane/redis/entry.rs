@@ -1,13 +1,16 @@
 //! Parser of stream entries, and of the stored newest event of a key.
 //!
-//! Pure. The fields are plain text, so that any program can add an entry: `topic` and `data`, and optionally `event`, `key`,
-//! `close` and `remove`. Other fields are ignored.
+//! Pure. The fields are plain text, so that any program can add an entry: `topic` and `data`, and optionally `event`,
+//! `comment`, `retry`, `key`, `close` and `remove`. Other fields are ignored.
 
 use std::{sync::Arc, time::Duration};
 
 use super::{epoch::Epoch, id};
 use crate::{
-    event::{Event, field::EventName},
+    event::{
+        Event,
+        field::{EventComment, EventName},
+    },
     hub::replica::contract::Incoming,
 };
 
@@ -18,13 +21,15 @@ pub(super) fn parse<'a>(
     fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 ) -> Result<Incoming, &'static str> {
     let sequence = epoch.sequence(id).ok_or("id out of bounds")?;
-    let (mut topic, mut data, mut name, mut key, mut close, mut remove) = (None, None, None, None, false, false);
+    let (mut topic, mut event, mut key, mut close, mut remove) = (None, EventFields::default(), None, false, false);
     for (field, value) in fields {
         let text = || std::str::from_utf8(value).map_err(|_| "not UTF-8");
         match field {
             b"topic" => topic = Some(text()?),
-            b"data" => data = Some(text()?),
-            b"event" => name = Some(text()?),
+            b"data" => event.data = Some(text()?),
+            b"event" => event.name = Some(text()?),
+            b"comment" => event.comment = Some(text()?),
+            b"retry" => event.retry = Some(text()?),
             b"key" => key = Some(text()?),
             b"close" => close = value == b"1",
             b"remove" => remove = value == b"1",
@@ -35,7 +40,7 @@ pub(super) fn parse<'a>(
     if topic.len() > MAX_TOPIC_BYTES {
         return Err("topic too long");
     }
-    let event = data.map(|data| event(name, data)).transpose()?;
+    let event = event.into_event()?;
     match (&event, key) {
         (Some(_), _) if remove => return Err("removes a key, but has data"),
         (None, None) if remove => return Err("removes a key, but names none"),
@@ -52,14 +57,52 @@ pub(super) fn parse_latest(value: &[u8]) -> Result<((u64, u64), Event), &'static
     let (Some(id), Some(name), Some(data)) = (parts.next(), parts.next(), parts.next()) else {
         return Err("not the value of a key");
     };
-    Ok((id::parts(id).ok_or("invalid id")?, event(Some(name), data)?))
+    let event = EventFields::of_latest(name, data).into_event()?.ok_or("not the value of a key")?;
+    Ok((id::parts(id).ok_or("invalid id")?, event))
 }
 
-fn event(name: Option<&str>, data: &str) -> Result<Event, &'static str> {
-    Ok(match name.filter(|name| !name.is_empty()) {
-        None => Event::new(data),
-        Some(name) => Event::builder().name(EventName::try_from(name).map_err(|_| "invalid event name")?).data(data),
-    })
+/// The fields of an event in an entry.
+#[derive(Default)]
+struct EventFields<'a> {
+    name: Option<&'a str>,
+    data: Option<&'a str>,
+    comment: Option<&'a str>,
+    retry: Option<&'a str>,
+}
+
+impl<'a> EventFields<'a> {
+    /// Returns the fields of a key's value. Its line for the name has the comment and the `retry:` behind CRs if the event has one of
+    /// them. Then each is absent if empty and begins with `1` otherwise, and a name that is `0` stands for an event without data.
+    fn of_latest(line: &'a str, data: &'a str) -> Self {
+        let mut parts = line.splitn(3, '\r');
+        let (Some(name), Some(comment), Some(retry)) = (parts.next(), parts.next(), parts.next()) else {
+            return Self { name: Some(line), data: Some(data), ..Self::default() };
+        };
+        let data = (name != "0").then_some(data);
+        let text = |flagged: &'a str| flagged.strip_prefix('1');
+        Self { name: text(name), data, comment: text(comment), retry: text(retry) }
+    }
+
+    /// Returns the event, or `None` if there is no field of one but a name.
+    fn into_event(self) -> Result<Option<Event>, &'static str> {
+        let mut builder = Event::builder();
+        if let Some(name) = self.name.filter(|name| !name.is_empty()) {
+            builder = builder.name(EventName::try_from(name).map_err(|_| "invalid event name")?);
+        }
+        if let Some(comment) = self.comment {
+            builder = builder.comment(EventComment::try_from(comment).map_err(|_| "invalid comment")?);
+        }
+        if let Some(retry) = self.retry {
+            let millis = retry.parse().map_err(|_| "invalid retry")?;
+            builder = builder.retry(Duration::from_millis(millis));
+        }
+        let has_lines = self.comment.is_some() || self.retry.is_some();
+        Ok(match self.data {
+            Some(data) => Some(builder.data(data)),
+            None if has_lines => Some(builder.without_data()),
+            None => None,
+        })
+    }
 }
 
 /// The maximum length of a topic's name in a hub.
@@ -88,13 +131,36 @@ mod tests {
     }
 
     #[test]
+    fn comment_and_retry_are_read() {
+        let event = |fields: &[_]| parsed(fields).unwrap().event.unwrap().to_bytes();
+        let lines = [("topic", "t"), ("comment", "c"), ("retry", "5")];
+        assert_eq!(event(&lines), ": c\nretry: 5\n\n");
+        assert_eq!(
+            event(&[&lines[..], &[("data", ""), ("event", "n")]].concat()),
+            ": c\nretry: 5\nevent: n\ndata: \n\n"
+        );
+        for (value, expected) in [
+            ("5-1\nn\na\nb", "event: n\ndata: a\ndata: b\n\n"),
+            ("5-1\n\r1c\r\na", ": c\ndata: a\n\n"),
+            ("5-1\n1n\r1\r15\na\nb", ": \nretry: 5\nevent: n\ndata: a\ndata: b\n\n"),
+            ("5-1\n0\r\r15\n", "retry: 5\n\n"),
+            ("5-1\n0\r1c\r\n", ": c\n\n"),
+        ] {
+            let (id, event) = parse_latest(value.as_bytes()).unwrap();
+            assert_eq!((id, event.to_bytes()), ((5, 1), expected.into()), "{value:?}");
+        }
+    }
+
+    #[test]
     fn invalid_entries_are_errors() {
         let long = "t".repeat(257);
-        let wrong: [&[(&str, &str)]; 7] = [
+        let wrong: [&[(&str, &str)]; 9] = [
             &[("data", "no topic")],
             &[("topic", "no data")],
             &[("topic", &long), ("data", "")],
             &[("topic", "t"), ("data", ""), ("event", "two\nlines")],
+            &[("topic", "t"), ("data", ""), ("comment", "two\nlines")],
+            &[("topic", "t"), ("data", ""), ("retry", "soon")],
             &[("topic", "t"), ("remove", "1")],
             &[("topic", "t"), ("key", "k"), ("data", ""), ("remove", "1")],
             &[],

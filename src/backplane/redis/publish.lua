@@ -10,7 +10,8 @@
 --   the maximum number of keys of a topic
 --   whether the topic is closed ("1" or "0")
 --   the key to remove ("" or "1key")
---   for each event its key ("" or "1key"), its name ("" or "1name") and its data
+--   for each event its key ("" or "1key"), its name ("" or "1name", "0" for an event without data), its data, its comment
+--   ("" or "1comment") and its `retry:` in milliseconds ("" or "1number")
 -- Returns the epoch, the id of the last event, and the keys of Redis whose invalid values were replaced.
 local stream, epoch_key, keyed, latest, once = unpack(KEYS)
 local topic, max_length, max_age, max_keys = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[6])
@@ -123,8 +124,13 @@ local function add(...)
   end
 end
 
-local function store_latest(key, name, data)
-  call('HSET', latest, key, id .. '\n' .. name .. '\n' .. data)
+-- The name's line of an event with a comment, with a `retry:` or without data has all three, with their flags, between CRs.
+local function store_latest(key, name, data, comment, retry)
+  local line = string.sub(name, 2)
+  if comment ~= '' or retry ~= '' then
+    line = name .. '\r' .. comment .. '\r' .. retry
+  end
+  call('HSET', latest, key, id .. '\n' .. line .. '\n' .. data)
   call('SADD', keyed, topic)
   if redis.call('HLEN', latest) <= max_keys then
     return
@@ -141,23 +147,25 @@ local function store_latest(key, name, data)
   redis.call('HDEL', latest, oldest)
 end
 
-for at = 9, #ARGV, 3 do
-  local key, name, data = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  local fields = { 'data', data }
+for at = 9, #ARGV, 5 do
+  local key, name, data, comment, retry = unpack(ARGV, at, at + 4)
+  local fields = name == '0' and {} or { 'data', data }
   local function field(of, value)
     if value ~= '' then
       table.insert(fields, of)
       table.insert(fields, string.sub(value, 2))
     end
   end
-  field('event', name)
+  field('event', name == '0' and '' or name)
+  field('comment', comment)
+  field('retry', retry)
   field('key', key)
-  if closes and at + 3 > #ARGV then
+  if closes and at + 5 > #ARGV then
     field('close', '11')
   end
   add(unpack(fields))
   if key ~= '' then
-    store_latest(string.sub(key, 2), string.sub(name, 2), data)
+    store_latest(string.sub(key, 2), name, data, comment, retry)
   end
 end
 

@@ -223,7 +223,10 @@ fn call(outgoing: &Outgoing, connection: &Connection, settings: &Settings) -> Cm
         .arg(settings.keys);
     call.arg(u8::from(outgoing.close)).arg(optional_arg(outgoing.remove_key.as_deref()));
     for (key, event) in &outgoing.events {
-        call.arg(optional_arg(key.as_deref())).arg(optional_arg(event.name())).arg(&*event.data());
+        let name = if event.has_data() { optional_arg(event.name()) } else { "0".to_owned() };
+        let retry = event.retry().map(|retry| retry.as_millis().to_string());
+        call.arg(optional_arg(key.as_deref())).arg(name).arg(&*event.data());
+        call.arg(optional_arg(event.comment())).arg(optional_arg(retry.as_deref()));
     }
     call
 }
