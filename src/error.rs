@@ -1,4 +1,4 @@
-//! The error type that tower, hyper and this crate have in common.
+//! The boxed error of the crate.
 
-/// Any error, boxed. tower and hyper use the same alias.
+/// Any error, boxed. The alias is the same type as those of tower and hyper.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

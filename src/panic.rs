@@ -1,4 +1,4 @@
-//! Panics of code that runs in the background, caught: a task that ends unseen ends what it was for.
+//! Catching of panics, so that a background task does not end unnoticed.
 
 use std::{
     any::Any,
@@ -10,7 +10,7 @@ use std::{
     task::{Poll, Waker},
 };
 
-/// The panic of a task, with its message.
+/// An error of a task that panicked, with the message of the panic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Panicked(Box<str>);
 
@@ -18,7 +18,7 @@ pub(crate) struct Panicked(Box<str>);
 ///
 /// # Errors
 ///
-/// The future panicked.
+/// Errors if the future panics.
 pub(crate) async fn catch_future<F: Future>(future: F) -> Result<F::Output, Panicked> {
     let mut future = pin!(future);
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
@@ -28,15 +28,15 @@ pub(crate) async fn catch_future<F: Future>(future: F) -> Result<F::Output, Pani
     .await
 }
 
-/// Calls this. Returns `None` if it panicked.
+/// Calls a closure. Returns `None` if it panics.
 pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(call)).ok()
 }
 
-/// Wakes each of these, also those behind one that panics.
+/// Wakes each waker, also those after one that panics.
 pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
     let mut wakers = wakers.into_iter();
-    // One frame that catches for all, unless one panics.
+    // Catches once for all wakers, and once more for each that panics.
     while catch(|| wakers.by_ref().for_each(Waker::wake)).is_none() {}
 }
 
@@ -44,13 +44,13 @@ impl Panicked {
     fn new(payload: &(dyn Any + Send)) -> Self {
         let text = payload.downcast_ref::<&str>().copied();
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        Self(text.unwrap_or("without a message").into())
+        Self(text.unwrap_or("no message").into())
     }
 }
 
 impl fmt::Display for Panicked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a task has panicked: {}", self.0)
+        write!(f, "background task panicked: {}", self.0)
     }
 }
 
@@ -68,25 +68,25 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A waker that counts, and panics with every call but the even ones.
+    /// A waker that counts its calls, and panics at each odd one.
     #[derive(Default)]
-    pub(crate) struct Moody(pub(crate) AtomicUsize);
+    pub(crate) struct Unreliable(pub(crate) AtomicUsize);
 
-    impl Wake for Moody {
+    impl Wake for Unreliable {
         fn wake(self: Arc<Self>) {
-            assert!(self.0.fetch_add(1, SeqCst) % 2 == 1, "this waker panics");
+            assert!(self.0.fetch_add(1, SeqCst) % 2 == 1, "a waker panics");
         }
     }
 
     #[test]
-    fn a_waker_that_panics_keeps_no_other_from_being_woken() {
-        let moody = Arc::new(Moody::default());
-        wake_all((0..5).map(|_| Waker::from(Arc::clone(&moody))));
-        assert_eq!(moody.0.load(SeqCst), 5);
+    fn all_wakers_are_woken_although_some_panic() {
+        let unreliable = Arc::new(Unreliable::default());
+        wake_all((0..5).map(|_| Waker::from(Arc::clone(&unreliable))));
+        assert_eq!(unreliable.0.load(SeqCst), 5);
     }
 
     #[tokio::test]
-    async fn a_panic_is_an_error_with_its_message() {
+    async fn panic_becomes_an_error_with_its_message() {
         let number = 7;
         let panicked = catch_future(async { assert_eq!(number, 8, "it is {number}") }).await.unwrap_err().to_string();
         assert!(panicked.contains("it is 7"), "{panicked}");

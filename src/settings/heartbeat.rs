@@ -1,4 +1,4 @@
-//! What is sent while there is nothing to send, and when.
+//! Heartbeats of idle streams.
 
 use std::time::Duration;
 
@@ -10,44 +10,45 @@ use crate::{
     time::jitter,
 };
 
-/// What a stream sends while it has no event: it keeps proxies from closing the connection, and finds clients that left.
+/// The heartbeat of an idle stream. It keeps proxies from closing the connection, and detects clients that left.
 ///
-/// It goes out only when nothing else did for its interval, or up to a fifth sooner, so that streams that opened together
-/// do not beat together.
+/// A heartbeat is sent only if nothing else was for its interval, or up to a fifth less, so that streams that opened together do not
+/// send theirs together. Defaults to a comment every 15 s.
 ///
 /// ```
 /// use std::time::Duration;
 /// use tower_sse::{Heartbeat, event_name};
 ///
-/// let quiet = Heartbeat::every(Duration::from_secs(20)); // a comment, which no page sees
-/// let seen = Heartbeat::event(Duration::from_secs(5), &event_name!("ping")); // one that a page can watch for
+/// let comment = Heartbeat::every(Duration::from_secs(20)); // Not visible to a page.
+/// let event = Heartbeat::event(Duration::from_secs(5), &event_name!("ping")); // A page can listen for it.
 /// let none = Heartbeat::off();
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heartbeat(Option<Beat>);
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Beat {
     interval: Duration,
     bytes: Bytes,
 }
 
 impl Heartbeat {
-    /// A comment of one line, `:`, which no client makes an event of. The default, every 15 s.
+    /// Returns a heartbeat that is a comment, the line `:`, which clients skip. The default, every 15 s.
     ///
-    /// Below a millisecond the interval is a millisecond, which is what the timer can tell apart.
+    /// The interval is a millisecond at least, which is the resolution of the timer.
     #[must_use]
     pub fn every(interval: Duration) -> Self {
         Self::new(interval, COMMENT)
     }
 
-    /// An event with this name and empty data, for a page whose script wants to notice that the connection is dead.
+    /// Returns a heartbeat that is an event with this name and empty data. Use it if the script of a page has to detect a dead
+    /// connection. The interval is a millisecond at least.
     #[must_use]
     pub fn event(interval: Duration, name: &EventName) -> Self {
         Self::new(interval, encode::text(Some(name), ""))
     }
 
-    /// Nothing. For streams that are never idle, or whose events are heartbeats.
+    /// Returns no heartbeat, for streams that are never idle or have heartbeats among their events.
     #[must_use]
     pub fn off() -> Self {
         Self(None)
@@ -61,13 +62,13 @@ impl Heartbeat {
         Self(Some(Beat { interval: interval.max(Duration::from_millis(1)), bytes }))
     }
 
-    /// The bytes to send, if it is time: nothing went out since `last`.
+    /// Returns the bytes to send, or `None` if it is too early. `last` is the time of the last frame.
     pub(crate) fn due(&self, last: Instant, now: Instant) -> Option<&Bytes> {
         let beat = self.0.as_ref()?;
         (now.saturating_duration_since(last) >= jitter::min(beat.interval)).then_some(&beat.bytes)
     }
 
-    /// When to look again. `None`: never.
+    /// Returns the time of the next check, or `None` if there is none.
     pub(crate) fn next(&self, last: Instant) -> Option<Instant> {
         last.checked_add(jitter::shorter(self.0.as_ref()?.interval))
     }
@@ -85,15 +86,14 @@ impl From<Duration> for Heartbeat {
     }
 }
 
-/// The heartbeat of a stream that has no other.
+/// The heartbeat of a stream without one of its own or its layer's.
 pub(crate) static DEFAULT: Heartbeat = Heartbeat(Some(Beat { interval: Duration::from_secs(15), bytes: COMMENT }));
 
-/// One newline: after a blank line openai-python, anthropic-python and httpx-sse give an empty event.
+/// A comment without a blank line, since openai-python, anthropic-python and httpx-sse return an empty event at a blank line.
 pub(crate) const COMMENT: Bytes = Bytes::from_static(b":\n");
 
-/// A comment for clients of HTTP/2 that charge each small frame which they have not read to the whole connection, as those of Rust's h2
-/// do: with the windows that HTTP/2 begins with, 130 of the short ones end it. With these the window is full before that, and the
-/// stream waits.
+/// A comment for clients of HTTP/2 that count unread small frames over the whole connection, as Rust's h2 does. With the initial windows
+/// of HTTP/2, 130 short comments end the connection. Long ones fill the window before that, and the stream waits.
 pub(crate) const LONG_COMMENT: Bytes = Bytes::from_static(&LONG);
 
 const LONG: [u8; 192] = {

@@ -1,64 +1,64 @@
-//! What a stream's own settings are, and how they stand above its layer's.
+//! Settings of a stream, which take precedence over those of its layer.
 
 pub(crate) mod heartbeat;
 
-use crate::event::encode::LastRetry;
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use self::heartbeat::Heartbeat;
-use crate::event::Event;
+use crate::event::{Event, encode::LastRetry};
 
-/// The form of an end that comes before the stream's own: by an error, a panic or a late refusal, by a lifetime, a deadline or a
-/// drain, by access that is withdrawn, or by lag.
+/// The form of a stream's early end: by an error, a panic or a late refusal, by a lifetime, a deadline or a drain, by withdrawn
+/// access, or by lag.
 ///
-/// A clean end brings an `EventSource` back. To clients that read an answer to their own request, as the SDKs of language models
-/// do, a clean end means that the answer is complete: they take a truncated one for the whole.
+/// An `EventSource` reconnects after a clean end. Clients that read an answer to their own request, as the SDKs of language models
+/// do, take an answer with a clean end for complete, also if it is truncated.
 ///
 /// The end of the source itself is always clean: a stream of events that returns `None`, a topic that is closed, a decorated
 /// body that ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum EarlyEnd {
-    /// Closes the response to GET and HEAD, and aborts it for every other method. Without a layer the method is not known, and the
-    /// response is closed. This is the default.
+    /// Closes the response to GET and HEAD, and aborts it for every other method. Without a layer the method is unknown, and the
+    /// response is closed. The default.
     #[default]
     ByMethod,
-    /// Closes the response like one that is complete. The part of a decorated event that was cut is dropped by most clients;
-    /// `openai-node` throws at it, and if there is an [`on_failure`](StreamSettings::on_failure) event, the part is dispatched
-    /// before that.
+    /// Closes the response as if it were complete. Most clients drop a decorated event that is incomplete. `openai-node` throws at
+    /// it. If there is an [`on_failure`](StreamSettings::on_failure) event, clients dispatch the incomplete one before that.
     Close,
-    /// Aborts the response: its body gives an error, whereupon the server cuts the HTTP/1 connection or resets the HTTP/2 stream. All
-    /// events from before, and the [`on_failure`](StreamSettings::on_failure) event, are sent first: the error follows when the
-    /// server has let go of them, after 5 s at the latest. A comment may stand between.
+    /// Aborts the response: its body returns an error, at which the server closes the HTTP/1 connection or resets the HTTP/2 stream. All
+    /// earlier events and the [`on_failure`](StreamSettings::on_failure) event are sent first. The error follows when the server has
+    /// released them, after 5 s at the latest. A comment may be sent between.
     ///
-    /// The body's error is that of the source where there is one, otherwise an [`EarlyEndError`](crate::EarlyEndError).
+    /// The body's error is that of the source if there is one, and an [`EarlyEndError`](crate::EarlyEndError) otherwise.
     Abort,
 }
 
-/// The lines of a stream that are no events.
+/// The comments that this crate adds to a stream.
 ///
-/// A comment keeps a stream alive and means nothing to a client that follows the standard. Google's SDKs do not: `google-genai` of PyPI
-/// fails at every line that is not data, and `@google/genai` of npm loses the event behind one.
+/// A comment keeps a stream alive, and clients that follow the standard skip it. Google's SDKs do not: `google-genai` of PyPI fails at
+/// every line that is not data, and `@google/genai` of npm loses the event after a comment.
+///
+/// A comment that is [part of an event](crate::EventBuilder::comment), or of a decorated stream, is sent in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Comments {
-    /// Sends a comment with the head, and heartbeats that are comments. This is the default.
+    /// Sends a comment with the head, and heartbeats that are comments. The default.
     #[default]
     Send,
-    /// Sends no comment at all, so that the stream consists of its events: nothing goes out with the head, not the
+    /// Adds no comment, so that the stream consists of its events. Nothing is sent with the head, not the
     /// [`retry:`](StreamSettings::retry) either, and a heartbeat is a [named event](Heartbeat::event) or off.
     ///
-    /// Without the first bytes, Firefox and WebKit fire `open` at the first event only; without heartbeats, a proxy may cut an idle
-    /// stream, and a client that has left is noticed with the next event.
+    /// Without the first bytes, Firefox and WebKit fire `open` only at the first event. Without heartbeats, a proxy may close an idle
+    /// stream, and a client that has left is detected only at the next event.
     Omit,
 }
 
-/// Settings of one stream. What is not set here is as the layer has it.
+/// The settings of one stream. Those that are unset default to the layer's.
 ///
-/// [`Events`](crate::Events) has the same setters. A plain [`http::Response`] that is an event stream carries its own by
-/// having this among its extensions:
+/// [`Events`](crate::Events) has the same setters. A plain [`http::Response`] that is an event stream has settings of its own if they
+/// are among its extensions:
 ///
 /// ```
 /// use std::time::Duration;
@@ -70,7 +70,7 @@ pub enum Comments {
 ///     .extension(StreamSettings::new().heartbeat(Duration::from_secs(5)))
 ///     .body(body);
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StreamSettings {
     pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) retry: Option<Duration>,
@@ -84,46 +84,46 @@ pub struct StreamSettings {
 }
 
 impl StreamSettings {
-    /// Nothing set.
+    /// Creates settings with every field unset.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What is sent while there is no event. Default: as the layer has it, a comment every 15 s.
+    /// Sets the heartbeat, which is sent while there is no event. Defaults to the layer's setting, and that to a comment every 15 s.
     ///
-    /// A [`Duration`] will do: `.heartbeat(Duration::from_secs(5))`. Costs five bytes or so for each, and a timer entry.
+    /// A [`Duration`] converts into a heartbeat: `.heartbeat(Duration::from_secs(5))`. Costs a timer entry, and for each heartbeat two
+    /// bytes (192 over HTTP/2) and their framing.
     #[must_use]
     pub fn heartbeat(mut self, heartbeat: impl Into<Heartbeat>) -> Self {
         self.heartbeat = Some(heartbeat.into());
         self
     }
 
-    /// Sets how long the client waits before it reconnects, in milliseconds on the wire. Sent with the head. A client
-    /// is told at most 2^31 − 1 ms, which is 24.8 days: some clients take a longer time for none.
-    /// Default: as the layer has it, unset, which leaves it to the client (3 s in Chromium, 5 s in Firefox).
+    /// Sets the time that the client waits before it reconnects. It is sent with the head, in whole milliseconds, and is 2^31 − 1 ms at
+    /// most, which is 24.8 days, since some clients take a longer time for none. Defaults to the layer's setting, and that to none,
+    /// which leaves the time to the client (3 s in Chromium, 5 s in Firefox).
     #[must_use]
     pub fn retry(mut self, retry: Duration) -> Self {
         self.retry = Some(retry);
         self
     }
 
-    /// When the stream ends, however busy it is: a token's expiry, for one. Default: never.
+    /// Sets the time at which the stream ends, for example a token's expiry. Defaults to none.
     ///
-    /// A jittered `retry:` goes before the end, whose reason is [`Reason::Deadline`](crate::observe::Reason) and whose form is
-    /// [`early_end`](Self::early_end).
-    /// Costs a look at the clock for each frame.
+    /// A jittered `retry:` is sent before the end, whose reason is [`Reason::Deadline`](crate::observe::Reason) and whose form is
+    /// [`early_end`](Self::early_end). Costs a reading of the clock for each frame.
     #[must_use]
     pub fn deadline(mut self, at: impl Into<Instant>) -> Self {
         self.deadline = Some(at.into());
         self
     }
 
-    /// The longest that the stream is open, or up to a fifth shorter, so that streams that opened together do not end
-    /// together. Default: as the layer has it, any time. Costs a look at the clock for each frame.
+    /// Sets the time that the stream is open at most. It ends up to a fifth earlier, so that streams that opened together do not end
+    /// together. Defaults to the layer's setting, and that to no limit. Costs a reading of the clock for each frame.
     ///
-    /// A jittered `retry:` goes before the end, whose reason is [`Reason::Lifetime`](crate::observe::Reason) and whose form is
-    /// [`early_end`](Self::early_end): an `EventSource` asks again. A browser does so over the connection that it has: to move it to
+    /// A jittered `retry:` is sent before the end, whose reason is [`Reason::Lifetime`](crate::observe::Reason) and whose form is
+    /// [`early_end`](Self::early_end). An `EventSource` reconnects. A browser does so over the connection that it has: to move it to
     /// another server takes an [age of connections](crate::docs::serving#moving-connections) too.
     #[must_use]
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
@@ -131,7 +131,7 @@ impl StreamSettings {
         self
     }
 
-    /// What becomes of the stream when a [drain](crate::streams::Streams::drain) begins. Default: as the layer has it,
+    /// Sets the behaviour when a [drain](crate::streams::Streams::drain) begins. Defaults to the layer's setting, and that to
     /// [`OnDrain::Leave`].
     #[must_use]
     pub fn on_drain(mut self, on_drain: OnDrain) -> Self {
@@ -139,30 +139,30 @@ impl StreamSettings {
         self
     }
 
-    /// Sets the last event of a stream that fails or panics, or is cut by the deadline of a drain. Defaults to none.
+    /// Sets the last event of a stream that fails or panics, or that the deadline of a drain ends. Defaults to the layer's setting, and that
+    /// to none.
     #[must_use]
     pub fn on_failure(mut self, last: Event) -> Self {
         self.on_failure = Some(last);
         self
     }
 
-    /// Sets the form of an end that comes before the stream's own: closed, or aborted. Defaults to the layer's setting, and that to
-    /// [`EarlyEnd::ByMethod`]. Costs nothing.
+    /// Sets the form of an early end: closed or aborted. Defaults to the layer's setting, and that to [`EarlyEnd::ByMethod`].
     #[must_use]
     pub fn early_end(mut self, early_end: EarlyEnd) -> Self {
         self.early_end = Some(early_end);
         self
     }
 
-    /// Sets whether the stream has lines that are no events. Defaults to the layer's setting, and that to [`Comments::Send`].
+    /// Sets whether comments are added to the stream. Defaults to the layer's setting, and that to [`Comments::Send`].
     #[must_use]
     pub fn comments(mut self, comments: Comments) -> Self {
         self.comments = Some(comments);
         self
     }
 
-    /// Sets the form of the `retry:` before an end that the client should come back from. Defaults to the layer's setting, and that
-    /// to [`LastRetry::Line`].
+    /// Sets the form of the `retry:` before an end after which the client should reconnect. Defaults to the layer's setting, and that to
+    /// [`LastRetry::Line`].
     #[must_use]
     pub fn last_retry(mut self, last_retry: LastRetry) -> Self {
         self.last_retry = Some(last_retry);
@@ -173,7 +173,7 @@ impl StreamSettings {
         self.comments == Some(Comments::Omit)
     }
 
-    /// These, and what the others have where these have nothing. Shares the others where there is nothing of its own.
+    /// Returns these settings, with `others` for those that are unset. Shares `others` if all are unset.
     pub(crate) fn over(self, others: &Arc<Self>) -> Arc<Self> {
         let Self { heartbeat, retry, deadline, lifetime, on_drain, on_failure, early_end, comments, last_retry } = self;
         let has_times = retry.is_some() || deadline.is_some() || lifetime.is_some();
@@ -196,15 +196,15 @@ impl StreamSettings {
     }
 }
 
-/// What becomes of a stream when a drain begins.
+/// The behaviour of a stream when a drain begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnDrain {
-    /// It ends at once, with a `retry:`, and the client comes back to another process. The default: for streams that can
-    /// be resumed, or that anybody can make anew.
+    /// Ends the stream at once, with a `retry:`, so that the client reconnects to another process. For streams that can be resumed or
+    /// made again. The default.
     #[default]
     Leave,
-    /// It goes on until it ends by itself, or until the drain's deadline: for work that would be lost, such as the answer of
-    /// a language model.
+    /// Keeps the stream until its source ends, or until the drain's deadline. For work that would be lost, such as the answer of a
+    /// language model.
     Finish,
 }

@@ -1,10 +1,10 @@
-//! Times that are a while from now, however long that is.
+//! Deadlines that saturate.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// So much later, or, where that is beyond what can be told, later than any process runs.
+/// Returns the instant after this duration. If an [`Instant`] cannot represent it, returns one 30 years later.
 pub(crate) fn saturating_deadline(from: Instant, by: Duration) -> Instant {
     from.checked_add(by).unwrap_or_else(|| from + FAR)
 }

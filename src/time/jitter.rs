@@ -1,4 +1,4 @@
-//! How many clients are kept from doing the same thing at the same moment.
+//! Jitter, so that many clients do not act at the same moment.
 
 use std::{
     collections::hash_map::RandomState,
@@ -6,40 +6,40 @@ use std::{
     time::Duration,
 };
 
-/// This duration or up to half of it longer: never sooner than was asked for.
+/// Returns this duration or up to half of it longer, never shorter.
 pub(crate) fn longer(duration: Duration) -> Duration {
     up_to(duration, duration / 2)
 }
 
-/// This duration or up to a fifth of it shorter: never later than was promised.
+/// Returns this duration or up to a fifth of it shorter, never longer.
 pub(crate) fn shorter(duration: Duration) -> Duration {
     min(duration).saturating_add(fraction_of(duration / 5))
 }
 
-/// This duration or up to so much longer.
+/// Returns this duration or up to `spread` longer.
 pub(crate) fn up_to(duration: Duration, spread: Duration) -> Duration {
     duration.saturating_add(fraction_of(spread))
 }
 
-/// The least that [`shorter`] gives.
+/// Returns the shortest duration that [`shorter`] returns.
 pub(crate) fn min(duration: Duration) -> Duration {
     duration - duration / 5
 }
 
-/// The longest time that a client is told to wait: 2^31 − 1 ms, 24.8 days. The timers of JavaScript take a longer one for 1 ms, so
-/// that clients would come back at once, without end. Applied after the jitter.
+/// The longest time that a client waits: 2^31 − 1 ms, which is 24.8 days. The timers of JavaScript take a longer one for 1 ms, so
+/// that clients would reconnect at once, again and again. Applied after the jitter.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_millis(i32::MAX as u64);
 
-/// Something between nothing and this duration. Evenly spread, but nothing that a secret may depend on.
+/// Returns a random duration up to this one, uniformly distributed. Not for secrets.
 fn fraction_of(duration: Duration) -> Duration {
     let random = random() >> 32;
     let part = (duration.as_nanos() >> 16).saturating_mul(u128::from(random)) >> 16;
     Duration::from_nanos(u64::try_from(part).unwrap_or(u64::MAX))
 }
 
-/// 64 bits that differ each time, and from process to process.
+/// Returns 64 random bits, other ones for each call and each process.
 pub(crate) fn random() -> u64 {
-    // Each new state has keys of its own, out of the thread's random ones, which are the system's.
+    // Each state has keys of its own, derived from the thread's keys, which come from the system's random numbers.
     RandomState::new().build_hasher().finish()
 }
 
@@ -48,18 +48,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_stays_within_what_it_says_and_is_spread() {
+    fn jitter_is_within_its_bounds_and_spread() {
         let second = Duration::from_secs(1);
-        let later: Vec<_> = (0..1000).map(|_| longer(second)).collect();
-        assert!(later.iter().all(|&drawn| drawn >= second && drawn < second * 3 / 2));
-        assert!(later.iter().filter(|&&drawn| drawn < second * 5 / 4).count().abs_diff(500) < 150);
-        let sooner: Vec<_> = (0..1000).map(|_| shorter(second)).collect();
-        assert!(sooner.iter().all(|&drawn| drawn >= min(second) && drawn <= second));
-        assert_ne!(sooner.iter().min(), sooner.iter().max());
+        let longer: Vec<_> = (0..1000).map(|_| super::longer(second)).collect();
+        assert!(longer.iter().all(|&drawn| drawn >= second && drawn < second * 3 / 2));
+        assert!(longer.iter().filter(|&&drawn| drawn < second * 5 / 4).count().abs_diff(500) < 150);
+        let shorter: Vec<_> = (0..1000).map(|_| super::shorter(second)).collect();
+        assert!(shorter.iter().all(|&drawn| drawn >= min(second) && drawn <= second));
+        assert_ne!(shorter.iter().min(), shorter.iter().max());
     }
 
     #[test]
-    fn nothing_overflows() {
+    fn longest_and_shortest_durations_do_not_overflow() {
         assert_eq!(longer(Duration::MAX), Duration::MAX);
         assert!(shorter(Duration::MAX) <= Duration::MAX);
         assert_eq!(longer(Duration::ZERO), Duration::ZERO);

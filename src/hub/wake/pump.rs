@@ -101,7 +101,7 @@ mod tests {
             state::{found::Budget, read::SharedRead},
             subscription::Subscription,
         },
-        panic::tests::Moody,
+        panic::tests::Unreliable,
     };
 
     /// A frame had the ids of the epoch before on events of the one after, for all subscribers that share frames.
@@ -139,7 +139,7 @@ mod tests {
         let hub = Hub::new();
         let topic = hub.topic("a").unwrap();
         let mut subscriptions = [(); 3].map(|()| hub.subscribe("a").unwrap());
-        let moody = Arc::new(Moody::default());
+        let moody = Arc::new(Unreliable::default());
         let waker = Arc::clone(&moody).into();
         for round in 1..=4 {
             subscriptions.iter_mut().for_each(|subscription| wait_with(subscription, &waker));
