@@ -1,7 +1,7 @@
-//! Who gets the event stream: what a request's `Accept` says, under each policy.
+//! Negotiation of the event stream by `Accept`.
 //!
-//! Several header lines are one list ([RFC 9110 §5.3]); the most specific range decides ([§12.5.1]); weights are 0 to 1
-//! with at most three decimals ([§12.4.2]). An element that does not parse is passed over. No value fails.
+//! Several header lines are one list ([RFC 9110 §5.3]). The most specific range decides ([§12.5.1]). Weights are 0 to 1 with at most
+//! three decimals ([§12.4.2]). An element that does not parse is skipped, so no value is an error.
 //!
 //! [RFC 9110 §5.3]: https://www.rfc-editor.org/rfc/rfc9110#section-5.3
 //! [§12.4.2]: https://www.rfc-editor.org/rfc/rfc9110#section-12.4.2
@@ -10,27 +10,27 @@
 use http::{HeaderMap, HeaderValue, header::ACCEPT};
 use memchr::{memchr, memchr_iter};
 
-/// How a request's `Accept` chooses between the event stream and the service inside.
+/// A policy by which a request's `Accept` chooses between the event stream and the inner service.
 ///
-/// Where `Accept` is looked at, both answers carry `Vary: Accept`.
+/// Both responses carry `Vary: Accept` if the policy reads `Accept`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Negotiate {
-    /// The stream, if `text/event-stream` itself is listed and nothing listed has a higher weight. The default: an
-    /// `EventSource` gets the stream, and a browser's navigation, `curl` or a JSON client gets the service inside.
+    /// Chooses the stream if `text/event-stream` itself is listed and nothing listed has a higher weight. An `EventSource` gets the
+    /// stream, and a browser's navigation, `curl` or a JSON client gets the inner service. The default.
     #[default]
     Listed,
-    /// The same, but `text/*` and `*/*` count too, and no `Accept` means anything: `curl` gets the stream, a browser's
-    /// navigation still the service inside.
+    /// As [`Listed`](Self::Listed), but `text/*` and `*/*` count too, and a request without `Accept` accepts everything. `curl` gets the
+    /// stream, and a browser's navigation still gets the inner service.
     Wildcards,
-    /// The stream, if it is acceptable at all. Others get `406 Not Acceptable` and the service inside is not asked.
+    /// Chooses the stream if it is acceptable at all. Other requests get `406 Not Acceptable`, and the inner service is not called.
     Require,
-    /// The stream, always. `Accept` is not looked at, so there is no `Vary`, and the event service decides by its
-    /// [`Reply`](crate::Reply). For clients that ask in another way, as those of LLM services do.
+    /// Chooses the stream always. `Accept` is not read, so there is no `Vary`, and the event service decides by its
+    /// [`Reply`](crate::Reply). For clients that request a stream in another way, as those of LLM services do.
     Always,
 }
 
-/// Where a request goes.
+/// The service that answers a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {
     Stream,
@@ -39,7 +39,7 @@ pub(crate) enum Decision {
 }
 
 impl Negotiate {
-    /// Whether answers depend on `Accept`.
+    /// Returns whether responses depend on `Accept`.
     pub(crate) fn depends_on_accept(self) -> bool {
         self != Self::Always
     }
@@ -51,8 +51,7 @@ impl Negotiate {
         self.decide_fast(headers).unwrap_or_else(|| self.decide_by_weight(headers))
     }
 
-    /// The decision, where it takes no weighing: most requests that come by are for pages, and the others are mostly those
-    /// of an `EventSource`.
+    /// Returns the decision if it needs no weights. Most requests are for pages, and most of the others are those of an `EventSource`.
     fn decide_fast(self, headers: &HeaderMap) -> Option<Decision> {
         let lines = || headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes);
         if self == Self::Listed && !lines().any(mentions_event_stream) {
@@ -74,7 +73,7 @@ impl Negotiate {
     }
 }
 
-/// Returns whether `text/event-stream` is all that a request accepts: what an `EventSource` sends.
+/// Returns whether `text/event-stream` is all that a request accepts, as that of an `EventSource`.
 pub(crate) fn is_event_stream_alone(headers: &HeaderMap) -> bool {
     let mut lines = headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes);
     let Some(first) = lines.next() else { return false };
@@ -90,10 +89,10 @@ pub(crate) fn is_event_stream_alone(headers: &HeaderMap) -> bool {
     ranges.listed.is_some_and(|weight| weight > 0) && elements.all(is_event_stream)
 }
 
-/// What a list says about `text/event-stream`. Weights are thousandths.
+/// The weights that a list gives to `text/event-stream`, in thousandths.
 #[derive(Debug, Default)]
 struct Ranges {
-    /// Whether the list has an element at all; none is the same as no header.
+    /// `true` if the list has an element. An empty list is the same as no header.
     any: bool,
     /// The weight of `text/event-stream` itself.
     listed: Option<u16>,
@@ -123,7 +122,7 @@ impl Ranges {
         let Some((kind, subtype)) = split_type(range) else { return };
         self.highest = self.highest.max(weight);
         if foreign {
-            // A range with parameters matches only what has the same ones, and an event stream has none but its charset.
+            // A range with parameters matches only a type with the same ones, and an event stream has none but its charset.
             return;
         }
         let slot = match (kind, subtype) {
@@ -135,7 +134,7 @@ impl Ranges {
         *slot = Some(slot.map_or(weight, |other| other.max(weight)));
     }
 
-    /// The weight of an event stream by the most specific range.
+    /// Returns the weight of an event stream by the most specific range.
     fn effective(&self) -> u16 {
         if !self.any {
             return 1000;
@@ -143,20 +142,21 @@ impl Ranges {
         self.listed.or(self.text).or(self.all).unwrap_or(0)
     }
 
-    /// Whether this weight counts and nothing has a higher one; a tie goes to the stream.
+    /// Returns whether this weight is above 0 and nothing has a higher one. A tie goes to the stream.
     fn prefer(&self, weight: impl Into<Option<u16>>) -> bool {
         weight.into().is_some_and(|weight| weight > 0 && weight >= self.highest)
     }
 }
 
+/// The parameters of a media range.
 struct Parameters {
     weight: u16,
-    /// There are parameters that an event stream does not have.
+    /// `true` if there are parameters that an event stream does not have.
     foreign: bool,
 }
 
 impl Parameters {
-    /// `None` where one does not parse.
+    /// Reads the parameters. Returns `None` if one does not parse.
     fn read<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
         let mut read = Self { weight: 1000, foreign: false };
         for part in parts {
@@ -168,7 +168,7 @@ impl Parameters {
             let (name, value) = (part[..equals].trim_ascii(), part[equals + 1..].trim_ascii());
             if name.eq_ignore_ascii_case(b"q") {
                 read.weight = weight(value)?;
-                // What follows the weight belongs to it, not to the range.
+                // Parameters after the weight are not the range's.
                 break;
             }
             let charset = name.eq_ignore_ascii_case(b"charset") && unquoted(value).eq_ignore_ascii_case(b"utf-8");
@@ -178,7 +178,7 @@ impl Parameters {
     }
 }
 
-/// `0`, `1`, and up to three decimals, in thousandths.
+/// Parses a weight into thousandths: `0` or `1`, and up to three decimals.
 fn weight(value: &[u8]) -> Option<u16> {
     let (whole, decimals) = match value {
         [whole] => (whole, &[][..]),
@@ -199,7 +199,7 @@ fn weight(value: &[u8]) -> Option<u16> {
     (thousandths <= 1000).then_some(thousandths)
 }
 
-/// The type and subtype of a media range, if it has both.
+/// Splits a media range into type and subtype. Returns `None` if it lacks one.
 fn split_type(range: &[u8]) -> Option<(&[u8], &[u8])> {
     let slash = range.iter().position(|&byte| byte == b'/')?;
     let (kind, subtype) = (&range[..slash], &range[slash + 1..]);
@@ -207,7 +207,7 @@ fn split_type(range: &[u8]) -> Option<(&[u8], &[u8])> {
     (token(kind) && token(subtype)).then_some((kind, subtype))
 }
 
-/// Whether `text/event-stream` may be listed. If not, it is not.
+/// Returns whether `text/event-stream` may be listed. If this returns `false`, it is not.
 fn mentions_event_stream(line: &[u8]) -> bool {
     memchr_iter(b'-', line).any(|hyphen| {
         let before = hyphen.checked_sub(b"event".len());
@@ -216,7 +216,7 @@ fn mentions_event_stream(line: &[u8]) -> bool {
     })
 }
 
-/// Whether a `Content-Type` is an event stream's, whatever its parameters.
+/// Returns whether a `Content-Type` is an event stream's, with any parameters.
 pub(crate) fn is_event_stream(content_type: &[u8]) -> bool {
     if content_type == EVENT_STREAM {
         return true;
@@ -236,7 +236,7 @@ fn unquoted(value: &[u8]) -> &[u8] {
     }
 }
 
-/// Splits at a separator that is not within a quoted string (RFC 9110 §5.6.4).
+/// Splits at each separator that is not within a quoted string (RFC 9110 §5.6.4).
 pub(crate) fn split(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let has_quotes = memchr(b'"', list).is_some();
     let mut rest = Some(list);
@@ -248,7 +248,7 @@ pub(crate) fn split(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Where the separator first is, outside of quotes.
+/// Returns the position of the first separator outside quotes.
 fn unquoted_at(list: &[u8], separator: u8) -> Option<usize> {
     let (mut quoted, mut escaped) = (false, false);
     list.iter().position(|&byte| {
@@ -270,7 +270,7 @@ mod tests {
 
     use super::*;
 
-    /// Pieces of what matters, in any case, some of them cut.
+    /// Generates lines of ranges and parts of ranges, in any case.
     fn line() -> impl Strategy<Value = Vec<u8>> {
         let pieces = [
             "text/event-stream",
@@ -299,7 +299,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_glance_says_what_weighing_says(lines in prop::collection::vec(line(), 0..3)) {
+        fn fast_decision_agrees_with_weights(lines in prop::collection::vec(line(), 0..3)) {
             let mut headers = HeaderMap::new();
             for line in &lines {
                 headers.append(ACCEPT, HeaderValue::from_bytes(line).unwrap());
@@ -313,12 +313,12 @@ mod tests {
     }
 
     #[test]
-    fn a_glance_is_enough_for_pages_and_for_event_sources() {
-        let glance =
+    fn pages_and_event_sources_need_no_weights() {
+        let decide =
             |accept| Negotiate::Listed.decide_fast(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]));
-        assert_eq!(glance("text/html,application/signed-exchange;v=b3;q=0.7,*/*;q=0.8"), Some(Decision::Inside));
-        assert_eq!(glance("text/event-stream"), Some(Decision::Stream));
-        assert_eq!(glance("application/json, text/event-stream"), None);
+        assert_eq!(decide("text/html,application/signed-exchange;v=b3;q=0.7,*/*;q=0.8"), Some(Decision::Inside));
+        assert_eq!(decide("text/event-stream"), Some(Decision::Stream));
+        assert_eq!(decide("application/json, text/event-stream"), None);
         assert_eq!(Negotiate::Listed.decide_fast(&HeaderMap::new()), Some(Decision::Inside));
     }
 }

@@ -1,4 +1,4 @@
-//! The head of a response that is an event stream.
+//! Response heads of event streams.
 
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
@@ -10,12 +10,12 @@ use http::{
 
 use super::accept;
 
-/// The head of a stream of our own. What the event service set itself wins.
+/// Returns the head of a stream with these headers of the event service, which take precedence.
 pub(crate) fn stream_head(own: HeaderMap) -> Response<()> {
     let mut response = Response::new(());
     let headers = response.headers_mut();
     if own.is_empty() {
-        // As most are. Nothing has to be looked for.
+        // The common case: there is no header to look for.
         headers.insert(CONTENT_TYPE, EVENT_STREAM);
         headers.insert(CACHE_CONTROL, NO_CACHE);
         headers.insert(X_ACCEL_BUFFERING, NO);
@@ -42,8 +42,8 @@ pub(crate) fn takes_bytes(status: StatusCode, headers: &HeaderMap) -> bool {
         && headers.get_all(CONTENT_ENCODING).iter().all(is_no_coding)
 }
 
-/// Returns whether a `Content-Encoding` names none. Servers write `identity` (RFC 9110 §8.4 reserves it), `none` and
-/// nothing.
+/// Returns whether a `Content-Encoding` stands for no coding. Servers write `identity` (RFC 9110 §8.4 reserves it), `none` and an
+/// empty value.
 fn is_no_coding(value: &HeaderValue) -> bool {
     let mut codings = value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
     codings.all(|coding| {
@@ -51,7 +51,7 @@ fn is_no_coding(value: &HeaderValue) -> bool {
     })
 }
 
-/// Makes the head of somebody else's event stream fit a body that is added to.
+/// Adapts the head of a decorated event stream, to whose body bytes are added.
 pub(crate) fn decorate_head(headers: &mut HeaderMap) {
     for name in [ETAG, ACCEPT_RANGES, CONTENT_DIGEST, REPR_DIGEST, DIGEST, CONTENT_MD5] {
         headers.remove(name);
@@ -61,25 +61,25 @@ pub(crate) fn decorate_head(headers: &mut HeaderMap) {
     complete(headers);
 }
 
-/// `Vary: Accept`, unless the response says so already or varies by everything.
+/// Adds `Vary: Accept`, unless the response varies by `Accept` or by everything already.
 pub(crate) fn vary_by_accept(headers: &mut HeaderMap) {
-    let said = headers.get_all(VARY).iter().any(|value| {
+    let varies = headers.get_all(VARY).iter().any(|value| {
         value.as_bytes().split(|&byte| byte == b',').any(|name| {
             let name = name.trim_ascii();
             name == b"*" || name.eq_ignore_ascii_case(b"accept")
         })
     });
-    if !said {
+    if !varies {
         headers.append(VARY, BY_ACCEPT);
     }
 }
 
-/// Whether a method's answer has no body.
+/// Returns whether responses to this method have no body.
 pub(crate) fn is_head(method: &Method) -> bool {
     method == Method::HEAD
 }
 
-/// Removes what says that a response is a stream.
+/// Removes the headers of an event stream.
 pub(crate) fn drop_stream_head(headers: &mut HeaderMap) {
     for name in [CONTENT_TYPE, CACHE_CONTROL, X_ACCEL_BUFFERING] {
         headers.remove(name);
@@ -87,20 +87,20 @@ pub(crate) fn drop_stream_head(headers: &mut HeaderMap) {
     drop_body_head(headers);
 }
 
-/// Removes what is said of a body that is replaced.
+/// Removes the headers that describe a body, for one that is replaced.
 pub(crate) fn drop_body_head(headers: &mut HeaderMap) {
     headers.remove(CONTENT_ENCODING);
     drop_framing(headers);
 }
 
-/// What keeps caches and proxies from holding events back, where the response does not say something itself.
+/// Adds headers that keep caches and proxies from buffering events, if the response lacks them.
 fn complete(headers: &mut HeaderMap) {
     headers.entry(CACHE_CONTROL).or_insert(NO_CACHE);
     headers.entry(X_ACCEL_BUFFERING).or_insert(NO);
 }
 
-/// Adds to what `Cache-Control` says what it lacks for a stream: `no-transform`, without which proxies compress and hold events
-/// back, and `no-cache`, unless nothing is stored at all. Nothing that it says goes.
+/// Adds the directives to `Cache-Control` that a stream needs: `no-transform`, without which proxies compress and buffer events, and
+/// `no-cache`, unless there is `no-store`. Keeps all other directives.
 fn forbid_transforms(headers: &mut HeaderMap) {
     let (mut caches, mut transforms) = (true, true);
     for value in headers.get_all(CACHE_CONTROL) {
@@ -117,17 +117,17 @@ fn forbid_transforms(headers: &mut HeaderMap) {
         (false, true) => b"no-transform",
         (false, false) => return,
     };
-    // In the line that is there, since some look at the first only.
+    // Merged into the first line, since some implementations read only that.
     let Some(value) = headers.get_mut(CACHE_CONTROL) else { return };
-    let said = value.as_bytes().trim_ascii();
-    let merged = if said.is_empty() { lacks.to_vec() } else { [said, b", ", lacks].concat() };
+    let old = value.as_bytes().trim_ascii();
+    let merged = if old.is_empty() { lacks.to_vec() } else { [old, b", ", lacks].concat() };
     if let Ok(merged) = HeaderValue::from_bytes(&merged) {
         *value = merged;
     }
 }
 
-/// Connection and length are the server's: HTTP/2 and 3 forbid `Connection` (RFC 9113 §8.2.2), Safari fails on it, and
-/// a length would cut the stream.
+/// Removes the headers of connection and length, which are the server's: HTTP/2 and 3 forbid `Connection` (RFC 9113 §8.2.2), Safari
+/// fails on it, and a length would truncate the stream.
 fn drop_framing(headers: &mut HeaderMap) {
     for name in [CONNECTION, KEEP_ALIVE, CONTENT_LENGTH, TRANSFER_ENCODING] {
         headers.remove(name);

@@ -31,7 +31,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastEventId(Bytes);
 
-/// An id that a layer has found in the query, kept in the extensions of the request.
+/// An id that a layer found in the query, kept in the extensions of the request.
 #[derive(Debug, Clone)]
 struct FromQuery(LastEventId);
 
@@ -41,9 +41,9 @@ impl LastEventId {
     ///
     /// The id is the value of the header `Last-Event-ID`. Without that header it is the value of the query parameter that a layer
     /// [names](crate::SseLayer::last_event_id_query), for event services and for handlers behind
-    /// [`decorate`](crate::SseLayer::decorate) alike. The header wins since a client that reconnects by itself repeats the old
-    /// address beside a newer header. The last of several headers or parameters counts, since some clients append a newer one. An
-    /// empty value is none.
+    /// [`decorate`](crate::SseLayer::decorate) alike. The header takes precedence since a client that reconnects repeats the old address
+    /// beside a newer header. The last of several headers or parameters counts, since some clients append a newer one. An empty value
+    /// is treated as absent.
     #[must_use]
     pub fn of<'a>(request: impl Into<RequestHead<'a>>) -> Option<Self> {
         let head = request.into();
@@ -71,7 +71,7 @@ impl LastEventId {
         std::str::from_utf8(&self.0).ok()
     }
 
-    /// Keeps the id that this query parameter has in the extensions of a request without the header.
+    /// Stores the id of this query parameter in the extensions of a request without the header.
     pub(crate) fn note<B>(request: &mut Request<B>, query_parameter: Option<&str>) {
         let Some(parameter) = query_parameter else { return };
         if last_header(request.headers()).is_some() {
@@ -107,12 +107,12 @@ impl TryFrom<&LastEventId> for EventId {
     }
 }
 
-/// The value of the last header line. The standard sends it as UTF-8 (HTML §9.2.4), which `HeaderValue::to_str` would refuse.
+/// Returns the value of the last header line. Clients send it as UTF-8 (HTML §9.2.4), which `HeaderValue::to_str` would refuse.
 fn last_header(headers: &HeaderMap) -> Option<&[u8]> {
     headers.get_all(LAST_EVENT_ID).iter().next_back().map(HeaderValue::as_bytes)
 }
 
-/// Decodes as a form encodes: `%XX`, and `+` for a space.
+/// Decodes text of a form: `%XX`, and `+` for a space.
 fn form_decoded(text: &str) -> Cow<'_, [u8]> {
     let spaced = if text.contains('+') { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };
     match spaced {

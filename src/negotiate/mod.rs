@@ -1,4 +1,4 @@
-//! The heads of requests and responses.
+//! The heads of requests and responses: negotiation, resumption, refusal.
 //!
 //! Pure.
 

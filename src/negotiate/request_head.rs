@@ -1,8 +1,8 @@
-//! The head of a request, as predicates and observers see it.
+//! The head of a request.
 
 use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts};
 
-/// What can be known of a request before its body: what predicates and observers look at.
+/// The head of a request, as predicates and observers see it.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestHead<'a> {
     method: &'a Method,
@@ -12,7 +12,7 @@ pub struct RequestHead<'a> {
 }
 
 impl<'a> RequestHead<'a> {
-    /// The head of this request.
+    /// Creates the head of a request.
     #[must_use]
     pub fn new<B>(request: &'a Request<B>) -> Self {
         Self {
@@ -23,25 +23,25 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// The method.
+    /// Returns the method.
     #[must_use]
     pub fn method(&self) -> &'a Method {
         self.method
     }
 
-    /// The target.
+    /// Returns the target.
     #[must_use]
     pub fn uri(&self) -> &'a Uri {
         self.uri
     }
 
-    /// The headers.
+    /// Returns the headers.
     #[must_use]
     pub fn headers(&self) -> &'a HeaderMap {
         self.headers
     }
 
-    /// What the layers outside put beside the request.
+    /// Returns the extensions, which outer layers set.
     #[must_use]
     pub fn extensions(&self) -> &'a Extensions {
         self.extensions
@@ -67,7 +67,7 @@ impl From<&Self> for RequestHead<'_> {
     }
 }
 
-/// A head that outlives its request.
+/// A copy of a head, which outlives its request.
 #[derive(Debug)]
 pub(crate) struct OwnedHead(Request<()>);
 

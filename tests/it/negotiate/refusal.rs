@@ -122,6 +122,32 @@ async fn an_async_function_refuses_by_its_error() {
     assert_eq!(respond(SseLayer::from_fn(open), ask(Method::GET)).await.status(), StatusCode::OK);
 }
 
+/// A stand-in for `anyhow::Error`: it converts into a boxed error, and is none itself.
+struct Opaque;
+
+impl From<Opaque> for BoxError {
+    fn from(_: Opaque) -> Self {
+        "opaque".into()
+    }
+}
+
+#[tokio::test]
+async fn internal_converts_all_that_is_a_boxed_error() {
+    let refusals = [
+        Err::<(), _>("text").map_err(Refusal::internal),
+        Err(String::from("text")).map_err(Refusal::internal),
+        Err(std::io::Error::other("text")).map_err(Refusal::internal),
+        Err(BoxError::from("text")).map_err(Refusal::internal),
+        Err(Opaque).map_err(Refusal::internal),
+    ];
+    for refusal in refusals.map(Result::unwrap_err) {
+        assert_eq!(refusal.status_for(&Method::GET), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(["text", "opaque"].contains(&&*refusal.source().unwrap().to_string()));
+    }
+    let (head, body) = refused(Method::GET, || Refusal::internal("swordfish")).await;
+    assert_eq!((head.status, &*body), (StatusCode::INTERNAL_SERVER_ERROR, ""));
+}
+
 #[test]
 fn a_refusal_says_what_it_is() {
     let refusal = Refusal::later(TEN_SECONDS).with_source("full");
