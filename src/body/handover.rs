@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{attach::MarkedStream, deadlines::Deadlines, effective::EffectiveSettings};
+use super::{attach::MarkedStream, deadlines::Deadlines, effective_settings::EffectiveSettings};
 use crate::{
     access::Checks,
     settings::OnDrain,

@@ -21,7 +21,7 @@ impl<'a> LastBytes<'a> {
         Self { settings }
     }
 
-    /// Returns the `retry:` of a client that shall reconnect: up to a fifth longer than the one that is set, so that not
+    /// Returns the `retry:` of a client that shall reconnect: up to half longer than the one that is set, so that not
     /// all clients reconnect at the same time.
     pub(super) fn reconnect(&self) -> Chunk {
         let retry = jitter::longer(self.retry());

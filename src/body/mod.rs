@@ -50,7 +50,7 @@ pub(crate) mod coalesce;
 pub(crate) mod count;
 mod deadlines;
 pub(crate) mod decorated;
-mod effective;
+mod effective_settings;
 pub(crate) mod error;
 pub(crate) mod frames;
 pub(crate) mod from_stream;

@@ -10,7 +10,7 @@ use super::{
     attach::MarkedStream,
     burst::Burst,
     deadlines::Deadlines,
-    effective::{EffectiveSettings, retry_line},
+    effective_settings::{EffectiveSettings, retry_line},
     handover,
     source::{Beat, PollSource},
     wakeup::Wakeup,

@@ -1,4 +1,4 @@
-//! The shares that inner layers have of a request's slot.
+//! Sharing of one slot by the layers and requests within one request.
 //!
 //! One request may meet several layers with the same streams, one inside the other: they share a slot. A service
 //! between two of them may make several requests out of one. The first of these shares the slot, and passes the share

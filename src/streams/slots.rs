@@ -1,4 +1,4 @@
-//! The table of slots: which are counted, which are queued, and which keys they have.
+//! The table of slots, which decides whether a request is admitted, queued or refused.
 //!
 //! It is a plain data structure, under the registry's lock: it calls no stream and wakes no task. A request has a slot
 //! from the moment that it arrives, so that it can be ended before it has an answer. The slot is *tentative* until it
@@ -275,6 +275,7 @@ impl<S: ?Sized> Slots<S> {
         admitted
     }
 
+    /// Returns an error if the slot would exceed the limit of all streams, or that of one of its keys.
     fn check_room(&self, slot: &Slot<S>, limits: &Limits) -> Result<(), AdmissionError> {
         if !slot.is_counted && self.counted >= limits.max_streams {
             return Err(AdmissionError::Full);

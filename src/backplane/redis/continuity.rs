@@ -1,7 +1,8 @@
 //! Detection of whether a read continues the stream without a gap.
 //!
 //! Pure. A read after an entry returns the entries that the stream has now. Entries between may be missing: Redis may have
-//! trimmed them, and after a failover it may never have had them.
+//! trimmed them, and after a failover it may never have had them. `read.lua` finds the facts in one step with the read, and
+//! [`tail`](super::tail) judges the first load of a node, which continues nothing.
 
 use super::{epoch::Epoch, id};
 
