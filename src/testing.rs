@@ -64,7 +64,7 @@ use crate::{
 pub struct TestStream<B> {
     head: Parts,
     reader: Pin<Box<EventReader<B>>>,
-    /// Whether nothing has been read yet. A comment that comes first is the prelude.
+    /// Set if nothing has been read yet. A comment that comes first is the prelude.
     is_first: bool,
     error: Option<ReadError>,
 }

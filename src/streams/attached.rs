@@ -16,16 +16,16 @@ pub(crate) struct Attached {
     pub(crate) client: Client,
     pub(crate) tighter: Tighter,
     pub(crate) checks: Option<Box<Checks>>,
-    /// Whether the head and a prelude have been sent, by another stream that this one continues.
+    /// Set if the head and a prelude have been sent by another stream that this one continues.
     pub(crate) has_begun: bool,
 }
 
 /// The properties of a client that follow from its request. The default is for a stream that has met no layer.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Client {
-    /// Whether the client takes a clean end for a complete answer, rather than for a reason to reconnect.
+    /// Set if the client takes a clean end for a complete answer, rather than for a reason to reconnect.
     pub(crate) reads_answers: bool,
-    /// Whether the client may count small frames that it has not read yet.
+    /// Set if the client may count small frames that it has not read yet.
     pub(crate) counts_frames: bool,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Client {
 pub(crate) struct Tighter {
     /// The end of the shortest lifetime.
     pub(crate) ends_at: Option<Instant>,
-    /// Whether a drain does not wait for the stream.
+    /// Set if a drain does not wait for the stream.
     pub(crate) leaves: bool,
     /// The time at which the head was sent, if that was before the stream was created.
     pub(crate) opened: Option<Instant>,

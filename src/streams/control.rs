@@ -35,7 +35,7 @@ pub(crate) struct StreamControl {
     /// The most severe end that was requested, one of the constants below. The lowest bit says whether layers have
     /// attached something.
     requested_end: AtomicU8,
-    /// Whether a drain lets the stream finish.
+    /// Set if a drain lets the stream finish.
     finishes: AtomicBool,
     waker: AtomicWaker,
     /// Created by the first layer that observes, counts or limits the stream. Other streams have none.

@@ -32,7 +32,7 @@ pub(super) struct RateLimit {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Request {
     key: Arc<str>,
-    /// Whether the request spends rate, or only looks.
+    /// Set if the request spends rate, rather than only looks.
     spends: bool,
 }
 

@@ -52,7 +52,7 @@ pub(super) struct ShareRef {
 pub(super) struct Key {
     pub(super) name: Arc<str>,
     pub(super) is_counted: bool,
-    /// Whether the rate limit has admitted the key.
+    /// Set if the rate limit has admitted the key.
     pub(super) is_rated: bool,
 }
 

@@ -19,11 +19,11 @@ pub(crate) struct CatchUpWait {
 
 /// The condition that a subscription waits for.
 pub(crate) enum WaitFor {
-    /// Its node has read the whole log. The subscription subscribes then.
+    /// Until the node has read the whole log. The subscription subscribes then.
     FirstSync(Subscribe),
-    /// Its node has read the whole log of another epoch, with the keys of the topics. The subscription reads that epoch then.
+    /// Until the node has read the whole log of another epoch, with the keys of the topics. The subscription reads that epoch then.
     NextEpoch,
-    /// Its node has reached the client's id, or was synced so many times in all.
+    /// Until the node has reached the client's id, or was synced so many times in all.
     Position { times: u64 },
 }
 

@@ -12,7 +12,7 @@ pub(crate) struct Append<I> {
     pub(crate) then: AfterAppend,
 }
 
-/// What becomes of a topic after an append.
+/// The state of a topic after an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AfterAppend {
     Keep,

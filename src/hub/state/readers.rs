@@ -284,7 +284,8 @@ mod tests {
         }
     }
 
-    /// It waited for a subscriber that joined before it was polled: without end in a closed topic, or in another epoch.
+    /// A publisher waited for a subscriber that joined before the wait was polled: without end in a closed topic, or in another
+    /// epoch.
     #[test]
     fn a_finished_wait_ignores_readers_that_join_later() {
         let (mut readers, count) = (Readers::default(), Arc::new(Count::default()));

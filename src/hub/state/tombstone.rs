@@ -9,6 +9,6 @@ pub(crate) struct Tombstone {
     pub(crate) through: u64,
     /// The position at which it was closed, or 0 if it was open.
     pub(crate) closed_since: u64,
-    /// Its bounds, if they were not the default ones.
+    /// The bounds of the topic, if they were not the default ones.
     pub(crate) bounds: Option<Retention>,
 }
