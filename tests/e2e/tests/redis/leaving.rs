@@ -86,7 +86,7 @@ async fn dropped_node_leaves_at_once() {
     assert_eq!(redis.cli(&["KEYS", "{sse}:node*"]).expect("the command succeeds"), "");
 }
 
-/// It waited for the publish timeout.
+/// The node waited for the publish timeout.
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
 async fn leave_completes_while_redis_is_unresponsive() {
