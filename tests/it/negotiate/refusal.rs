@@ -134,11 +134,11 @@ impl From<Opaque> for BoxError {
 #[tokio::test]
 async fn internal_converts_all_that_is_a_boxed_error() {
     let refusals = [
-        Err::<(), _>("text").map_err(Refusal::internal),
-        Err(String::from("text")).map_err(Refusal::internal),
-        Err(std::io::Error::other("text")).map_err(Refusal::internal),
-        Err(BoxError::from("text")).map_err(Refusal::internal),
-        Err(Opaque).map_err(Refusal::internal),
+        fail("text").map_err(Refusal::internal),
+        fail(String::from("text")).map_err(Refusal::internal),
+        fail(std::io::Error::other("text")).map_err(Refusal::internal),
+        fail(BoxError::from("text")).map_err(Refusal::internal),
+        fail(Opaque).map_err(Refusal::internal),
     ];
     for refusal in refusals.map(Result::unwrap_err) {
         assert_eq!(refusal.status_for(&Method::GET), StatusCode::INTERNAL_SERVER_ERROR);
@@ -157,4 +157,8 @@ fn a_refusal_says_what_it_is() {
     assert_eq!(refusal.status_for(&Method::HEAD), StatusCode::OK);
     assert_eq!(refusal.status_for(&Method::POST), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(Refusal::stop().status_for(&Method::POST), StatusCode::NO_CONTENT);
+}
+
+fn fail<E>(error: E) -> Result<(), E> {
+    Err(error)
 }
