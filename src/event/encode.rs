@@ -36,18 +36,26 @@ pub(crate) struct Fields<'a> {
 
 /// Encodes an event without its id.
 pub(crate) fn text(name: Option<&EventName>, data: &str) -> Bytes {
-    with_head(Head { name, ..Head::default() }, data)
+    with_lines(data, name_line_len(name), |buffer| put_name(name, buffer))
 }
 
-/// Encodes an event without its id.
+/// Encodes an event without its id. An event with neither comment nor `retry:` takes 50 instructions fewer by [`text`], of 460 for 64 B.
 pub(crate) fn with_head(head: Head<'_>, data: &str) -> Bytes {
+    if head.comment.is_none() && head.retry.is_none() {
+        return text(head.name, data);
+    }
+    with_lines(data, head.max_len(), |buffer| head.put(buffer))
+}
+
+/// Encodes an event with the lines before its data that a closure appends.
+fn with_lines(data: &str, lines_len: usize, put_head: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     let data = data.as_bytes();
     let is_line = memchr2(b'\r', b'\n', data).is_none();
     // The length of one line is known. To count many first takes as long as a third of the rest: this is room for lines of
     // 24 bytes and more, and shorter ones make the buffer grow.
     let more = if is_line { 0 } else { data.len() / 4 + SHORT_LINES };
-    let mut buffer = Vec::with_capacity(head.max_len() + DATA.len() + data.len() + more + END.len());
-    head.put(&mut buffer);
+    let mut buffer = Vec::with_capacity(lines_len + DATA.len() + data.len() + more + END.len());
+    put_head(&mut buffer);
     buffer.extend_from_slice(DATA);
     if is_line {
         buffer.extend_from_slice(data);
@@ -145,8 +153,7 @@ impl Head<'_> {
     fn max_len(&self) -> usize {
         let comment = self.comment.map_or(0, |comment| line_len(COMMENT, comment.as_str()));
         let retry = self.retry.map_or(0, |_| LONGEST_RETRY.len());
-        let name = self.name.map_or(0, |name| line_len(EVENT, name.as_str()));
-        comment + retry + name
+        comment + retry + name_line_len(self.name)
     }
 
     fn put(&self, buffer: &mut Vec<u8>) {
@@ -156,9 +163,7 @@ impl Head<'_> {
         if let Some(retry) = self.retry {
             put_retry(retry, buffer);
         }
-        if let Some(name) = self.name {
-            put_line(EVENT, name.as_str(), buffer);
-        }
+        put_name(self.name, buffer);
     }
 }
 
@@ -201,6 +206,16 @@ fn split_line<'a>(field: &[u8], bytes: &'a [u8]) -> (Option<&'a str>, &'a [u8]) 
 #[cfg(feature = "json")]
 pub(crate) fn head_len(rest: &[u8]) -> usize {
     rest.len() - Fields::read(rest).lines.len()
+}
+
+fn name_line_len(name: Option<&EventName>) -> usize {
+    name.map_or(0, |name| line_len(EVENT, name.as_str()))
+}
+
+fn put_name(name: Option<&EventName>, buffer: &mut Vec<u8>) {
+    if let Some(name) = name {
+        put_line(EVENT, name.as_str(), buffer);
+    }
 }
 
 fn put_line(field: &[u8], value: &str, buffer: &mut Vec<u8>) {
