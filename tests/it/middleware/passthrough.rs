@@ -11,7 +11,7 @@ use http::{Method, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
-use tower_sse::{BoxError, Event, Events, Negotiate, SseLayer};
+use tower_sse::{BoxError, Event, Events, Negotiate, Sse, SseLayer};
 
 use crate::support::{Hang, Reading, Script, answers, answers_again, bytes, error, event, events, get, trailers};
 
@@ -247,4 +247,20 @@ async fn an_event_service_that_is_never_ready_refuses() {
     let events = tower::ServiceBuilder::new().map_err(BoxError::from).service(failing);
     let response = SseLayer::new(events).layer(answers(Response::new(String::new()))).oneshot(get()).await.unwrap();
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[tokio::test]
+async fn the_service_exposes_its_inner_service() {
+    let events = answers_again(|| events([event("ours")]));
+    let inner = answers_again(|| Response::new(String::from("theirs")));
+    let mut service = Sse::layer(events.clone()).layer(ConcurrencyLimit::new(inner.clone(), 1));
+    let _: &ConcurrencyLimit<_> = service.get_ref();
+    assert!(service.get_mut().ready().await.is_ok());
+    let inner: ConcurrencyLimit<_> = service.into_inner();
+
+    let service = Sse::new(inner, events);
+    let stream = service.clone().oneshot(get()).await.unwrap();
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    let page = service.oneshot(Request::new(String::new())).await.unwrap();
+    assert_eq!(page.into_body().collect().await.unwrap().to_bytes(), "theirs");
 }
