@@ -7,11 +7,13 @@ use axum_core::{
     extract::OptionalFromRequestParts,
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use http::request::Parts;
 
 use crate::{
-    answer::Events,
+    answer::{Events, Reply},
     body::source::Source,
+    error::BoxError,
     negotiate::{last_event_id::LastEventId, refusal::Refusal},
 };
 
@@ -22,6 +24,20 @@ where
 {
     fn into_response(self) -> Response {
         Response::from(self).map(Body::new)
+    }
+}
+
+/// The events as a response, or the response itself. See [`docs::axum`](crate::docs::axum).
+impl<S, B> IntoResponse for Reply<S, B>
+where
+    S: Source + Send + 'static,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    fn into_response(self) -> Response {
+        match self {
+            Self::Events(events) => events.into_response(),
+            Self::Response(response) => response.map(Body::new),
+        }
     }
 }
 

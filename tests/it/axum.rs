@@ -12,7 +12,7 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 use tower_sse::{
-    Events, LastEventId, Refusal, Source, SseLayer,
+    Events, LastEventId, Refusal, Reply, Source, SseLayer,
     streams::{OnDrain, Streams},
 };
 
@@ -123,4 +123,19 @@ async fn a_handlers_events_are_drained_by_the_layer_around_it() {
         }
         assert_eq!(streams.len(), 0);
     }
+}
+
+#[tokio::test]
+async fn a_handler_answers_a_reply() {
+    async fn stream() -> Reply<impl Source, Body> {
+        Reply::<_, Body>::Events(events([event("a")]))
+    }
+    async fn page() -> Reply<tower_sse::source::Never, Body> {
+        Reply::Response(http::Response::new(Body::from("a page")))
+    }
+    let app = Router::new().route("/stream", get(stream)).route("/page", get(page));
+    let stream = call(app.clone(), Request::get("/stream")).await;
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    let page = call(app, Request::get("/page")).await;
+    assert_eq!(page.into_body().collect().await.unwrap().to_bytes(), "a page");
 }

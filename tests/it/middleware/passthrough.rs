@@ -256,7 +256,7 @@ async fn the_service_exposes_its_inner_service() {
     let mut service = Sse::layer(events.clone()).layer(ConcurrencyLimit::new(inner.clone(), 1));
     let _: &ConcurrencyLimit<_> = service.get_ref();
     assert!(service.get_mut().ready().await.is_ok());
-    let inner: ConcurrencyLimit<_> = service.into_inner();
+    let _: ConcurrencyLimit<_> = service.into_inner();
 
     let service = Sse::new(inner, events);
     let stream = service.clone().oneshot(get()).await.unwrap();
