@@ -97,7 +97,7 @@ pub enum Reply<S, B> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an answer of an event service",
     label = "write `Events::new(stream)`, an `http::Response`, a `Reply`, or a `Result` of one of these",
-    note = "the error of a `Result` must be `Into<Refusal>`: a `Refusal`, a `StatusCode`, or a `BoxError`",
+    note = "the error of a `Result` must be `Into<Refusal>`: a `Refusal`, a `StatusCode`, or any other by `.map_err(Refusal::internal)`",
     note = "a function given to `from_fn` must be `async`"
 )]
 pub trait IntoReply: sealed::Sealed {
@@ -326,6 +326,8 @@ impl<S: Source, B: Body<Error: Into<BoxError>>> IntoReply for Reply<S, B> {
     }
 }
 
+// Otherwise the compiler asks for `Refusal: From<E>` and does not show the message of `IntoReply`.
+#[diagnostic::do_not_recommend]
 impl<R: IntoReply, E: Into<Refusal>> IntoReply for Result<R, E> {
     type Source = R::Source;
     type Body = R::Body;

@@ -248,6 +248,27 @@ impl<F> SseLayer<FromFn<F>> {
     /// The function returns [`Events`](crate::Events), an [`http::Response`] or a [`Reply`](crate::Reply), or a `Result` of one of
     /// them whose error becomes a [`Refusal`](crate::Refusal). It is cloned for each request. The future that it returns cannot
     /// borrow from the request, which moves into it.
+    ///
+    /// A [`Refusal`](crate::Refusal) or a [`StatusCode`](http::StatusCode) needs no conversion. For every other error, such as
+    /// `anyhow::Error` or a `String`, [`Refusal::internal`](crate::Refusal::internal) is a 500 whose text only observers get:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use http::Request;
+    /// use tower_sse::{Event, Events, Refusal, Source, SseLayer};
+    ///
+    /// # async fn connect(name: &str) -> std::io::Result<String> { Ok(name.to_owned()) }
+    /// async fn prices(request: Request<()>) -> Result<Events<impl Source>, Refusal> {
+    ///     let name = request.uri().query().ok_or(Refusal::stop())?;
+    ///     let feed = connect(name).await.map_err(Refusal::internal)?;
+    ///     Ok(Events::every(Duration::from_secs(1), move || {
+    ///         let event = Event::new(feed.clone());
+    ///         async move { event }
+    ///     }))
+    /// }
+    ///
+    /// let layer = SseLayer::from_fn(prices);
+    /// ```
     pub fn from_fn<B, Fut>(f: F) -> Self
     where
         F: Fn(Request<B>) -> Fut + Clone,

@@ -1,0 +1,1 @@
+//! Compile errors of tower-sse, as its users see them. The test is in `ui.rs`; the library is empty.
