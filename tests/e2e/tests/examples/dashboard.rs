@@ -124,7 +124,7 @@ async fn where_there_is_no_proc_it_says_so() {
     command.env("PROC", "/nowhere").env("PORT", "0");
     let said = process::run(command).await.unwrap_err().to_string();
     assert!(said.contains("dashboard: /nowhere/stat: No such file or directory"), "{said}");
-    assert!(said.contains("it is read as Linux has it"), "{said}");
+    assert!(said.contains("set PROC to a directory with Linux's /proc files"), "{said}");
 }
 
 /// A machine on paper.

@@ -38,7 +38,7 @@ async fn leaves_as_soon_as_all_have_ended(mut server: Server, mut readers: JoinS
     assert!(retries.iter().all(|retry| (3000..=8000).contains(retry)), "{retries:?}");
     assert!(retries.len() > STREAMS / 4, "only {} different times to come back", retries.len());
     let left = &server.logged("left").await[0]["fields"];
-    assert_eq!((&left["drained.ended"], &left["drained.cut"]), (&STREAMS.into(), &0.into()));
+    assert_eq!((&left["drained.ended"], &left["drained.aborted"]), (&STREAMS.into(), &0.into()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
