@@ -1,6 +1,6 @@
 //! Provides the source of a decorated event stream, whose bytes are passed on unchanged.
 //!
-//! It tracks the position in the format, so that a heartbeat is never put into a line, and the stream ends between events if
+//! The source tracks the position in the format, so that a heartbeat is never put into a line, and the stream ends between events if
 //! that is possible.
 
 use std::{

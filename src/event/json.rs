@@ -4,7 +4,7 @@ use std::{error::Error, fmt};
 
 /// An error of a value that could not be serialized to JSON, or, for [`Event::tagged`](crate::Event::tagged), is not a named variant.
 ///
-/// Its [`source`](Error::source) is the error of serde.
+/// The [`source`](Error::source) is the error of serde.
 #[derive(Debug)]
 pub struct JsonError(serde_json::Error);
 

@@ -35,7 +35,7 @@ pin_project! {
     /// # }
     /// ```
     ///
-    /// It holds one frame of the body at most, beside what the [`Decoder`] holds. The stream ends after an error.
+    /// The reader holds one frame of the body at most, beside what the [`Decoder`] holds. The stream ends after an error.
     ///
     /// Cancel safety: dropping the future of a `next` loses nothing.
     #[derive(Debug)]

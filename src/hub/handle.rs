@@ -219,7 +219,7 @@ impl HubBuilder {
 
     /// Sets the name of the event that a new client gets first. Defaults to `subscribed`.
     ///
-    /// Its data is empty and its id is the current position, so a client that is cut before its first event still resumes
+    /// The data of the event is empty and its id is the current position, so a client that is cut before its first event still resumes
     /// from there. With `None` it is not sent, and such a client comes back as a new one.
     pub fn greeting_event(mut self, name: impl Into<Option<EventName>>) -> Self {
         self.settings.greeting = name.into();

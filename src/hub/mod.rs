@@ -36,7 +36,7 @@
 //! [`max_bytes`](HubBuilder::max_bytes), 64 MiB by default; beyond it the oldest events are evicted, whichever topic they are
 //! in. There is no timer: ages are checked when topics are used.
 //!
-//! Whether an event was delivered plays no part. An event with no subscriber is kept as long as any other, and a subscriber
+//! Delivery plays no part. An event with no subscriber is kept as long as any other, and a subscriber
 //! that has not read an event does not keep it from being evicted.
 //!
 //! A topic exists as long as it is held (by a [`Subscription`], a [`Topic`] or a [`Presence`]) or keeps something. A hub has

@@ -15,7 +15,7 @@ use crate::event::field::EventId;
 
 /// The outcome of a publish that has begun. Dropping it cancels nothing.
 ///
-/// It is a future. Without a [backplane](crate::backplane) it is ready when the publish returns, and
+/// A future. Without a [backplane](crate::backplane) it is ready when the publish returns, and
 /// [`try_result`](Self::try_result) reads it without a runtime. With a backplane it is ready once the backplane has answered.
 /// Code that awaits it works with both.
 pub struct Published(Outcome);

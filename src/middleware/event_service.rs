@@ -46,7 +46,7 @@ pub type EventResult<F> = Result<Reply<<F as AnswerFuture>::Source, <F as Answer
 pin_project! {
     /// An event service that has not answered yet.
     ///
-    /// It is boxed, since it moves from the response's future into the body when the commit deadline passes.
+    /// The pending answer is boxed, since it moves from the response's future into the body when the commit deadline passes.
     #[derive(Debug)]
     pub struct PendingAnswer<F> {
         #[pin]

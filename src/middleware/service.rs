@@ -22,7 +22,7 @@ use crate::{
 
 /// A service with an event service beside it; created by [`SseLayer`](crate::SseLayer).
 ///
-/// It is ready when the inner service is ready, so an inner service at its capacity delays requests for events, too. A request
+/// The service is ready when the inner service is ready, so an inner service at its capacity delays requests for events, too. A request
 /// for events then releases the capacity that was reserved for it.
 #[derive(Clone)]
 pub struct Sse<S, E> {

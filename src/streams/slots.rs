@@ -1,6 +1,6 @@
 //! The table of slots, which decides whether a request is admitted, queued or refused.
 //!
-//! It is a plain data structure, under the registry's lock: it calls no stream and wakes no task. A request has a slot
+//! The table is a plain data structure, under the registry's lock: it calls no stream and wakes no task. A request has a slot
 //! from the moment that it arrives, so that it can be ended before it has an answer. The slot is *tentative* until it
 //! is admitted: a drain and its keys find it, but it does not count against a limit.
 

@@ -1,6 +1,6 @@
 //! The load: so many clients of one server, in one thread, each event of each of them checked.
 //!
-//! It works with epoll alone. A client is a parser of HTTP and one of event streams, both made for nothing but this.
+//! The load works with epoll alone. A client is a parser of HTTP and one of event streams, both made for nothing but this.
 
 mod check;
 mod http1;
@@ -134,7 +134,7 @@ impl Load {
 
     /// Reads what there is.
     ///
-    /// It never sleeps: a server whose clients are elsewhere does not pay for waking them, and so does not here.
+    /// The loop never sleeps: a server whose clients are elsewhere does not pay for waking them, and so does not here.
     fn turn(&mut self) -> io::Result<()> {
         let begun = Instant::now();
         self.epoll.wait(&mut self.ready, Some(Duration::ZERO))?;

@@ -1,6 +1,6 @@
 //! The topics of a hub and the order of its events, under the hub's lock.
 //!
-//! It assigns each sequence, appends to the topics, and decides which events and topics make room for others.
+//! The registry assigns each sequence, appends to the topics, and decides which events and topics make room for others.
 //!
 //! Lock order: a topic's lock is taken within this one, never the other way round.
 

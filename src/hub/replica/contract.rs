@@ -29,7 +29,7 @@ pub struct Feed {
 
 /// An entry of the backplane's order, on its way into a hub.
 ///
-/// It is an event, with or without a key, the end of a topic, or the removal of a key. Create one with [`new`](Self::new),
+/// An entry is an event, with or without a key, the end of a topic, or the removal of a key. Create one with [`new`](Self::new),
 /// [`close`](Self::close) or [`remove`](Self::remove).
 #[derive(Debug, Clone)]
 #[non_exhaustive]

@@ -19,8 +19,8 @@ use crate::hub::{
 
 /// The membership of a subscription in its topics.
 ///
-/// It begins when the subscription joins, with its first poll, and ends when it leaves. Others see it meanwhile: publishers
-/// wait for its cursor, and its member is present.
+/// The membership begins when the subscription joins, with its first poll, and ends when the subscription leaves. Meanwhile
+/// publishers wait for its cursor, and its member is present.
 pub(super) struct Membership {
     cursors: Cursors,
     placement: Option<Placement>,

@@ -3,7 +3,7 @@
 //! A subscription has no queue. Its output is taken from the logs when it is polled. If there is none, a waker is registered
 //! in each topic, under the lock under which nothing was found.
 //!
-//! It is composed of a [`Reader`], which decides what comes next, a [`Membership`] in its topics, and a
+//! The subscription is composed of a [`Reader`], which decides what comes next, a [`Membership`] in its topics, and a
 //! [`ReplicaWait`](replica_wait::ReplicaWait) for the replica of the node.
 
 pub(crate) mod cold;

@@ -21,7 +21,7 @@ impl Certificate {
     ///
     /// # Errors
     ///
-    /// What the library says.
+    /// An error of the library.
     pub fn new() -> Result<Self, rcgen::Error> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "authority of a test");
@@ -42,7 +42,7 @@ impl Certificate {
     ///
     /// # Errors
     ///
-    /// What the library says.
+    /// An error of the library.
     pub fn server(&self, protocols: &[&str]) -> Result<Arc<ServerConfig>, Box<dyn Error + Send + Sync>> {
         let chain = vec![CertificateDer::from(self.server.der().to_vec())];
         let key = PrivateKeyDer::try_from(self.key.serialize_der())?;

@@ -54,7 +54,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// What the connection says.
+    /// An error of the connection.
     pub async fn ask(&mut self, method: Method, path: &str) -> hyper::Result<Response<Incoming>> {
         let mut request = Request::new(Empty::new());
         request.headers_mut().insert(ACCEPT, http::HeaderValue::from_static("text/event-stream"));
@@ -67,7 +67,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// What the connection says.
+    /// An error of the connection.
     pub async fn send(&mut self, mut request: Asking) -> hyper::Result<Response<Incoming>> {
         let authority = self.address.to_string();
         match &mut self.sender {
@@ -100,7 +100,7 @@ pub const LIMIT: Duration = Duration::from_secs(120);
 ///
 /// # Panics
 ///
-/// It does not come.
+/// The answer does not come.
 pub async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(LIMIT, future).await.expect("it does not come")
 }

@@ -25,7 +25,7 @@ impl Example {
     ///
     /// # Errors
     ///
-    /// It does not build, or does not start.
+    /// The example does not build, or does not start.
     pub async fn start(name: &str) -> io::Result<Self> {
         Self::start_with(name, &[]).await
     }
@@ -34,7 +34,7 @@ impl Example {
     ///
     /// # Errors
     ///
-    /// It does not build, or does not start.
+    /// The example does not build, or does not start.
     pub async fn start_with(name: &str, environment: &[(&str, &str)]) -> io::Result<Self> {
         let mut command = command(name)?;
         command.env("PORT", "0").envs(environment.iter().copied());
@@ -53,7 +53,7 @@ impl Example {
     ///
     /// # Errors
     ///
-    /// It did not.
+    /// The example did not end.
     pub async fn line(&mut self, beginning: &str) -> io::Result<String> {
         self.process.line(beginning).await
     }

@@ -26,7 +26,7 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// It could not be started.
+    /// The process could not be started.
     pub fn start(mut command: Command) -> io::Result<Self> {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let output = child.stdout.take().ok_or_else(|| io::Error::other("standard output was not asked for"))?;
@@ -58,7 +58,7 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// It did not end for a long time.
+    /// The process did not end for a long time.
     pub async fn ended(&mut self) -> io::Result<ExitStatus> {
         timeout(LIMIT, self.child.wait()).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
@@ -77,7 +77,7 @@ impl Process {
 ///
 /// # Errors
 ///
-/// It could not be started, did not end for a long time, or failed; the error then holds what it wrote to standard error.
+/// The process could not be started, did not end for a long time, or failed; the error then holds what it wrote to standard error.
 pub async fn run(mut command: Command) -> io::Result<Vec<u8>> {
     let ended = command.stdin(Stdio::null()).kill_on_drop(true).output();
     let output = timeout(LIMIT, ended).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;

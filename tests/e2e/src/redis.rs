@@ -27,7 +27,7 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// It is not installed, or does not start.
+    /// Redis is not installed, or does not start.
     pub fn start(options: &[&str]) -> io::Result<Self> {
         let mut redis = Self::new(options)?;
         redis.restart()?;
@@ -49,7 +49,7 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// It is not there, or does not start.
+    /// Redis is not there, or does not start.
     pub fn start_as(server: &str, options: &[&str]) -> io::Result<Self> {
         let mut redis = Self { server: server.to_owned(), ..Self::new(options)? };
         redis.restart()?;
@@ -60,7 +60,7 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// It does not start.
+    /// Redis does not start.
     pub fn restart(&mut self) -> io::Result<()> {
         self.kill();
         let directory = self.directory.path().display().to_string();
@@ -114,7 +114,7 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// It is not installed, or failed.
+    /// Redis is not installed, or failed.
     pub fn cli(&self, arguments: &[&str]) -> io::Result<String> {
         let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(arguments).output()?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -135,7 +135,7 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// It does not run.
+    /// Redis does not run.
     pub fn signal(&self, process: &str, signal: &str) -> io::Result<()> {
         let status = Command::new("kill").args([&format!("-{signal}"), process]).status()?;
         if status.success() { Ok(()) } else { Err(io::Error::other("it does not run")) }
