@@ -100,7 +100,7 @@ pub const LIMIT: Duration = Duration::from_secs(120);
 ///
 /// # Panics
 ///
-/// The answer does not come.
+/// The future does not complete in time.
 pub async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(LIMIT, future).await.expect("it does not come")
 }

@@ -53,7 +53,7 @@ impl Example {
     ///
     /// # Errors
     ///
-    /// The example did not end.
+    /// The output ends before there is such a line.
     pub async fn line(&mut self, beginning: &str) -> io::Result<String> {
         self.process.line(beginning).await
     }
