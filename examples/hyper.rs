@@ -87,7 +87,8 @@ async fn main() -> Result<(), BoxError> {
         let service = service.clone();
         tokio::spawn(async move {
             let mut server = auto::Builder::new(TokioExecutor::new()).http1_only();
-            server.http1().timer(TokioTimer::new());
+            // One buffer for each write, which is cheaper for small events, and its limit.
+            server.http1().timer(TokioTimer::new()).writev(false).max_buf_size(16 << 10);
             // An error is normal: most streams end when the client disconnects.
             let _ = server.serve_connection(TokioIo::new(socket), service).await;
         });

@@ -75,7 +75,8 @@ async fn connection(stream: TcpStream, peer: SocketAddr, app: Router, times: Tim
 
     let mut http = auto::Builder::new(TokioExecutor::new());
     // The head of a request. This includes the idle time of an HTTP/1.1 connection.
-    http.http1().timer(TokioTimer::new()).header_read_timeout(times.request);
+    // One buffer for each write, which is cheaper for small events, and its limit.
+    http.http1().timer(TokioTimer::new()).header_read_timeout(times.request).writev(false).max_buf_size(MAX_BUFFER);
     // A client that owes the rest of a frame or of a head cannot answer a ping.
     http.http2().timer(TokioTimer::new()).keep_alive_interval(times.request).keep_alive_timeout(times.request);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app)));
@@ -105,3 +106,6 @@ async fn connection(stream: TcpStream, peer: SocketAddr, app: Router, times: Tim
         }
     }
 }
+
+/// The limit of what a connection buffers for a client that does not read, and of a request's head.
+const MAX_BUFFER: usize = 16 << 10;

@@ -19,7 +19,7 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new());
+    http.http1().timer(TokioTimer::new()).writev(false).max_buf_size(16 << 10);
     let mut connection = pin!(http.serve_connection(TokioIo::new(io), TowerToHyperService::new(app)));
     tokio::select! {
         _ = connection.as_mut() => return,

@@ -6,6 +6,7 @@ pub mod certificate;
 pub mod client;
 pub mod document;
 pub mod example;
+pub mod flat;
 pub mod process;
 pub mod program;
 pub mod redis;

@@ -1,4 +1,4 @@
-//! The lines of `docs/serving.md`: options of a socket, and connections that end after an age.
+//! The lines of `docs/serving.md`: options of a socket, flat writes, and connections that end after an age.
 #![cfg(test)]
 
 mod aging;
@@ -6,3 +6,4 @@ mod moving;
 mod tonic;
 #[cfg(target_os = "linux")]
 mod unread;
+mod writes;
