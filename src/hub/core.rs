@@ -179,7 +179,7 @@ impl Core {
 
     fn count_refused(&self, error: &TopicError) {
         if error.is_full() {
-            self.counts.refuses();
+            self.counts.add_refused();
         }
     }
 

@@ -1,13 +1,16 @@
 //! The topics of a hub and the order of its events, under the hub's lock.
 //!
-//! The registry assigns each sequence, appends to the topics, and decides which events and topics make room for others.
+//! The registry assigns each sequence, appends to the topics, and decides which events, keyed values and topics are evicted.
+//! To evict is to remove something that a reader may miss, because of a bound: of bytes, of events, of age, of keys or of
+//! topics. A sweep visits a few topics in turn, so that the bounds of age hold in topics that are not in use, and so that
+//! topics that are empty or closed are removed.
 //!
 //! Lock order: a topic's lock is taken within this one, never the other way round.
 
 pub(crate) mod directory;
+pub(crate) mod eviction;
 pub(crate) mod idempotency;
 pub(crate) mod oldest;
-pub(crate) mod reclaim;
 pub(crate) mod remote_presence;
 pub(crate) mod tombstones;
 mod topics;
@@ -174,7 +177,7 @@ impl Registry {
         if let Some(key) = idempotency_key {
             self.idempotency_keys.insert(topic.name(), key, through);
         }
-        self.shrink(before);
+        self.evict_excess(before);
         self.sweep(now);
         Ok((through, wakes))
     }
@@ -191,16 +194,16 @@ impl Registry {
         Ok(wakes)
     }
 
-    /// Evicts the oldest events until the hub is within its bound of bytes, and then keyed values. What is above `after` is
-    /// evicted only if that is not enough: else a hub that is full of keyed values would keep nothing else.
-    fn shrink(&mut self, after: u64) {
+    /// Evicts the oldest events until the hub is within its bound of bytes, and then keyed values. Those above `after` are
+    /// evicted only if that is not enough: otherwise a hub that is full of keyed values would keep nothing else.
+    fn evict_excess(&mut self, after: u64) {
         for through in [after, u64::MAX] {
-            self.shrink_logs(through);
-            self.shrink_latest(through);
+            self.evict_events(through);
+            self.evict_keys(through);
         }
     }
 
-    fn shrink_logs(&mut self, through: u64) {
+    fn evict_events(&mut self, through: u64) {
         while self.is_too_large() {
             let Some((sequence, topic)) = self.oldest.pop(through) else { return };
             if let Some(oldest) = topic.evict_oldest(sequence) {
@@ -210,16 +213,16 @@ impl Registry {
     }
 
     /// Evicts keyed values, topic by topic.
-    fn shrink_latest(&mut self, through: u64) {
+    fn evict_keys(&mut self, through: u64) {
         for _ in 0..if self.is_too_large() { self.topics.len() } else { 0 } {
             let Some(topic) = self.topics.next() else { return };
             while self.is_too_large() && topic.evict_key(through) {}
         }
     }
 
-    /// Visits some topics in their turn: evicts events that are too old, and topics that are empty or closed.
+    /// Sweeps the next topics, a few at each publish and each subscribe.
     fn sweep(&mut self, now: u64) {
-        self.topics.visit_next(SWEEP_STEP.min(self.topics.len()), now);
+        self.topics.sweep(SWEEP_STEP.min(self.topics.len()), now);
     }
 
     fn is_too_large(&self) -> bool {
@@ -239,7 +242,7 @@ impl Registry {
     ) -> Vec<TopicWakes> {
         let before = self.last();
         let wakes = events.filter_map(|event| self.apply_one(event, skipped, now)).collect();
-        self.shrink(before);
+        self.evict_excess(before);
         self.sweep(now);
         wakes
     }
@@ -276,7 +279,7 @@ impl Registry {
             self.append_entries(&topic, append(None, 0))
         });
         if age > 0 {
-            topic.expire(now);
+            topic.evict_expired(now);
         }
         self.topics.release_later(&topic);
         wakes.ok()
@@ -303,7 +306,7 @@ impl Registry {
         let Ok(topic) = self.topics.open(topic, now) else { return self.topics.count_evicted_keys(1) };
         topic.put_latest(entry, false, self.max_bytes, now);
         self.topics.release_later(&topic);
-        self.shrink(u64::MAX);
+        self.evict_excess(u64::MAX);
     }
 
     /// Sets the newest events of all keys of a topic. If the topic is gone, its next subscriber has them loaded again.
@@ -312,7 +315,7 @@ impl Registry {
             topic.put_latest(entries, true, self.max_bytes, now);
             self.topics.release_later(&topic);
         }
-        self.shrink(u64::MAX);
+        self.evict_excess(u64::MAX);
     }
 
     /// Returns when an event of this age was published, which is never before the event ahead of it.
@@ -322,7 +325,7 @@ impl Registry {
     }
 }
 
-/// The number of topics that each publish and each subscribe visits.
+/// The number of topics that each publish and each subscribe sweeps.
 const SWEEP_STEP: usize = 2;
 
 #[cfg(all(test, not(tower_sse_loom)))]

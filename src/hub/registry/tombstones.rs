@@ -55,7 +55,7 @@ impl Tombstones {
         self.by_name.insert(Arc::clone(name), (self.turn, tombstone));
         self.order.insert(self.turn, Arc::clone(name));
         while self.order.len() > self.limit {
-            self.forget_oldest();
+            self.remove_oldest();
         }
     }
 
@@ -65,7 +65,7 @@ impl Tombstones {
         Tombstone { through: tombstone.through.max(self.floor), ..tombstone }
     }
 
-    fn forget_oldest(&mut self) {
+    fn remove_oldest(&mut self) {
         let Some((_, name)) = self.order.pop_first() else { return };
         if let Some((_, tombstone)) = self.by_name.remove(&name) {
             self.floor = self.floor.max(tombstone.through);

@@ -1,11 +1,11 @@
-//! The table of a hub's topics: which there are, which make room for others, and what is known of those that are gone.
+//! The table of a hub's topics: those that there are, those that can be evicted, and the tombstones of those that were removed.
 
 use std::{
     mem,
     sync::{Arc, Weak},
 };
 
-use super::{directory::Directory, reclaim::ReclaimQueue, remote_presence::RemotePresence, tombstones::Tombstones};
+use super::{directory::Directory, eviction::EvictionQueue, remote_presence::RemotePresence, tombstones::Tombstones};
 use crate::hub::{
     error::TopicError,
     position::Watermark,
@@ -15,7 +15,7 @@ use crate::hub::{
         Table, TopicShared,
         counts::HubCounts,
         members::Members,
-        rank::{ReclaimRank, ReclaimState, ReclaimTicket},
+        rank::{EvictionRank, EvictionState, EvictionTicket},
         tombstone::Tombstone,
     },
 };
@@ -24,7 +24,7 @@ use crate::hub::{
 #[derive(Debug)]
 pub(super) struct Topics {
     by_name: Directory<Arc<TopicShared>>,
-    unheld: ReclaimQueue<Arc<TopicShared>>,
+    unheld: EvictionQueue<Arc<TopicShared>>,
     /// The evicted and the removed topics, to be dropped after the lock, with all that they retain.
     evicted: Vec<Arc<TopicShared>>,
     tombstones: Tombstones,
@@ -48,7 +48,7 @@ impl Topics {
     ) -> Self {
         Self {
             by_name: Directory::new(),
-            unheld: ReclaimQueue::new(),
+            unheld: EvictionQueue::new(),
             evicted: Vec::new(),
             tombstones: Tombstones::new(settings.topics),
             watermark: watermark.clone(),
@@ -87,7 +87,7 @@ impl Topics {
             return Err(TopicError::name_too_long(name.len(), MAX_NAME));
         }
         if self.by_name.len() >= self.limit {
-            self.visit_next(SWEEP_STEP_IF_FULL, now);
+            self.sweep(SWEEP_STEP_IF_FULL, now);
         }
         if self.by_name.len() >= self.limit && !self.evict_topic() {
             return Err(TopicError::too_many(self.limit));
@@ -100,17 +100,17 @@ impl Topics {
     }
 
     /// Removes a topic that is not held, if it is closed or empty. Returns it, to be dropped after the lock. Any other topic
-    /// that is not held is queued to make room for others.
+    /// that is not held is queued for eviction.
     pub(super) fn release(&mut self, topic: &Arc<TopicShared>) -> Option<Arc<TopicShared>> {
         let is_listed = self.by_name.get(topic.name()).is_some_and(|listed| Arc::ptr_eq(listed, topic));
         if !is_listed || topic.is_held() {
             return None;
         }
-        let state = topic.reclaim_state();
+        let state = topic.eviction_state();
         if state.is_disposable {
             return self.remove(topic);
         }
-        self.queue_reclaim(topic, &state);
+        self.queue_for_eviction(topic, &state);
         None
     }
 
@@ -125,9 +125,9 @@ impl Topics {
         mem::take(&mut self.evicted)
     }
 
-    /// Queues a topic to make room for others, unless it is queued in the right place.
-    fn queue_reclaim(&mut self, topic: &Arc<TopicShared>, state: &ReclaimState) {
-        let place = |rank: ReclaimRank| (rank.is_keyed, rank.read_at);
+    /// Queues a topic for eviction, unless it is queued in the right place.
+    fn queue_for_eviction(&mut self, topic: &Arc<TopicShared>, state: &EvictionState) {
+        let place = |rank: EvictionRank| (rank.is_keyed, rank.read_at);
         if state.ticket.is_some_and(|ticket| place(ticket.rank) == place(state.rank)) {
             return;
         }
@@ -135,7 +135,7 @@ impl Topics {
         self.set_ticket(topic, Some(ticket));
     }
 
-    fn set_ticket(&mut self, topic: &TopicShared, ticket: Option<ReclaimTicket>) {
+    fn set_ticket(&mut self, topic: &TopicShared, ticket: Option<EvictionTicket>) {
         if let Some(replaced) = topic.set_ticket(ticket) {
             self.unheld.remove(replaced);
         }
@@ -157,16 +157,16 @@ impl Topics {
                 // Queued again when it is released.
                 continue;
             }
-            let state = topic.reclaim_state();
+            let state = topic.eviction_state();
             if state.rank > rank {
                 // It was published in since.
-                self.queue_reclaim(&topic, &state);
+                self.queue_for_eviction(&topic, &state);
                 continue;
             }
             self.count_evicted_keys(state.keys);
             let evicted = self.remove(&topic);
             self.evicted.extend(evicted);
-            self.counts.evicts_topic();
+            self.counts.add_evicted_topic();
             return true;
         }
         false
@@ -175,15 +175,15 @@ impl Topics {
     /// Counts keyed values as evicted, unless they are loaded again on request.
     pub(super) fn count_evicted_keys(&self, count: usize) {
         if !self.loads_keys {
-            self.counts.evicts_keys(count as u64);
+            self.counts.add_evicted_keys(count as u64);
         }
     }
 
-    /// Visits topics in their turn: evicts events that are too old, and removes topics that are empty or closed.
-    pub(super) fn visit_next(&mut self, turns: usize, now: u64) {
+    /// Visits the next topics: evicts events that are too old, and removes topics that are not held and are empty or closed.
+    pub(super) fn sweep(&mut self, turns: usize, now: u64) {
         for _ in 0..turns {
             let Some((_, topic)) = self.by_name.next() else { return };
-            if topic.try_expire(now) && !topic.is_held() {
+            if topic.try_evict_expired(now) && !topic.is_held() {
                 let topic = Arc::clone(topic);
                 self.release(&topic);
             }
@@ -210,7 +210,7 @@ impl Topics {
     }
 }
 
-/// The number of topics that are visited when there is no room for a new one.
+/// The number of topics that are swept if there is no room for a new one.
 const SWEEP_STEP_IF_FULL: usize = 64;
 
 /// The longest name of a topic, in bytes.

@@ -26,15 +26,15 @@ impl HubCounts {
         self.held.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn evicts_keys(&self, count: u64) {
+    pub(crate) fn add_evicted_keys(&self, count: u64) {
         self.evicted_keys.fetch_add(count, Ordering::Relaxed);
     }
 
-    pub(crate) fn evicts_topic(&self) {
+    pub(crate) fn add_evicted_topic(&self) {
         self.evicted_topics.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn refuses(&self) {
+    pub(crate) fn add_refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 }

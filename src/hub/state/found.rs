@@ -12,7 +12,7 @@ pub(crate) struct FoundEvent {
     pub(crate) sequence: u64,
     pub(crate) event: Bytes,
     /// The index of its topic among those of the subscription.
-    pub(crate) seat: u32,
+    pub(crate) topic_index: u32,
 }
 
 /// The ids that events are sent with.
@@ -137,8 +137,8 @@ mod tests {
 
     use super::*;
 
-    fn event(sequence: u64, seat: u32, bytes: usize) -> FoundEvent {
-        FoundEvent { sequence, event: Bytes::from(vec![b'x'; bytes]), seat }
+    fn event(sequence: u64, topic_index: u32, bytes: usize) -> FoundEvent {
+        FoundEvent { sequence, event: Bytes::from(vec![b'x'; bytes]), topic_index }
     }
 
     /// Reads a topic within a budget. Also returns the sequence of the last event if there are more.
@@ -152,16 +152,16 @@ mod tests {
     proptest! {
         #[test]
         fn merged_events_are_a_prefix_of_all_events(
-            seats in prop::collection::vec((0_u32..3, 0_usize..40), 0..20),
+            parts in prop::collection::vec((0_u32..3, 0_usize..40), 0..20),
             events in prop_oneof![Just(1_usize), Just(3), Just(usize::MAX)],
             bytes in prop_oneof![Just(0_usize), 0_usize..100, Just(usize::MAX)],
         ) {
             let (budget, prefix) = (Budget { events, bytes }, b"id: e-");
-            let all: Vec<_> = seats.into_iter().zip(1..).map(|((seat, bytes), at)| event(at, seat, bytes)).collect();
+            let all: Vec<_> = parts.into_iter().zip(1..).map(|((topic_index, bytes), at)| event(at, topic_index, bytes)).collect();
             let (mut merged, mut horizon) = (Vec::new(), None);
-            for seat in 0..3 {
-                let of_seat: Vec<_> = all.iter().filter(|event| event.seat == seat).cloned().collect();
-                let (given, stopped) = give(&of_seat, budget, prefix);
+            for topic_index in 0..3 {
+                let of_topic: Vec<_> = all.iter().filter(|event| event.topic_index == topic_index).cloned().collect();
+                let (given, stopped) = give(&of_topic, budget, prefix);
                 merged.extend(given);
                 horizon = [horizon, stopped].into_iter().flatten().min();
             }
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn the_computed_length_is_the_encoded_length() {
         for sequence in [0, 9, 10, 99, 100, u64::MAX] {
-            let event = FoundEvent { sequence, event: Bytes::from_static(b"data: x\n\n"), seat: 0 };
+            let event = FoundEvent { sequence, event: Bytes::from_static(b"data: x\n\n"), topic_index: 0 };
             let bytes = encode(b"id: e-", std::slice::from_ref(&event));
             assert_eq!(bytes.len(), event.encoded_len(b"id: e-"));
             assert_eq!(bytes, format!("id: e-{sequence}\ndata: x\n\n"));

@@ -69,7 +69,7 @@ impl FrameCache {
     }
 
     /// Removes the frames of events that were evicted from the log, up to this sequence.
-    pub(crate) fn evicted(&mut self, through: u64) {
+    pub(crate) fn evict_through(&mut self, through: u64) {
         while self.frames.front().is_some_and(|frame| frame.through <= through) {
             self.frames.pop_front();
         }
@@ -135,7 +135,7 @@ mod tests {
     }
 
     fn event(sequence: u64) -> FoundEvent {
-        FoundEvent { sequence, event: Bytes::from(format!("data: {sequence}\n\n")), seat: 0 }
+        FoundEvent { sequence, event: Bytes::from(format!("data: {sequence}\n\n")), topic_index: 0 }
     }
 
     fn frame(cache: &FrameCache, kept: &[u64], count: usize) -> (u64, Option<EncodedFrame>) {
@@ -176,7 +176,7 @@ mod tests {
                     Step::Skip => cache.skip(all.last().copied().unwrap_or(0)),
                     Step::Evict => {
                         oldest = all.len().min(oldest + 1);
-                        cache.evicted(oldest.checked_sub(1).map_or(0, |last| all[last]));
+                        cache.evict_through(oldest.checked_sub(1).map_or(0, |last| all[last]));
                     }
                 }
                 check(&cache, &all, oldest.checked_sub(1).map_or(0, |last| all[last]));

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    counts::HubCounts, members::Members, rank::ReclaimTicket, readers::Readers, retained::Retained, waiters::Waiters,
+    counts::HubCounts, members::Members, rank::EvictionTicket, readers::Readers, retained::Retained, waiters::Waiters,
 };
 use crate::hub::sync::Guard;
 
@@ -21,7 +21,7 @@ pub(super) struct TopicState<T> {
     /// The registry knows the topic's oldest event. Changes under the registry's lock.
     pub(super) is_tracked: bool,
     /// The place among the topics that are not held. Changes under the registry's lock.
-    pub(super) reclaim_ticket: Option<ReclaimTicket>,
+    pub(super) eviction_ticket: Option<EvictionTicket>,
 }
 
 /// The locked state. Dropping it adds the difference in bytes, and in evicted keys, to the hub's counts.
@@ -48,7 +48,7 @@ impl<T> TopicState<T> {
 
 impl<'a, T> TopicGuard<'a, T> {
     pub(super) fn new(state: Guard<'a, TopicState<T>>, counts: &'a HubCounts) -> Self {
-        Self { before: (state.retained.bytes(), state.retained.latest.evicted()), state, counts }
+        Self { before: (state.retained.bytes(), state.retained.latest.evicted_count()), state, counts }
     }
 }
 
@@ -69,13 +69,13 @@ impl<T> DerefMut for TopicGuard<'_, T> {
 impl<T> Drop for TopicGuard<'_, T> {
     fn drop(&mut self) {
         let (before, evicted_before) = self.before;
-        let (now, evicted) = (self.state.retained.bytes(), self.state.retained.latest.evicted());
+        let (now, evicted) = (self.state.retained.bytes(), self.state.retained.latest.evicted_count());
         if now != before {
             // A difference below zero wraps, and so does the sum.
             self.counts.kept.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
         }
         if evicted > evicted_before {
-            self.counts.evicts_keys(evicted - evicted_before);
+            self.counts.add_evicted_keys(evicted - evicted_before);
         }
     }
 }

@@ -59,7 +59,7 @@ impl Latest {
     }
 
     /// Returns the number of keys that were evicted.
-    pub(crate) fn evicted(&self) -> u64 {
+    pub(crate) fn evicted_count(&self) -> u64 {
         self.evicted
     }
 

@@ -41,7 +41,7 @@ use self::{
     latest::LatestEntry,
     log::Entry,
     members::{Members, PresenceDiff, TopicPresence},
-    rank::{ReclaimRank, ReclaimState, ReclaimTicket},
+    rank::{EvictionRank, EvictionState, EvictionTicket},
     read::{Query, ReadContext, SharedRead, TopicRead, WaitOutcome},
     readers::{PublisherWait, Readers},
     retained::Retained,
@@ -110,7 +110,7 @@ impl TopicShared {
             readers: Readers::default(),
             members,
             is_tracked: false,
-            reclaim_ticket: None,
+            eviction_ticket: None,
         };
         Arc::new(Self {
             name,
@@ -144,7 +144,7 @@ impl TopicShared {
         if !state.retained.has_expired(now) {
             return state;
         }
-        TopicGuard::new(state, &self.counts).retained.expire(now);
+        TopicGuard::new(state, &self.counts).retained.evict_expired(now);
         self.lock()
     }
 
@@ -190,7 +190,7 @@ impl TopicShared {
         // Invariant: a reader that finds an event under the topic's lock finds it below the watermark.
         watermark.advance_to(through);
         let oldest = state.track_oldest();
-        let publishers = if closes { state.readers.release_producers() } else { Vec::new() };
+        let publishers = if closes { state.readers.release_publishers() } else { Vec::new() };
         let queues = state.waiters.queues_to_wake();
         drop(state);
         let mut wakes = Wakes::of(publishers, self, queues);
@@ -246,20 +246,20 @@ impl TopicShared {
     pub(crate) fn set_bounds(&self, bounds: Retention, now: u64) {
         let mut state = self.lock_retained();
         state.retained.bounds = bounds;
-        state.retained.trim(now);
+        state.retained.evict_excess(now);
     }
 
     /// Evicts the events that are older than the bound of age.
-    pub(crate) fn expire(&self, now: u64) {
-        self.lock_retained().retained.expire(now);
+    pub(crate) fn evict_expired(&self, now: u64) {
+        self.lock_retained().retained.evict_expired(now);
     }
 
     /// Evicts the events that are older than the bound of age, unless the topic is locked: a topic in use expires its own.
     /// Returns whether it was not locked.
-    pub(crate) fn try_expire(&self, now: u64) -> bool {
+    pub(crate) fn try_evict_expired(&self, now: u64) -> bool {
         let Some(state) = try_lock(&self.state) else { return false };
         if state.retained.has_expired(now) {
-            TopicGuard::new(state, &self.counts).retained.expire(now);
+            TopicGuard::new(state, &self.counts).retained.evict_expired(now);
         }
         true
     }
@@ -293,7 +293,7 @@ impl TopicShared {
         if is_complete {
             state.retained.latest.set_partial(false);
         }
-        state.retained.trim(now);
+        state.retained.evict_excess(now);
     }
 
     /// Returns whether keyed values may have to be loaded from a backplane.
@@ -301,23 +301,23 @@ impl TopicShared {
         self.lock().retained.latest.is_partial()
     }
 
-    /// Returns when the topic makes room for others.
-    pub(crate) fn reclaim_state(&self) -> ReclaimState {
+    /// Returns the state by which the topic is queued for eviction.
+    pub(crate) fn eviction_state(&self) -> EvictionState {
         let read_at = self.read_at.load(Ordering::Relaxed);
         let state = self.lock();
         let (retained, keys) = (&state.retained, state.retained.latest.len());
         let is_idle = retained.is_empty() && state.readers.len() == 0;
-        ReclaimState {
-            rank: ReclaimRank { is_keyed: keys > 0, read_at, newest: retained.newest_through(u64::MAX) },
-            ticket: state.reclaim_ticket,
+        EvictionState {
+            rank: EvictionRank { is_keyed: keys > 0, read_at, newest: retained.newest_through(u64::MAX) },
+            ticket: state.eviction_ticket,
             keys,
             is_disposable: is_idle || retained.closings.is_closed(),
         }
     }
 
     /// Sets the place among the topics that are not held. Returns the one before.
-    pub(crate) fn set_ticket(&self, ticket: Option<ReclaimTicket>) -> Option<ReclaimTicket> {
-        std::mem::replace(&mut self.lock().reclaim_ticket, ticket)
+    pub(crate) fn set_ticket(&self, ticket: Option<EvictionTicket>) -> Option<EvictionTicket> {
+        std::mem::replace(&mut self.lock().eviction_ticket, ticket)
     }
 
     /// Returns the tombstone of the topic, which counts keyed values up to a position, and the bounds if they are not the

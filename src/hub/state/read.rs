@@ -43,9 +43,9 @@ pub(crate) struct Query {
     /// Hides events below it.
     pub(crate) floor: Floor,
     /// The position of the hub when a new reader arrived, or 0 if the reader is not new.
-    pub(crate) came_at: u64,
+    pub(crate) joined_at: u64,
     /// The index of the topic among those of the reader.
-    pub(crate) seat: u32,
+    pub(crate) topic_index: u32,
 }
 
 /// The circumstances of a read: the hub's clock, and the epoch that the reader is of.
@@ -92,7 +92,7 @@ impl Query {
     /// Returns the query of a new reader for all of a topic. To it, events that are evicted by then are no loss, nor are keys
     /// that are evicted later.
     pub(crate) fn of_new(selection: Selection, floor: Floor) -> Self {
-        Self { selection, after: 0, through: u64::MAX, floor, came_at: u64::MAX, seat: 0 }
+        Self { selection, after: 0, through: u64::MAX, floor, joined_at: u64::MAX, topic_index: 0 }
     }
 
     /// Appends the selected events to `into`, in order, within the budget. Returns the sequence of the last one if more may
@@ -106,7 +106,7 @@ impl Query {
         into: &mut Vec<FoundEvent>,
     ) -> Option<u64> {
         let first = into.len();
-        let mut reader = Reader { into, first, budget, query: self, prefix };
+        let mut reader = Collector { into, first, budget, query: self, prefix };
         let after = self.after.max(self.floor.sequence);
         let logged = log.since(after, self.floor.at);
         let unkeyed = |entry: &&Entry| entry.key.is_none();
@@ -135,7 +135,7 @@ impl Query {
     }
 }
 
-struct Reader<'a> {
+struct Collector<'a> {
     into: &'a mut Vec<FoundEvent>,
     first: usize,
     budget: Budget,
@@ -143,10 +143,10 @@ struct Reader<'a> {
     prefix: &'a [u8],
 }
 
-impl Reader<'_> {
+impl Collector<'_> {
     fn extend<'a>(&mut self, events: impl Iterator<Item = (u64, &'a Bytes)>) -> Option<u64> {
         for (sequence, event) in events.take_while(|&(sequence, _)| sequence <= self.query.through) {
-            let event = FoundEvent { sequence, event: event.clone(), seat: self.query.seat };
+            let event = FoundEvent { sequence, event: event.clone(), topic_index: self.query.topic_index };
             if !self.budget.consume(event.encoded_len(self.prefix), self.into.len() == self.first) {
                 return self.into.last().map(|event| event.sequence);
             }

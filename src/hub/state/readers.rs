@@ -95,7 +95,7 @@ impl Readers {
         self.epochs_before += 1;
         let present = self.cursors.iter_mut().map(|(_, cursor)| cursor).filter(|cursor| **cursor != DETACHED);
         present.for_each(|cursor| *cursor = 0);
-        self.release_producers()
+        self.release_publishers()
     }
 
     /// Detaches a subscriber, for which publishers do not wait from here on. Its number stays its own. Returns the publishers to
@@ -137,7 +137,7 @@ impl Readers {
     }
 
     /// Ends the waits of all publishers. Returns their wakers.
-    pub(crate) fn release_producers(&mut self) -> Vec<Waker> {
+    pub(crate) fn release_publishers(&mut self) -> Vec<Waker> {
         let waiting = self.waiting.iter_mut().map(|(_, waiting)| waiting);
         waiting
             .filter_map(|waiting| {
@@ -291,7 +291,7 @@ mod tests {
         let (mut readers, count) = (Readers::default(), Arc::new(Count::default()));
         readers.join(0);
         let publisher = readers.wait(10, Arc::clone(&count).into()).unwrap();
-        assert_eq!(readers.release_producers().len(), 1);
+        assert_eq!(readers.release_publishers().len(), 1);
         readers.join(0);
         assert!(readers.wait_on(publisher, Arc::clone(&count).into()).is_err());
     }

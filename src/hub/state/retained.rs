@@ -59,7 +59,7 @@ impl Retained {
         }
         let now = entry.at;
         self.log.push(entry);
-        self.trim(now);
+        self.evict_excess(now);
     }
 
     /// Sets the newest event of a key, unless a newer one is known or the event is too large.
@@ -72,7 +72,7 @@ impl Retained {
     }
 
     /// Evicts what exceeds the bounds.
-    pub(super) fn trim(&mut self, now: u64) {
+    pub(super) fn evict_excess(&mut self, now: u64) {
         while self.latest.len() > self.bounds.keys {
             self.latest.evict(u64::MAX);
         }
@@ -80,11 +80,11 @@ impl Retained {
             self.evict();
         }
         while self.bytes() > self.bounds.bytes && self.latest.evict(u64::MAX) {}
-        self.expire(now);
+        self.evict_expired(now);
     }
 
     /// Evicts the events that are older than the bound of age.
-    pub(super) fn expire(&mut self, now: u64) {
+    pub(super) fn evict_expired(&mut self, now: u64) {
         while self.has_expired(now) {
             self.evict();
         }
@@ -101,7 +101,7 @@ impl Retained {
     /// Evicts the oldest event.
     pub(super) fn evict(&mut self) {
         if self.log.evict().is_some() {
-            self.frames.evicted(self.log.evicted_through());
+            self.frames.evict_through(self.log.evicted_through());
         }
     }
 
@@ -144,7 +144,8 @@ impl Retained {
         let mut events = Vec::new();
         if self.log.last() > after {
             let floor = Floor::default();
-            let query = Query { selection: Selection::All, after, through: u64::MAX, floor, came_at: 0, seat: 0 };
+            let query =
+                Query { selection: Selection::All, after, through: u64::MAX, floor, joined_at: 0, topic_index: 0 };
             self.read(query, Budget::FRAME, prefix, &mut events);
         }
         (after, events)
@@ -172,17 +173,17 @@ impl Retained {
     /// the floor. A reader with a lower cursor has missed it.
     pub(super) fn missed_through(&self, query: Query) -> u64 {
         let hidden = query.hidden(&self.log, &self.latest).unwrap_or(0);
-        self.evicted_through(query.selection, query.came_at).max(hidden)
+        self.evicted_through(query.selection, query.joined_at).max(hidden)
     }
 
     /// Returns the sequence of the newest evicted event that counts for a selection.
     ///
     /// To a new reader, keys whose newest event was older than its arrival are the past: it has not missed them.
-    fn evicted_through(&self, selection: Selection, came_at: u64) -> u64 {
+    fn evicted_through(&self, selection: Selection, joined_at: u64) -> u64 {
         match selection {
             Selection::All => self.log.evicted_through(),
             Selection::Conflated => {
-                let keys = Some(self.latest.evicted_through()).filter(|&keys| keys > came_at);
+                let keys = Some(self.latest.evicted_through()).filter(|&keys| keys > joined_at);
                 self.log.unkeyed_evicted_through().max(keys.unwrap_or(0))
             }
             Selection::Snapshot => 0,

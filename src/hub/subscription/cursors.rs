@@ -18,10 +18,10 @@ use crate::hub::{
 };
 
 /// The topics of a subscription, each with a cursor.
-pub(crate) struct Cursors(Held);
+pub(crate) struct Cursors(CursorList);
 
 /// One topic is held inline, as most subscriptions have one: a box costs memory, and time when its cache line is cold.
-enum Held {
+enum CursorList {
     One(TopicCursor),
     Several(Box<[TopicCursor]>),
 }
@@ -67,8 +67,8 @@ impl Cursors {
             TopicCursor { topic, acked_gap, ticket: Ticket::default(), reader: NOT_JOINED }
         };
         Self(match <[_; 1]>::try_from(topics) {
-            Ok([topic]) => Held::One(cursor(topic)),
-            Err(topics) => Held::Several(topics.into_iter().map(cursor).collect()),
+            Ok([topic]) => CursorList::One(cursor(topic)),
+            Err(topics) => CursorList::Several(topics.into_iter().map(cursor).collect()),
         })
     }
 
@@ -79,15 +79,15 @@ impl Cursors {
 
     fn all(&self) -> &[TopicCursor] {
         match &self.0 {
-            Held::One(cursor) => slice::from_ref(cursor),
-            Held::Several(cursors) => cursors,
+            CursorList::One(cursor) => slice::from_ref(cursor),
+            CursorList::Several(cursors) => cursors,
         }
     }
 
     fn all_mut(&mut self) -> &mut [TopicCursor] {
         match &mut self.0 {
-            Held::One(cursor) => slice::from_mut(cursor),
-            Held::Several(cursors) => cursors,
+            CursorList::One(cursor) => slice::from_mut(cursor),
+            CursorList::Several(cursors) => cursors,
         }
     }
 
@@ -132,12 +132,12 @@ impl Cursors {
                 cursor.topic.leave(cursor.reader as usize, cursor.ticket, member).wake();
             }
         }
-        self.0 = Held::Several(Box::default());
+        self.0 = CursorList::Several(Box::default());
     }
 
     /// Returns a slice of a frame that the subscribers of the only topic share, if a frame has what follows the cursor.
     pub(crate) fn read_shared(&self, core: &Core, epoch: &Epoch, sequence: u64) -> SharedRead {
-        let Held::One(cursor) = &self.0 else { return SharedRead::Fallback };
+        let CursorList::One(cursor) = &self.0 else { return SharedRead::Fallback };
         let (reader, is_current) = (cursor.reader as usize, || core.is_current(epoch));
         let (read, wakes) = cursor.topic.read_shared(reader, sequence, cursor.acked_gap, core.now(), is_current);
         wakes.wake();
@@ -158,7 +158,7 @@ impl Cursors {
         let mut closings = Vec::new();
         for (index, cursor) in (0..).zip(self.all_mut()) {
             let context = ReadContext { now, prefix: epoch.prefix(), is_current: || core.is_current(epoch) };
-            let query = Query { seat: index, ..query };
+            let query = Query { topic_index: index, ..query };
             let (read, wakes) = cursor.topic.read(cursor.reader as usize, query, budget, context, &mut batch.events);
             wakes.wake();
             if read.missed_through > query.after.max(cursor.acked_gap) {

@@ -72,7 +72,8 @@ impl Subscription {
         let selection = subscribe.lag.selection();
         let cursors = Cursors::new(topics, start.is_new.then(|| Query::of_new(selection, floor)));
         let selection = if start.snapshot_through > 0 { Selection::Snapshot } else { selection };
-        let query = Query { selection, after: start.cursor, through: head, floor, came_at: start.joined_at, seat: 0 };
+        let query =
+            Query { selection, after: start.cursor, through: head, floor, joined_at: start.joined_at, topic_index: 0 };
         // Without an event to come, the client has also seen the ends up to the head, so it begins beyond them.
         let has_any = start.cursor < head && cursors.has_any(query, start.is_new);
         let cursor = if has_any { start.cursor } else { start.cursor.max(head) };
@@ -103,7 +104,7 @@ impl Subscription {
 
     /// Returns the name of the topic that an event is from.
     fn topic_of(&self, event: &FoundEvent) -> Option<&Arc<str>> {
-        self.membership.topic(event.seat)
+        self.membership.topic(event.topic_index)
     }
 
     /// Polls for the next output. The first one is the greeting or, if the client's id is no position of the hub, a gap.

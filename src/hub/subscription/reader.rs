@@ -176,10 +176,11 @@ impl Reader {
             () if self.is_in_snapshot() => self.snapshot_through(),
             () => watermark,
         };
-        let (came_at, ends_ignored_through) =
+        let (joined_at, ends_ignored_through) =
             self.cold.as_ref().map_or((0, 0), |cold| (cold.joined_at, cold.ends_ignored_through));
         let floor = self.floor().unwrap_or_default();
-        let query = Query { selection: self.selection(), after: self.cursor, through, floor, came_at, seat: 0 };
+        let query =
+            Query { selection: self.selection(), after: self.cursor, through, floor, joined_at, topic_index: 0 };
         (query, ends_ignored_through)
     }
 

@@ -24,14 +24,14 @@ pub(crate) struct WakeQueue<T> {
     is_pumped: bool,
     /// The runtime of the pump.
     runtime: Option<runtime::Id>,
-    topics: Mutex<Topics<T>>,
+    topics: Mutex<QueuedTopics<T>>,
     pump: AtomicWaker,
     /// The pump is gone. Set under the lock of the topics.
     is_closed: AtomicBool,
 }
 
 #[derive(Debug)]
-struct Topics<T> {
+struct QueuedTopics<T> {
     topics: VecDeque<T>,
     /// The hub is gone.
     is_ending: bool,
@@ -55,7 +55,7 @@ impl<T> WakeQueue<T> {
             id,
             is_pumped,
             runtime,
-            topics: Mutex::new(Topics { topics: VecDeque::new(), is_ending: false }),
+            topics: Mutex::new(QueuedTopics { topics: VecDeque::new(), is_ending: false }),
             pump: AtomicWaker::new(),
             is_closed: AtomicBool::new(false),
         })

@@ -57,7 +57,7 @@ pub(super) struct Client {
     /// Everything up to here is hidden from it.
     floor: u64,
     /// The position of the hub when it came as a new client.
-    came_at: u64,
+    joined_at: u64,
     /// Up to here only the present counts.
     present_through: u64,
     /// The position evicted before it came, which does not concern a new client.
@@ -137,7 +137,7 @@ impl Client {
             told_to: 0,
             base,
             floor,
-            came_at: if has == Has::Nothing { model.head() } else { 0 },
+            joined_at: if has == Has::Nothing { model.head() } else { 0 },
             present_through,
             before: Vec::new(),
             found_at: base,
@@ -157,7 +157,7 @@ impl Client {
         client.before = model.events.iter().filter(is_before).map(Record::number).collect();
         client.begin_behind_nothing(model);
         let no_loss = client.before.iter().copied().chain(1..=present_through).collect();
-        client.lineage = lineage.unwrap_or_else(|| Lineage::new(base, client.came_at, no_loss));
+        client.lineage = lineage.unwrap_or_else(|| Lineage::new(base, client.joined_at, no_loss));
         client
     }
 
@@ -376,8 +376,8 @@ impl Client {
 
     /// Takes a gap for an end that is not known any more. One that is told since something is missing may stand for it.
     fn goes_behind_end(&mut self, to: u64, is_in_place_of_end: bool, model: &Model) {
-        let came_at = self.head.max(self.told_behind.0);
-        let end = self.forgotten(self.reached.min(self.seen), came_at, model);
+        let joined_at = self.head.max(self.told_behind.0);
+        let end = self.forgotten(self.reached.min(self.seen), joined_at, model);
         if let Some((_, through)) = end.filter(|&(at, _)| at <= to || is_in_place_of_end) {
             self.told_behind.0 = self.told_behind.0.max(through + 1);
         }

@@ -17,15 +17,15 @@ pub(super) struct Lineage {
     /// The position after which it asked for all that comes.
     base: u64,
     /// The position at which the hub was when it came as a new client.
-    came_at: u64,
+    joined_at: u64,
     /// The events that it came too late for, as a new client.
     no_loss: Vec<u64>,
 }
 
 impl Lineage {
-    pub(super) fn new(base: u64, came_at: u64, mut no_loss: Vec<u64>) -> Self {
+    pub(super) fn new(base: u64, joined_at: u64, mut no_loss: Vec<u64>) -> Self {
         no_loss.sort_unstable();
-        Self { base, came_at, no_loss, ..Self::default() }
+        Self { base, joined_at, no_loss, ..Self::default() }
     }
 
     pub(super) fn given(&mut self, sequence: u64) {
@@ -60,6 +60,6 @@ impl Lineage {
     /// Returns whether only the present counts for an event: it was superseded, or removed, or let go as the past of a
     /// client that was new.
     fn is_past(&self, event: &Record) -> bool {
-        event.key.is_some() && ((!event.is_latest && !event.was_latest) || event.sequence <= self.came_at)
+        event.key.is_some() && ((!event.is_latest && !event.was_latest) || event.sequence <= self.joined_at)
     }
 }

@@ -124,7 +124,7 @@ impl Model {
 
     /// Returns the first position behind `after` at which all of these topics are closed, unless that was over when the client
     /// came. A position that the client has not seen counts as one if that is not known any more.
-    pub(super) fn first_end(&self, topics: &[usize], after: u64, seen: u64, came_at: u64) -> Option<End> {
+    pub(super) fn first_end(&self, topics: &[usize], after: u64, seen: u64, joined_at: u64) -> Option<End> {
         if topics.iter().any(|&topic| self.closings[topic].is_empty()) {
             return None;
         }
@@ -133,9 +133,9 @@ impl Model {
         let known = topics.iter().flat_map(|&topic| self.closings[topic].iter().copied().filter(|&at| at > after));
         let mut positions: Vec<u64> = may_be.chain(known).collect();
         positions.sort_unstable();
-        let is_on = |at: u64, topic: usize| self.next(topic, at).is_none_or(|next| next > came_at);
+        let is_on = |at: u64, topic: usize| self.next(topic, at).is_none_or(|next| next > joined_at);
         let may_be_closed = |at: u64, topic: usize, through: u64| match at <= through {
-            true => through >= came_at,
+            true => through >= joined_at,
             false => self.is_closed(topic, at) && is_on(at, topic),
         };
         positions.into_iter().find_map(|at| {

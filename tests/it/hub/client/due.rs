@@ -18,23 +18,23 @@ impl Client {
 
     /// Returns the first position at which it may have ended, and how far that is not known any more, if it has to be told so.
     pub(super) fn must_tell(&self, model: &Model) -> Option<(u64, u64)> {
-        let came_at = self.head.max(self.told_behind.0);
-        let end = self.forgotten(self.seen, came_at, model)?;
+        let joined_at = self.head.max(self.told_behind.0);
+        let end = self.forgotten(self.seen, joined_at, model)?;
         if end.0 <= self.present_through {
             return Some(end);
         }
         let is_behind_present = !self.is_in_present();
-        self.forgotten(self.seen.max(self.last_missing(model)), came_at, model).filter(|_| is_behind_present)
+        self.forgotten(self.seen.max(self.last_missing(model)), joined_at, model).filter(|_| is_behind_present)
     }
 
     /// Returns how far it may have ended at a position that is not known any more, if it may be told so.
     pub(super) fn may_tell(&self, model: &Model) -> Option<u64> {
-        let came_at = self.head.max(self.told_behind.1);
-        self.forgotten(self.reached.min(self.seen), came_at, model).map(|(_, through)| through)
+        let joined_at = self.head.max(self.told_behind.1);
+        self.forgotten(self.reached.min(self.seen), joined_at, model).map(|(_, through)| through)
     }
 
-    pub(super) fn forgotten(&self, seen: u64, came_at: u64, model: &Model) -> Option<(u64, u64)> {
-        match model.first_end(&self.topics, self.begins.max(seen), seen, came_at)? {
+    pub(super) fn forgotten(&self, seen: u64, joined_at: u64, model: &Model) -> Option<(u64, u64)> {
+        match model.first_end(&self.topics, self.begins.max(seen), seen, joined_at)? {
             End::Forgotten { at, through } => Some((at, through)),
             End::At(_) => None,
         }
@@ -91,7 +91,7 @@ impl Client {
         }
         match (self.lag, event.key) {
             // To a new client, keys that go are the past.
-            (LagPolicy::Conflate, Some(_)) => event.was_latest && event.sequence > self.came_at,
+            (LagPolicy::Conflate, Some(_)) => event.was_latest && event.sequence > self.joined_at,
             _ => !event.in_log,
         }
     }

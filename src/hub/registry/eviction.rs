@@ -1,38 +1,38 @@
-//! The queue of topics that make room for others.
+//! The queue of topics that can be evicted.
 //!
-//! Pure. A topic that is not held has a ticket here. Its rank is that of the moment at which it was queued; the caller compares
-//! it with the current one before it evicts the topic, which an event that was published since moves back.
+//! Pure. A topic that is not held has a ticket here, with its rank at the time when it was queued. An event that was published
+//! since raises the rank, so the caller compares it with the current one before it evicts the topic.
 
-use crate::hub::state::rank::ReclaimRank;
-use crate::hub::state::rank::ReclaimTicket;
 use std::collections::BTreeMap;
+
+use crate::hub::state::rank::{EvictionRank, EvictionTicket};
 
 /// Topics in the order in which they are evicted. `T` is the topic.
 #[derive(Debug)]
-pub(crate) struct ReclaimQueue<T> {
-    topics: BTreeMap<ReclaimTicket, T>,
+pub(crate) struct EvictionQueue<T> {
+    topics: BTreeMap<EvictionTicket, T>,
     turn: u64,
 }
 
-impl<T> ReclaimQueue<T> {
+impl<T> EvictionQueue<T> {
     pub(crate) fn new() -> Self {
         Self { topics: BTreeMap::new(), turn: 0 }
     }
 
     /// Adds a topic behind those of the same rank. Returns its ticket.
-    pub(crate) fn put(&mut self, rank: ReclaimRank, topic: T) -> ReclaimTicket {
+    pub(crate) fn put(&mut self, rank: EvictionRank, topic: T) -> EvictionTicket {
         self.turn += 1;
-        let ticket = ReclaimTicket { rank, turn: self.turn };
+        let ticket = EvictionTicket { rank, turn: self.turn };
         self.topics.insert(ticket, topic);
         ticket
     }
 
-    pub(crate) fn remove(&mut self, ticket: ReclaimTicket) {
+    pub(crate) fn remove(&mut self, ticket: EvictionTicket) {
         self.topics.remove(&ticket);
     }
 
     /// Removes the first topic. Returns it with the rank under which it was queued.
-    pub(crate) fn pop(&mut self) -> Option<(ReclaimRank, T)> {
+    pub(crate) fn pop(&mut self) -> Option<(EvictionRank, T)> {
         self.topics.pop_first().map(|(ticket, topic)| (ticket.rank, topic))
     }
 }
@@ -43,8 +43,8 @@ mod tests {
 
     #[test]
     fn unread_topics_are_evicted_first_and_keyed_ones_last() {
-        let rank = |is_keyed, read_at, newest| ReclaimRank { is_keyed, read_at, newest };
-        let mut unheld = ReclaimQueue::new();
+        let rank = |is_keyed, read_at, newest| EvictionRank { is_keyed, read_at, newest };
+        let mut unheld = EvictionQueue::new();
         let order = [
             rank(false, 0, 7),
             rank(false, 0, 8),
