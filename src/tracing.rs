@@ -32,10 +32,11 @@ use crate::{
 /// as long as the stream, which is much longer than the request's. It has the method and the path of the request,
 /// without the query, which may hold a ticket. The fields `reason`, `events`, `bytes`, `heartbeats` and `gaps` are
 /// recorded at the end of the stream, when `stream closed` is logged within the span. A gap is a `WARN`, a failure an
-/// `ERROR` with its sources.
+/// `ERROR`. Errors are in the field `error`, each in one line with its sources.
 ///
 /// On a backplane it logs the state of the link. *Link up* is an `INFO`. *Link down*, a failed read, a skipped entry
-/// with its id, and a new epoch, which is a gap for all subscribers, are a `WARN` each.
+/// with its id, and a new epoch, which is a gap for all subscribers, are a `WARN` each. The field `reason` says why an entry
+/// was skipped, or an epoch begun.
 ///
 /// Neither a client nor another publisher can flood the log. Of the gaps of a stream, and of the skipped entries, the
 /// first is logged, and then at most one in 10 s. The field `more` counts those that were left out before it.
@@ -109,8 +110,8 @@ impl Observer for Tracing {
 
     fn refused(&self, head: &RequestHead<'_>, refusal: &Refusal) {
         let status = refusal.status_for(head.method()).as_u16();
-        let why = refusal.source().map(|error| with_sources(error));
-        info!(method = %head.method(), path = head.uri().path(), status, why, "stream refused");
+        let error = refusal.source().map(|error| with_sources(error));
+        info!(method = %head.method(), path = head.uri().path(), status, error, "stream refused");
     }
 }
 
@@ -128,18 +129,18 @@ impl LinkObserver for Tracing {
     }
 
     fn failed(&self, error: &(dyn Error + 'static)) {
-        warn!(why = with_sources(error), "reading failed");
+        warn!(error = with_sources(error), "reading failed");
     }
 
-    fn skipped(&self, id: &str, why: &str) {
+    fn skipped(&self, id: &str, reason: &str) {
         let pass = self.skipped.lock().unwrap_or_else(PoisonError::into_inner).pass();
         if let Some(more) = pass {
-            warn!(id, why, more = non_zero(more), "entry skipped");
+            warn!(id, reason, more = non_zero(more), "entry skipped");
         }
     }
 
-    fn renewed(&self, why: &str) {
-        warn!(why, "new epoch, a gap for all subscribers");
+    fn renewed(&self, reason: &str) {
+        warn!(reason, "new epoch, a gap for all subscribers");
     }
 }
 
@@ -169,10 +170,10 @@ impl StreamObserver for StreamSpan {
         if totals.gaps > 0 {
             self.span.record("gaps", totals.gaps);
         }
-        let why = closed.error.map(|error| with_sources(error));
+        let error = closed.error.map(|error| with_sources(error));
         match reason {
-            Reason::Failed | Reason::Panicked => error!(parent: &self.span, %reason, why, ?duration, "stream closed"),
-            _ => info!(parent: &self.span, %reason, why, ?duration, "stream closed"),
+            Reason::Failed | Reason::Panicked => error!(parent: &self.span, %reason, error, ?duration, "stream closed"),
+            _ => info!(parent: &self.span, %reason, error, ?duration, "stream closed"),
         }
     }
 }

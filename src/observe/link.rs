@@ -34,14 +34,14 @@ pub trait LinkObserver: Send + Sync + 'static {
         let _ = error;
     }
 
-    /// Reports an entry that was skipped since it is not an event.
-    fn skipped(&self, id: &str, why: &str) {
-        let _ = (id, why);
+    /// Reports an entry that was skipped since it is not an event, by its id.
+    fn skipped(&self, id: &str, reason: &str) {
+        let _ = (id, reason);
     }
 
     /// Reports that a new epoch has begun. All subscribers receive a gap.
-    fn renewed(&self, why: &str) {
-        let _ = why;
+    fn renewed(&self, reason: &str) {
+        let _ = reason;
     }
 }
 
@@ -62,12 +62,12 @@ macro_rules! forward {
                 (**self).failed(error);
             }
 
-            fn skipped(&self, id: &str, why: &str) {
-                (**self).skipped(id, why);
+            fn skipped(&self, id: &str, reason: &str) {
+                (**self).skipped(id, reason);
             }
 
-            fn renewed(&self, why: &str) {
-                (**self).renewed(why);
+            fn renewed(&self, reason: &str) {
+                (**self).renewed(reason);
             }
         }
     };

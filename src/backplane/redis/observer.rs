@@ -23,11 +23,11 @@ impl<O: LinkObserver> LinkObserver for CatchPanics<O> {
         panic::catch(|| self.0.failed(error));
     }
 
-    fn skipped(&self, id: &str, why: &str) {
-        panic::catch(|| self.0.skipped(id, why));
+    fn skipped(&self, id: &str, reason: &str) {
+        panic::catch(|| self.0.skipped(id, reason));
     }
 
-    fn renewed(&self, why: &str) {
-        panic::catch(|| self.0.renewed(why));
+    fn renewed(&self, reason: &str) {
+        panic::catch(|| self.0.renewed(reason));
     }
 }

@@ -82,7 +82,7 @@ async fn the_end_of_a_stream_tells_its_reason_within_its_span() {
         .map(|line| (line["level"].as_str().unwrap(), line["fields"]["reason"].as_str().unwrap()))
         .collect();
     assert_eq!(told, [("ERROR", "failed"), ("INFO", "client gone"), ("INFO", "topic closed")]);
-    assert_eq!(closed[0]["fields"]["why"], "the database is gone");
+    assert_eq!(closed[0]["fields"]["error"], "the database is gone");
     assert_eq!(closed[0]["fields"]["duration"], "10s");
 
     let span = &closed[0]["span"];
@@ -104,9 +104,9 @@ async fn refusals_and_gaps_are_told_and_no_secrets() {
     let full = "stream limit reached";
     let expected = [("GET", "/full", 200, full), ("POST", "/full", 503, full), ("GET", "/no", 403, "no ticket")];
     assert_eq!(refused.len(), expected.len());
-    for (fields, (method, path, status, why)) in refused.iter().zip(expected) {
+    for (fields, (method, path, status, error)) in refused.iter().zip(expected) {
         assert_eq!((&fields["method"], &fields["path"]), (&method.into(), &path.into()));
-        assert_eq!((&fields["status"], &fields["why"]), (&status.into(), &why.into()));
+        assert_eq!((&fields["status"], &fields["error"]), (&status.into(), &error.into()));
     }
     let gaps = with(&lines, "client missed events");
     assert_eq!((gaps.len(), gaps[0]["level"].as_str()), (1, Some("WARN")));
@@ -130,8 +130,8 @@ fn how_a_hub_is_fed_is_told_and_what_is_no_event_by_its_id() {
     let away = [("INFO", "link up"), ("WARN", "link down"), ("WARN", "reading failed")];
     let then = [("INFO", "link up"), ("WARN", "entry skipped"), ("WARN", "new epoch, a gap for all subscribers")];
     assert_eq!(told.collect::<Vec<_>>(), [away, away, then].concat());
-    assert_eq!(lines[2]["fields"]["why"], "nobody listens");
-    assert_eq!((&lines[7]["fields"]["id"], &lines[7]["fields"]["why"]), (&"17-0".into(), &"it has no topic".into()));
+    assert_eq!(lines[2]["fields"]["error"], "nobody listens");
+    assert_eq!((&lines[7]["fields"]["id"], &lines[7]["fields"]["reason"]), (&"17-0".into(), &"it has no topic".into()));
 }
 
 /// A client that reads only after each fifth event, of which two are kept: a thousand gaps, and one more a while later.

@@ -143,6 +143,6 @@ async fn expired_session_ends_only_its_own_stream() {
     assert_eq!(server.who(&[&ann]).await, Value::Null);
     let closed = server.logged("stream closed").await;
     assert_eq!(closed.len(), 1);
-    assert_eq!(closed[0]["fields"]["why"], "the session is over");
+    assert_eq!(closed[0]["fields"]["error"], "the session is over");
     to_all.until("data: {\"streams\":1}\n").await;
 }
