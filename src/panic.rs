@@ -12,18 +12,18 @@ use std::{
 
 /// An error of a task that panicked, with the message of the panic.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Panicked(Box<str>);
+pub(crate) struct PanicError(Box<str>);
 
 /// Runs a future to its end.
 ///
 /// # Errors
 ///
 /// Errors if the future panics.
-pub(crate) async fn catch_future<F: Future>(future: F) -> Result<F::Output, Panicked> {
+pub(crate) async fn catch_future<F: Future>(future: F) -> Result<F::Output, PanicError> {
     let mut future = pin!(future);
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(polled) => polled.map(Ok),
-        Err(payload) => Poll::Ready(Err(Panicked::new(&*payload))),
+        Err(payload) => Poll::Ready(Err(PanicError::new(&*payload))),
     })
     .await
 }
@@ -40,7 +40,7 @@ pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
     while catch(|| wakers.by_ref().for_each(Waker::wake)).is_none() {}
 }
 
-impl Panicked {
+impl PanicError {
     fn new(payload: &(dyn Any + Send)) -> Self {
         let text = payload.downcast_ref::<&str>().copied();
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
@@ -48,13 +48,13 @@ impl Panicked {
     }
 }
 
-impl fmt::Display for Panicked {
+impl fmt::Display for PanicError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "background task panicked: {}", self.0)
     }
 }
 
-impl Error for Panicked {}
+impl Error for PanicError {}
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -4,12 +4,12 @@
 //! trimmed them, and after a failover it may never have had them. `read.lua` finds the facts in one step with the read, and
 //! [`tail`](super::tail) judges the first load of a node, which continues nothing.
 
-use super::{epoch::Epoch, id};
+use super::{epoch::StreamEpoch, id};
 
 /// The position up to which a node has read the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ReadPosition {
-    pub(super) epoch: Epoch,
+    pub(super) epoch: StreamEpoch,
     /// The last id that was read.
     pub(super) last: String,
     /// The number of entries that were ever added up to `last`, if known.
@@ -21,7 +21,7 @@ pub(super) struct ReadPosition {
 /// The state of the stream at a read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct StreamInfo {
-    pub(super) epoch: Option<Epoch>,
+    pub(super) epoch: Option<StreamEpoch>,
     /// `true` if the stream still has the entry at the reader's position.
     pub(super) has_cursor: bool,
     /// The id of the first entry, if the stream has any.
@@ -91,8 +91,8 @@ impl ReadPosition {
 mod tests {
     use super::*;
 
-    fn epoch(number: u64) -> Epoch {
-        Epoch::new(number, "0-0")
+    fn epoch(number: u64) -> StreamEpoch {
+        StreamEpoch::new(number, "0-0")
     }
 
     fn at(last: &str, added: u64) -> ReadPosition {

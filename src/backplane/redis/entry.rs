@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{epoch::Epoch, id};
+use super::{epoch::StreamEpoch, id};
 use crate::{
     event::{
         Event,
@@ -16,7 +16,7 @@ use crate::{
 
 /// Parses the fields of an entry. The error is the reason for which the entry is skipped.
 pub(super) fn parse<'a>(
-    epoch: Epoch,
+    epoch: StreamEpoch,
     id: &str,
     fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 ) -> Result<Incoming, &'static str> {
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     fn parsed(fields: &[(&str, &str)]) -> Result<Incoming, &'static str> {
-        parse(Epoch::new(7, "0-0"), "5-1", fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
+        parse(StreamEpoch::new(7, "0-0"), "5-1", fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
     }
 
     #[test]
@@ -168,6 +168,6 @@ mod tests {
         for fields in wrong {
             assert!(parsed(fields).is_err(), "{fields:?}");
         }
-        assert!(parse(Epoch::new(7, "0-0"), "5-1", [(&b"topic"[..], &b"\xff"[..])].into_iter()).is_err());
+        assert!(parse(StreamEpoch::new(7, "0-0"), "5-1", [(&b"topic"[..], &b"\xff"[..])].into_iter()).is_err());
     }
 }

@@ -10,13 +10,13 @@ use super::id;
 
 /// An epoch of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Epoch {
+pub(super) struct StreamEpoch {
     number: u64,
     /// The first millisecond of its ids, or 0 if milliseconds are not counted from a base.
     base: u64,
 }
 
-impl Epoch {
+impl StreamEpoch {
     /// Returns an epoch of this number that has positions for this id and later ones.
     pub(super) fn new(number: u64, last: &str) -> Self {
         let ms = id::parts(last).map_or(0, |(ms, _)| ms);
@@ -82,7 +82,7 @@ impl Epoch {
     }
 }
 
-impl fmt::Display for Epoch {
+impl fmt::Display for StreamEpoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.number)?;
         if self.base > 0 { write!(f, ":{}", self.base) } else { Ok(()) }
@@ -102,7 +102,7 @@ pub(super) const LAST_UNBASED_ID: &str = "17592186044414-18446744073709551615";
 mod tests {
     use super::*;
 
-    const UNBASED: Epoch = Epoch { number: 7, base: 0 };
+    const UNBASED: StreamEpoch = StreamEpoch { number: 7, base: 0 };
 
     /// Microseconds, which some programs use as ids.
     const MICROS: &str = "1764519000000000-0";
@@ -131,7 +131,7 @@ mod tests {
             assert!(lowest > 0 && epoch.sequence(last).unwrap() >= lowest, "{last}");
             assert_eq!(epoch.id(epoch.sequence(last).unwrap()), last);
             assert_eq!((epoch.sequence("1700000000000-7"), epoch.floor("1700000000000-7")), (None, 0));
-            assert_eq!(Epoch::parse(&epoch.to_string()), Some(epoch));
+            assert_eq!(StreamEpoch::parse(&epoch.to_string()), Some(epoch));
             // The next epoch keeps the base if the last id has a position with it.
             assert_eq!(epoch.renewed(9, last).base, epoch.base);
             assert_eq!(epoch.renewed(9, "1700000000000-7").base, 0);
@@ -140,12 +140,12 @@ mod tests {
 
     #[test]
     fn invalid_epochs_are_not_parsed() {
-        assert_eq!(Epoch::parse("0000000000000007"), Some(UNBASED));
+        assert_eq!(StreamEpoch::parse("0000000000000007"), Some(UNBASED));
         for none in
             ["", "7", "garbage", "+00000000000007f", "000000000000000A", "0000000000000007:", "0000000000000007:0"]
         {
-            assert_eq!(Epoch::parse(none), None, "{none}");
+            assert_eq!(StreamEpoch::parse(none), None, "{none}");
         }
-        assert_eq!(Epoch::parse("0000000000000007:18446744073709551616"), None);
+        assert_eq!(StreamEpoch::parse("0000000000000007:18446744073709551616"), None);
     }
 }

@@ -4,7 +4,7 @@ use std::{error::Error, fmt};
 
 use ::redis::{ErrorKind, ServerErrorKind};
 
-use crate::{hub::error::PublishError, panic::Panicked};
+use crate::{hub::error::PublishError, panic::PanicError};
 
 /// An error of the [`Redis`](crate::backplane::redis::Redis) backplane: of its settings, of a connection, or a response of Redis.
 #[derive(Debug, Clone)]
@@ -14,7 +14,7 @@ pub struct RedisError(Kind);
 enum Kind {
     Client(::redis::RedisError),
     Protocol(&'static str),
-    Panicked(Panicked),
+    Panicked(PanicError),
 }
 
 impl RedisError {
@@ -96,8 +96,8 @@ impl Error for RedisError {
     }
 }
 
-impl From<Panicked> for RedisError {
-    fn from(panicked: Panicked) -> Self {
+impl From<PanicError> for RedisError {
+    fn from(panicked: PanicError) -> Self {
         Self(Kind::Panicked(panicked))
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     connection::{Connection, Endpoints, SharedConnection},
     continuity::{Continuity, ReadPosition},
-    epoch::Epoch,
+    epoch::StreamEpoch,
     error::RedisError,
     keys,
     read::{self, ReadReply},
@@ -132,7 +132,7 @@ impl Follower {
     async fn find_keys(
         &self,
         connection: &mut Connection,
-        epoch: Epoch,
+        epoch: StreamEpoch,
         topics: &[Arc<str>],
     ) -> Result<(), RedisError> {
         for batch in topics.chunks(keys::BATCH) {

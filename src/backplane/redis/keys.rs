@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ::redis::{RedisResult, pipe};
 
-use super::{connection::Connection, entry, epoch::Epoch, error::RedisError, settings::Settings};
+use super::{connection::Connection, entry, epoch::StreamEpoch, error::RedisError, settings::Settings};
 use crate::{event::Event, hub::replica::contract::Incoming};
 
 /// A topic, and the newest event of each of its keys.
@@ -18,7 +18,7 @@ pub(super) const BATCH: usize = 16;
 pub(super) async fn find(
     connection: &mut Connection,
     settings: &Settings,
-    epoch: Epoch,
+    epoch: StreamEpoch,
     topics: &[Arc<str>],
 ) -> Result<Vec<TopicKeys>, RedisError> {
     let mut calls = pipe();
@@ -45,7 +45,7 @@ pub(super) async fn find(
 /// The epoch, keys and values in turn, and the number of keys that were left out.
 type KeysReply = (Vec<u8>, Vec<Vec<u8>>, u64);
 
-fn parse_topic(topic: &Arc<str>, reply: KeysReply, epoch: Epoch, settings: &Settings) -> Option<TopicKeys> {
+fn parse_topic(topic: &Arc<str>, reply: KeysReply, epoch: StreamEpoch, settings: &Settings) -> Option<TopicKeys> {
     let (raw_epoch, pairs, left_out) = reply;
     if raw_epoch != epoch.to_string().into_bytes() {
         return None;
@@ -78,7 +78,7 @@ fn parse(key: &[u8], value: &[u8]) -> Result<Stored, &'static str> {
 
 /// Assigns a position to each event. Events of an earlier epoch, whose ids have no position in this one, precede all others in
 /// their own order.
-fn with_positions(topic: &Arc<str>, mut events: Vec<Stored>, epoch: Epoch) -> Vec<Incoming> {
+fn with_positions(topic: &Arc<str>, mut events: Vec<Stored>, epoch: StreamEpoch) -> Vec<Incoming> {
     events.sort_unstable_by_key(|(id, ..)| *id);
     let mut earlier = 0;
     let event = |((ms, number), key, event): Stored| {
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn keys_of_an_earlier_epoch_come_first_and_in_their_order() {
         let stored = |id, key: &str| (id, Arc::from(key), Event::new(key));
-        let epoch = Epoch::new(7, "1764519000000000-0");
+        let epoch = StreamEpoch::new(7, "1764519000000000-0");
         let events = vec![
             stored((1_764_519_000_000_000, 3), "new"),
             stored((1_764_519_000_000, 5), "b"),

@@ -52,7 +52,7 @@ pub use self::{builder::RedisBuilder, error::RedisError};
 use self::{
     connection::{Endpoints, SharedConnection},
     follow::Follower,
-    presence::Presence,
+    presence::PresenceExchange,
     publish::{PendingPublish, Queue},
     settings::Settings,
 };
@@ -101,7 +101,7 @@ impl Backplane for Redis {
                 tokio::spawn(publish::run(pending, Arc::clone(&commands), Arc::clone(&settings)));
             }
             let follower = Follower::new(&endpoints, &commands, &settings, &feed).run();
-            let presence = Presence::new(&commands, &settings, &feed).run();
+            let presence = PresenceExchange::new(&commands, &settings, &feed).run();
             futures_util::future::join(follower, presence).await;
         })
     }

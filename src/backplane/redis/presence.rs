@@ -14,7 +14,7 @@ use super::{
 use crate::{hub::replica::contract::Feed, panic, time::jitter};
 
 /// The exchange of one node.
-pub(super) struct Presence {
+pub(super) struct PresenceExchange {
     commands: Arc<SharedConnection>,
     settings: Arc<Settings>,
     feed: Feed,
@@ -39,7 +39,7 @@ struct Other {
     missing: u32,
 }
 
-impl Presence {
+impl PresenceExchange {
     pub(super) fn new(commands: &Arc<SharedConnection>, settings: &Arc<Settings>, feed: &Feed) -> Self {
         Self {
             commands: Arc::clone(commands),

@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{
     connection::{Connection, SharedConnection},
-    epoch::Epoch,
+    epoch::StreamEpoch,
     error::RedisError,
     settings::Settings,
 };
@@ -202,7 +202,7 @@ async fn exchange(
 }
 
 fn published(epoch: &str, id: &str) -> Result<EventId, PublishError> {
-    let position = Epoch::parse(epoch).map(|epoch| EventId::from_position(epoch.number(), epoch.floor(id)));
+    let position = StreamEpoch::parse(epoch).map(|epoch| EventId::from_position(epoch.number(), epoch.floor(id)));
     position.ok_or_else(|| PublishError::unknown("redis responded with an invalid epoch"))
 }
 

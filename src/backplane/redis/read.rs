@@ -8,7 +8,7 @@ use super::{
     connection::Connection,
     continuity::StreamInfo,
     entry,
-    epoch::Epoch,
+    epoch::StreamEpoch,
     error::RedisError,
     id,
     settings::{BLOCK_TIMEOUT, READ_BATCH, READ_BATCH_BYTES, Settings},
@@ -17,7 +17,7 @@ use crate::{hub::replica::contract::Feed, time::jitter};
 
 /// An entry of the stream: its fields, each followed by its value. An entry above the maximum size has no fields.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct StreamEntry {
     pub(super) id: String,
     fields: Vec<Vec<u8>>,
 }
@@ -28,12 +28,12 @@ pub(super) struct ReadReply {
     pub(super) stream: StreamInfo,
     /// The value at the key of the epoch, valid or not.
     pub(super) raw_epoch: Vec<u8>,
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<StreamEntry>,
     /// `true` if the stream has no further entries.
     pub(super) is_complete: bool,
 }
 
-impl Entry {
+impl StreamEntry {
     pub(super) fn size(&self) -> usize {
         self.fields.iter().map(Vec::len).sum()
     }
@@ -50,7 +50,7 @@ impl Entry {
 
 impl ReadReply {
     /// Returns the first id that has no position in this epoch. Later ids have none either.
-    pub(super) fn first_uncovered(&self, epoch: Epoch) -> Option<&str> {
+    pub(super) fn first_uncovered(&self, epoch: StreamEpoch) -> Option<&str> {
         self.entries.iter().map(|entry| &*entry.id).find(|id| !epoch.covers(id))
     }
 }
@@ -85,7 +85,7 @@ pub(super) async fn replace_epoch(
     connection: &mut Connection,
     settings: &Settings,
     raw_epoch: &[u8],
-    new: impl FnOnce(u64) -> Epoch,
+    new: impl FnOnce(u64) -> StreamEpoch,
 ) -> Result<(), RedisError> {
     let mut call = ::redis::cmd("EVAL");
     call.arg(REPLACE_EPOCH).arg(1).arg(settings.epoch_key()).arg(raw_epoch).arg(new(jitter::random()).to_string());
@@ -108,8 +108,8 @@ pub(super) async fn advance_if_crowded(
 /// Applies entries to the hub, and reports those that are skipped. `now` is the time of Redis's clock, by which the age of an
 /// event is calculated. Without it the events count as new.
 pub(super) fn apply(
-    entries: impl Iterator<Item = Entry>,
-    epoch: Epoch,
+    entries: impl Iterator<Item = StreamEntry>,
+    epoch: StreamEpoch,
     now: Option<Duration>,
     settings: &Settings,
     feed: &Feed,
@@ -135,12 +135,12 @@ pub(super) fn apply(
 }
 
 /// Returns the entries of a reply to `XRANGE` or `XREVRANGE`.
-pub(super) fn entries(reply: Value) -> Vec<Entry> {
+pub(super) fn entries(reply: Value) -> Vec<StreamEntry> {
     let Value::Array(entries) = reply else { return Vec::new() };
     let entry = |entry| {
         // Some replies contain deleted entries, without fields.
         let (id, fields) = from_redis_value::<(String, Vec<Vec<u8>>)>(entry).ok()?;
-        Some(Entry { id, fields })
+        Some(StreamEntry { id, fields })
     };
     entries.into_iter().filter_map(entry).collect()
 }
@@ -159,7 +159,7 @@ fn parse_reply(reply: (RawReply,)) -> Result<ReadReply, RedisError> {
     let non_empty = |text: String| (!text.is_empty()).then_some(text);
     let stream = StreamInfo {
         // An invalid value was written by another program, and is replaced.
-        epoch: std::str::from_utf8(&raw_epoch).ok().and_then(Epoch::parse),
+        epoch: std::str::from_utf8(&raw_epoch).ok().and_then(StreamEpoch::parse),
         has_cursor: has_cursor > 0,
         first: non_empty(first),
         length,

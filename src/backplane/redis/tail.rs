@@ -7,11 +7,11 @@ use ::redis::{Value, cmd};
 use super::{
     connection::Connection,
     continuity::ReadPosition,
-    epoch::{Epoch, LAST_UNBASED_ID},
+    epoch::{LAST_UNBASED_ID, StreamEpoch},
     error::RedisError,
     id,
     keys::{self, TopicKeys},
-    read::{self, Entry},
+    read::{self, StreamEntry},
     settings::{READ_BATCH, READ_BATCH_BYTES, Settings},
 };
 use crate::{event::Event, hub::replica::contract::Feed};
@@ -55,7 +55,7 @@ async fn keys_in_use(
     connection: &mut Connection,
     settings: &Settings,
     feed: &Feed,
-    epoch: Epoch,
+    epoch: StreamEpoch,
 ) -> Result<Vec<TopicKeys>, RedisError> {
     let topics: Vec<Arc<str>> = feed.in_use();
     let (mut found, mut bytes) = (Vec::new(), 0);
@@ -86,7 +86,7 @@ async fn current_epoch(
     connection: &mut Connection,
     settings: &Settings,
     past_epochs: &[u64],
-) -> Result<Epoch, RedisError> {
+) -> Result<StreamEpoch, RedisError> {
     for _ in 0..MAX_ATTEMPTS {
         let reply = read::read(connection, settings, "0-0", 0).await?;
         let last = &reply.stream.last;
@@ -99,7 +99,7 @@ async fn current_epoch(
             Some(epoch) if epoch.covers(last) || (reply.stream.length == 0 && last == "0-0") => return Ok(epoch),
             _ => {
                 let first = first_based(connection, settings).await?.unwrap_or_else(|| last.clone());
-                read::replace_epoch(connection, settings, &reply.raw_epoch, |number| Epoch::new(number, &first))
+                read::replace_epoch(connection, settings, &reply.raw_epoch, |number| StreamEpoch::new(number, &first))
                     .await?;
             }
         }
@@ -117,9 +117,9 @@ async fn first_based(connection: &mut Connection, settings: &Settings) -> Result
 async fn tail(
     connection: &mut Connection,
     settings: &Settings,
-    epoch: Epoch,
-) -> Result<(Vec<Entry>, bool), RedisError> {
-    let mut entries: Vec<Entry> = Vec::new();
+    epoch: StreamEpoch,
+) -> Result<(Vec<StreamEntry>, bool), RedisError> {
+    let mut entries: Vec<StreamEntry> = Vec::new();
     let mut bytes = 0;
     let mut is_all = false;
     while !is_all && entries.len() < settings.load_entries && bytes < settings.load_bytes {
@@ -131,7 +131,7 @@ async fn tail(
         let (page, is_last): (Value, u8) = call.query_async(connection.inner()).await?;
         let page = read::entries(page);
         is_all = is_last > 0 || page.is_empty();
-        bytes += page.iter().map(Entry::size).sum::<usize>();
+        bytes += page.iter().map(StreamEntry::size).sum::<usize>();
         entries.extend(page);
     }
     entries.reverse();
@@ -142,8 +142,8 @@ async fn tail(
 }
 
 /// Returns the number of entries at the front that are too old. Ages are relative to the newest entry, so by Redis's clock.
-fn count_expired(entries: &[Entry], settings: &Settings) -> usize {
-    let ms = |entry: &Entry| id::parts(&entry.id).map_or(0, |(ms, _)| ms);
+fn count_expired(entries: &[StreamEntry], settings: &Settings) -> usize {
+    let ms = |entry: &StreamEntry| id::parts(&entry.id).map_or(0, |(ms, _)| ms);
     let (Some(age), Some(newest)) = (settings.age, entries.last()) else { return 0 };
     let from = ms(newest).saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
     entries.partition_point(|entry| ms(entry) < from)
