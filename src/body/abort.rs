@@ -31,13 +31,13 @@ use crate::{error::BoxError, observe::Reason};
 pub(crate) struct Abort {
     last: Option<Bytes>,
     /// `None` once the server has dropped the last bytes.
-    held: Option<Arc<Held>>,
+    held: Option<Arc<ReleaseFlag>>,
     error: BoxError,
 }
 
 /// A flag for the release of tracked bytes, and the task that waits for it.
 #[derive(Debug, Default)]
-pub(crate) struct Held {
+pub(crate) struct ReleaseFlag {
     is_released: AtomicBool,
     waker: AtomicWaker,
 }
@@ -45,17 +45,17 @@ pub(crate) struct Held {
 /// Bytes that set a flag when their last copy is dropped.
 struct Tracked {
     bytes: Bytes,
-    held: Arc<Held>,
+    held: Arc<ReleaseFlag>,
 }
 
 impl Abort {
     /// Creates an abort after these last bytes, or after those before if there are none.
-    pub(crate) fn new(last: Bytes, before: Option<Arc<Held>>, error: BoxError) -> Self {
+    pub(crate) fn new(last: Bytes, before: Option<Arc<ReleaseFlag>>, error: BoxError) -> Self {
         if last.is_empty() {
             // Without tracked bytes before, there is nothing to wait for.
-            return Self { last: None, held: Some(before.unwrap_or_else(Held::released)), error };
+            return Self { last: None, held: Some(before.unwrap_or_else(ReleaseFlag::released)), error };
         }
-        let (last, held) = Held::track(last);
+        let (last, held) = ReleaseFlag::track(last);
         Self { last: Some(last), held: Some(held), error }
     }
 
@@ -94,7 +94,7 @@ impl Abort {
 #[derive(Debug, Default)]
 pub(super) struct FrameTracker {
     /// `None` while frames are not tracked.
-    last: Option<Arc<Held>>,
+    last: Option<Arc<ReleaseFlag>>,
 }
 
 impl FrameTracker {
@@ -103,25 +103,25 @@ impl FrameTracker {
         if !is_enabled {
             self.last = None;
         } else if self.last.is_none() {
-            self.last = Some(Held::released());
+            self.last = Some(ReleaseFlag::released());
         }
     }
 
     /// Returns the bytes of a frame, which are tracked while that is enabled.
     pub(super) fn track(&mut self, bytes: Bytes) -> Bytes {
         let Some(last) = &mut self.last else { return bytes };
-        let (bytes, held) = Held::track(bytes);
+        let (bytes, held) = ReleaseFlag::track(bytes);
         *last = held;
         bytes
     }
 
     /// Returns the flag of the last frame, and stops tracking.
-    pub(super) fn take(&mut self) -> Option<Arc<Held>> {
+    pub(super) fn take(&mut self) -> Option<Arc<ReleaseFlag>> {
         self.last.take()
     }
 }
 
-impl Held {
+impl ReleaseFlag {
     /// Returns the same bytes, and the flag that is set when their last copy is dropped.
     pub(crate) fn track(bytes: Bytes) -> (Bytes, Arc<Self>) {
         let held = Arc::<Self>::default();

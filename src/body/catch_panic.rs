@@ -1,4 +1,4 @@
-//! Provides a guard around the user's streams and bodies that catches their panics.
+//! A guard around the user's streams and bodies that catches their panics.
 //!
 //! A panic within a body's poll would cut the connection, or reset the HTTP/2 stream, and lose the bytes that hyper has
 //! buffered for it. A panic within its drop would end the task that drops it. Both are caught, and the stream ends with the

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     access::{AccessCheck, Checks},
-    streams::{attached::Tighter, control::StreamControl, end_cause::EndCause},
+    streams::{attached::OuterLimits, control::StreamControl, end_cause::EndCause},
 };
 
 /// The limits of one stream: its deadline or lifetime, its checks of access, and its grace period once it is ending.
@@ -18,7 +18,7 @@ pub(super) struct Deadlines {
     end: Option<Box<Deadline>>,
     checks: Option<Box<Checks>>,
     /// The limits of outer layers, which hold whatever the stream's own settings are.
-    outer: Option<Box<Tighter>>,
+    outer: Option<Box<OuterLimits>>,
 }
 
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Deadline {
 
 impl Deadlines {
     /// Adds the limits and the checks of a layer.
-    pub(super) fn add(&mut self, outer: &Tighter, checks: Option<Box<Checks>>) {
+    pub(super) fn add(&mut self, outer: &OuterLimits, checks: Option<Box<Checks>>) {
         if let Some(checks) = checks {
             Checks::append(&mut self.checks, checks);
         }
@@ -81,9 +81,9 @@ impl Deadlines {
     pub(super) fn into_parts(
         mut self,
         keep: impl Fn(&Arc<AccessCheck>) -> bool,
-    ) -> (Tighter, Option<Instant>, Option<Box<Checks>>) {
+    ) -> (OuterLimits, Option<Instant>, Option<Box<Checks>>) {
         Checks::retain(&mut self.checks, keep);
-        (self.outer.map_or_else(Tighter::default, |outer| *outer), self.end.map(|end| end.at), self.checks)
+        (self.outer.map_or_else(OuterLimits::default, |outer| *outer), self.end.map(|end| end.at), self.checks)
     }
 
     /// Returns the next time at which something is due, without requests.

@@ -13,10 +13,10 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::{
+    catch_panic::{CatchPanic, Panicked},
     coalesce::Join,
     count::Count,
     frames::poll_bytes,
-    guard::{CatchPanic, Panicked},
     source::{Beat, PollSource, Source, SourceOutput},
 };
 use crate::{
@@ -69,7 +69,7 @@ enum StopState {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DecorateOptions {
     /// Counts the events, for observers.
-    pub(crate) counts: bool,
+    pub(crate) counts_events: bool,
     /// The bytes are in a coding, and nothing may be added to them.
     pub(crate) is_sealed: bool,
     pub(crate) last_retry: LastRetry,
@@ -93,7 +93,7 @@ impl<B> Decorated<B> {
             had_mark: false,
             has_sent_lf: false,
             stop: StopState::Running,
-            count: (options.counts && !options.is_sealed).then(Count::default),
+            count: (options.counts_events && !options.is_sealed).then(Count::default),
             is_sealed: options.is_sealed,
             joined: Join::default(),
             events: 0,

@@ -12,7 +12,7 @@ use crate::{
         EarlyEnd, OnDrain, StreamSettings,
         heartbeat::{self, COMMENT, Heartbeat},
     },
-    streams::attached::Client,
+    streams::attached::ClientProfile,
     time::jitter,
 };
 
@@ -20,13 +20,13 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct EffectiveSettings {
     settings: Arc<StreamSettings>,
-    client: Client,
+    client: ClientProfile,
     /// No bytes may be added to those of the source.
     is_sealed: bool,
 }
 
 impl EffectiveSettings {
-    pub(super) fn new(settings: Arc<StreamSettings>, client: Client) -> Self {
+    pub(super) fn new(settings: Arc<StreamSettings>, client: ClientProfile) -> Self {
         Self { settings, client, is_sealed: false }
     }
 
@@ -36,7 +36,7 @@ impl EffectiveSettings {
     }
 
     /// Puts the settings over those of the innermost layer, which also knows the client.
-    pub(super) fn set_layer(&mut self, layer: &Arc<StreamSettings>, client: Client) {
+    pub(super) fn set_layer(&mut self, layer: &Arc<StreamSettings>, client: ClientProfile) {
         self.settings = (*self.settings).clone().over(layer);
         self.client = client;
     }
@@ -48,7 +48,7 @@ impl EffectiveSettings {
 
     /// Returns the settings and the client, and passes on each byte, error and end from here on: another stream, which
     /// has them, adds its own.
-    pub(super) fn hand_over(&mut self) -> (Arc<StreamSettings>, Client) {
+    pub(super) fn hand_over(&mut self) -> (Arc<StreamSettings>, ClientProfile) {
         let comments = self.settings.comments.unwrap_or_default();
         let passed = StreamSettings::new().heartbeat(Heartbeat::off()).comments(comments);
         // An error of the other stream is meant for the client. That stream takes part in a drain, and this one follows it.

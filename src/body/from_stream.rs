@@ -9,8 +9,8 @@ use futures_core::Stream;
 use pin_project_lite::pin_project;
 
 use super::{
+    catch_panic::{CatchPanic, Panicked},
     coalesce::Coalesce,
-    guard::{CatchPanic, Panicked},
     source::{PollSource, Source, SourceOutput},
 };
 use crate::{error::BoxError, event::Event};

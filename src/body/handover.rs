@@ -10,7 +10,7 @@ use crate::{
     access::Checks,
     settings::OnDrain,
     streams::{
-        attached::{Attached, Tighter},
+        attached::{Attached, OuterLimits},
         control::StreamControl,
     },
 };
@@ -22,11 +22,11 @@ pub(super) fn take_attached(
     deadlines: &mut Deadlines,
 ) -> bool {
     let Some(attached) = control.take_attached() else { return false };
-    let Attached { below, client, tighter, checks, has_begun } = *attached;
-    if let Some(below) = below {
-        effective.set_layer(&below, client);
+    let Attached { layer_settings, client, outer_limits, checks, has_begun } = *attached;
+    if let Some(layer) = layer_settings {
+        effective.set_layer(&layer, client);
     }
-    deadlines.add(&tighter, checks);
+    deadlines.add(&outer_limits, checks);
     has_begun
 }
 
@@ -51,12 +51,12 @@ pub(super) fn hand_over(
     }
     next.attach(|attached| {
         if is_bare {
-            attached.below = Some(Arc::clone(&settings));
+            attached.layer_settings = Some(Arc::clone(&settings));
             attached.client = client;
         }
-        let Tighter { ends_at, leaves, opened } = outer;
-        attached.tighter.tighten(ends_at, leaves);
-        attached.tighter.opened = attached.tighter.opened.or(opened);
+        let OuterLimits { ends_at, leaves, opened } = outer;
+        attached.outer_limits.tighten(ends_at, leaves);
+        attached.outer_limits.opened = attached.outer_limits.opened.or(opened);
         attached.has_begun = true;
         if let Some(checks) = checks {
             Checks::append(&mut attached.checks, checks);

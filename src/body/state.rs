@@ -20,7 +20,7 @@ use crate::{
     event::{boundary::Boundary, chunk::Chunk, gap::Gap},
     observe::{Reason, Sent},
     settings::{OnDrain, StreamSettings},
-    streams::{attached::Client, control::StreamControl, end_cause::EndCause},
+    streams::{attached::ClientProfile, control::StreamControl, end_cause::EndCause},
 };
 
 /// The phase that a stream is in.
@@ -55,7 +55,7 @@ pub(crate) struct State {
 impl State {
     /// Creates the state of a stream with these settings. Further limits and settings of layers are attached to its control
     /// block.
-    pub(crate) fn new(settings: Arc<StreamSettings>, control: Arc<StreamControl>, client: Client) -> Self {
+    pub(crate) fn new(settings: Arc<StreamSettings>, control: Arc<StreamControl>, client: ClientProfile) -> Self {
         Self {
             phase: Phase::Prelude,
             control,

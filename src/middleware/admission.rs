@@ -11,7 +11,7 @@ use crate::streams::{
     error::AdmissionError,
     outer::OuterSlot,
     permit::Permit,
-    registry::Registry,
+    registry::StreamRegistry,
     waiter::{WaitBudget, Waiter},
 };
 
@@ -34,7 +34,7 @@ impl Admission {
 
     /// Reserves a tentative slot under this key, or shares the slot of an outer layer with the same streams.
     pub(super) fn tentative<B>(
-        streams: &Arc<Registry>,
+        streams: &Arc<StreamRegistry>,
         key: Result<Option<Arc<str>>, AdmissionError>,
         request: &mut Request<B>,
     ) -> Self {

@@ -23,7 +23,7 @@ use crate::{
     negotiate::{headers, refusal::Refusal, request_head::OwnedHead},
     observe::{Observer, dispatch},
     settings::StreamSettings,
-    streams::attached::Client,
+    streams::attached::ClientProfile,
 };
 
 /// A refusal that a response carries.
@@ -71,7 +71,7 @@ impl CarriedRefusal {
     pub(crate) fn answer<B, N>(
         &self,
         response: Response<B>,
-        client: Client,
+        client: ClientProfile,
         settings: &StreamSettings,
         keep: impl FnOnce(B) -> N,
         replace: impl FnOnce(Bytes) -> N,

@@ -29,14 +29,14 @@ use crate::{
     },
     observe::dispatch,
     settings::{OnDrain, StreamSettings},
-    streams::{attached::Client, control::StreamControl, error::AdmissionError},
+    streams::{attached::ClientProfile, control::StreamControl, error::AdmissionError},
     time::jitter,
 };
 
 /// The settings of a layer, and what it needs of a request to observe, check or count the stream of its answer.
 pub(super) struct RequestContext {
     pub(super) settings: Arc<LayerSettings>,
-    client: Client,
+    client: ClientProfile,
     pub(super) is_head: bool,
     /// Set if `Accept` was consulted. A field of `StreamRequest` would cost a word of padding in each future.
     pub(super) vary: bool,
@@ -69,7 +69,7 @@ impl RequestContext {
     pub(super) fn new<B>(settings: &Arc<LayerSettings>, request: &Request<B>, vary: bool) -> Self {
         Self {
             settings: settings.for_request(&RequestHead::new(request)),
-            client: Client::of(request),
+            client: ClientProfile::of(request),
             is_head: headers::is_head(request.method()),
             vary,
             snapshot: RequestSnapshot::capture(settings, request),
@@ -170,14 +170,14 @@ impl RequestContext {
         let stream = &self.settings.stream;
         if marked.is_bare() {
             control.attach(|attached| {
-                attached.below = Some(Arc::clone(stream));
+                attached.layer_settings = Some(Arc::clone(stream));
                 attached.client = self.client;
             });
         } else {
             let ends_at = stream.lifetime.and_then(|lifetime| control.opened().checked_add(jitter::shorter(lifetime)));
             let leaves = stream.on_drain == Some(OnDrain::Leave);
             if ends_at.is_some() || leaves {
-                control.attach(|attached| attached.tighter.tighten(ends_at, leaves));
+                control.attach(|attached| attached.outer_limits.tighten(ends_at, leaves));
             }
         }
         self.register(control, Some(marked), false);
@@ -213,7 +213,7 @@ impl RequestContext {
     pub(super) fn decorate_options(&self) -> DecorateOptions {
         let stream = &self.settings.stream;
         DecorateOptions {
-            counts: !self.settings.observers.is_empty(),
+            counts_events: !self.settings.observers.is_empty(),
             is_sealed: false,
             last_retry: stream.last_retry.unwrap_or_default(),
             keeps_bom: stream.omits_comments(),

@@ -18,8 +18,8 @@ use crate::{
     answer::Reply,
     body::{
         attach::StreamMarker,
+        catch_panic::{CatchPanic, Panicked},
         decorated::{DecorateOptions, Decorated},
-        guard::{CatchPanic, Panicked},
         source::{Beat, PollSource, Source, SourceOutput},
     },
     error::BoxError,

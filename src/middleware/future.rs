@@ -78,7 +78,7 @@ where
     E: Service<Request<B>, Response: IntoReply, Error: Into<Refusal>>,
 {
     pub(crate) fn events(events: E, mut request: Request<B>, settings: &Arc<LayerSettings>, vary: bool) -> Self {
-        LastEventId::note(&mut request, settings.last_event_id_query.as_deref());
+        LastEventId::store_query_id(&mut request, settings.last_event_id_query.as_deref());
         let mut stream = StreamRequest::new(settings, &request, vary);
         if let Err(refusal) = stream.admit(&mut request) {
             return Self { kind: FutureState::Refused { refusal: Some(refusal), request: stream } };

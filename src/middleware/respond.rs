@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     answer::Reply,
-    body::{attach::StreamMarker, decorated::Decorated, guard::CatchPanic, source::PollSource},
+    body::{attach::StreamMarker, catch_panic::CatchPanic, decorated::Decorated, source::PollSource},
     negotiate::{headers, refusal::Refusal},
     settings::StreamSettings,
 };

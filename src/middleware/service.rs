@@ -79,7 +79,7 @@ where
         }
         let (decision, consulted_accept) = self.settings.decide(&request);
         match decision {
-            Decision::Inside => ResponseFuture::inner(InnerCall::called(self.inner.call(request)), consulted_accept),
+            Decision::Inner => ResponseFuture::inner(InnerCall::called(self.inner.call(request)), consulted_accept),
             Decision::NotAcceptable => {
                 self.release_inner();
                 ResponseFuture::refuse(&self.settings, &request, consulted_accept)
@@ -103,7 +103,7 @@ impl<S: Clone, E> Sse<S, E> {
     where
         S: Service<Request<B>>,
     {
-        LastEventId::note(&mut request, self.settings.last_event_id_query.as_deref());
+        LastEventId::store_query_id(&mut request, self.settings.last_event_id_query.as_deref());
         let mut context = DecorateContext::new(&self.settings, &mut request);
         let expects = self.settings.streams.is_some() && self.settings.expects_stream(&RequestHead::new(&request));
         if expects {

@@ -18,7 +18,7 @@ use crate::{
     },
     observe::Observer,
     settings::{Comments, StreamSettings, heartbeat::Heartbeat},
-    streams::{error::AdmissionError, registry::Registry},
+    streams::{error::AdmissionError, registry::StreamRegistry},
 };
 
 /// The settings of a layer, shared by the services that it creates.
@@ -35,7 +35,7 @@ pub(crate) struct LayerSettings {
     pub(crate) commit: Commit,
     pub(crate) stream: Arc<StreamSettings>,
     pub(crate) observers: Vec<Arc<dyn Observer>>,
-    pub(crate) streams: Option<Arc<Registry>>,
+    pub(crate) streams: Option<Arc<StreamRegistry>>,
     pub(crate) key: Option<KeyFn>,
     pub(crate) access: Option<Arc<AccessCheck>>,
 }
@@ -125,7 +125,7 @@ impl LayerSettings {
         if is_candidate {
             (self.negotiate.decide(head.headers()), self.negotiate.depends_on_accept())
         } else {
-            (Decision::Inside, false)
+            (Decision::Inner, false)
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     answer::Events,
     body::{attach::StreamMarker, never::Never, running::Running, source::Source, state::State},
     negotiate::headers,
-    streams::{attached::Client, control::StreamControl},
+    streams::{attached::ClientProfile, control::StreamControl},
 };
 
 /// The [`AnswerFuture`] of a stream that no event service answered. It has no values: only its associated types are used.
@@ -45,7 +45,7 @@ impl<S: Source> From<Events<S>> for Response<SseBody<Standalone<S>, Never>> {
         let control = Arc::new(StreamControl::new());
         let mut response = headers::stream_head(headers);
         response.extensions_mut().insert(StreamMarker::of(&control, None));
-        let state = State::new(Arc::new(settings), control, Client::default());
+        let state = State::new(Arc::new(settings), control, ClientProfile::default());
         let running = Box::pin(Running::new(ServiceSource::Events { source }, state));
         response.map(|()| SseBody::new(BodyKind::Events { running }))
     }

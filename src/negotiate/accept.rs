@@ -34,7 +34,7 @@ pub enum Negotiate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {
     Stream,
-    Inside,
+    Inner,
     NotAcceptable,
 }
 
@@ -55,7 +55,7 @@ impl Negotiate {
     fn decide_fast(self, headers: &HeaderMap) -> Option<Decision> {
         let lines = || headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes);
         if self == Self::Listed && !lines().any(mentions_event_stream) {
-            return Some(Decision::Inside);
+            return Some(Decision::Inner);
         }
         let mut lines = lines();
         let is_all = lines.next()? == EVENT_STREAM && lines.next().is_none();
@@ -65,8 +65,8 @@ impl Negotiate {
     fn decide_by_weight(self, headers: &HeaderMap) -> Decision {
         let ranges = Ranges::read(headers);
         let (chosen, otherwise) = match self {
-            Self::Listed => (ranges.prefer(ranges.listed), Decision::Inside),
-            Self::Wildcards => (ranges.prefer(ranges.effective()), Decision::Inside),
+            Self::Listed => (ranges.prefer(ranges.listed), Decision::Inner),
+            Self::Wildcards => (ranges.prefer(ranges.effective()), Decision::Inner),
             Self::Require | Self::Always => (ranges.effective() > 0, Decision::NotAcceptable),
         };
         if chosen { Decision::Stream } else { otherwise }
@@ -316,9 +316,9 @@ mod tests {
     fn pages_and_event_sources_need_no_weights() {
         let decide =
             |accept| Negotiate::Listed.decide_fast(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]));
-        assert_eq!(decide("text/html,application/signed-exchange;v=b3;q=0.7,*/*;q=0.8"), Some(Decision::Inside));
+        assert_eq!(decide("text/html,application/signed-exchange;v=b3;q=0.7,*/*;q=0.8"), Some(Decision::Inner));
         assert_eq!(decide("text/event-stream"), Some(Decision::Stream));
         assert_eq!(decide("application/json, text/event-stream"), None);
-        assert_eq!(Negotiate::Listed.decide_fast(&HeaderMap::new()), Some(Decision::Inside));
+        assert_eq!(Negotiate::Listed.decide_fast(&HeaderMap::new()), Some(Decision::Inner));
     }
 }

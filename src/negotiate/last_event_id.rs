@@ -72,7 +72,7 @@ impl LastEventId {
     }
 
     /// Stores the id of this query parameter in the extensions of a request without the header.
-    pub(crate) fn note<B>(request: &mut Request<B>, query_parameter: Option<&str>) {
+    pub(crate) fn store_query_id<B>(request: &mut Request<B>, query_parameter: Option<&str>) {
         let Some(parameter) = query_parameter else { return };
         if last_header(request.headers()).is_some() {
             return;

@@ -5,7 +5,7 @@ use std::{future::Future, time::Duration};
 use futures_util::future::{Either, select};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{handle::Streams, registry::Registry};
+use super::{handle::Streams, registry::StreamRegistry};
 use crate::time::deadline::saturating_deadline;
 
 /// The outcome of a drain.
@@ -85,7 +85,7 @@ impl Streams {
     }
 }
 
-impl Registry {
+impl StreamRegistry {
     /// Waits until the drain waits for no stream. Returns `false` if that takes longer than until this instant.
     async fn wait_drained(&self, until: Instant) -> bool {
         loop {

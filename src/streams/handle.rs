@@ -2,14 +2,14 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{registry::Registry, settings::Settings};
+use super::{registry::StreamRegistry, settings::Settings};
 use crate::access::AccessRevoked;
 
 /// A handle to the open streams of one or several layers. Clones are handles to the same streams.
 ///
 /// See the [module's documentation](crate::streams).
 #[derive(Clone)]
-pub struct Streams(pub(super) Arc<Registry>);
+pub struct Streams(pub(super) Arc<StreamRegistry>);
 
 /// A builder of [`Streams`], from [`Streams::builder`].
 #[derive(Debug, Clone, Default)]
@@ -66,7 +66,7 @@ impl Streams {
         self.0.revoke_key(key, &AccessRevoked::new(&reason.into()))
     }
 
-    pub(crate) fn registry(&self) -> Arc<Registry> {
+    pub(crate) fn registry(&self) -> Arc<StreamRegistry> {
         Arc::clone(&self.0)
     }
 }
@@ -145,6 +145,6 @@ impl StreamsBuilder {
     /// Creates the set of streams, which is empty. Needs no runtime.
     #[must_use]
     pub fn build(self) -> Streams {
-        Streams(Arc::new(Registry::new(&self.settings)))
+        Streams(Arc::new(StreamRegistry::new(&self.settings)))
     }
 }

@@ -6,14 +6,14 @@ use super::settings::Settings;
 
 /// The limits of admission: streams in all, streams for each key, and openings of each key in a time.
 #[derive(Debug)]
-pub(super) struct Limits {
+pub(super) struct AdmissionLimits {
     pub(super) max_streams: usize,
     pub(super) max_per_key: usize,
     #[cfg(feature = "rate-limit")]
     rate: Option<super::rate::RateLimit>,
 }
 
-impl Limits {
+impl AdmissionLimits {
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
             max_streams: settings.max_streams,

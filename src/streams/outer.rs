@@ -4,13 +4,13 @@ use std::{fmt, iter, sync::Arc};
 
 use http::Request;
 
-use super::{error::AdmissionError, permit::Permit, registry::Registry, slot::ShareRef, waiter::WaitBudget};
+use super::{error::AdmissionError, permit::Permit, registry::StreamRegistry, slot::ShareRef, waiter::WaitBudget};
 
 /// A share of a slot in a request's extensions. An inner layer with the same [`Streams`](crate::streams::Streams)
 /// shares the slot in turn.
 #[derive(Clone)]
 pub(crate) struct OuterSlot {
-    registry: Arc<Registry>,
+    registry: Arc<StreamRegistry>,
     share: ShareRef,
     /// The share that a layer further outside has passed on, in the same streams or in others.
     outer: Option<Arc<Self>>,
@@ -20,7 +20,7 @@ impl OuterSlot {
     /// Shares the slot that the request has in these streams, or reserves one if it has none. Stores the share in the
     /// request's extensions. Returns also the wait budget of a request that has met a layer with streams before.
     pub(crate) fn share_or_reserve<B>(
-        registry: &Arc<Registry>,
+        registry: &Arc<StreamRegistry>,
         key: Option<Arc<str>>,
         request: &mut Request<B>,
     ) -> Result<(Permit, Option<WaitBudget>), AdmissionError> {
@@ -50,7 +50,7 @@ impl OuterSlot {
 
     /// Returns `true` if this share may be replaced by another one. The outermost share carries the request's wait
     /// budget, so it is replaced only by a share of the same slot.
-    fn can_become(&self, registry: &Arc<Registry>, share: &ShareRef) -> bool {
+    fn can_become(&self, registry: &Arc<StreamRegistry>, share: &ShareRef) -> bool {
         Arc::ptr_eq(&self.registry, registry) && (self.outer.is_some() || self.share.serial == share.serial)
     }
 }

@@ -14,7 +14,7 @@ use tokio::{runtime::Handle, sync::Notify};
 
 use super::{
     error::AdmissionError,
-    limits::Limits,
+    limits::AdmissionLimits,
     open_stream::OpenStream,
     permit::Permit,
     queued_waker::QueuedWaker,
@@ -28,8 +28,8 @@ use crate::{access::AccessRevoked, panic};
 
 /// The state that the handles to one set of streams share.
 #[derive(Debug)]
-pub(crate) struct Registry {
-    limits: Limits,
+pub(crate) struct StreamRegistry {
+    limits: AdmissionLimits,
     retry_after: Duration,
     reconnect_spread: Duration,
     stall_timeout: Option<Duration>,
@@ -44,10 +44,10 @@ struct State {
     is_watched: bool,
 }
 
-impl Registry {
+impl StreamRegistry {
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
-            limits: Limits::new(settings),
+            limits: AdmissionLimits::new(settings),
             retry_after: settings.retry_after,
             reconnect_spread: settings.reconnect_spread,
             stall_timeout: settings.stall_timeout,
@@ -186,7 +186,7 @@ impl Registry {
     }
 }
 
-impl SlotOwner for Registry {
+impl SlotOwner for StreamRegistry {
     fn admit(&self, slot: SlotId) -> Result<(), AdmissionError> {
         self.state().slots.admit(slot, &self.limits)
     }
@@ -264,7 +264,7 @@ impl SlotOwner for Registry {
     }
 }
 
-impl Watched for Registry {
+impl Watched for StreamRegistry {
     fn begin_watch(&self) -> bool {
         !mem::replace(&mut self.state().is_watched, true)
     }

@@ -25,13 +25,13 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Resources {
     observers: Mutex<ObserverSlot>,
-    held: Mutex<Held>,
+    held: Mutex<HeldResources>,
     /// The cause for which access was revoked from outside the body.
     revocation: OnceLock<AccessRevoked>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct HeldResources {
     /// The first permit. There are more if the layers have several [`Streams`](crate::streams::Streams).
     permit: Option<Permit>,
     more_permits: Vec<Permit>,
@@ -205,12 +205,12 @@ impl Resources {
         self.observers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_held(&self) -> MutexGuard<'_, Held> {
+    fn lock_held(&self) -> MutexGuard<'_, HeldResources> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
+impl HeldResources {
     fn permits(&self) -> impl Iterator<Item = &Permit> {
         self.permit.iter().chain(&self.more_permits)
     }

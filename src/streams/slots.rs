@@ -14,7 +14,7 @@ use slab::Slab;
 
 use super::{
     error::AdmissionError,
-    limits::Limits,
+    limits::AdmissionLimits,
     queued_waker::QueuedWaker,
     slot::{ShareRef, Slot, SlotId, StreamId},
 };
@@ -127,7 +127,7 @@ impl<S: ?Sized> Slots<S> {
     }
 
     /// Counts a slot and its keys against the limits, unless they are counted already.
-    pub(super) fn admit(&mut self, id: SlotId, limits: &Limits) -> Result<(), AdmissionError> {
+    pub(super) fn admit(&mut self, id: SlotId, limits: &AdmissionLimits) -> Result<(), AdmissionError> {
         let Some(slot) = self.slots.get(id.0).filter(|slot| !slot.is_admitted()) else { return Ok(()) };
         self.check_room(slot, limits)?;
         self.spend_rate(id, limits)?;
@@ -145,7 +145,7 @@ impl<S: ?Sized> Slots<S> {
         &mut self,
         id: SlotId,
         refused: AdmissionError,
-        limits: &Limits,
+        limits: &AdmissionLimits,
     ) -> Result<Arc<QueuedWaker>, AdmissionError> {
         let Some(slot) = self.slots.get(id.0) else { return Err(refused) };
         if let Some(waker) = &slot.waker {
@@ -184,7 +184,7 @@ impl<S: ?Sized> Slots<S> {
     }
 
     /// Removes a slot from the queue, and tries to admit it a last time.
-    pub(super) fn stop_waiting(&mut self, id: SlotId, limits: &Limits) -> Result<(), AdmissionError> {
+    pub(super) fn stop_waiting(&mut self, id: SlotId, limits: &AdmissionLimits) -> Result<(), AdmissionError> {
         self.queue.retain(|&queued| queued != id);
         // Lock order: the waiter has this waker, too, so the task's waker is not dropped here.
         if let Some(slot) = self.slots.get_mut(id.0) {
@@ -223,7 +223,7 @@ impl<S: ?Sized> Slots<S> {
         share: u64,
         stream: Option<StreamId>,
         was_stalled: bool,
-        limits: &Limits,
+        limits: &AdmissionLimits,
     ) -> Released<S> {
         let mut released = Released { _stream: None, _slot: None, admitted: Vec::new() };
         let Some(slot) = self.slots.get_mut(id.0) else { return released };
@@ -245,7 +245,7 @@ impl<S: ?Sized> Slots<S> {
     }
 
     /// Counts a slot no more, and admits queued ones. Returns the wakers of these.
-    fn free(&mut self, id: SlotId, slot: &Slot<S>, limits: &Limits) -> Vec<Arc<QueuedWaker>> {
+    fn free(&mut self, id: SlotId, slot: &Slot<S>, limits: &AdmissionLimits) -> Vec<Arc<QueuedWaker>> {
         if slot.waker.is_some() {
             self.queue.retain(|&queued| queued != id);
         }
@@ -263,7 +263,7 @@ impl<S: ?Sized> Slots<S> {
     }
 
     /// Admits the queued slots that there is room for, in order. Returns their wakers.
-    fn admit_queued(&mut self, limits: &Limits) -> Vec<Arc<QueuedWaker>> {
+    fn admit_queued(&mut self, limits: &AdmissionLimits) -> Vec<Arc<QueuedWaker>> {
         let mut admitted = Vec::new();
         for id in mem::take(&mut self.queue) {
             if self.admit(id, limits).is_err() {
@@ -276,7 +276,7 @@ impl<S: ?Sized> Slots<S> {
     }
 
     /// Returns an error if the slot would exceed the limit of all streams, or that of one of its keys.
-    fn check_room(&self, slot: &Slot<S>, limits: &Limits) -> Result<(), AdmissionError> {
+    fn check_room(&self, slot: &Slot<S>, limits: &AdmissionLimits) -> Result<(), AdmissionError> {
         if !slot.is_counted && self.counted >= limits.max_streams {
             return Err(AdmissionError::Full);
         }
@@ -288,7 +288,7 @@ impl<S: ?Sized> Slots<S> {
     }
 
     /// Spends the rate of the slot's keys, once for each.
-    fn spend_rate(&mut self, id: SlotId, limits: &Limits) -> Result<(), AdmissionError> {
+    fn spend_rate(&mut self, id: SlotId, limits: &AdmissionLimits) -> Result<(), AdmissionError> {
         let Some(slot) = self.slots.get_mut(id.0) else { return Ok(()) };
         for key in slot.keys_mut().filter(|key| !key.is_rated) {
             if !limits.spend_rate(&key.name) {
