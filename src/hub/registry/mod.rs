@@ -333,7 +333,11 @@ mod tests {
     use super::oldest::MIN_LIMIT;
     use crate::{
         event::Event,
-        hub::{handle::Hub, sync::lock},
+        hub::{
+            handle::Hub,
+            replica::contract::{Incoming, Sink},
+            sync::lock,
+        },
     };
 
     /// Each left an entry of its oldest event, and so its memory, in a hub that never was full.
@@ -350,5 +354,25 @@ mod tests {
         let (entries, of_topics) = lock(&hub.core().registry).oldest.lens();
         assert!(entries <= MIN_LIMIT + 1, "{entries}");
         assert_eq!(of_topics, 1);
+    }
+
+    /// The bytes of an evicted topic counted until it was dropped, after the lock, so that other events were evicted too.
+    #[test]
+    fn an_evicted_topic_makes_room_for_the_event_that_evicts_it() {
+        let hub = Hub::builder().max_topics(2).max_bytes(7000).build();
+        let publish = |name: &str| {
+            let topic = hub.topic(name).unwrap();
+            topic.publish(Event::new("x".repeat(3000))).try_result().unwrap();
+        };
+        publish("read");
+        drop(hub.subscribe("read").unwrap());
+        publish("never read");
+        let new = Incoming::new(3, "new", Event::new("x".repeat(1500)));
+        assert!(hub.core().feed(vec![new]).is_empty());
+        assert!(hub.get_topic("never read").is_none());
+        let used = hub.bytes_used();
+        assert!((4501..7000).contains(&used), "{used}");
+        drop(hub.get_topic("new").map(|topic| topic.close(None)));
+        assert!(hub.bytes_used() < used && hub.bytes_used() > 3000, "{}", hub.bytes_used());
     }
 }

@@ -144,6 +144,7 @@ impl Topics {
     fn remove(&mut self, topic: &Arc<TopicShared>) -> Option<Arc<TopicShared>> {
         self.set_ticket(topic, None);
         self.tombstones.bury(topic.name(), topic.tombstone(self.watermark.get(), self.bounds));
+        topic.remove_from_counts();
         self.by_name.remove(topic.name())
     }
 
@@ -185,7 +186,7 @@ impl Topics {
             let Some((_, topic)) = self.by_name.next() else { return };
             if topic.try_evict_expired(now) && !topic.is_held() {
                 let topic = Arc::clone(topic);
-                self.release(&topic);
+                self.release_later(&topic);
             }
         }
     }

@@ -20,6 +20,8 @@ pub(super) struct TopicState<T> {
     pub(super) members: Members,
     /// The registry knows the topic's oldest event. Changes under the registry's lock.
     pub(super) is_tracked: bool,
+    /// The topic is removed from its hub, whose counts do not include it any more.
+    pub(super) is_removed: bool,
     /// The place among the topics that are not held. Changes under the registry's lock.
     pub(super) eviction_ticket: Option<EvictionTicket>,
 }
@@ -70,7 +72,7 @@ impl<T> Drop for TopicGuard<'_, T> {
     fn drop(&mut self) {
         let (before, evicted_before) = self.before;
         let (now, evicted) = (self.state.retained.bytes(), self.state.retained.latest.evicted_count());
-        if now != before {
+        if now != before && !self.state.is_removed {
             // A difference below zero wraps, and so does the sum.
             self.counts.kept.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
         }

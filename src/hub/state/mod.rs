@@ -110,6 +110,7 @@ impl TopicShared {
             readers: Readers::default(),
             members,
             is_tracked: false,
+            is_removed: false,
             eviction_ticket: None,
         };
         Arc::new(Self {
@@ -320,6 +321,14 @@ impl TopicShared {
         std::mem::replace(&mut self.lock().eviction_ticket, ticket)
     }
 
+    /// Removes what is retained from the counts of the hub, as the topic is removed: the room is free before it is dropped.
+    pub(crate) fn remove_from_counts(&self) {
+        let mut state = self.lock();
+        if !std::mem::replace(&mut state.is_removed, true) {
+            self.counts.kept.fetch_sub(state.retained.bytes(), Ordering::Relaxed);
+        }
+    }
+
     /// Returns the tombstone of the topic, which counts keyed values up to a position, and the bounds if they are not the
     /// default ones.
     pub(crate) fn tombstone(&self, through: u64, default_bounds: Retention) -> Tombstone {
@@ -481,8 +490,9 @@ impl TopicShared {
 
     /// Takes the wakers of a round. About as many subscribers will wait again, for which room is made outside of the lock.
     pub(crate) fn take_round(&self, queue: &TopicQueue) -> OwedWakes {
-        let room = Slab::with_capacity(self.lock().waiters.len(queue));
-        self.take_waiters(queue, room)
+        // A guard within the call would be held while the room is allocated.
+        let waiting = self.lock().waiters.len(queue);
+        self.take_waiters(queue, Slab::with_capacity(waiting))
     }
 
     /// Removes a queue whose pump is gone. Returns its wakers.
@@ -543,8 +553,7 @@ impl WaitSet for TopicShared {
 
 impl Drop for TopicShared {
     fn drop(&mut self) {
-        let bytes = self.lock().retained.bytes();
-        self.counts.kept.fetch_sub(bytes, Ordering::Relaxed);
+        self.remove_from_counts();
     }
 }
 
