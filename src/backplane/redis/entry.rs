@@ -40,6 +40,9 @@ pub(super) fn parse<'a>(
     if topic.len() > MAX_TOPIC_BYTES {
         return Err("topic too long");
     }
+    if remove && event.data.is_none() {
+        event = EventFields::default();
+    }
     let event = event.into_event()?;
     match (&event, key) {
         (Some(_), _) if remove => return Err("removes a key, but has data"),
@@ -83,8 +86,12 @@ impl<'a> EventFields<'a> {
         Self { name: text(name), data, comment: text(comment), retry: text(retry) }
     }
 
-    /// Returns the event, or `None` if there is no field of one but a name.
+    /// Returns the event, or `None` if there is no field of one but a name, which is ignored then.
     fn into_event(self) -> Result<Option<Event>, &'static str> {
+        let has_lines = self.comment.is_some() || self.retry.is_some();
+        if self.data.is_none() && !has_lines {
+            return Ok(None);
+        }
         let mut builder = Event::builder();
         if let Some(name) = self.name.filter(|name| !name.is_empty()) {
             builder = builder.name(EventName::try_from(name).map_err(|_| "invalid event name")?);
@@ -96,12 +103,10 @@ impl<'a> EventFields<'a> {
             let millis = retry.parse().map_err(|_| "invalid retry")?;
             builder = builder.retry(Duration::from_millis(millis));
         }
-        let has_lines = self.comment.is_some() || self.retry.is_some();
-        Ok(match self.data {
-            Some(data) => Some(builder.data(data)),
-            None if has_lines => Some(builder.without_data()),
-            None => None,
-        })
+        Ok(Some(match self.data {
+            Some(data) => builder.data(data),
+            None => builder.without_data(),
+        }))
     }
 }
 
@@ -128,6 +133,18 @@ mod tests {
         assert!(close.close && close.event.is_none());
         let remove = parsed(&[("topic", "news"), ("key", "k"), ("remove", "1")]).unwrap();
         assert!(!remove.close && remove.event.is_none() && remove.key.is_some());
+    }
+
+    /// A closing was skipped for the name of an event that it does not have, so its topic was never closed.
+    #[test]
+    fn fields_of_an_event_without_data_are_ignored() {
+        let named = [("topic", "t"), ("event", "two\nlines")];
+        let closed = parsed(&[&named[..], &[("close", "1")]].concat()).unwrap();
+        assert!(closed.close && closed.event.is_none());
+        for lines in [&[("comment", "two\nlines")][..], &[("comment", "c"), ("retry", "soon")], &[]] {
+            let removed = parsed(&[&named[..], &[("key", "k"), ("remove", "1")], lines].concat()).unwrap();
+            assert!(removed.event.is_none() && removed.key.is_some(), "{lines:?}");
+        }
     }
 
     #[test]
