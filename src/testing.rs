@@ -172,13 +172,15 @@ impl<B: Body<Error: Into<BoxError>>> TestStream<B> {
         None
     }
 
-    /// Reads the next comment, except the prelude, and returns the time that it took. Returns `None` if an event comes
-    /// first, which is skipped, or at the end, clean or with an [`error`](Self::error).
+    /// Reads the next comment without text, except the prelude, and returns the time that it took. Returns `None` if an event,
+    /// or the comment of one, comes first, which is skipped, or at the end, clean or with an [`error`](Self::error). An empty
+    /// [comment of an event](crate::EventBuilder::comment) counts as a heartbeat.
     pub async fn heartbeat(&mut self) -> Option<Duration> {
         let begin = Instant::now();
         loop {
             let may_be_prelude = self.is_first;
             match self.item().await {
+                Some(Item::Comment(text)) if !text.trim().is_empty() => return None,
                 Some(Item::Comment(_)) if !may_be_prelude => return Some(begin.elapsed()),
                 Some(Item::Comment(_) | Item::Retry(_)) => {}
                 _ => return None,

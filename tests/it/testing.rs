@@ -11,7 +11,7 @@ use tower::{Layer, service_fn};
 use tower_sse::{
     EarlyEnd, Event, Events, Heartbeat, Source, SseLayer,
     decode::Item,
-    event_name,
+    event_comment, event_name,
     hub::{Hub, LagPolicy, Retention, Subscribe, Topic},
     observe::Reason,
     streams::Streams,
@@ -19,7 +19,7 @@ use tower_sse::{
 };
 
 use crate::streams::{Endless, Inside, SECOND, endless, serve};
-use crate::support::{Reading, Recording, answers, event, events, open};
+use crate::support::{Give, Reading, Recording, answers, event, events, open};
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_read_as_a_client_reads_it() {
@@ -86,6 +86,17 @@ async fn a_heartbeat_is_no_prelude() {
     let mut stream = TestStream::get(service, "/", String::new()).await.unwrap();
     assert_eq!(stream.heartbeat().await, None, "an event came first");
     assert!(stream.heartbeat().await.is_some());
+}
+
+/// The comment was returned as a heartbeat, after no time.
+#[tokio::test(start_paused = true)]
+async fn the_comment_of_an_event_is_no_heartbeat() {
+    let commented = Event::builder().comment(event_comment!("from the cache")).data("2");
+    let layer = SseLayer::new(answers(events([event("1"), Give(Ok(commented))])));
+    let mut stream = TestStream::get(serve(&layer), "/", String::new()).await.expect("it is a stream");
+    assert_eq!(stream.message().await.expect("the first event").data(), "1");
+    assert_eq!(stream.heartbeat().await, None);
+    assert_eq!(stream.message().await.expect("the second event").data(), "2");
 }
 
 /// With time that passes by itself, the prelude takes some.
