@@ -255,6 +255,8 @@ impl EventBuilder {
     ///
     /// Prefer [`Events::retry`](crate::Events::retry), which is sent with the head. Use this to change the time of a stream that is
     /// open. It is rounded up to a millisecond, is 2^31 − 1 ms at most, and has no jitter: all clients of a topic get the same.
+    /// A stream that ends for its client to come back, for example at its lifetime or in a drain, sends the layer's or the stream's own
+    /// `retry:` last, which replaces this one.
     /// [`Decoder`](crate::decode::Decoder) returns it as an [item](crate::decode::Item::Retry) of its own, before the event.
     pub fn retry(mut self, retry: Duration) -> Self {
         self.retry = Some(retry);

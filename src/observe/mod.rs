@@ -225,7 +225,7 @@ impl Reason {
             Self::Drained => "drained",
             Self::Lifetime => "lifetime",
             Self::Deadline => "deadline",
-            Self::Revoked => "access withdrawn",
+            Self::Revoked => "access revoked",
             Self::Lagged => "lagged",
             Self::TopicClosed => "topic closed",
             Self::Refused => "refused",

@@ -31,7 +31,7 @@ impl AdmissionError {
             Self::Full => "full",
             Self::FullForKey => "full for key",
             Self::TooOften => "too often",
-            Self::KeyPanicked => "no key",
+            Self::KeyPanicked => "key panicked",
         }
     }
 

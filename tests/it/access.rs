@@ -75,7 +75,7 @@ where
 
 fn is_withdrawn(closed: &[String], millis: u64, why: &str) -> bool {
     let [closed] = closed else { return false };
-    closed.starts_with(&format!("access withdrawn after {millis} ms: ")) && closed.ends_with(&format!(", {why}"))
+    closed.starts_with(&format!("access revoked after {millis} ms: ")) && closed.ends_with(&format!(", {why}"))
 }
 
 #[tokio::test(start_paused = true)]
@@ -245,7 +245,7 @@ async fn no_period_and_no_limit_is_too_long_or_too_short() {
         let (access, _) = checks(period, |_| pending());
         let (_, closed) = read(SseLayer::new(Endless), access.timeout(limit)).await;
         let expected = match ends {
-            Some(millis) => format!("access withdrawn after {millis} ms"),
+            Some(millis) => format!("access revoked after {millis} ms"),
             None => String::from("client gone after 100000 ms"),
         };
         assert!(closed[0].starts_with(&expected), "{period:?}, {limit:?}: {closed:?}");

@@ -187,7 +187,7 @@ async fn undecoratable_stream_is_ended_by_an_error() {
     type Asks = fn(SseLayer<NoEvents>) -> SseLayer<NoEvents>;
     let asks: [(&str, Asks); 3] = [
         ("lifetime", |layer| layer.lifetime(SECOND)),
-        ("access withdrawn", |layer| {
+        ("access revoked", |layer| {
             layer.access(AccessCheck::every(SECOND, |_| ready(AccessDecision::Revoke("over".into()))))
         }),
         ("drained", |layer| layer),

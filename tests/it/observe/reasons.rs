@@ -90,7 +90,7 @@ async fn an_end_that_is_set() {
     let deadline = || open_end().deadline(Instant::now() + SECOND);
     read_to_its_end(SseLayer::new(answers(deadline())), "deadline").await;
     let access = AccessCheck::every(SECOND, |_| ready(AccessDecision::Revoke("over".into())));
-    read_to_its_end(SseLayer::new(Endless).access(access), "access withdrawn").await;
+    read_to_its_end(SseLayer::new(Endless).access(access), "access revoked").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,7 +108,7 @@ async fn an_end_from_outside() {
     assert_eq!(watched.streams.end_key("key", "over"), 1);
     body.rest().await;
     drop(body);
-    watched.ended("access withdrawn");
+    watched.ended("access revoked");
 }
 
 #[tokio::test(start_paused = true)]

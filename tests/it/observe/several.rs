@@ -161,9 +161,9 @@ async fn ended_by_its_observer(when: &'static str) -> (usize, Vec<String>) {
 #[tokio::test(start_paused = true)]
 async fn one_may_end_its_own_stream_from_within_any_call() {
     for (when, frames, reason) in [
-        ("opened", 1, "access withdrawn after 0 ms"),
-        ("sent", 1, "access withdrawn after 0 ms"),
-        ("first event", 2, "access withdrawn after 0 ms"),
+        ("opened", 1, "access revoked after 0 ms"),
+        ("sent", 1, "access revoked after 0 ms"),
+        ("first event", 2, "access revoked after 0 ms"),
         ("closed", 2, "client gone after 1000 ms"),
     ] {
         let (read, closed) = ended_by_its_observer(when).await;

@@ -44,7 +44,7 @@ async fn only_the_streams_of_the_key_end() {
     });
     assert_eq!((ended, alices.millis()), (1, 1_000));
     assert_eq!(frames, [":\n", "data: a\n\n"], "the client is not told why");
-    assert_eq!(recording.closed(), ["access withdrawn after 1000 ms: 1 events, 11 bytes, 0 heartbeats, logged out"]);
+    assert_eq!(recording.closed(), ["access revoked after 1000 ms: 1 events, 11 bytes, 0 heartbeats, logged out"]);
     for body in &mut others {
         assert_eq!(body.next().await.unwrap(), ":\n");
         assert_eq!(body.next().await.unwrap(), "data: a\n\n");
@@ -74,7 +74,7 @@ async fn a_stream_that_nobody_polls_ends_from_outside_and_once() {
         let rest = body.rest().await;
         assert_eq!(rest.len(), usize::from(polls == 0), "nothing but the prelude: {rest:?}");
         assert_eq!((recording.closed().len(), streams.len()), (1, 0), "once");
-        assert!(recording.closed()[0].starts_with("access withdrawn after 100000 ms"), "{:?}", recording.closed());
+        assert!(recording.closed()[0].starts_with("access revoked after 100000 ms"), "{:?}", recording.closed());
         assert!(recording.closed()[0].ends_with(", logged out"), "the first reason: {:?}", recording.closed());
     }
 }
@@ -101,7 +101,7 @@ async fn stream_answered_after_end_key_has_no_event() {
         );
         assert_eq!((ended, frames), (1, vec![String::from(":\n")]));
         assert_eq!((streams.len(), recording.closed().len()), (0, 1));
-        assert!(recording.closed()[0].starts_with("access withdrawn"), "{:?}", recording.closed());
+        assert!(recording.closed()[0].starts_with("access revoked"), "{:?}", recording.closed());
     }
 }
 
@@ -118,7 +118,7 @@ async fn an_end_is_heard_by_a_stream_that_a_drain_lets_finish() {
         streams.end_key("alice", "logged out");
     });
     assert_eq!((frames.len(), start.elapsed(), drained.ended), (2, 5 * SECOND, 1));
-    assert!(recording.closed()[0].starts_with("access withdrawn"), "{:?}", recording.closed());
+    assert!(recording.closed()[0].starts_with("access revoked"), "{:?}", recording.closed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,7 +132,7 @@ async fn a_decorated_stream_ends_with_the_event_that_is_under_way() {
         streams.end_key("alice", "logged out")
     });
     assert_eq!((ended, frames), (1, [":\n", "data: a\n", "\n"].map(String::from).to_vec()));
-    assert!(recording.closed()[0].starts_with("access withdrawn after 2000 ms"), "{:?}", recording.closed());
+    assert!(recording.closed()[0].starts_with("access revoked after 2000 ms"), "{:?}", recording.closed());
 }
 
 #[tokio::test(start_paused = true)]

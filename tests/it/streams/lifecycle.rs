@@ -39,7 +39,7 @@ async fn in_flight_request_is_ended_by_its_key() {
             assert!(!is_observed && recording.lines().is_empty());
             continue;
         };
-        assert!(closed.starts_with("access withdrawn after 0 ms") && closed.ends_with(", logged out"), "{closed}");
+        assert!(closed.starts_with("access revoked after 0 ms") && closed.ends_with(", logged out"), "{closed}");
     }
 }
 
@@ -71,8 +71,8 @@ async fn open_stream_is_ended_by_its_layers_settings() {
         let key = Asks { key: Some("me"), ..Asks::of(&streams) };
         let cases = [
             ("lifetime", Asks { lifetime: Some(SECOND), ..Asks::default() }),
-            ("access withdrawn", Asks { access: Some(no()), ..Asks::default() }),
-            ("access withdrawn", key.clone()),
+            ("access revoked", Asks { access: Some(no()), ..Asks::default() }),
+            ("access revoked", key.clone()),
             ("drained", Asks { on_drain: Some(OnDrain::Leave), ..key }),
         ];
         for (at, (reason, asks)) in cases.into_iter().enumerate() {
