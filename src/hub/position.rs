@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_text_is_no_position() {
+    fn other_text_is_not_parsed_as_a_position() {
         let texts: [&[u8]; 14] = [
             b"",
             b"-",

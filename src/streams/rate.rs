@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn look_spends_no_rate() {
+    fn peek_spends_no_rate() {
         let rate = RateLimit::new(NonZeroU32::MIN, LONGEST).expect("the time is valid");
         let key = Arc::from("a");
         assert!((0..10).all(|_| rate.check(&key, false)));

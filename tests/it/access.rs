@@ -96,7 +96,7 @@ async fn access_is_revoked_on_its_period_for_idle_and_busy_streams() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_always_ready_is_asked_too() {
+async fn access_is_checked_on_an_always_ready_stream() {
     let (access, _) = checks(SECOND, allows_before(1));
     let endless = futures_util::stream::repeat_with(|| Event::new("x".repeat(9_000)));
     let mut body = open(SseLayer::new(answers(Events::new(endless))).access(access)).await;
@@ -108,7 +108,7 @@ async fn a_stream_that_is_always_ready_is_asked_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_holds_up_no_event_while_it_takes_its_time() {
+async fn running_check_delays_no_event() {
     let (access, _) = checks(5 * SECOND, allows_slowly_before(1, 4 * SECOND));
     let (frames, closed) = read(SseLayer::new(answers(busy())), access).await;
     assert!(is_withdrawn(&closed, 9_000, "the session is over"), "{closed:?}");
@@ -128,7 +128,7 @@ async fn check_completing_with_an_event_runs_again_after_a_period() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_that_took_its_time_is_made_again_after_a_period() {
+async fn slow_check_runs_again_after_a_period() {
     for is_busy in [false, true] {
         let (access, made) = checks(SECOND, allows_slowly_before(4, SECOND / 5));
         let (_, closed) = if is_busy {
@@ -191,7 +191,7 @@ fn hostile(number: u64) -> Hostile {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_that_panics_is_taken_for_its_answer_on_expiry() {
+async fn panicking_check_takes_the_decision_on_timeout() {
     let (access, made) = checks(5 * SECOND, hostile);
     let access = access.timeout(SECOND);
     let (frames, closed) = read(SseLayer::new(Endless), access.clone()).await;
@@ -235,7 +235,7 @@ async fn in_flight_check_is_dropped_at_the_end_of_the_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_period_and_no_limit_is_too_long_or_too_short() {
+async fn extreme_periods_and_timeouts_are_accepted() {
     for (period, limit, ends) in [
         (Duration::MAX, Duration::MAX, None),
         (SECOND, Duration::MAX, None),
@@ -253,7 +253,7 @@ async fn no_period_and_no_limit_is_too_long_or_too_short() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_sees_the_requests_head() {
+async fn check_receives_the_request_head() {
     let access = AccessCheck::every(SECOND, |head| {
         let cookie = head.headers().get("cookie").and_then(|cookie| cookie.to_str().ok());
         ready(verdict((head.uri().path(), cookie, head.extensions().get()) == ("/room", Some("me"), Some(&7_u8))))

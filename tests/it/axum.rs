@@ -43,7 +43,7 @@ async fn frames(response: http::Response<Body>) -> Vec<(u64, String)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_answers_events_without_a_layer() {
+async fn handler_returns_events_without_a_layer() {
     let app = app().with_state(5);
     let response = call(app.clone(), Request::get("/counts").header("last-event-id", "größe".as_bytes())).await;
     assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -55,7 +55,7 @@ async fn a_handler_answers_events_without_a_layer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_layer_gives_handlers_what_it_has() {
+async fn layer_settings_apply_to_events_of_handlers() {
     let layer = SseLayer::decorate().heartbeat(Duration::from_secs(50)).retry(Duration::from_secs(1));
     let app = app().layer(layer).with_state(5);
     let frames = frames(call(app.clone(), Request::get("/counts")).await).await;
@@ -82,14 +82,14 @@ async fn a_handler_is_an_event_service_and_sees_the_query_parameter() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_behind_decorate_sees_the_query_parameter_too() {
+async fn handler_behind_decorate_sees_the_query_parameter() {
     let app = app().layer(SseLayer::decorate().last_event_id_query("last")).with_state(5);
     let frames = frames(call(app.clone(), Request::get("/counts?last=6&last=7")).await).await;
     assert_eq!(frames[1].1, "data: 7 and 5\n\n");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_without_a_layer_refuses_as_to_a_get_request() {
+async fn refusal_of_a_handler_without_a_layer_assumes_get() {
     let app = app().with_state(5);
     let response = call(app, Request::post("/full")).await;
     assert_eq!((response.status(), response.headers().contains_key("retry-after")), (StatusCode::OK, false));
@@ -98,7 +98,7 @@ async fn a_handler_without_a_layer_refuses_as_to_a_get_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_request_to_a_handler_has_the_streams_head() {
+async fn head_request_to_a_handler_gets_the_stream_head() {
     let app = app().layer(SseLayer::decorate()).with_state(5);
     let response = call(app, Request::head("/counts")).await;
     assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -106,7 +106,7 @@ async fn a_head_request_to_a_handler_has_the_streams_head() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handlers_events_are_drained_by_the_layer_around_it() {
+async fn events_of_a_handler_are_drained_by_the_layer() {
     for on_drain in [OnDrain::Leave, OnDrain::Finish] {
         let streams = Streams::new();
         let handler = move || async move { events([event("a"), Wait(10_000), event("b")]).on_drain(on_drain) };
@@ -126,7 +126,7 @@ async fn a_handlers_events_are_drained_by_the_layer_around_it() {
 }
 
 #[tokio::test]
-async fn a_handler_answers_a_reply() {
+async fn handler_returns_a_reply() {
     async fn stream() -> Reply<impl Source, Body> {
         Reply::<_, Body>::Events(events([event("a")]))
     }

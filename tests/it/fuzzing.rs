@@ -34,7 +34,7 @@ fn seeds_of_accept_choose_the_same_in_any_order() {
 }
 
 #[test]
-fn seeds_mean_the_same_when_they_are_decorated() {
+fn decoration_preserves_the_meaning_of_seeds() {
     each_seed("decorate", decorate::check);
 }
 
@@ -76,7 +76,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_mean_the_same_when_they_are_decorated(options in any::<u8>(), plan in bytes_of(PLAN)) {
+    fn decoration_preserves_the_meaning_of_mutated_bytes(options in any::<u8>(), plan in bytes_of(PLAN)) {
         decorate::check(&[&[options][..], &plan].concat());
     }
 }

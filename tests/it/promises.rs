@@ -103,7 +103,7 @@ impl<T> futures_core::Stream for Holds<T> {
 type Stream<T> = StreamSource<Holds<T>>;
 
 #[test]
-fn events_and_all_that_describes_them_can_go_anywhere() {
+fn events_and_their_parts_are_send_sync_and_unpin() {
     promise! {
         Event: Send Sync Unpin Clone;
         EventBuilder: Send Sync Unpin Clone;
@@ -143,7 +143,7 @@ fn events_and_all_that_describes_them_can_go_anywhere() {
 }
 
 #[test]
-fn what_looks_at_streams_from_outside_is_shared_by_all_tasks() {
+fn handles_of_streams_are_send_and_sync() {
     promise! {
         Streams: Send Sync Unpin Clone;
         StreamsBuilder: Send Sync Unpin Clone;
@@ -163,7 +163,7 @@ fn what_looks_at_streams_from_outside_is_shared_by_all_tasks() {
 fn can_be_spawned(_: &impl Send) {}
 
 #[test]
-fn a_layer_and_its_service_are_what_their_parts_are() {
+fn layer_and_service_have_the_auto_traits_of_their_parts() {
     promise! {
         SseLayer<Both>: Send Sync Unpin Clone;
         SseLayer<SendOnly>: Send Unpin Clone, lacks Sync;
@@ -192,7 +192,7 @@ fn a_layer_and_its_service_are_what_their_parts_are() {
 }
 
 #[test]
-fn a_body_and_a_response_future_are_what_their_parts_are() {
+fn body_and_future_have_the_auto_traits_of_their_parts() {
     promise! {
         // `Sync` too, which `BodyExt::boxed` asks for: an observer or a check of access need not be.
         SseBody<Asked<Stream<Both>, String>, Both>: Send Sync, lacks Clone;

@@ -41,7 +41,7 @@ async fn auth(request: axum::extract::Request, next: Next) -> Result<Response<Bo
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_are_at_their_route_and_nowhere_else() {
+async fn events_are_served_at_their_route_only() {
     assert!(README.contains(r#".route("/events", get(StatusCode::NOT_ACCEPTABLE).layer(events))"#));
     let layer = SseLayer::from_fn(|_request| async { events() });
     let app = Router::new().route("/", get("the page")).route("/events", get(StatusCode::NOT_ACCEPTABLE).layer(layer));
@@ -64,7 +64,7 @@ async fn a_routes_stream_passes_the_routers_authentication() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn around_a_router_events_are_at_each_path_unless_when_is_set() {
+async fn layer_around_a_router_serves_events_at_each_path() {
     let layer = || SseLayer::from_fn(|_request| async { events() });
     let app = || Router::new().route("/", get("the page")).route_layer(from_fn(auth));
     for path in ["/", "/nowhere"] {
@@ -77,7 +77,7 @@ async fn around_a_router_events_are_at_each_path_unless_when_is_set() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_post_asks_for_events_by_its_body() {
+async fn post_requests_events_by_its_body() {
     assert!(README.contains("`.methods([Method::POST]).negotiate(Negotiate::Always)`, and return a `Reply`"));
     let layer = SseLayer::from_fn(|request: Request<Body>| async {
         let body = request.into_body().collect().await?.to_bytes();

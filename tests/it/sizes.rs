@@ -98,7 +98,7 @@ impl futures_core::Stream for Large {
 }
 
 #[tokio::test]
-async fn a_large_stream_makes_neither_larger() {
+async fn large_stream_does_not_enlarge_body_or_future() {
     let layer = SseLayer::from_fn(|_: Request<String>| async { Events::new(Large([0; 4096])) });
     let mut service = layer.layer(Inside::<8, 8>);
     let future = service.call(get());
@@ -108,7 +108,7 @@ async fn a_large_stream_makes_neither_larger() {
 }
 
 #[test]
-fn what_is_held_for_each_event_is_small() {
+fn memory_per_event_is_small() {
     println!("event: {} bytes beside its text", size_of::<Event>());
     assert!(size_of::<Event>() <= 56, "{}", size_of::<Event>());
 }

@@ -22,7 +22,7 @@ use crate::streams::{Endless, Inside, SECOND, endless, serve};
 use crate::support::{Give, Reading, Recording, answers, event, events, open};
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_is_read_as_a_client_reads_it() {
+async fn test_stream_reads_like_a_client() {
     let recorder = Recorder::new();
     let layer = SseLayer::from_fn(|_: Request<String>| async {
         let slow = |number: u64| async move {
@@ -55,7 +55,7 @@ fn one_and(aborts: bool) -> Events<impl Source> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_abort_is_told_from_an_end_however_it_is_read() {
+async fn abort_is_distinguished_from_a_clean_end() {
     for aborts in [false, true] {
         let service = serve(&SseLayer::from_fn(move |_: Request<String>| ready(one_and(aborts))));
         let open = || TestStream::get(service.clone(), "/", String::new());
@@ -74,7 +74,7 @@ async fn an_abort_is_told_from_an_end_however_it_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_heartbeat_is_no_prelude() {
+async fn heartbeat_is_not_taken_for_the_prelude() {
     let service = serve(&SseLayer::new(Endless).heartbeat(5 * SECOND));
     let layer = SseLayer::from_fn(|_: Request<String>| async { Events::new(stream::pending::<Event>()) });
     let quiet = serve(&layer.heartbeat(5 * SECOND));
@@ -101,7 +101,7 @@ async fn the_comment_of_an_event_is_no_heartbeat() {
 
 /// With time that passes by itself, the prelude takes some.
 #[tokio::test]
-async fn a_heartbeat_is_no_prelude_when_time_is_real() {
+async fn heartbeat_is_not_taken_for_the_prelude_in_real_time() {
     let layer = SseLayer::from_fn(|_: Request<String>| async { Events::new(stream::pending::<Event>()) });
     let service = serve(&layer.heartbeat(Duration::from_millis(20)));
     let mut stream = TestStream::get(service, "/", String::new()).await.unwrap();
@@ -118,7 +118,7 @@ async fn a_heartbeat_with_a_name_is_a_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_stream_is_given_as_it_is() {
+async fn other_responses_are_returned_unchanged() {
     let page = service_fn(|_: Request<String>| async { Ok::<_, Infallible>(Response::new(String::from("a page"))) });
     match TestStream::get(page, "/", String::new()).await {
         Err(OpenError::Response(response)) => assert_eq!(response.into_body(), "a page"),
@@ -130,7 +130,7 @@ async fn what_is_no_stream_is_given_as_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_address_that_is_none_is_not_taken_for_another() {
+async fn invalid_address_is_an_error() {
     let asked =
         service_fn(
             |request: Request<String>| async move { Ok::<_, Infallible>(Response::new(request.uri().to_string())) },
@@ -140,7 +140,7 @@ async fn an_address_that_is_none_is_not_taken_for_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_recorder_remembers_refusals_gaps_and_errors() {
+async fn recorder_keeps_refusals_gaps_and_errors() {
     let (streams, recorder) = (Streams::builder().max_streams(0).build(), Recorder::new());
     let service = serve(&endless(&streams, &Recording::default()).observer(recorder.clone()));
     let mut refused = TestStream::get(service, "/", String::new()).await.expect("a browser sees a stream that ends");
@@ -169,7 +169,7 @@ async fn lag<B: Body<Data = Bytes, Error: std::error::Error>>(topic: &Topic, bod
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_client_decides_no_number_of_calls_and_all_gaps_count() {
+async fn calls_for_gaps_are_paced_and_all_gaps_count() {
     let (recording, recorder) = (Recording::default(), Recorder::new());
     let hub = Hub::builder().retention(Retention::new().events(2)).build();
     let topic = hub.topic("a").unwrap();

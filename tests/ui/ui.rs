@@ -18,7 +18,7 @@ const PINNED: &str = "rustc 1.95.0 ";
 const MAX_LINES: usize = 40;
 
 #[test]
-fn mistakes_are_explained_at_the_line_of_the_user() {
+fn compile_errors_point_at_the_line_of_the_user() {
     let folder = Path::new(if cfg!(feature = "axum") { "cases" } else { "without_axum" });
     let compiler = Command::new(env::var_os("RUSTC").unwrap_or("rustc".into())).arg("--version").output();
     let compiler = String::from_utf8(compiler.expect("rustc runs").stdout).expect("rustc prints UTF-8");

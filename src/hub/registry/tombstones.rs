@@ -84,7 +84,7 @@ mod tests {
 
     /// Each time it displaced another tombstone: one client that reconnected to a removed topic caused gaps for all others.
     #[test]
-    fn a_topic_that_is_removed_again_displaces_no_other() {
+    fn topic_removed_twice_displaces_no_other_tombstone() {
         let mut tombstones = Tombstones::new(2);
         let (quiet, busy) = (Arc::from("quiet"), Arc::from("busy"));
         tombstones.bury(&quiet, through(10));

@@ -206,7 +206,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_watcher_learns_each_change_once(steps in prop::collection::vec(step(), 0..60)) {
+        fn watcher_receives_each_change_once(steps in prop::collection::vec(step(), 0..60)) {
             let (mut members, mut here, mut watchers) = (Members::default(), [0_usize; 3], Vec::new());
             for step in steps {
                 let value = |at: usize| VALUES[at].map(Arc::from);

@@ -127,7 +127,7 @@ fn two_publishers_in_two_topics_wake_one_subscriber_of_both() {
 }
 
 #[test]
-fn a_pump_that_ends_leaves_no_subscriber_waiting() {
+fn ended_pump_leaves_no_subscriber_waiting() {
     for polls in 0..=2 {
         model(2, move || {
             let (hub, core, pump) = hub();
@@ -145,7 +145,7 @@ fn a_pump_that_ends_leaves_no_subscriber_waiting() {
 
 /// An early return drops wake-ups without a call of `wake`.
 #[test]
-fn wakes_that_are_dropped_wake_the_subscriber() {
+fn dropped_wakes_wake_the_subscriber() {
     for polls in 0..=1 {
         model(2, move || {
             let (hub, core, pump) = hub();
@@ -169,7 +169,7 @@ fn wakes_that_are_dropped_wake_the_subscriber() {
 
 /// The wake-ups of a reader that advances, or leaves, are dropped unless they are delivered: each wakes the publisher.
 #[test]
-fn wakes_of_a_reader_that_are_dropped_wake_the_publisher() {
+fn dropped_wakes_of_a_reader_wake_the_publisher() {
     model(2, || {
         let (hub, core, pump) = hub();
         drop(pump);
@@ -189,7 +189,7 @@ fn wakes_of_a_reader_that_are_dropped_wake_the_publisher() {
 
 /// A closed topic may be removed from the hub before the pump ends: its subscribers have to be woken all the same.
 #[test]
-fn a_pump_that_ends_leaves_no_subscriber_of_a_closed_topic_waiting() {
+fn ended_pump_leaves_no_subscriber_of_a_closed_topic_waiting() {
     for polls in 0..=1 {
         model(2, move || {
             let (hub, core, pump) = hub();
@@ -207,7 +207,7 @@ fn a_pump_that_ends_leaves_no_subscriber_of_a_closed_topic_waiting() {
 
 /// One subscriber leaves while the pump may be about to wake it, the other stays.
 #[test]
-fn a_subscriber_that_leaves_takes_no_wake_up_of_another() {
+fn leaving_subscriber_takes_no_wake_up_of_another() {
     model(1, || {
         let (hub, core, pump) = hub();
         drop(core);

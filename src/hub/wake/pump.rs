@@ -135,7 +135,7 @@ mod tests {
 
     /// A waker that panicked ended the pump, and those behind it were woken only as the pump was dropped.
     #[tokio::test]
-    async fn a_waker_that_panics_does_not_end_the_pump() {
+    async fn panicking_waker_does_not_end_the_pump() {
         let hub = Hub::new();
         let topic = hub.topic("a").unwrap();
         let mut subscriptions = [(); 3].map(|()| hub.subscribe("a").unwrap());

@@ -23,7 +23,7 @@ static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 const SUBSCRIBERS: usize = 4096;
 
 #[test]
-fn a_subscriber_costs_what_is_said() {
+fn subscriber_allocates_as_documented() {
     let _profiler = dhat::Profiler::builder().testing().build();
     let one = subscriber(1);
     let two = subscriber(2);

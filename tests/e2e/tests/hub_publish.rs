@@ -28,7 +28,7 @@ impl Wake for Wakes {
 }
 
 #[test]
-fn within_a_runtime_a_publisher_wakes_no_subscriber_itself() {
+fn publisher_within_a_runtime_wakes_only_the_pump() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let _within = runtime.enter();

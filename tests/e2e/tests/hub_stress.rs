@@ -27,12 +27,12 @@ const EVENTS: usize = 6000;
 const ALL: Duration = LIMIT.saturating_mul(10);
 
 #[test]
-fn on_one_thread_each_subscriber_sees_exactly_what_it_should() {
+fn subscribers_match_the_model_on_one_thread() {
     stress(&runtime::Builder::new_current_thread().enable_all().build().expect("a runtime"));
 }
 
 #[test]
-fn on_many_threads_each_subscriber_sees_exactly_what_it_should() {
+fn subscribers_match_the_model_on_many_threads() {
     stress(&runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime"));
 }
 

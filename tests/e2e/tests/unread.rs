@@ -131,7 +131,7 @@ async fn stops_reading(address: SocketAddr) -> TcpStream {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_is_cut_within_the_time_that_is_set_and_counted_as_stalled() {
+async fn unread_stream_is_cut_in_time_and_counted_as_stalled() {
     for server in ["axum", "hyper", "tonic"] {
         let (told, mut tells) = mpsc::unbounded_channel();
         let streams = Streams::builder().stall_timeout(Duration::from_millis(400)).build();
@@ -185,7 +185,7 @@ async fn held_at_last(server: SocketAddr, client: &TcpStream) -> [u64; 2] {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_kernel_holds_for_it_is_what_is_set() {
+async fn kernel_buffers_as_much_as_configured() {
     for server in ["axum", "hyper", "tonic"] {
         let mut sent = Vec::new();
         for not_sent in [None, Some(16 << 10)] {

@@ -42,7 +42,7 @@ async fn boxed_events_keep_their_settings_and_headers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_boxed_subscription_leaves_its_topic_when_the_body_is_dropped() {
+async fn boxed_subscription_leaves_its_topic_with_the_body() {
     let hub = Hub::new();
     let topic = hub.topic("a").unwrap();
     let events: BoxEvents = Events::from(hub.subscribe(Subscribe::to("a")).unwrap()).boxed();

@@ -13,7 +13,7 @@ fn number(number: u32) -> Event {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_sent_arrives_and_the_stream_ends_with_its_senders() {
+async fn stream_ends_after_the_events_of_its_senders() {
     let (sender, events) = Events::channel(4);
     let other = sender.clone();
     tokio::spawn(async move {
@@ -27,7 +27,7 @@ async fn what_is_sent_arrives_and_the_stream_ends_with_its_senders() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_channel_gives_the_event_back_or_waits() {
+async fn full_channel_returns_the_event_or_waits() {
     let (sender, events) = Events::channel(1);
     let mut body = open(SseLayer::new(answers(events))).await;
     sender.try_send(number(1)).unwrap();
@@ -49,7 +49,7 @@ async fn a_full_channel_gives_the_event_back_or_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_sender_sees_the_client_leave() {
+async fn sender_detects_that_the_client_has_left() {
     let (sender, events) = Events::channel(1);
     let mut body = open(SseLayer::new(answers(events))).await;
     body.next().await;
@@ -68,7 +68,7 @@ async fn the_sender_sees_the_client_leave() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_sender_sees_the_stream_end_at_its_deadline() {
+async fn sender_detects_the_end_at_the_deadline() {
     let (sender, events) = Events::channel(1);
     let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
     let mut body = open(SseLayer::new(answers(events.deadline(deadline)))).await;
@@ -91,7 +91,7 @@ async fn assert_closed(sender: &EventSender) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_without_room_has_room_for_one() {
+async fn channel_of_capacity_zero_holds_one_event() {
     let (sender, events) = Events::channel(0);
     sender.try_send(number(1)).unwrap();
     drop(sender);
@@ -121,7 +121,7 @@ fn reason(recording: &[String]) -> (&str, &str) {
 
 /// A producer that failed was observed as finished, and its client could not tell.
 #[tokio::test(start_paused = true)]
-async fn a_producer_that_fails_is_a_failure_after_what_it_sent() {
+async fn failed_sender_fails_the_stream_after_its_events() {
     for seconds in [0, 5] {
         let (frames, recording) = recording(2, move |sender| async move {
             sender.send(number(1)).await.unwrap();
@@ -136,7 +136,7 @@ async fn a_producer_that_fails_is_a_failure_after_what_it_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_producer_that_panics_is_a_failure_after_what_it_sent() {
+async fn panicking_sender_fails_the_stream_after_its_events() {
     let (frames, recording) = recording(2, |sender| async move {
         sender.send(number(1)).await.unwrap();
         tokio::task::yield_now().await;
@@ -148,7 +148,7 @@ async fn a_producer_that_panics_is_a_failure_after_what_it_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sender_that_is_gone_before_its_task_panics_has_finished() {
+async fn sender_dropped_before_a_panic_has_finished() {
     let (frames, recording) = recording(1, |sender| async move {
         sender.send(number(1)).await.unwrap();
         drop(sender);
@@ -198,7 +198,7 @@ async fn a_failure_needs_no_room_in_the_channel() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_post_whose_producer_fails_is_aborted() {
+async fn failed_sender_aborts_the_response_to_a_post() {
     let (sender, events) = Events::channel(1);
     let layer = SseLayer::new(answers(events)).methods([Method::POST]);
     let service = layer.layer(answers(Response::new(String::new())));
@@ -212,7 +212,7 @@ async fn a_post_whose_producer_fails_is_aborted() {
 
 /// The failure comes from another thread while the reader goes to sleep, and another sender keeps the channel open.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failure_wakes_a_reader_that_goes_to_sleep() {
+async fn failure_wakes_a_waiting_reader() {
     for _ in 0..1_000 {
         let (sender, events) = Events::channel(1);
         let kept = sender.clone();

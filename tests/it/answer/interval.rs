@@ -39,13 +39,13 @@ async fn times(events: Events<impl Source>, within: Duration) -> Vec<u64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_asked_at_once_and_then_each_period() {
+async fn source_is_polled_at_once_and_then_each_period() {
     let (events, _) = every(SECOND, |_| 0);
     assert_eq!(times(events, Duration::from_millis(3_500)).await, [0, 1_000, 2_000, 3_000]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_that_it_takes_is_no_drift() {
+async fn duration_of_a_poll_does_not_shift_the_period() {
     let (events, _) = every(SECOND, |number| number * 100);
     assert_eq!(times(events, Duration::from_millis(4_500)).await, [0, 1_100, 2_200, 3_300, 4_400]);
 }
@@ -57,14 +57,14 @@ async fn slow_source_is_polled_again_at_the_next_full_period() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_slow_answer_is_not_made_up_for() {
+async fn missed_periods_are_skipped() {
     let (events, asked) = every(SECOND, |number| if number == 1 { 5_300 } else { 0 });
     assert_eq!(times(events, Duration::from_millis(9_500)).await, [0, 6_300, 7_000, 8_000, 9_000]);
     assert_eq!(asked.load(SeqCst), 5);
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_not_asked_while_the_client_does_not_read() {
+async fn source_is_not_polled_while_the_client_does_not_read() {
     let (events, asked) = every(SECOND, |_| 0);
     let mut body = open(SseLayer::new(answers(events))).await;
     body.next().await;
@@ -88,7 +88,7 @@ async fn zero_period_is_a_millisecond_and_a_huge_one_is_never() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_of_the_source_ends_the_stream_after_what_it_gave() {
+async fn source_error_ends_the_stream_after_its_events() {
     let mut number = 0;
     let events = Events::every(SECOND, move || {
         number += 1;

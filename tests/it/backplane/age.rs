@@ -40,7 +40,7 @@ fn data(mut subscription: Subscription) -> Vec<String> {
 
 /// A node that had begun a moment ago kept all for as long again, and gave it to who may see only what is new.
 #[tokio::test(start_paused = true)]
-async fn what_a_node_loads_goes_when_it_is_too_old() {
+async fn loaded_events_are_evicted_by_age() {
     let (hub, feed) = node(40 * MINUTE).await;
     assert_eq!(data(from_the_beginning(&hub)), ["30", "31", "5", "0"]);
     sleep(11 * MINUTE).await;
@@ -50,7 +50,7 @@ async fn what_a_node_loads_goes_when_it_is_too_old() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bounded_client_sees_nothing_that_a_node_loads_late() {
+async fn bound_of_a_client_hides_events_that_load_late() {
     let (hub, _feed) = node(100 * MINUTE).await;
     let all = || Subscribe::to("topic").start(Start::Beginning);
     let bounded = |age| hub.subscribe(all().not_older_than(age * MINUTE)).expect("there is room");
@@ -61,7 +61,7 @@ async fn bounded_client_sees_nothing_that_a_node_loads_late() {
 
 /// Events of an outage come to a node that is there all the time.
 #[tokio::test(start_paused = true)]
-async fn what_comes_late_after_an_outage_is_as_old_as_it_is() {
+async fn events_after_an_outage_keep_their_age() {
     let (hub, feed) = Manual::build(Hub::builder()).await;
     feed.begin_epoch(1, 0);
     feed.synced_through(0);
@@ -80,7 +80,7 @@ async fn what_comes_late_after_an_outage_is_as_old_as_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_too_old_stays_hidden_in_another_history() {
+async fn hidden_events_stay_hidden_in_another_epoch() {
     let (hub, feed) = Manual::build(Hub::builder()).await;
     feed.begin_epoch(1, 0);
     feed.synced_through(0);

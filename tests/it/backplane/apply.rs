@@ -98,7 +98,7 @@ async fn streams_stay_open_while_the_backplane_is_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_begins_tells_who_comes_from_before_what_is_kept() {
+async fn starting_node_sends_a_gap_for_ids_before_its_log() {
     let memory = Memory::new();
     let first = fed(&memory).await;
     let old = publish(&first, "1").await;
@@ -155,7 +155,7 @@ async fn kept_events_precede_the_gap_on_a_replicated_hub() {
 
 /// Numbers may begin again: one who had come far in the old history was taken for one who had come far in the new.
 #[tokio::test(start_paused = true)]
-async fn a_publisher_waits_for_who_has_nothing_yet_of_a_new_history() {
+async fn publisher_waits_for_readers_behind_in_a_new_epoch() {
     let memory = Memory::new();
     let hub = fed(&memory).await;
     let topic = hub.topic("topic").expect("there is room");
@@ -183,7 +183,7 @@ async fn a_publisher_waits_for_who_has_nothing_yet_of_a_new_history() {
 
 /// The topic kept its log when all others began another history.
 #[tokio::test(start_paused = true)]
-async fn an_end_of_an_old_history_is_none_in_the_new_one() {
+async fn end_of_an_old_epoch_does_not_count_in_the_new_one() {
     let memory = Memory::new();
     let hub = fed(&memory).await;
     let mut slow = subscribed(&hub).await;
@@ -203,7 +203,7 @@ async fn an_end_of_an_old_history_is_none_in_the_new_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_without_an_event_has_its_place_in_the_order() {
+async fn closing_without_an_event_has_a_position() {
     let memory = Memory::new();
     let hub = fed(&memory).await;
     let topic = hub.topic("topic").expect("there is room");
@@ -218,7 +218,7 @@ async fn an_end_without_an_event_has_its_place_in_the_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_is_too_large_is_refused_before_it_is_sent() {
+async fn oversized_event_is_refused_before_it_is_sent() {
     let memory = Memory::new();
     let hub = Hub::builder().retention(Retention::new().bytes(1000)).build_with_backplane(memory.node());
     let topic = hub.topic("topic").expect("there is room");
@@ -231,7 +231,7 @@ async fn an_event_that_is_too_large_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_topic_that_is_new_on_a_node_has_the_members_of_the_others() {
+async fn new_topic_of_a_node_has_the_members_of_other_nodes() {
     let memory = Memory::new();
     let (near, far) = (fed(&memory).await, fed(&memory).await);
     let mut reader = near.subscribe(Subscribe::to("topic").member("ann")).expect("there is room");
@@ -245,7 +245,7 @@ async fn a_topic_that_is_new_on_a_node_has_the_members_of_the_others() {
 
 /// On a node that is fed, the cursor passed the event of a topic that was opened again as well.
 #[tokio::test(start_paused = true)]
-async fn a_topic_opened_again_reaches_streams_on_each_node() {
+async fn reopened_topic_reaches_streams_on_each_node() {
     let memory = Memory::new();
     let (near, far) = (fed(&memory).await, fed(&memory).await);
     let [a, b] = ["a", "b"].map(|name| near.topic(name).expect("there is room"));

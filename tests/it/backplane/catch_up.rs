@@ -22,7 +22,7 @@ impl Wake for Task {
 
 /// The number marks detached readers, so that a reader that came with it was never seen to leave.
 #[tokio::test(start_paused = true)]
-async fn a_client_with_the_greatest_id_of_all_leaves_as_others_do() {
+async fn client_with_the_highest_id_leaves_the_catch_up_queue() {
     let memory = Memory::new();
     let hub = Hub::builder().build_with_backplane(memory.node());
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;

@@ -13,7 +13,7 @@ const TOPICS: u64 = 40;
 
 /// One that came while the topics went over one after the other was given events of the old history with ids of the new.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_of_an_old_history_is_given_as_of_the_new() {
+async fn events_of_an_old_epoch_have_no_id_of_the_new_one() {
     let (hub, feed) = Manual::build(Hub::builder()).await;
     let names: Vec<_> = (1..=TOPICS).map(|number| number.to_string()).collect();
     let mut all = Subscribe::to(&*names[0]);
@@ -51,7 +51,7 @@ const HISTORIES: u64 = 2000;
 
 /// A client that came while a node loaded was taken for one that came after that, and was given the past.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn client_that_comes_while_a_node_loads_waits_for_it() {
+async fn client_waits_for_a_loading_node() {
     let (hub, feed) = Manual::build(Hub::builder()).await;
     let feeds = std::thread::spawn(move || {
         for epoch in 1..=10 * HISTORIES {

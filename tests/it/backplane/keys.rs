@@ -48,7 +48,7 @@ fn text(names: &[Arc<str>]) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_needs_keys_waits_until_they_are_found() {
+async fn subscriber_waits_for_the_keys_it_needs() {
     let (hub, feed) = node().await;
     let mut reader = present(&hub, "a");
     assert!(reader.next().now_or_never().is_none(), "the keys are not known yet");
@@ -63,7 +63,7 @@ async fn who_needs_keys_waits_until_they_are_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_who_needs_keys_asks_for_them() {
+async fn only_subscribers_that_need_keys_request_them() {
     let (hub, feed) = node().await;
     let mut now = hub.subscribe("a").expect("there is room");
     assert!(matches!(now.next().now_or_never(), Some(Some(Update::Subscribed(_)))));
@@ -79,7 +79,7 @@ async fn only_who_needs_keys_asks_for_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_are_asked_for_again_when_they_did_not_come() {
+async fn missing_keys_are_requested_again() {
     let (hub, feed) = node().await;
     let reader = tokio::spawn({
         let mut reader = present(&hub, "a");
@@ -98,7 +98,7 @@ async fn keys_are_asked_for_again_when_they_did_not_come() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_history_asks_anew() {
+async fn keys_are_requested_again_in_a_new_epoch() {
     let (hub, feed) = node().await;
     let mut reader = present(&hub, "a");
     assert!(reader.next().now_or_never().is_none());
@@ -116,7 +116,7 @@ async fn a_new_history_asks_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_that_come_late_do_not_take_the_place_of_newer_ones() {
+async fn late_keys_do_not_replace_newer_ones() {
     let (hub, feed) = node().await;
     let mut reader = present(&hub, "a");
     assert!(reader.next().now_or_never().is_none());
@@ -137,7 +137,7 @@ fn read(subscription: &mut Subscription) -> Vec<String> {
 /// The topic that went was said to be gone up to a position that the node had not come to, so each poll of a later reader
 /// looked for it for ever.
 #[tokio::test(start_paused = true)]
-async fn keys_ahead_of_a_node_keep_no_later_reader_busy() {
+async fn keys_ahead_of_a_node_keep_no_reader_busy() {
     let (hub, feed) = Manual::build(Hub::builder().max_topics(1)).await;
     feed.find_keys_when_asked();
     feed.begin_epoch(1, 0);
@@ -173,7 +173,7 @@ async fn keys_ahead_of_a_closed_topic_keep_no_reader_busy() {
 
 /// A reader went over to the history before the keys were there, and its cursor passed them.
 #[tokio::test(start_paused = true)]
-async fn a_reader_of_the_latest_gets_the_keys_of_another_history() {
+async fn snapshot_reader_receives_the_keys_of_another_epoch() {
     for is_there in [true, false] {
         let (hub, feed) = node().await;
         let mut reader = hub.subscribe(Subscribe::to("a").lag(LagPolicy::Conflate)).expect("there is room");
@@ -217,7 +217,7 @@ async fn conflating_reader_gets_keys_loaded_with_another_epoch() {
 
 /// While nothing answers, each client that came and went left a name.
 #[tokio::test(start_paused = true)]
-async fn names_that_are_asked_for_are_those_that_something_holds() {
+async fn keys_are_requested_for_held_topics_only() {
     let (hub, feed) = Manual::build(Hub::builder().max_topics(10)).await;
     feed.find_keys_when_asked();
     feed.begin_epoch(1, 100);
@@ -232,7 +232,7 @@ async fn names_that_are_asked_for_are_those_that_something_holds() {
 
 /// They were lost without a trace.
 #[tokio::test(start_paused = true)]
-async fn keyed_values_for_which_there_is_no_room_are_counted() {
+async fn keyed_values_without_room_are_counted() {
     for finds_keys in [false, true] {
         let (hub, feed) = Manual::build(Hub::builder().max_topics(1)).await;
         if finds_keys {
@@ -248,7 +248,7 @@ async fn keyed_values_for_which_there_is_no_room_are_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_of_a_topic_that_went_are_found_again() {
+async fn keys_of_an_evicted_topic_are_loaded_again() {
     let (hub, feed) = Manual::build(Hub::builder().max_topics(1)).await;
     feed.find_keys_when_asked();
     feed.begin_epoch(1, 100);
@@ -289,7 +289,7 @@ async fn client_cut_within_a_fetched_snapshot_gets_all_of_it_again() {
 
 /// The gap that is owed is of the history that is over, as is what its client came with.
 #[tokio::test(start_paused = true)]
-async fn owed_gap_is_covered_by_the_gap_of_another_epoch() {
+async fn pending_gap_is_covered_by_the_gap_of_another_epoch() {
     let (hub, feed) = Manual::build(Hub::builder()).await;
     let _small = hub.topic_with("a", Retention::new().events(1)).expect("there is room");
     let event = |at: u64, topic: &str| Incoming::new(at, topic, Event::new(at.to_string()));

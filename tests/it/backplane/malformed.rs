@@ -32,7 +32,7 @@ fn data(subscription: &mut Subscription) -> Vec<String> {
 
 /// An event beyond the bounds took the place of all that was kept, in each topic and on each node.
 #[tokio::test(start_paused = true)]
-async fn an_event_beyond_the_bounds_is_skipped_and_takes_no_place() {
+async fn oversized_remote_event_is_skipped_and_evicts_nothing() {
     let (hub, feed) = node().await;
     for (last, size) in [(1, 5000), (11, 70_000)] {
         feed.apply(vec![
@@ -53,7 +53,7 @@ async fn an_event_beyond_the_bounds_is_skipped_and_takes_no_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_topic_is_closed_also_by_what_is_too_large() {
+async fn oversized_closing_event_closes_its_topic() {
     let (hub, feed) = node().await;
     let mut reader = from_the_beginning(&hub, "topic");
     assert!(matches!(reader.next().await, Some(Update::Subscribed(_))));
@@ -64,7 +64,7 @@ async fn a_topic_is_closed_also_by_what_is_too_large() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_beyond_the_bounds_is_not_loaded() {
+async fn oversized_key_is_not_loaded() {
     let (hub, feed) = node().await;
     feed.apply(vec![Incoming::new(1, "topic", Event::new("kept"))]);
     feed.apply_latest(Incoming::new(2, "topic", Event::new("x".repeat(5000))).keyed("key"));
@@ -74,7 +74,7 @@ async fn a_key_beyond_the_bounds_is_not_loaded() {
 
 /// The sum of two was beyond any number, and the task that read them ended.
 #[tokio::test(start_paused = true)]
-async fn counts_that_no_node_has_end_nothing() {
+async fn absurd_counts_of_a_node_are_harmless() {
     let (hub, feed) = node().await;
     let presence = hub.topic("topic").expect("there is room").presence();
     let mut reader = from_the_beginning(&hub, "topic");

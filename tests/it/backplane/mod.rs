@@ -13,7 +13,7 @@ mod restart;
 
 #[cfg(feature = "test-util")]
 #[tokio::test(start_paused = true)]
-async fn one_in_memory_keeps_the_contract() {
+async fn in_memory_backplane_conforms_to_the_contract() {
     tower_sse::backplane::conformance::run(|| {
         let memory = memory::Memory::new();
         move || memory.node()

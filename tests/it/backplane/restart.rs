@@ -42,7 +42,7 @@ impl Backplane for Ends {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backplane_that_ends_is_seen_and_begun_again() {
+async fn ended_backplane_is_reported_and_restarted() {
     let ends = Ends::default();
     let hub = Hub::builder().build_with_backplane(ends.clone());
     let mut link = hub.link_state().expect("it is fed");
@@ -61,7 +61,7 @@ async fn a_backplane_that_ends_is_seen_and_begun_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backplane_is_not_begun_again_for_a_hub_that_is_gone() {
+async fn backplane_of_a_dropped_hub_is_not_restarted() {
     let ends = Ends::default();
     let hub = Hub::builder().build_with_backplane(ends.clone());
     let mut link = hub.link_state().expect("it is fed");
@@ -74,7 +74,7 @@ async fn a_backplane_is_not_begun_again_for_a_hub_that_is_gone() {
 
 /// The link stayed up for ever.
 #[test]
-fn the_link_is_down_when_the_runtime_that_feeds_has_ended() {
+fn link_is_down_after_its_runtime_has_ended() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is made");
     let (hub, mut link) = runtime.block_on(async {
         let hub = Hub::builder().build_with_backplane(Ends::default());
@@ -88,7 +88,7 @@ fn the_link_is_down_when_the_runtime_that_feeds_has_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hub_that_leaves_is_fed_no_more_and_waits_for_the_end() {
+async fn leave_closes_the_feed_and_waits_for_the_backplane() {
     let memory = super::memory::Memory::new();
     let (here, there) =
         (Hub::builder().build_with_backplane(memory.node()), Hub::builder().build_with_backplane(memory.node()));
@@ -108,7 +108,7 @@ async fn a_hub_that_leaves_is_fed_no_more_and_waits_for_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_feed_knows_at_once_that_its_hub_is_gone() {
+async fn feed_is_closed_as_soon_as_its_hub_is_dropped() {
     let (hub, feed) = super::manual::Manual::build(Hub::builder()).await;
     let closed = tokio::spawn({
         let feed = feed.clone();

@@ -34,7 +34,7 @@ fn plain(status: u16, headers: &[(&str, &str)]) -> Response<Full<Bytes>> {
 const EVENT_STREAM: (&str, &str) = ("content-type", "text/event-stream");
 
 #[tokio::test(start_paused = true)]
-async fn what_no_longer_fits_goes_from_the_head_and_the_rest_stays() {
+async fn only_conflicting_headers_are_removed() {
     let headers = [
         ("content-type", "Text/Event-Stream; charset=utf-8"),
         ("content-length", "9"),
@@ -66,7 +66,7 @@ async fn what_no_longer_fits_goes_from_the_head_and_the_rest_stays() {
 
 /// Without `no-transform` a proxy that compresses holds events back.
 #[tokio::test(start_paused = true)]
-async fn directives_of_cache_control_are_merged_and_none_goes() {
+async fn directives_of_cache_control_are_merged_and_kept() {
     let cases: [(&[&str], &[&str]); 13] = [
         (&[], &["no-cache, no-transform"]),
         (&["no-cache"], &["no-cache, no-transform"]),
@@ -101,7 +101,7 @@ async fn directives_of_cache_control_are_merged_and_none_goes() {
 type Headers = &'static [(&'static str, &'static str)];
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_event_stream_passes_as_it_is() {
+async fn other_responses_pass_unchanged() {
     let cases: [(Method, u16, Headers); 6] = [
         (Method::GET, 404, &[EVENT_STREAM]),
         (Method::GET, 204, &[EVENT_STREAM]),
@@ -122,7 +122,7 @@ async fn what_is_no_event_stream_passes_as_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_coding_and_any_success_is_an_event_stream_like_another() {
+async fn any_success_without_a_coding_is_an_event_stream() {
     let cases: [(u16, Headers); 7] = [
         (200, &[EVENT_STREAM, ("content-encoding", "identity")]),
         (200, &[EVENT_STREAM, ("content-encoding", "Identity")]),
@@ -224,14 +224,14 @@ async fn any_method_and_any_accept_is_decorated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trailers_stay() {
+async fn trailers_pass() {
     let steps = [bytes("data: a\n\n"), Wait(20_000), trailers("x-sum")];
     let frames = decorate(SseLayer::decorate(), stream(steps)).await.rest().await;
     assert_eq!(frames, [":\n", "data: a\n\n", ":\n", "trailers Some([\"x-sum\"])"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn frames_pass_one_by_one_uncopied_and_empty_ones_not_at_all() {
+async fn frames_pass_uncopied_and_empty_ones_are_dropped() {
     let large = Bytes::from("data: ".repeat(10_000));
     let steps = [bytes(""), Give(Ok(Frame::data(large.clone()))), bytes(""), bytes("\n\n")];
     let mut body = decorate(SseLayer::decorate(), stream(steps)).await;
@@ -270,7 +270,7 @@ impl Body for Parts {
 }
 
 #[tokio::test(start_paused = true)]
-async fn data_of_any_kind_is_taken() {
+async fn data_of_any_buffer_type_is_accepted() {
     let parts = Parts(Some(Bytes::from("data: ").chain(Bytes::from("a\n\n"))));
     let response = Response::builder().header(EVENT_STREAM.0, EVENT_STREAM.1).body(parts).unwrap();
     assert_eq!(decorate(SseLayer::decorate(), response).await.rest().await, [":\n", "data: a\n\n"]);
@@ -298,7 +298,7 @@ impl From<Bomb> for BoxError {
 }
 
 #[tokio::test(start_paused = true)]
-async fn data_or_an_error_that_panics_is_a_body_that_does() {
+async fn panicking_data_or_error_is_a_panicking_body() {
     let (data, error) = (Give(Ok(Frame::data(Bomb))), Give(Err(Bomb)));
     for step in [data, error] {
         let recording = Recording::default();
@@ -326,7 +326,7 @@ async fn failed(text: &str, panics: bool, last: Option<&str>) -> (String, Vec<St
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upstream_error_or_panic_closes_the_line_and_ends_cleanly() {
+async fn upstream_error_closes_the_line_and_ends_cleanly() {
     let cases = [
         ("data: a\n\n", "", "data: sorry\n\n"),
         ("data: a\r\n\r\n", "", "data: sorry\n\n"),
@@ -347,7 +347,7 @@ async fn an_upstream_error_or_panic_closes_the_line_and_ends_cleanly() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upstream_error_reaches_the_server_by_choice() {
+async fn upstream_error_reaches_the_server_if_set() {
     let recording = Recording::default();
     let layer = SseLayer::decorate().early_end(EarlyEnd::Abort).on_failure(Event::new("sorry"));
     let steps = [bytes("data: a\n\n"), error("reset")];
@@ -357,7 +357,7 @@ async fn an_upstream_error_reaches_the_server_by_choice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_within_an_event_waits_for_the_events_end() {
+async fn deadline_within_an_event_waits_for_its_end() {
     let steps = [bytes("data: a\nda"), Wait(12_000), bytes("ta: b\n\ndata: c\n\n"), Hang];
     let recording = Recording::default();
     let script = Script::new(steps);
@@ -375,7 +375,7 @@ async fn a_deadline_within_an_event_waits_for_the_events_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_within_an_event_that_does_not_end_has_a_grace() {
+async fn deadline_within_an_endless_event_waits_for_the_grace() {
     // Upstream stays within the event, silent, or always sending.
     for busy in [false, true] {
         let more = (0..if busy { 100_000 } else { 0 }).flat_map(|_| [bytes("x"), Wait(10)]);
@@ -435,7 +435,7 @@ async fn a_named_heartbeat_within_an_event_is_a_comment() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn upstreams_own_comments_are_no_events_that_are_under_way() {
+async fn upstream_comment_is_not_an_unfinished_event() {
     let recording = Recording::default();
     let ping = Heartbeat::event(10 * SECOND, &event_name!("ping"));
     let mut response = stream([bytes(": welcome\n"), Hang]);
@@ -480,7 +480,7 @@ async fn a_named_heartbeat_after_a_lone_cr_is_an_event_between_events() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn small_frames_that_are_ready_together_leave_as_one() {
+async fn small_ready_frames_are_joined() {
     let event = "data: 123456789012345678901234567890\n\n";
     let steps = std::iter::repeat_with(|| bytes(event)).take(20_000);
     let recording = Recording::default();
@@ -493,7 +493,7 @@ async fn small_frames_that_are_ready_together_leave_as_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_after_frames_that_leave_as_one_comes_after_them() {
+async fn frame_after_joined_frames_follows_them() {
     let large = "x".repeat(9_000);
     let ends = [Panic, error("reset"), trailers("x-sum")];
     for end in ends {

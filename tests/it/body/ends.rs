@@ -33,28 +33,28 @@ async fn ended(steps: Steps, on_failure: Option<&str>, prepare: impl FnOnce(&Lif
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_finished_ends_after_its_last_event() {
+async fn finished_stream_ends_after_its_last_event() {
     let Ended { frames, recording, .. } = ended(vec![event("a"), Wait(5), event("b")], Some("sorry"), |_| ()).await;
     assert_eq!(frames, [":\n", "data: a\n\n", "data: b\n\n"]);
     assert_eq!(recording, ["finished after 5 ms: 2 events, 20 bytes, 0 heartbeats"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_fails_ends_cleanly_after_what_came_before() {
+async fn failed_stream_ends_cleanly_after_its_events() {
     let Ended { frames, recording, .. } = ended(vec![event("a"), error("broken"), event("b")], None, |_| ()).await;
     assert_eq!(frames, [":\n", "data: a\n\n"]);
     assert_eq!(recording, ["failed after 0 ms: 1 events, 11 bytes, 0 heartbeats, broken"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_fails_says_so_in_its_last_event() {
+async fn failed_stream_sends_its_last_event() {
     let Ended { frames, recording, .. } = ended(vec![event("a"), error("broken")], Some("sorry"), |_| ()).await;
     assert_eq!(frames, [":\n", "data: a\n\n", "data: sorry\n\n"]);
     assert_eq!(recording, ["failed after 0 ms: 2 events, 24 bytes, 0 heartbeats, broken"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_ends_only_the_stream_and_loses_nothing_from_before() {
+async fn panic_ends_only_its_stream_after_its_events() {
     let Ended { frames, recording, .. } = ended(vec![event("a"), event("b"), Panic], None, |_| ()).await;
     assert_eq!(frames, [":\n", "data: a\n\ndata: b\n\n"]);
     assert_eq!(recording, ["panicked after 0 ms: 2 events, 20 bytes, 0 heartbeats"]);
@@ -65,7 +65,7 @@ async fn a_panic_ends_only_the_stream_and_loses_nothing_from_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_drop_ends_nothing_but_itself() {
+async fn panic_in_drop_ends_nothing_else() {
     let Ended { frames, recording, .. } = ended(vec![event("a")], None, Life::panic_in_drop).await;
     assert_eq!(frames, [":\n", "data: a\n\n"]);
     assert_eq!(recording, ["finished after 0 ms: 1 events, 11 bytes, 0 heartbeats"]);
@@ -129,7 +129,7 @@ async fn subscriber_leaves_its_topic_at_the_end_of_its_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_always_ready_ends_at_its_deadline() {
+async fn always_ready_stream_ends_at_its_deadline() {
     let recording = Recording::default();
     let endless = futures_util::stream::repeat_with(|| Event::new("x".repeat(100)));
     let events = Events::new(endless).deadline(Instant::now() + SECOND);
@@ -156,7 +156,7 @@ async fn passed_deadline_ends_the_stream_before_its_source_is_polled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn heartbeats_do_not_put_a_deadline_off() {
+async fn heartbeats_do_not_postpone_a_deadline() {
     let events = Events::new(Script::<Event>::new([Hang])).deadline(Instant::now() + 60 * SECOND);
     let mut body = open(SseLayer::new(answers(events)).heartbeat(Heartbeat::every(SECOND))).await;
     let frames = body.frames_within(100 * SECOND).await;
@@ -188,7 +188,7 @@ async fn client_that_leaves_is_distinguished_from_a_stalled_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_dropped_unpolled_is_a_client_that_has_left() {
+async fn body_dropped_unpolled_counts_as_a_client_that_left() {
     let recording = Recording::default();
     drop(open(SseLayer::new(answers(Events::new(Script::new([event("a")])))).observer(recording.clone())).await);
     assert_eq!(recording.lines(), ["opened GET /", "closed client gone after 0 ms: 0 events, 0 bytes, 0 heartbeats"]);

@@ -58,7 +58,7 @@ async fn body() -> impl Body<Data = Bytes, Error = BodyError> + Send + Sync + 's
 }
 
 #[tokio::test]
-async fn frameworks_that_ask_for_an_error_take_the_body() {
+async fn body_is_accepted_by_frameworks_that_require_an_error() {
     assert_fits_salvo(&body().await);
     assert_fits_poem(body().await);
     assert_fits_actix(body().await);
@@ -97,7 +97,7 @@ fn assert_is_reset(error: BodyError) {
 }
 
 #[tokio::test]
-async fn the_error_of_each_kind_of_body_can_be_taken_out() {
+async fn error_of_each_kind_of_body_downcasts_to_the_original() {
     let abort = || SseLayer::decorate().early_end(EarlyEnd::Abort);
     let decorated = abort().layer(answers(broken("text/event-stream")));
     assert_is_reset(error_of(decorated.oneshot(get()).await.unwrap()).await);
@@ -112,7 +112,7 @@ async fn the_error_of_each_kind_of_body_can_be_taken_out() {
 }
 
 #[tokio::test]
-async fn an_observer_is_given_the_error_without_the_wrapper() {
+async fn observer_receives_the_error_without_the_wrapper() {
     let recording = Recording::default();
     let inner = SseLayer::decorate().early_end(EarlyEnd::Abort).layer(answers(broken("text/event-stream")));
     // The mark by which a layer knows that another has seen to the stream is lost on the way.

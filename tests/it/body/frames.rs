@@ -30,7 +30,7 @@ async fn ready_events_share_a_frame_that_leaves_when_nothing_is_ready() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_goes_out_in_frames_of_eight_kib() {
+async fn burst_is_sent_in_frames_of_eight_kib() {
     let burst = stream::iter((0..1000).map(|number| Event::new(format!("{number:030}"))));
     let mut body = open(SseLayer::new(answers(Events::new(burst)))).await;
     let frames = body.rest().await;
@@ -59,7 +59,7 @@ async fn a_large_event_has_its_own_frame_and_is_not_copied() {
 
 /// hyper held up to sixteen of them, whatever their size.
 #[tokio::test(start_paused = true)]
-async fn large_events_without_an_end_pause_so_that_they_are_sent() {
+async fn endless_large_events_yield_so_that_they_are_sent() {
     let large = sized(16 * 1024);
     let mut body = open(SseLayer::new(answers(Events::new(stream::repeat_with(move || large.clone()))))).await;
     assert_eq!(body.next().await.unwrap(), ":\n");
@@ -77,7 +77,7 @@ async fn large_events_without_an_end_pause_so_that_they_are_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_is_alone_is_not_copied() {
+async fn single_event_is_not_copied() {
     let small = Event::new("alone");
     let mut body = open(SseLayer::new(answers(events([Give(Ok(small.clone()))])))).await;
     body.next().await;
@@ -86,7 +86,7 @@ async fn an_event_that_is_alone_is_not_copied() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_prelude_comes_before_the_source_has_anything() {
+async fn prelude_precedes_the_first_event() {
     let mut body = open(SseLayer::new(answers(events([Hang])))).await;
     assert_eq!(body.next().await.unwrap(), ":\n");
     assert!(body.poll_once().is_pending());
@@ -127,7 +127,7 @@ async fn source_is_not_polled_before_the_prelude_or_after_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_came_before_an_error_arrives_before_it() {
+async fn events_before_an_error_arrive_before_it() {
     let many = (0..500).map(|number| event(&format!("{number:030}")));
     let steps = many.chain([error("broken")]);
     let mut body = open(SseLayer::new(answers(events(steps)))).await;

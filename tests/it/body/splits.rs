@@ -50,7 +50,7 @@ async fn decorated(parts: &[&[u8]], heartbeat: Heartbeat) -> Vec<u8> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn heartbeats_come_wherever_a_line_starts_and_nowhere_else() {
+async fn heartbeats_are_inserted_only_where_a_line_starts() {
     for text in texts() {
         for cut in 0..=text.len() {
             let (head, tail) = text.as_bytes().split_at(cut);
@@ -66,7 +66,7 @@ async fn heartbeats_come_wherever_a_line_starts_and_nowhere_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn named_heartbeats_stand_between_events_only() {
+async fn named_heartbeats_are_inserted_only_between_events() {
     for text in texts() {
         for cut in 0..=text.len() {
             let (head, tail) = text.as_bytes().split_at(cut);
@@ -110,7 +110,7 @@ fn is_within_event(sent: &str) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leading_mark_goes_and_a_later_one_stays() {
+async fn leading_mark_is_removed_and_a_later_one_kept() {
     for text in
         ["\u{feff}data:a\n\n", "\u{feff}\u{feff}data:a\n\n", "\n\u{feff}data:a\n\n", "\u{fefe}data: \u{feff}\n\n"]
     {
@@ -144,7 +144,7 @@ fn parts() -> impl Strategy<Value = Vec<Vec<u8>>> {
 
 proptest! {
     #[test]
-    fn any_bytes_in_any_parts_mean_what_they_meant(parts in parts(), named in any::<bool>()) {
+    fn decoration_preserves_the_meaning_of_any_bytes(parts in parts(), named in any::<bool>()) {
         let parts: Vec<_> = parts.iter().map(Vec::as_slice).collect();
         let heartbeat = if named {
             Heartbeat::event(10 * SECOND, &event_name!("ping"))

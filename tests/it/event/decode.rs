@@ -104,7 +104,7 @@ fn all_short_streams_are_decoded_as_the_standard_says() {
 }
 
 #[test]
-fn all_splits_of_short_streams_give_the_same() {
+fn all_splits_of_short_streams_decode_the_same() {
     let streams = ["\u{feff}data:x\r\n\r\n", "id:1\rdata\r\r\n", "retry:5\r\n:\r\n", "\r\n\rdata\n\r\n"];
     for stream in streams.map(str::as_bytes) {
         let expected = naive::decode(stream);
@@ -176,7 +176,7 @@ fn an_event_beyond_its_limit_is_an_error_wherever_it_is_cut() {
 }
 
 #[test]
-fn what_came_before_the_limit_arrives_and_after_it_nothing() {
+fn events_before_an_oversized_one_arrive_and_none_after() {
     let (mut decoder, mut input) = (Decoder::new().max_line(8), &b"data: a\n\n:too long\n\ndata: b\n\n"[..]);
     assert!(matches!(decoder.decode(&mut input), Ok(Some(Item::Event(_)))));
     let error = decoder.decode(&mut input).unwrap_err();
@@ -197,7 +197,7 @@ fn event_up_to_the_limit_is_read_on_one_line_or_several() {
 }
 
 #[test]
-fn a_line_without_an_end_is_held_up_to_the_largest_event() {
+fn endless_line_is_buffered_up_to_the_limit() {
     let (mut decoder, part) = (Decoder::new(), vec![b'x'; 1 << 20]);
     decoder.decode(&mut &b"data: "[..]).unwrap();
     for _ in 0..64 {
@@ -221,7 +221,7 @@ async fn read(events: Events<impl Source>) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_written_by_default_is_read_by_default() {
+async fn default_reader_accepts_default_writer() {
     for bytes in [(1 << 20) - 7, (1 << 20) - 6, 1 << 20, (8 << 20) + 1] {
         let data = "x".repeat(bytes);
         assert!(read(Events::new(futures_util::stream::iter([Event::new(&*data)]))).await == data, "{bytes}");
@@ -248,7 +248,7 @@ async fn the_largest_event_that_a_hub_publishes_is_read_by_default() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_is_read_to_its_end_with_its_trailers() {
+async fn body_is_read_to_its_end_with_trailers() {
     use futures_util::StreamExt;
 
     let steps = [bytes("id: 1\nda"), bytes(""), Wait(10), bytes("ta: a\n\n:"), bytes("c\n"), trailers("x-sum")];

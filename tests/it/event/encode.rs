@@ -90,7 +90,7 @@ fn text() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn what_is_received_is_what_was_sent(id in prop::option::of(text()), name in prop::option::of(text()), data in text()) {
+    fn received_events_are_the_sent_ones(id in prop::option::of(text()), name in prop::option::of(text()), data in text()) {
         // What cannot be a name or an id cannot be made.
         let id = id.filter(|id| {
             let valid = !id.contains(['\r', '\n', '\0']);
@@ -158,7 +158,7 @@ proptest! {
     }
 
     #[test]
-    fn events_that_follow_one_another_stay_apart(texts in prop::collection::vec(text(), 0..10)) {
+    fn consecutive_events_stay_separate(texts in prop::collection::vec(text(), 0..10)) {
         let bytes: Vec<u8> = texts.iter().flat_map(|text| Event::new(text).to_bytes()).collect();
         let (mut decoder, mut input, mut got) = (Decoder::new(), &bytes[..], Vec::new());
         while let Some(item) = decoder.decode(&mut input).unwrap() {
@@ -244,13 +244,13 @@ fn bytes_of_an_event_without_an_id_are_not_copied() {
 }
 
 #[test]
-fn a_flood_of_breaks_arrives() {
+fn many_line_breaks_arrive() {
     let breaks = "\r\n".repeat(200_000);
     assert_eq!(decoded(&Event::new(&breaks).to_bytes()).data(), "\n".repeat(200_000));
 }
 
 #[test]
-fn hostile_names_and_ids_cannot_be_made() {
+fn names_and_ids_with_line_breaks_are_rejected() {
     for hostile in ["\n", "\r", "a\nb", "a\rb", "a\r\n", "\u{feff}\n", "x\n\ndata: forged"] {
         assert!(EventName::try_from(hostile).is_err(), "{hostile:?}");
         assert!(EventName::try_from(String::from(hostile)).is_err(), "{hostile:?}");
@@ -270,7 +270,7 @@ fn hostile_names_and_ids_cannot_be_made() {
 }
 
 #[test]
-fn an_id_is_changed_without_touching_the_rest() {
+fn replacing_an_id_keeps_the_other_fields() {
     let event = Event::builder().name(event_name!("n")).id(1).data("x");
     let other = event.clone().with_id(u64::MAX);
     assert_eq!(&other.to_bytes()[..], b"id: 18446744073709551615\nevent: n\ndata: x\n\n");

@@ -39,7 +39,7 @@ fn values() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn the_data_are_what_serde_json_writes(value in values()) {
+    fn data_is_the_output_of_serde_json(value in values()) {
         let text = serde_json::to_string(&value).unwrap();
         let event = Event::json(&value).unwrap();
         prop_assert_eq!(event.data(), text.as_str());
@@ -50,7 +50,7 @@ proptest! {
 }
 
 #[test]
-fn breaks_that_a_raw_value_holds_are_taken_out_and_nothing_else() {
+fn only_line_breaks_of_raw_values_are_removed() {
     let raw = "{\r\n  \"a\":\t[1,\n\r2],\n\"b\\n\": \"c\\r\\nd\"\n}";
     let value = RawValue::from_string(raw.into()).unwrap();
     for event in [Event::json(&value).unwrap(), Event::builder().name(event_name!("n")).json(&value).unwrap()] {
@@ -69,7 +69,7 @@ fn breaks_that_a_raw_value_holds_are_taken_out_and_nothing_else() {
 }
 
 #[test]
-fn a_break_in_a_name_is_not_what_is_taken_out() {
+fn line_break_in_a_name_is_not_removed() {
     // The name's own line ends with the one LF that has to stay.
     let raw = RawValue::from_string("[\n]".into()).unwrap();
     let event = Event::builder().name(event_name!("[]")).json(&raw).unwrap();
@@ -95,7 +95,7 @@ impl Serialize for Nested {
 }
 
 #[test]
-fn a_value_that_makes_events_while_it_is_made_one_is_whole() {
+fn nested_serialization_of_events_is_independent() {
     let mut expected = String::from("\"true x\"");
     for depth in 0..4 {
         assert_eq!(Event::json(&Nested(depth)).unwrap().data(), expected);
@@ -112,7 +112,7 @@ impl Serialize for Refuses {
 }
 
 #[test]
-fn what_is_no_json_is_an_error_that_says_why() {
+fn unserializable_value_is_an_error_with_its_cause() {
     let error = Event::json(&Refuses).unwrap_err();
     assert_eq!(error.to_string(), "value could not be serialized as an event");
     assert_eq!(error.source().unwrap().to_string(), "no such value");

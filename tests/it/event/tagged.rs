@@ -85,7 +85,7 @@ fn each_form_of_an_adjacently_tagged_variant_is_an_event() {
 }
 
 #[test]
-fn what_only_wraps_a_variant_is_that_variant() {
+fn newtype_around_a_variant_is_that_variant() {
     #[derive(Serialize)]
     struct Wrapped<'a>(External<'a>);
 
@@ -103,7 +103,7 @@ fn what_only_wraps_a_variant_is_that_variant() {
 }
 
 #[test]
-fn breaks_that_a_raw_value_holds_are_taken_out() {
+fn line_breaks_of_raw_values_in_variants_are_removed() {
     let raw = RawValue::from_string("[1,\r\n2,\n\"\\n\"]".into()).unwrap();
     assert_event(&External::Raw(&raw), "raw", r#"[1,2,"\n"]"#);
     assert_event(&Adjacent::Raw(&raw), "raw", r#"[1,2,"\n"]"#);
@@ -118,7 +118,7 @@ fn assert_refused(value: &impl Serialize, why: &str) {
 }
 
 #[test]
-fn what_is_no_named_variant_is_refused() {
+fn value_without_a_variant_name_is_refused() {
     #[derive(Serialize)]
     #[serde(tag = "type")]
     enum Internal {
@@ -169,7 +169,7 @@ fn what_is_no_named_variant_is_refused() {
 }
 
 #[test]
-fn a_variant_whose_name_could_inject_is_refused() {
+fn variant_name_with_a_line_break_is_refused() {
     #[derive(Serialize)]
     enum Hostile {
         #[serde(rename = "a\ndata: forged")]
@@ -191,7 +191,7 @@ fn a_variant_whose_name_could_inject_is_refused() {
 }
 
 #[test]
-fn a_struct_of_more_than_tag_and_content_is_refused() {
+fn struct_beyond_tag_and_content_is_refused() {
     #[derive(Serialize)]
     enum Kind {
         A,

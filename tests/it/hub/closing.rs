@@ -30,7 +30,7 @@ fn subscribe(hub: &Hub, subscribe: impl Into<Subscribe>) -> Subscription {
 
 /// The cursor passed the event of the topic that was opened again, with and without a read between the steps.
 #[test]
-fn a_topic_opened_again_reaches_streams_over_several_topics() {
+fn reopened_topic_reaches_streams_over_several_topics() {
     for reads in [false, true] {
         let hub = Hub::new();
         let [a, b] = topics(&hub, ["a", "b"]);
@@ -104,7 +104,7 @@ fn stream_ends_at_the_first_position_with_all_topics_closed() {
 }
 
 #[test]
-fn a_client_that_comes_back_after_an_end_goes_on_behind_it() {
+fn client_that_returns_after_an_end_resumes_behind_it() {
     for last in [None, Some("last")] {
         let hub = Hub::new();
         let [a] = topics(&hub, ["a"]);
@@ -130,7 +130,7 @@ fn a_client_that_comes_back_after_an_end_goes_on_behind_it() {
 }
 
 #[test]
-fn what_is_kept_from_before_a_close_is_given_before_the_end() {
+fn retained_events_before_a_close_precede_the_end() {
     let hub = Hub::new();
     let [a] = topics(&hub, ["a"]);
     let id = publish(&a, "1");
@@ -176,7 +176,7 @@ fn waiting_on_a_closed_name_does_not_open_it() {
 
 /// The name of a topic that is gone is still known to be closed.
 #[test]
-fn a_closed_name_is_remembered_when_nothing_holds_it() {
+fn closed_name_is_remembered_while_not_held() {
     let hub = Hub::builder().max_topics(2).build();
     close(&hub.topic("a").unwrap(), Some("last"));
     assert_eq!((hub.topic_count(), hub.bytes_used()), (0, 0));
@@ -193,7 +193,7 @@ fn a_closed_name_is_remembered_when_nothing_holds_it() {
 }
 
 #[test]
-fn a_topic_that_is_closed_twice_ends_those_that_came_between() {
+fn topic_closed_twice_ends_subscribers_that_joined_between() {
     let hub = Hub::new();
     let [a] = topics(&hub, ["a"]);
     close(&a, Some("first end"));
@@ -219,7 +219,7 @@ fn each_close_has_its_own_position() {
 
 /// Bounds of its own were those of the topic that had been closed.
 #[test]
-fn bounds_of_a_topic_hold_after_it_is_opened_again() {
+fn bounds_of_a_topic_hold_after_it_is_reopened() {
     for holds in [true, false] {
         let hub = Hub::new();
         let topic = hub.topic_with("a", Retention::new().events(2)).unwrap();
@@ -316,7 +316,7 @@ impl Wake for Task {
 }
 
 #[test]
-fn a_stream_that_waits_is_woken_by_what_follows_a_close() {
+fn waiting_stream_is_woken_by_an_event_after_a_close() {
     let hub = Hub::new();
     let [a, _b] = topics(&hub, ["a", "b"]);
     let task = Arc::new(Task::default());
@@ -336,7 +336,7 @@ fn a_stream_that_waits_is_woken_by_what_follows_a_close() {
 }
 
 #[test]
-fn a_topic_that_is_closed_keeps_nothing_once_nothing_holds_it() {
+fn closed_topic_retains_nothing_once_released() {
     let hub = Hub::new();
     let [a] = topics(&hub, ["a"]);
     let (mut reads, other) = (subscribe(&hub, "a"), a.clone());

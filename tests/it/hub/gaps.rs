@@ -61,7 +61,7 @@ fn read(source: &mut Reader) -> Vec<String> {
 
 /// The gap came first, up to 10, with the id 1: a client that was cut, or that reloaded, received it again and again.
 #[test]
-fn what_is_kept_up_to_the_end_of_a_gap_comes_before_it() {
+fn retained_events_up_to_a_gap_precede_it() {
     for through in BOTH {
         let (hub, _a, _b, first) = one_has_lost();
         let mut back = Reader::new(&hub, both(), Some(first.to_string()), through);
@@ -89,7 +89,7 @@ fn until_gap(hub: &Hub, subscribe: Subscribe, saved: &str, seen: &mut Vec<u64>) 
 
 /// The page of the documents saves the id of a gap and loads itself anew, with that id in its address.
 #[test]
-fn the_page_that_reloads_at_a_gap_comes_to_rest() {
+fn page_that_reloads_at_a_gap_reloads_once() {
     for lag in [LagPolicy::Disconnect, LagPolicy::Skip, LagPolicy::Conflate] {
         let (hub, a, b, first) = one_has_lost();
         for key in ["x", "y", "x"] {
@@ -110,7 +110,7 @@ fn the_page_that_reloads_at_a_gap_comes_to_rest() {
 
 /// A client received one gap six times.
 #[test]
-fn a_client_that_is_cut_after_each_event_is_told_a_gap_once() {
+fn client_cut_after_each_event_receives_a_gap_once() {
     for through in BOTH {
         let (hub, _a, _b, first) = one_has_lost();
         let epoch = first.as_str().rsplit_once('-').expect("it is an id").0.to_owned();
@@ -165,7 +165,7 @@ fn foreign_id_is_a_gap_before_the_oldest_kept_event() {
 }
 
 #[test]
-fn what_goes_missing_after_a_gap_was_found_is_a_further_gap() {
+fn eviction_after_a_found_gap_is_another_gap() {
     let (hub, a, b, first) = one_has_lost();
     let mut slow = Reader::new(&hub, both().lag(LagPolicy::Disconnect), Some(first.to_string()), Through::Stream);
     assert!(matches!(slow.read()[..], [Received::Event { id: Some(2), .. }]), "the gap up to 10 is found here");
@@ -205,7 +205,7 @@ fn client_cut_within_the_snapshot_gets_the_snapshot_again() {
 }
 
 #[test]
-fn a_client_to_whom_there_is_no_present_has_a_position_at_once() {
+fn client_with_an_empty_snapshot_has_a_position_at_once() {
     for through in BOTH {
         let hub = Hub::new();
         let (a, _b) = (hub.topic("a").expect("there is room"), hub.topic("b").expect("there is room"));
@@ -217,7 +217,7 @@ fn a_client_to_whom_there_is_no_present_has_a_position_at_once() {
 
 /// With the head of one and the present of another, in frames that do not hold all of it.
 #[test]
-fn a_present_of_many_frames_has_an_id_at_its_end_only() {
+fn snapshot_of_many_frames_has_an_id_at_its_end_only() {
     let hub = Hub::new();
     let (a, b) = (hub.topic("a").expect("there is room"), hub.topic("b").expect("there is room"));
     for number in 0..10 {
@@ -231,7 +231,7 @@ fn a_present_of_many_frames_has_an_id_at_its_end_only() {
 }
 
 #[test]
-fn an_end_does_not_come_before_a_gap_that_is_owed() {
+fn end_does_not_precede_a_pending_gap() {
     for through in BOTH {
         let (hub, a, b, first) = one_has_lost();
         let mut back = Reader::new(&hub, both(), Some(first.to_string()), through);

@@ -103,7 +103,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn in_long_schedules_each_client_gets_what_it_should(long in any_long()) {
+    fn long_schedules_match_the_model(long in any_long()) {
         long.run();
     }
 }

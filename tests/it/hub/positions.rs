@@ -73,7 +73,7 @@ fn bound_of_another_hub_hides_the_whole_past() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_older_than_a_duration_is_given_but_keyed_values() {
+async fn not_older_than_hides_old_events_but_no_keyed_values() {
     let hub = Hub::builder().retention(Retention::new().age(None)).build();
     let room = hub.topic("room").expect("there is room");
     let first = publish(&room, "secret 1");
@@ -103,7 +103,7 @@ async fn nothing_older_than_a_duration_is_given_but_keyed_values() {
 
 /// A stream that was open when the node began another history was given what is loaded, from before its bound.
 #[tokio::test(start_paused = true)]
-async fn what_a_client_may_not_see_stays_hidden_in_another_history() {
+async fn bounds_of_a_client_hold_in_another_epoch() {
     use crate::backplane::memory::Memory;
     let memory = Memory::new();
     let hub = Hub::builder().build_with_backplane(memory.node());
@@ -122,7 +122,7 @@ async fn what_a_client_may_not_see_stays_hidden_in_another_history() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_bounds_each_hides_what_it_hides() {
+async fn two_bounds_hide_what_either_hides() {
     let hub = Hub::builder().retention(Retention::new().age(None)).build();
     let room = hub.topic("room").expect("there is room");
     let keyed = |key: &str| room.publish_keyed(key, Event::new(key)).try_result().expect("it is small");

@@ -21,7 +21,7 @@ fn names(change: &PresenceChange) -> (String, String, usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_and_goes_is_told_once_a_second_at_most() {
+async fn presence_changes_are_sent_at_most_once_a_second() {
     let hub = Hub::new();
     let room = hub.topic("room").unwrap();
     let alice = join(&hub, "alice");
@@ -46,7 +46,7 @@ async fn who_comes_and_goes_is_told_once_a_second_at_most() {
 }
 
 #[test]
-fn one_who_is_not_polled_is_not_here() {
+fn unpolled_subscriber_is_not_present() {
     let hub = Hub::new();
     let room = hub.topic("room").unwrap();
     let waits = hub.subscribe(Subscribe::to("room").member("x")).unwrap();
@@ -60,7 +60,7 @@ fn one_who_is_not_polled_is_not_here() {
 }
 
 #[test]
-fn a_publisher_waits_for_the_slowest_and_no_longer() {
+fn publisher_waits_for_the_slowest_reader_and_no_longer() {
     let hub = Hub::new();
     let room = hub.topic("room").unwrap();
     assert!(room.wait_for_readers(0).now_or_never().is_some(), "there is nobody to wait for");
@@ -82,7 +82,7 @@ fn a_publisher_waits_for_the_slowest_and_no_longer() {
 }
 
 #[tokio::test]
-async fn closing_wakes_publishers_that_wait() {
+async fn close_wakes_waiting_publishers() {
     let hub = Hub::new();
     let room = hub.topic("room").unwrap();
     let _stalled = join(&hub, "stalled");
@@ -131,7 +131,7 @@ fn closed_topic_drains_ends_and_frees_its_name() {
 
 /// They went on with the topic that had been closed.
 #[test]
-fn a_topic_that_is_held_is_used_after_it_was_opened_again() {
+fn held_topic_is_reused_after_it_was_reopened() {
     let hub = Hub::new();
     let room = hub.topic("room").unwrap();
     room.close(None).try_result().unwrap();

@@ -21,7 +21,7 @@ fn short(id: &EventId) -> String {
 }
 
 #[test]
-fn a_new_client_is_greeted_and_gets_what_comes_from_then_on() {
+fn new_client_receives_a_position_and_later_events() {
     let hub = Hub::new();
     let topic = hub.topic("a").unwrap();
     publish(&topic, "1");
@@ -34,7 +34,7 @@ fn a_new_client_is_greeted_and_gets_what_comes_from_then_on() {
 }
 
 #[test]
-fn who_comes_back_goes_on_where_it_was() {
+fn returning_client_resumes_at_its_id() {
     let hub = Hub::new();
     let topic = hub.topic("a").unwrap();
     let first = publish(&topic, "1");
@@ -44,7 +44,7 @@ fn who_comes_back_goes_on_where_it_was() {
 }
 
 #[test]
-fn who_missed_something_is_told_once_and_goes_on() {
+fn client_that_missed_events_receives_one_gap() {
     let hub = Hub::new();
     let topic = hub.topic_with("a", Retention::new().events(2)).unwrap();
     let first = publish(&topic, "1");
@@ -57,7 +57,7 @@ fn who_missed_something_is_told_once_and_goes_on() {
 
 /// A gap by its keys was sent: the newest of a key had been evicted before the client came.
 #[test]
-fn a_new_client_has_missed_nothing_whatever_it_reads() {
+fn new_client_receives_no_gap_for_any_start() {
     for lag in [LagPolicy::Skip, LagPolicy::Conflate] {
         let hub = Hub::new();
         let topic = hub.topic_with("a", Retention::new().events(2).keys(1)).unwrap();
@@ -101,7 +101,7 @@ fn overtaken(lag: LagPolicy) -> (Topic, Subscription) {
 }
 
 #[test]
-fn a_reader_that_is_overtaken_gets_what_its_policy_says() {
+fn overtaken_reader_follows_its_lag_policy() {
     let (_topic, mut slow) = overtaken(LagPolicy::Skip);
     assert_eq!(read(&mut slow), ["gap 2..3", "4", "5"]);
     let (_topic, mut slow) = overtaken(LagPolicy::Disconnect);
@@ -131,7 +131,7 @@ fn several_topics_are_one_order() {
 }
 
 #[test]
-fn only_the_present_counts_for_latest() {
+fn snapshot_has_the_newest_values_only() {
     let hub = Hub::new();
     let topic = hub.topic_with("a", Retention::new().events(2)).unwrap();
     let keyed = |key: &str, data: &str| topic.publish_keyed(key, Event::new(data)).try_result().unwrap();
@@ -149,7 +149,7 @@ fn only_the_present_counts_for_latest() {
 }
 
 #[test]
-fn ids_of_another_run_or_of_nobody_are_a_gap() {
+fn foreign_and_invalid_ids_are_a_gap() {
     let hub = Hub::new();
     let topic = hub.topic("a").unwrap();
     publish(&topic, "1");
@@ -162,7 +162,7 @@ fn ids_of_another_run_or_of_nobody_are_a_gap() {
 }
 
 #[test]
-fn what_is_too_large_is_not_published() {
+fn oversized_event_is_not_published() {
     let hub = Hub::builder().max_bytes(1000).build();
     let topic = hub.topic("a").unwrap();
     let error = topic.publish(Event::new("x".repeat(1000))).try_result().unwrap_err();
@@ -198,7 +198,7 @@ async fn subscribers_are_woken_by_the_pump() {
 ///
 /// One update each time, while two are published: it never catches up.
 #[test]
-fn a_reader_that_is_slower_than_the_log_for_good_comes_ahead() {
+fn permanently_slow_reader_makes_progress() {
     for lag in [LagPolicy::Disconnect, LagPolicy::Skip, LagPolicy::Conflate] {
         let hub = Hub::new();
         let topic = hub.topic_with("a", Retention::new().events(2)).unwrap();

@@ -36,7 +36,7 @@ fn kept(hub: &Hub, name: &str) -> Vec<String> {
 
 /// One user who published to many names had all others refused.
 #[test]
-fn names_that_nobody_reads_make_room_for_subscribers() {
+fn unread_topics_are_evicted_for_subscribers() {
     let hub = hub(100);
     for number in 0..1000 {
         publish(&hub, &format!("unread {number}"));
@@ -52,7 +52,7 @@ fn names_that_nobody_reads_make_room_for_subscribers() {
 }
 
 #[test]
-fn topics_go_in_the_order_of_how_little_they_are_read() {
+fn least_recently_read_topics_are_evicted_first() {
     let hub = hub(6);
     publish_keyed(&hub, "keyed", "key");
     for name in ["never read", "read first", "read last"] {
@@ -81,7 +81,7 @@ fn topics_go_in_the_order_of_how_little_they_are_read() {
 }
 
 #[test]
-fn each_topic_that_goes_is_the_next_in_order() {
+fn topics_are_evicted_in_the_order_of_the_model() {
     for (goes, stays) in [("never read", "read"), ("read", "keyed"), ("read first", "read last"), ("old", "new")] {
         let hub = hub(2);
         for name in [goes, stays] {
@@ -102,7 +102,7 @@ fn each_topic_that_goes_is_the_next_in_order() {
 
 /// The one that was created first went, however much was published there since.
 #[test]
-fn a_topic_that_is_published_to_outlives_one_that_is_not() {
+fn topic_with_newer_events_is_evicted_later() {
     let hub = hub(2);
     publish(&hub, "busy");
     publish(&hub, "quiet");
@@ -112,7 +112,7 @@ fn a_topic_that_is_published_to_outlives_one_that_is_not() {
 }
 
 #[test]
-fn a_topic_that_is_held_keeps_its_keyed_values() {
+fn held_topic_keeps_its_keyed_values() {
     let hub = hub(10);
     let held = hub.topic("held").unwrap();
     held.publish_keyed("key", Event::new("value")).try_result().unwrap();
@@ -125,7 +125,7 @@ fn a_topic_that_is_held_keeps_its_keyed_values() {
 }
 
 #[test]
-fn keyed_values_that_make_room_by_a_bound_are_counted() {
+fn keyed_values_evicted_by_a_bound_are_counted() {
     let hub = Hub::builder().max_bytes(1000).build();
     let topic = hub.topic("a").unwrap();
     for key in ["x", "y", "x"] {
@@ -141,7 +141,7 @@ fn keyed_values_that_make_room_by_a_bound_are_counted() {
 }
 
 #[test]
-fn clients_that_come_back_to_a_topic_that_went_are_told() {
+fn clients_of_an_evicted_topic_receive_a_gap() {
     for lag in [LagPolicy::Disconnect, LagPolicy::Conflate] {
         let hub = hub(1);
         let had = publish(&hub, "a");
@@ -183,7 +183,7 @@ fn forgotten_topic_names_cost_a_gap_at_worst() {
 
 /// No number moved when clients were refused.
 #[test]
-fn refusals_are_counted_and_full_is_seen() {
+fn refusals_are_counted_and_a_full_hub_is_reported() {
     let hub = hub(2);
     let held = hub.topic("held").unwrap();
     let watched = hub.subscribe("watched").unwrap();
@@ -207,7 +207,7 @@ fn refusals_are_counted_and_full_is_seen() {
 }
 
 #[test]
-fn a_subscription_has_so_many_topics_and_no_more() {
+fn number_of_topics_of_a_subscription_is_limited() {
     let hub = Hub::builder().max_topics_per_subscription(3).build();
     let three = ["a", "b", "c", "a", "a"];
     assert!(hub.subscribe(Subscribe::to_all(three)).is_ok(), "one that is named again counts once");
@@ -224,7 +224,7 @@ fn a_subscription_has_so_many_topics_and_no_more() {
 
 /// As many notes as one user of the production example posted.
 #[test]
-fn ten_thousand_names_of_one_user_refuse_nobody() {
+fn ten_thousand_unread_names_refuse_no_subscriber() {
     let hub = Hub::new();
     for number in 0..10_050 {
         publish(&hub, &format!("nobody {number}"));
@@ -241,7 +241,7 @@ fn ten_thousand_names_of_one_user_refuse_nobody() {
 }
 
 #[test]
-fn a_topic_whose_presence_is_held_never_goes() {
+fn topic_with_a_held_presence_is_never_evicted() {
     let hub = hub(1);
     let presence = hub.topic("held").expect("there is room").presence();
     publish(&hub, "held");

@@ -28,7 +28,7 @@ fn publish(hub: &Hub, topic: &str, data: &str) {
 }
 
 #[test]
-fn a_topic_keeps_so_many_events_and_so_many_bytes() {
+fn events_and_bytes_of_a_topic_are_bounded() {
     let hub = Hub::new();
     let _few = hub.topic_with("few", Retention::new().events(2)).unwrap();
     let small = hub.topic_with("small", Retention::new().bytes(250)).unwrap();
@@ -48,7 +48,7 @@ fn a_topic_keeps_so_many_events_and_so_many_bytes() {
 }
 
 #[test]
-fn new_bounds_hold_at_once() {
+fn new_bounds_apply_at_once() {
     let hub = Hub::new();
     for number in ["1", "2", "3"] {
         publish(&hub, "a", number);
@@ -58,7 +58,7 @@ fn new_bounds_hold_at_once() {
 }
 
 #[test]
-fn a_hub_lets_the_oldest_of_all_its_topics_go() {
+fn full_hub_evicts_the_oldest_event_of_all_topics() {
     let hub = Hub::builder().max_bytes(4 * 73).build();
     for (topic, data) in [("quiet", "1"), ("busy", "2"), ("busy", "3"), ("busy", "4")] {
         publish(&hub, topic, data);
@@ -71,7 +71,7 @@ fn a_hub_lets_the_oldest_of_all_its_topics_go() {
 }
 
 #[test]
-fn keys_are_bounded_and_the_least_recent_goes() {
+fn keys_are_bounded_and_the_least_recent_is_evicted() {
     let hub = Hub::new();
     let topic = hub.topic_with("a", Retention::new().events(1).keys(2)).unwrap();
     for key in ["x", "y", "x", "z"] {
@@ -88,7 +88,7 @@ fn keys_are_bounded_and_the_least_recent_goes() {
 }
 
 #[test]
-fn a_hub_whose_keys_are_too_much_lets_them_go() {
+fn keys_beyond_the_bytes_of_a_hub_are_evicted() {
     let hub = Hub::builder().max_bytes(1000).build();
     for number in 0..100 {
         let topic = hub.topic(format!("{}", number % 3)).unwrap();
@@ -99,7 +99,7 @@ fn a_hub_whose_keys_are_too_much_lets_them_go() {
 
 /// They were not found any more, for as long as one client did not read.
 #[test]
-fn keys_of_a_topic_that_is_closed_go_too_when_the_hub_is_full() {
+fn full_hub_evicts_keys_of_closed_topics() {
     let hub = Hub::builder().max_bytes(1000).build();
     let closed = hub.topic("closed").unwrap();
     let mut stalled = hub.subscribe(Subscribe::to("closed").lag(LagPolicy::Conflate)).unwrap();
@@ -121,7 +121,7 @@ fn keys_of_a_topic_that_is_closed_go_too_when_the_hub_is_full() {
 
 /// A publish there was evicted at once, and every reader of it was sent a gap.
 #[test]
-fn a_hub_that_is_full_of_keys_still_gives_what_is_published() {
+fn hub_full_of_keys_delivers_new_events() {
     let hub = Hub::builder().max_bytes(1000).build();
     let keys = hub.topic("keys").unwrap();
     let mut key = 0;
@@ -143,7 +143,7 @@ fn a_hub_that_is_full_of_keys_still_gives_what_is_published() {
 
 /// Frames that readers share went out however old they were.
 #[tokio::test(start_paused = true)]
-async fn what_is_too_old_is_not_read_by_who_comes_late() {
+async fn late_subscriber_receives_no_expired_events() {
     let hub = Hub::builder().retention(Retention::new().age(Duration::from_secs(60))).build();
     let layer = SseLayer::new(hub.service(|_| Subscribe::to("a").lag(LagPolicy::Skip))).heartbeat(Heartbeat::off());
     let inside = tower::service_fn(|_: Request<()>| async {
@@ -170,7 +170,7 @@ async fn what_is_too_old_is_not_read_by_who_comes_late() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_too_old_goes_when_its_topic_or_others_are_used() {
+async fn expired_events_are_evicted_when_any_topic_is_used() {
     let hub = Hub::builder().retention(Retention::new().age(Duration::from_secs(60))).build();
     publish(&hub, "a", "old");
     tokio::time::advance(Duration::from_secs(50)).await;
@@ -240,7 +240,7 @@ async fn full_hub_refuses_with_later_and_invalid_names_for_good() {
 }
 
 #[test]
-fn nothing_is_kept_of_what_is_gone() {
+fn removed_topics_leave_no_memory_behind() {
     let hub = Hub::new();
     for number in 0..10 {
         let topic = hub.topic(number.to_string()).unwrap();

@@ -130,7 +130,7 @@ fn moved_subscriber_is_woken_by_its_current_runtime() {
 }
 
 #[test]
-fn a_runtime_that_ends_leaves_nobody_waiting_elsewhere() {
+fn ended_runtime_leaves_no_subscriber_waiting_elsewhere() {
     let hub = Hub::new();
     let topic = hub.topic("a").unwrap();
     let (sender, receiver) = mpsc::channel();
@@ -202,7 +202,7 @@ fn topic_closed_while_a_runtime_ends_ends_streams_elsewhere() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn paused_time_stands_in_nobodys_way() {
+async fn paused_time_delays_no_delivery() {
     let hub = Hub::new();
     let topic = hub.topic("a").unwrap();
     let mut subscription = hub.subscribe("a").unwrap();
@@ -215,7 +215,7 @@ async fn paused_time_stands_in_nobodys_way() {
 }
 
 #[test]
-fn a_hub_needs_no_runtime_to_be_made_published_to_or_dropped() {
+fn hub_without_a_runtime_is_created_used_and_dropped() {
     let hub = Hub::new();
     let topic = hub.topic("a").unwrap();
     publish(&topic, "1");

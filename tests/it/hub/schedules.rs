@@ -87,7 +87,7 @@ fn short_schedules_of_two_topics_match_the_model() {
 
 /// The hub keeps three events, whichever topics they are in.
 #[test]
-fn in_every_short_schedule_the_oldest_of_all_topics_go_first() {
+fn short_schedules_evict_the_oldest_of_all_topics() {
     use Step::{Close, Publish, PublishAll, Read, ReadAll, Resume};
     let limits = Limits { events: 3, keys: 0, bytes: 3 * size_of("000", None) };
     let steps = [Publish("a"), PublishAll("b"), Publish("c"), Close("b", true), Read(0), ReadAll(0), Resume(0)];
@@ -95,7 +95,7 @@ fn in_every_short_schedule_the_oldest_of_all_topics_go_first() {
 }
 
 #[test]
-fn in_every_short_schedule_any_id_is_gone_on_from_or_a_gap() {
+fn short_schedules_resume_any_id_or_send_a_gap() {
     use Step::{Close, Come, ComeWithHead, Leave, Publish, PublishKeyed, ReadAll};
     let limits = Limits { events: 1, keys: 1, bytes: MANY };
     let steps = [
@@ -151,7 +151,7 @@ fn short_schedules_with_removed_keys_match_the_model() {
 
 /// The log of a topic keeps one event, so that the event that opened the topic again goes before its closing is forgotten.
 #[test]
-fn in_every_short_schedule_no_end_is_passed_in_silence() {
+fn short_schedules_pass_no_end_silently() {
     use Step::{Close, CloseOften, PublishKeyed, Read, ReadAll, Resume};
     let limits = Limits { events: 1, keys: 2, bytes: MANY };
     let one = [PublishKeyed("a", "x"), PublishKeyed("a", "y"), Close("a", false), CloseOften("a"), Read(0), ReadAll(0)];

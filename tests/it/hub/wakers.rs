@@ -133,12 +133,12 @@ fn in_each_way(hub: &Hub, and_then: impl Fn()) {
 }
 
 #[test]
-fn none_is_woken_or_dropped_under_a_lock_by_a_publisher() {
+fn publisher_wakes_and_drops_no_waker_under_a_lock() {
     within_a_minute(|| in_each_way(&Hub::new(), || ()));
 }
 
 #[test]
-fn none_is_woken_or_dropped_under_a_lock_by_a_pump() {
+fn pump_wakes_and_drops_no_waker_under_a_lock() {
     within_a_minute(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("there is a runtime");
         let hub = Hub::new();
@@ -148,7 +148,7 @@ fn none_is_woken_or_dropped_under_a_lock_by_a_pump() {
 }
 
 #[test]
-fn none_is_woken_or_dropped_under_a_lock_when_a_topic_is_closed() {
+fn close_wakes_and_drops_no_waker_under_a_lock() {
     within_a_minute(|| {
         let hub = Hub::new();
         let (topic, counts) = (hub.topic("a").expect("there is room"), Arc::new(Counts::default()));
@@ -164,7 +164,7 @@ fn none_is_woken_or_dropped_under_a_lock_when_a_topic_is_closed() {
 }
 
 #[test]
-fn none_is_woken_or_dropped_under_a_lock_when_a_runtime_ends() {
+fn ended_runtime_wakes_and_drops_no_waker_under_a_lock() {
     within_a_minute(|| {
         let hub = Hub::new();
         let (topic, counts) = (hub.topic("a").expect("there is room"), Arc::new(Counts::default()));

@@ -44,7 +44,7 @@ async fn an_answer_before_the_deadline_keeps_its_status() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_stream_is_forced_on_a_request_that_names_none() {
+async fn commit_deadline_needs_a_request_for_a_stream() {
     let document = || Ok::<_, Refusal>(Response::builder().status(StatusCode::CREATED).body(String::new()).unwrap());
     let layer = SseLayer::new(answers_after(60_000, document())).negotiate(Negotiate::Always);
     assert_eq!(head(layer, get()).await, (60_000, StatusCode::CREATED));
@@ -111,7 +111,7 @@ async fn late_events_end_at_their_own_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_event_stream_is_spliced_in() {
+async fn late_event_stream_is_spliced_in() {
     let recording = Recording::default();
     let mut response = stream([bytes("\u{feff}data: a\n"), Wait(20_000), bytes("\ndata: b\n\n"), trailers("x-sum")]);
     response.extensions_mut().insert(StreamSettings::new().heartbeat(15 * SECOND));
@@ -132,7 +132,7 @@ async fn late_stream_of_this_crate_has_one_prelude_and_one_heartbeat() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_stream_of_this_crates_own_is_one_with_its_layer() {
+async fn late_events_of_a_handler_continue_the_outer_stream() {
     let recording = Recording::default();
     let own = events([event("a"), Wait(20_000), event("b"), error("broken")]);
     let layer = late(Ok(Response::from(own))).on_failure(Event::new("layer's")).observer(recording.clone());
@@ -142,7 +142,7 @@ async fn a_late_stream_of_this_crates_own_is_one_with_its_layer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_refusal_is_told_by_the_last_event() {
+async fn late_refusal_is_reported_by_the_last_event() {
     let forbidden = Refusal::status(StatusCode::FORBIDDEN).with_source("no ticket");
     let cases = [(Refusal::stop(), 204, ""), (forbidden, 403, ", no ticket"), (broken(), 500, ", broken")];
     for (refusal, status, reason) in cases {
@@ -165,7 +165,7 @@ fn broken() -> Refusal {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_later_is_a_retry_and_a_clean_end() {
+async fn late_later_is_a_retry_and_a_clean_end() {
     let recording = Recording::default();
     let layer = late(Err::<Response<String>, _>(Refusal::later(10 * SECOND))).observer(recording.clone());
     let frames = open(layer).await.rest().await;
@@ -232,7 +232,7 @@ async fn late_stream_in_a_coding_ends_and_frees_its_slot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_panic_ends_the_stream_as_any_panic() {
+async fn late_panic_ends_the_stream_like_any_panic() {
     let recording = Recording::default();
     let service = service_fn(|_: Request<String>| async {
         sleep(2 * SECOND).await;
@@ -248,7 +248,7 @@ fn answers_nothing() -> Result<Response<String>, Refusal> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_before_the_head_is_the_hosts() {
+async fn panic_before_the_head_propagates() {
     let layer = SseLayer::new(service_fn(|_: Request<String>| async { answers_nothing() }));
     let mut response = Box::pin(respond(layer, get()));
     let mut cx = Context::from_waker(Waker::noop());
@@ -295,7 +295,7 @@ async fn head_request_is_answered_at_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_service_inside_has_no_deadline() {
+async fn inner_service_has_no_commit_deadline() {
     let start = Instant::now();
     let inside = answers_after(600_000, Ok::<_, Refusal>(stream([bytes("data: a\n\n")])));
     let layer = SseLayer::decorate().commit_after(SECOND);

@@ -98,7 +98,7 @@ async fn by_event_service(no: No, method: &Method) -> (Got, Vec<String>) {
 }
 
 #[tokio::test]
-async fn a_handler_that_is_an_event_service_refuses_as_one() {
+async fn handler_as_event_service_refuses_by_method() {
     for (no, method) in ALL.into_iter().flat_map(|no| METHODS.map(|method| (no, method))) {
         let recording = Recording::default();
         let layer = SseLayer::new(router(no)).methods(METHODS).observer(recording.clone());
@@ -141,7 +141,7 @@ async fn each_layer_observes_a_refusal_once() {
 }
 
 #[tokio::test]
-async fn an_observer_of_several_layers_hears_a_refusal_once() {
+async fn observer_of_several_layers_gets_a_refusal_once() {
     let recording = Recording::default();
     let shared = Arc::new(recording.clone());
     let layer = || SseLayer::decorate().observer(Arc::clone(&shared));
@@ -155,7 +155,7 @@ async fn an_observer_of_several_layers_hears_a_refusal_once() {
 }
 
 #[tokio::test]
-async fn headers_of_layers_between_stay() {
+async fn headers_of_intermediate_layers_are_kept() {
     let between = map_response(async |mut response: axum::response::Response| {
         response.headers_mut().insert("access-control-allow-origin", HeaderValue::from_static("*"));
         response.headers_mut().insert("set-cookie", HeaderValue::from_static("a=b"));
@@ -172,7 +172,7 @@ async fn headers_of_layers_between_stay() {
 
 /// A layer between that makes another answer of a refusal has its way, and what it says is what the client gets.
 #[tokio::test]
-async fn an_answer_that_a_layer_between_has_changed_stands() {
+async fn status_changed_by_an_intermediate_layer_is_kept() {
     let changes = |mut response: axum::response::Response| {
         *response.status_mut() = StatusCode::IM_A_TEAPOT;
         response
@@ -186,7 +186,7 @@ async fn an_answer_that_a_layer_between_has_changed_stands() {
 
 /// A handler may say which method it thinks of. An `EventSource` that got a 503 would not come back.
 #[tokio::test]
-async fn a_layer_goes_by_the_method_of_the_request() {
+async fn layer_adapts_a_refusal_to_the_method() {
     let refuses = |of: Method| move || std::future::ready(Err::<Events<Never>, _>(later_for(&of)));
     for (of, method) in METHODS.into_iter().flat_map(|of| METHODS.map(|method| (of.clone(), method))) {
         let app = || Router::new().route("/", any(refuses(of.clone())));
@@ -206,7 +206,7 @@ fn later_for(method: &Method) -> Refusal {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_answer_that_a_layer_between_has_changed_stands() {
+async fn late_status_changed_by_an_intermediate_layer_is_kept() {
     let changes = |mut response: axum::response::Response| {
         *response.status_mut() = StatusCode::IM_A_TEAPOT;
         response
@@ -221,7 +221,7 @@ async fn a_late_answer_that_a_layer_between_has_changed_stands() {
 
 /// A late refusal as an inner layer sends it is not a change.
 #[tokio::test(start_paused = true)]
-async fn a_late_refusal_behind_two_layers_is_one_to_come_back() {
+async fn late_refusal_behind_two_layers_is_a_retry() {
     for method in [Method::GET, Method::POST] {
         let app = Router::new().route("/", any(|| refuses_late(No::Later))).layer(SseLayer::decorate());
         let layer = SseLayer::new(app).methods(METHODS).commit_after(Duration::from_secs(1)).layer(page());
@@ -242,7 +242,7 @@ async fn refuses_late(no: No) -> Result<Events<Never>, Refusal> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_refuses_late_is_heard_with_its_source() {
+async fn late_refusal_of_a_handler_is_observed_with_its_source() {
     for no in ALL {
         let recording = Recording::default();
         let layer = SseLayer::new(Router::new().route("/", any(move || refuses_late(no)))).observer(recording.clone());
@@ -258,7 +258,7 @@ async fn a_handler_that_refuses_late_is_heard_with_its_source() {
 
 /// The observer knows of the late stream already, and gets its end with the source of the refusal.
 #[tokio::test(start_paused = true)]
-async fn an_observer_of_a_late_layer_hears_a_refusal_inside_once() {
+async fn observer_of_a_late_layer_gets_an_inner_refusal_once() {
     for no in ALL {
         let (recording, inner) = (Recording::default(), Recording::default());
         let shared = Arc::new(recording.clone());
@@ -277,7 +277,7 @@ async fn an_observer_of_a_late_layer_hears_a_refusal_inside_once() {
 }
 
 #[tokio::test]
-async fn a_refusal_takes_no_place_among_streams() {
+async fn refusal_takes_no_slot() {
     let streams = Streams::builder().max_streams(1).build();
     let app = router(No::Later).layer(SseLayer::decorate().streams(&streams));
     for method in METHODS {

@@ -23,7 +23,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn the_head_keeps_caches_and_proxies_from_holding_events_back() {
+async fn head_keeps_caches_and_proxies_from_buffering() {
     let expected = [
         ("cache-control", "no-cache, no-transform"),
         ("content-type", "text/event-stream"),
@@ -34,7 +34,7 @@ async fn the_head_keeps_caches_and_proxies_from_holding_events_back() {
 }
 
 #[tokio::test]
-async fn what_the_event_service_set_itself_wins() {
+async fn headers_of_the_event_service_take_precedence() {
     let own = [
         (header::CACHE_CONTROL, "no-store"),
         (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
@@ -54,7 +54,7 @@ async fn what_the_event_service_set_itself_wins() {
 }
 
 #[tokio::test]
-async fn what_is_the_servers_is_left_out() {
+async fn connection_headers_are_removed() {
     let own = [
         (header::CONNECTION, "keep-alive"),
         (HeaderName::from_static("keep-alive"), "timeout=5"),

@@ -106,7 +106,7 @@ impl Body for Says {
 }
 
 #[tokio::test]
-async fn what_a_body_knows_of_itself_is_asked_of_it() {
+async fn end_and_size_of_an_inner_body_are_forwarded() {
     let mut range = SizeHint::new();
     range.set_lower(3);
     range.set_upper(5);
@@ -126,7 +126,7 @@ async fn what_a_body_knows_of_itself_is_asked_of_it() {
 struct Broken;
 
 #[tokio::test]
-async fn its_error_is_the_layers_error() {
+async fn layer_has_the_error_type_of_the_service() {
     for_each_layer!(|layer| {
         let inside = service_fn(|_: Request<String>| async { Err::<Response<String>, _>(Broken) });
         assert_eq!(layer.layer(inside).oneshot(Request::new(String::new())).await.unwrap_err(), Broken);
@@ -152,7 +152,7 @@ impl<B> Service<Request<B>> for Readiness {
 }
 
 #[test]
-fn it_is_ready_when_the_service_inside_is() {
+fn layer_is_ready_when_the_inner_service_is() {
     let mut cx = Context::from_waker(std::task::Waker::noop());
     for readiness in [Poll::Pending, Poll::Ready(Ok(())), Poll::Ready(Err("broken"))] {
         for_each_layer!(|layer| {
@@ -174,7 +174,7 @@ fn is_ready<S: Service<Request<String>>>(service: &mut S) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_holds_no_permit_of_the_service_inside() {
+async fn stream_holds_no_permit_of_the_inner_service() {
     let layer = SseLayer::new(answers_again(|| Events::new(Script::<Event>::new([Hang]))));
     let mut service = layer.layer(narrow());
     let mut other = service.clone();
@@ -189,7 +189,7 @@ async fn a_stream_holds_no_permit_of_the_service_inside() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_refused_holds_no_permit_either() {
+async fn refused_request_holds_no_permit_of_the_inner_service() {
     let layer = SseLayer::new(answers_again(|| events([event("a")]))).negotiate(Negotiate::Require);
     let mut service = layer.layer(narrow());
     let mut other = service.clone();
@@ -201,7 +201,7 @@ async fn a_request_that_is_refused_holds_no_permit_either() {
 }
 
 #[tokio::test]
-async fn a_request_inside_holds_its_permit_as_long_as_it_did() {
+async fn inner_request_holds_its_permit_unchanged() {
     let mut service = SseLayer::new(answers_again(|| events([event("a")]))).layer(narrow());
     let mut other = service.clone();
     assert!(is_ready(&mut service));
@@ -242,7 +242,7 @@ async fn the_event_service_is_driven_to_readiness_for_each_request() {
 }
 
 #[tokio::test]
-async fn an_event_service_that_is_never_ready_refuses() {
+async fn event_service_that_fails_readiness_refuses() {
     let failing = Readiness(Poll::Ready(Err("broken")));
     let events = tower::ServiceBuilder::new().map_err(BoxError::from).service(failing);
     let response = SseLayer::new(events).layer(answers(Response::new(String::new()))).oneshot(get()).await.unwrap();

@@ -42,7 +42,7 @@ async fn assert_one_of_each(body: impl Body<Data = Bytes, Error = BodyError>, pr
 }
 
 #[tokio::test(start_paused = true)]
-async fn decorate_over_new_leaves_its_streams_alone() {
+async fn decorate_over_new_leaves_its_streams_unchanged() {
     let inner = SseLayer::new(answers(quiet())).heartbeat(10 * SECOND).retry(2 * SECOND);
     let service = outer().heartbeat(9 * SECOND).layer(inner.layer(answers(Response::new(String::new()))));
     let response = service.oneshot(get()).await.unwrap();
@@ -69,7 +69,7 @@ async fn new_over_new_is_the_outer_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_layer_whose_event_service_wears_a_layer_leaves_it_alone() {
+async fn layer_leaves_a_layered_event_service_unchanged() {
     let inner = SseLayer::new(answers(quiet())).heartbeat(10 * SECOND);
     let service = inner.layer(answers(Response::new(String::new())));
     let outer = SseLayer::new(service).heartbeat(9 * SECOND).retry(SECOND);
@@ -157,7 +157,7 @@ async fn observers_of_nested_layers_each_see_the_whole_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_made_of_events_is_an_event_services_answer() {
+async fn event_service_may_return_a_response_made_of_events() {
     let recording = Recording::default();
     let layer = SseLayer::new(answers(Response::from(quiet()))).heartbeat(10 * SECOND).observer(recording.clone());
     let response = layer.layer(answers(Response::new(String::new()))).oneshot(get()).await.unwrap();
@@ -175,7 +175,7 @@ async fn response_made_of_events_passes_an_unrelated_layer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_made_of_events_fails_with_the_layers_last_event() {
+async fn response_made_of_events_fails_with_the_layers_last_event() {
     let recording = Recording::default();
     let layer = outer().on_failure(Event::new("sorry")).observer(recording.clone());
     let service = layer.layer(answers(Response::from(events([event("a"), error("broken")]))));
@@ -203,7 +203,7 @@ async fn response_with_a_replaced_body_is_decorated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_passes_through_a_second_layer_as_it_is() {
+async fn refusal_passes_a_second_layer_unchanged() {
     let recording = Recording::default();
     let service = answers_after(0, Err::<Response<String>, _>(Refusal::later(SECOND)));
     let inner = SseLayer::new(service).layer(answers(Response::new(String::new())));
@@ -215,7 +215,7 @@ async fn a_refusal_passes_through_a_second_layer_as_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plain_responses_own_settings_stand_above_the_layers() {
+async fn settings_of_a_plain_response_override_the_layers() {
     let mut response = stream([Wait(60_000), bytes("data: a\n\n")]);
     response.extensions_mut().insert(StreamSettings::new().heartbeat(10 * SECOND).retry(2 * SECOND));
     let service = outer().heartbeat(SECOND).layer(answers(response));

@@ -62,7 +62,7 @@ async fn who(negotiate: Negotiate, accept: &[Vec<u8>]) -> Result<(&'static str, 
 }
 
 #[tokio::test]
-async fn accept_chooses_as_the_table_says() {
+async fn accept_selects_as_the_table_says() {
     let Cases { case } = toml::from_str(include_str!("accept.toml")).unwrap();
     assert!(case.len() > 40);
     for case in case {
@@ -150,7 +150,7 @@ async fn vary_is_merged_on_both_branches() {
 }
 
 #[tokio::test]
-async fn vary_is_left_alone_where_accept_was_not_consulted() {
+async fn vary_is_unchanged_if_accept_was_not_read() {
     let layer = || SseLayer::new(answers(events([event("a")])));
     let cases = [
         respond(layer(), ask(Method::POST)).await.headers().clone(),
@@ -164,7 +164,7 @@ async fn vary_is_left_alone_where_accept_was_not_consulted() {
 }
 
 #[tokio::test]
-async fn other_methods_go_inside_unless_they_are_chosen() {
+async fn other_methods_reach_the_inner_service_unless_chosen() {
     let layer = || SseLayer::new(answers_again(|| events([event("a")])));
     for (method, expected) in
         [(Method::GET, true), (Method::HEAD, true), (Method::POST, false), (Method::OPTIONS, false)]
@@ -218,7 +218,7 @@ async fn head_gets_the_head_of_get_and_no_body() {
 }
 
 #[tokio::test]
-async fn not_acceptable_says_what_to_ask_for() {
+async fn not_acceptable_names_the_event_stream() {
     for (method, has_body) in [(Method::GET, true), (Method::HEAD, false)] {
         let layer = SseLayer::new(answers(events([event("a")]))).negotiate(Negotiate::Require);
         let mut request = ask(method);

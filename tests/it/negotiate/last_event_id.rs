@@ -38,7 +38,7 @@ async fn seen(query: Option<&str>, uri: &str, headers: &[&[u8]]) -> Option<Vec<u
 }
 
 #[tokio::test]
-async fn the_header_is_taken_as_the_bytes_that_it_is() {
+async fn header_is_read_as_bytes() {
     assert_eq!(seen(None, "/", &[]).await, None);
     assert_eq!(seen(None, "/", &[b"42"]).await.unwrap(), b"42");
     assert_eq!(seen(None, "/", &["größe 🦀".as_bytes()]).await.unwrap(), "größe 🦀".as_bytes());
@@ -135,7 +135,7 @@ async fn on_each_way(uri: &'static str, header: Option<&'static str>) -> Vec<(&'
 }
 
 #[tokio::test]
-async fn each_way_in_finds_the_same_id() {
+async fn each_entry_point_finds_the_same_id() {
     for (uri, header, expected) in [
         ("/", None, "none"),
         ("/", Some("7"), "7"),
@@ -152,7 +152,7 @@ async fn each_way_in_finds_the_same_id() {
 
 /// A hub, too, goes on after the id in the query, and a head is as good as a request.
 #[tokio::test]
-async fn heads_of_requests_are_asked_in_the_same_way() {
+async fn request_heads_have_the_same_accessors() {
     let heads = Arc::new(Mutex::new(Vec::new()));
     let hub = Hub::new();
     let first = hub.topic("topic").unwrap().publish(Event::new("first")).try_result().unwrap();

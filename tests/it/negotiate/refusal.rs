@@ -25,7 +25,7 @@ async fn refused(
 }
 
 #[tokio::test]
-async fn stop_is_204_to_all() {
+async fn stop_is_204_for_all_methods() {
     for method in [Method::GET, Method::HEAD, Method::POST] {
         let (head, body) = refused(method, Refusal::stop).await;
         assert_eq!((head.status, body.as_str()), (StatusCode::NO_CONTENT, ""));
@@ -35,7 +35,7 @@ async fn stop_is_204_to_all() {
 }
 
 #[tokio::test]
-async fn later_is_an_event_stream_that_ends_to_get() {
+async fn later_for_get_is_an_event_stream_that_ends() {
     let mut seen = Vec::new();
     for _ in 0..20 {
         let (head, body) = refused(Method::GET, || Refusal::later(TEN_SECONDS)).await;
@@ -53,14 +53,14 @@ async fn later_is_an_event_stream_that_ends_to_get() {
 }
 
 #[tokio::test]
-async fn later_to_head_is_the_head_of_get() {
+async fn later_for_head_is_the_head_of_get() {
     let (head, body) = refused(Method::HEAD, || Refusal::later(TEN_SECONDS)).await;
     assert_eq!((head.status, body.as_str()), (StatusCode::OK, ""));
     assert_eq!(head.headers["content-type"], "text/event-stream");
 }
 
 #[tokio::test]
-async fn later_is_503_with_retry_after_to_other_methods() {
+async fn later_for_other_methods_is_503_with_retry_after() {
     for _ in 0..20 {
         let (head, body) = refused(Method::POST, || Refusal::later(Duration::from_millis(9_001))).await;
         assert_eq!((head.status, body.as_str()), (StatusCode::SERVICE_UNAVAILABLE, ""));
@@ -71,7 +71,7 @@ async fn later_is_503_with_retry_after_to_other_methods() {
 }
 
 #[tokio::test]
-async fn later_of_any_length_is_digits() {
+async fn later_of_any_duration_is_digits() {
     let (_, body) = refused(Method::GET, || Refusal::later(Duration::MAX)).await;
     assert_eq!(body, ":\nretry: 2147483647\n");
     let (_, body) = refused(Method::GET, || Refusal::later(Duration::ZERO)).await;
@@ -81,7 +81,7 @@ async fn later_of_any_length_is_digits() {
 }
 
 #[tokio::test]
-async fn a_status_is_that_status_with_nothing_else() {
+async fn status_has_no_body() {
     for method in [Method::GET, Method::HEAD, Method::POST] {
         let (head, body) = refused(method, || StatusCode::FORBIDDEN.into()).await;
         assert_eq!((head.status, body.as_str()), (StatusCode::FORBIDDEN, ""));
@@ -90,7 +90,7 @@ async fn a_status_is_that_status_with_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_response_is_itself_but_without_a_body_to_head() {
+async fn response_is_unchanged_but_has_no_body_for_head() {
     let response = || {
         let body = Bytes::from_static(b"{\"error\":\"full\"}");
         Refusal::from(
@@ -107,14 +107,14 @@ async fn a_response_is_itself_but_without_a_body_to_head() {
 }
 
 #[tokio::test]
-async fn the_text_of_an_error_stays_inside() {
+async fn error_text_is_not_sent() {
     let (head, body) = refused(Method::GET, || BoxError::from("the password is swordfish").into()).await;
     assert_eq!((head.status, body.as_str()), (StatusCode::INTERNAL_SERVER_ERROR, ""));
     assert!(!format!("{head:?}").contains("swordfish"));
 }
 
 #[tokio::test]
-async fn an_async_function_refuses_by_its_error() {
+async fn error_of_an_async_function_is_a_refusal() {
     let closed = |_: Request<String>| async { Err::<Events<tower_sse::source::Never>, _>(StatusCode::GONE) };
     assert_eq!(respond(SseLayer::from_fn(closed), ask(Method::GET)).await.status(), StatusCode::GONE);
 
@@ -132,7 +132,7 @@ impl From<Opaque> for BoxError {
 }
 
 #[tokio::test]
-async fn internal_converts_all_that_is_a_boxed_error() {
+async fn internal_converts_every_boxed_error() {
     let refusals = [
         fail("text").map_err(Refusal::internal),
         fail(String::from("text")).map_err(Refusal::internal),
@@ -149,7 +149,7 @@ async fn internal_converts_all_that_is_a_boxed_error() {
 }
 
 #[test]
-fn a_refusal_says_what_it_is() {
+fn refusal_displays_its_kind() {
     let refusal = Refusal::later(TEN_SECONDS).with_source("full");
     assert_eq!(refusal.source().unwrap().to_string(), "full");
     assert_eq!(format!("{refusal:?}"), "Refusal { later: 10s, source: Some(\"full\") }");

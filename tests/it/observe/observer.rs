@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_is_told_from_its_opening_to_its_end() {
+async fn stream_is_observed_from_its_opening_to_its_end() {
     let recording = Recording::default();
     let steps = [Wait(20_000), event("a"), event("b"), Wait(1_000), event("c")];
     let layer = SseLayer::new(answers(events(steps))).retry(Duration::from_secs(1)).observer(recording.clone());
@@ -32,7 +32,7 @@ async fn a_stream_is_told_from_its_opening_to_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_last_event_counts_as_one_and_can_be_the_first() {
+async fn last_event_counts_as_an_event() {
     let recording = Recording::default();
     let layer = SseLayer::new(answers(events([Panic]))).on_failure(Event::new("sorry")).observer(recording.clone());
     open(layer).await.rest().await;
@@ -47,7 +47,7 @@ async fn a_last_event_counts_as_one_and_can_be_the_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_totals_are_what_went_out() {
+async fn totals_are_the_sent_bytes_and_events() {
     let recording = Recording::default();
     let steps = (0..50).flat_map(|number| [event(&"x".repeat(number * 100)), Wait(u64::from(number % 7 == 0) * 9_000)]);
     let layer = SseLayer::new(answers(events(steps))).heartbeat(Duration::from_secs(2)).observer(recording.clone());
@@ -60,7 +60,7 @@ async fn the_totals_are_what_went_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_stream_is_not_told() {
+async fn other_responses_are_not_observed() {
     let recording = Recording::default();
     let layer = || SseLayer::new(answers(events([event("a")]))).observer(recording.clone());
     respond(layer(), Request::new(String::new())).await;
@@ -72,7 +72,7 @@ async fn what_is_no_stream_is_not_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_told_with_its_reason() {
+async fn refusal_is_observed_with_its_source() {
     let recording = Recording::default();
     let service = || tower::service_fn(|_: Request<String>| async { refuse() });
     respond(SseLayer::new(service()).observer(recording.clone()), get()).await;
@@ -106,7 +106,7 @@ impl Observer for Sees {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_head_is_the_requests_as_it_came() {
+async fn observed_head_is_the_original_request_head() {
     let recording = Recording::default();
     let mut request = get();
     *request.uri_mut() = "/events?room=5".parse().unwrap();
@@ -119,7 +119,7 @@ async fn the_head_is_the_requests_as_it_came() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn decorated_events_are_counted_wherever_they_are_cut() {
+async fn decorated_events_are_counted_for_any_split() {
     let recording = Recording::default();
     let text = b":c\n\nid: 1\n\ndata: 1\n\ndata\r\rdatas: no\n\nevent: x\r\ndata:2\r\n\r\ndata: cut";
     let steps = text.iter().flat_map(|&byte| [bytes([byte]), Wait(1)]);
@@ -129,7 +129,7 @@ async fn decorated_events_are_counted_wherever_they_are_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_named_heartbeat_is_no_event_to_the_observer() {
+async fn named_heartbeat_is_not_counted_as_an_event() {
     let recording = Recording::default();
     let ping = tower_sse::Heartbeat::event(Duration::from_secs(1), &tower_sse::event_name!("ping"));
     let mut body =
@@ -173,7 +173,7 @@ impl Drop for Hostile {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_observer_that_panics_ends_nothing() {
+async fn observer_that_panics_ends_no_stream() {
     let hostile = std::mem::ManuallyDrop::new(std::sync::Arc::new(Hostile));
     let observer = || Forward(std::sync::Arc::clone(&hostile));
     for path in ["/", "/opened"] {

@@ -76,7 +76,7 @@ fn says(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_of_its_own() {
+async fn end_of_the_source_has_its_reason() {
     read_to_its_end(says(vec![event("a")]), "finished").await;
     read_to_its_end(says(vec![event("a"), error("broken")]), "failed").await;
     read_to_its_end(says(vec![event("a"), Panic]), "panicked").await;
@@ -85,7 +85,7 @@ async fn an_end_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_that_is_set() {
+async fn end_by_a_setting_has_its_reason() {
     read_to_its_end(SseLayer::new(Endless).lifetime(SECOND), "lifetime").await;
     let deadline = || open_end().deadline(Instant::now() + SECOND);
     read_to_its_end(SseLayer::new(answers(deadline())), "deadline").await;
@@ -94,7 +94,7 @@ async fn an_end_that_is_set() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_from_outside() {
+async fn end_from_outside_has_its_reason() {
     for on_drain in [OnDrain::Leave, OnDrain::Finish] {
         let watched = Watched::new();
         let mut body = watched.open(SseLayer::new(Endless).on_drain(on_drain)).await;
@@ -112,7 +112,7 @@ async fn an_end_from_outside() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_of_the_clients_making() {
+async fn end_by_the_client_has_its_reason() {
     let watched = Watched::new();
     drop(watched.open(SseLayer::new(Endless)).await);
     watched.ended("client gone");
@@ -131,7 +131,7 @@ async fn an_end_of_the_clients_making() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_of_its_topic() {
+async fn end_of_a_topic_has_its_reason() {
     let (hub, watched) = (Hub::new(), Watched::new());
     let topic = hub.topic("a").unwrap();
     let mut body = watched.open(SseLayer::new(hub.service(|_| Subscribe::to("a")))).await;
@@ -161,7 +161,7 @@ async fn lagged_end_and_gap_are_reported() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_of_somebody_elses_stream() {
+async fn end_of_a_decorated_stream_has_its_reason() {
     let cases = [
         (vec![bytes("data: a\n\n")], "finished"),
         (vec![bytes("data: a\n\n"), error("broken")], "failed"),
@@ -177,7 +177,7 @@ async fn an_end_of_somebody_elses_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_of_a_handlers_events() {
+async fn end_of_events_of_a_handler_has_its_reason() {
     let watched = Watched::new();
     let own = Response::from(Events::every(SECOND, || ready(Event::new("a"))));
     let mut body = decorate(watched.by(SseLayer::decorate().lifetime(10 * SECOND)), own).await;

@@ -159,7 +159,7 @@ async fn ended_by_its_observer(when: &'static str) -> (usize, Vec<String>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_may_end_its_own_stream_from_within_any_call() {
+async fn observer_may_end_its_own_stream_in_any_call() {
     for (when, frames, reason) in [
         ("opened", 1, "access revoked after 0 ms"),
         ("sent", 1, "access revoked after 0 ms"),
@@ -173,7 +173,7 @@ async fn one_may_end_its_own_stream_from_within_any_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_may_end_others_and_drop_their_bodies_and_begin_a_drain() {
+async fn observer_may_end_and_drop_other_streams_and_drain() {
     let (streams, recording) = (Streams::new(), Recording::default());
     let service = serve(&endless(&streams, &recording).stream_key(user));
     let mut held = Vec::new();

@@ -58,7 +58,7 @@ fn with_none() -> Request<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_comments_a_stream_is_its_events_on_each_way_in() {
+async fn stream_without_comments_is_its_events_at_each_entry_point() {
     for frames in on_each_way!(|layer: SseLayer<_>| layer.comments(Comments::Omit), get()) {
         assert_eq!(frames, ["data: a\n\n"]);
     }
@@ -75,7 +75,7 @@ async fn comments_are_omitted_for_requests_of_a_predicate() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_streams_own_comments_stand_above_its_layers() {
+async fn comments_of_the_stream_override_the_layers() {
     let omits = quiet().comments(Comments::Omit);
     let layer = SseLayer::new(answers(omits));
     assert_eq!(Reading::new(respond(layer, get()).await.into_body()).rest().await, ["data: a\n\n"]);
@@ -95,7 +95,7 @@ async fn a_streams_own_comments_stand_above_its_layers() {
 
 /// The comments of an answer are those that the same answer has in time.
 #[tokio::test(start_paused = true)]
-async fn a_late_answers_own_comments_have_heartbeats() {
+async fn comments_of_a_late_answer_enable_heartbeats() {
     for late in [0, 20_000] {
         let sends = answers_after(late, Ok::<_, Refusal>(quiet().comments(Comments::Send)));
         let layer = SseLayer::new(sends).heartbeat(5 * SECOND).comments(Comments::Omit);
@@ -223,7 +223,7 @@ async fn refusals_have_no_comments_if_comments_are_omitted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_comments_a_layer_that_has_no_room_sends_none() {
+async fn full_layer_without_comments_sends_none() {
     let full = || Streams::builder().max_streams(0).build();
     let layers = || SseLayer::decorate().streams(&full()).comments(Comments::Omit);
     for method in [Method::GET, Method::POST] {
@@ -268,7 +268,7 @@ async fn ended(form: Option<LastRetry>) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_retry_has_a_blank_line_where_it_is_set() {
+async fn last_retry_has_a_blank_line_if_set() {
     for (form, blank) in [(None, false), (Some(LastRetry::Line), false), (Some(LastRetry::Block), true)] {
         let frames = ended(form).await;
         assert_eq!(frames.len(), 6);
@@ -289,7 +289,7 @@ async fn last_retry_of_the_stream_overrides_the_layers() {
 
 /// 130 short heartbeats that a client has not read end its connection.
 #[tokio::test(start_paused = true)]
-async fn over_http_2_a_heartbeat_is_long_enough_not_to_be_counted() {
+async fn heartbeat_over_http_2_is_too_long_to_be_counted() {
     for version in [Version::HTTP_11, Version::HTTP_2] {
         let mut request = ask(Method::GET);
         *request.version_mut() = version;

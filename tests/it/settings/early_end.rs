@@ -206,7 +206,7 @@ async fn method_decides_whether_an_early_end_aborts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_setting_decides_above_the_method() {
+async fn setting_overrides_the_method() {
     for (&way, cause) in Way::ALL.iter().flat_map(|way| Cause::ALL.map(|cause| (way, cause))) {
         for (method, early_end) in [(Method::GET, EarlyEnd::Abort), (Method::POST, EarlyEnd::Close)] {
             let Read { frames, error, .. } = way.read(&method, cause, Some(early_end)).await;
@@ -217,7 +217,7 @@ async fn a_setting_decides_above_the_method() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_streams_own_setting_stands_above_its_layers() {
+async fn early_end_of_the_stream_overrides_the_layers() {
     for (of_stream, of_layer) in [(EarlyEnd::Abort, EarlyEnd::Close), (EarlyEnd::Close, EarlyEnd::Abort)] {
         let events = Events::new(Script::new([event("a"), error("broken")])).early_end(of_stream);
         let layer = SseLayer::new(answers(events)).early_end(of_layer);
@@ -227,7 +227,7 @@ async fn a_streams_own_setting_stands_above_its_layers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_layer_an_early_end_is_closed_unless_set() {
+async fn early_end_without_a_layer_is_clean_unless_set() {
     for (early_end, aborts) in [(None, false), (Some(EarlyEnd::ByMethod), false), (Some(EarlyEnd::Abort), true)] {
         let mut events = Events::new(Script::new([event("a"), error("broken")]));
         if let Some(early_end) = early_end {
@@ -239,7 +239,7 @@ async fn without_a_layer_an_early_end_is_closed_unless_set() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_comes_to_its_own_end_is_never_aborted() {
+async fn stream_that_ends_itself_is_never_aborted() {
     let hub = Hub::new();
     let topic = hub.topic("a").unwrap();
     let subscribed = Events::from(hub.subscribe("a").unwrap());
@@ -292,7 +292,7 @@ async fn a_reader_of_a_post_that_lags_is_aborted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_abort_waits_until_the_last_frame_is_let_go_of() {
+async fn abort_waits_for_the_release_of_the_last_frame() {
     for last in [None, Some("sorry")] {
         let mut events = Events::new(Script::new([event("a"), error("broken")])).early_end(EarlyEnd::Abort);
         if let Some(last) = last {
@@ -317,7 +317,7 @@ async fn an_abort_waits_until_the_last_frame_is_let_go_of() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_abort_does_not_wait_for_ever() {
+async fn abort_waits_for_a_limited_time() {
     let events = Events::new(Script::new([event("a"), error("broken")])).early_end(EarlyEnd::Abort);
     let mut body = pin!(Response::from(events).into_body());
     let begin = tokio::time::Instant::now();
@@ -406,7 +406,7 @@ fn an_abort_needs_no_runtime() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_abort_closes_the_line_that_it_finds() {
+async fn abort_closes_an_unfinished_line() {
     let layer = SseLayer::decorate().early_end(EarlyEnd::Abort);
     for (text, last) in [("data: a\n\n", ":\n"), ("data: a\n", ":\n"), ("data: a", "\n"), ("data: a\r", "\n")] {
         let upstream = stream([bytes(text), error("broken")]);

@@ -15,7 +15,7 @@ fn gaps(frames: &[(u64, String)]) -> Vec<u64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_stream_beats_within_a_fifth_before_its_interval() {
+async fn idle_stream_has_a_heartbeat_within_its_jitter() {
     let mut body = open(SseLayer::new(answers(events([Hang]))).heartbeat(10 * SECOND)).await;
     let frames = body.frames_within(HOUR).await;
     assert!(frames.iter().all(|(_, text)| text == ":\n"), "one newline, and nothing else");
@@ -33,7 +33,7 @@ async fn the_default_is_a_comment_within_fifteen_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_busy_stream_does_not_beat() {
+async fn busy_stream_has_no_heartbeats() {
     let steps = (0..100).flat_map(|_| [Wait(7_900), event("tick")]);
     let mut body = open(SseLayer::new(answers(events(steps))).heartbeat(10 * SECOND)).await;
     let frames = body.rest().await;
@@ -42,7 +42,7 @@ async fn a_busy_stream_does_not_beat() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn idleness_counts_from_the_last_frame_not_from_the_last_look() {
+async fn idleness_counts_from_the_last_frame() {
     for busy_for in [1, 7_900, 9_999, 30_000] {
         // Events up to then, less than 8 s apart, then nothing.
         let ticks = (0..busy_for / 5_000).flat_map(|_| [Wait(5_000), event("tick")]);
@@ -57,7 +57,7 @@ async fn idleness_counts_from_the_last_frame_not_from_the_last_look() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn event_in_the_millisecond_of_the_timer_keeps_heartbeats_going() {
+async fn event_at_the_timers_millisecond_keeps_heartbeats() {
     // The timer fires in one of the last two of these ten seconds.
     let ticks = (0..10_000).flat_map(|_| [Wait(1), event("tick")]);
     let mut body = open(SseLayer::new(answers(events(ticks.chain([Hang])))).heartbeat(10 * SECOND)).await;
@@ -67,7 +67,7 @@ async fn event_in_the_millisecond_of_the_timer_keeps_heartbeats_going() {
 
 /// The timer was not polled, for the task had used up its turn, and then was believed to be: the stream never beat again.
 #[tokio::test(start_paused = true)]
-async fn more_events_than_a_task_budget_keep_heartbeats_going() {
+async fn events_beyond_the_task_budget_keep_heartbeats() {
     let (sender, events) = Events::channel(1000);
     for number in 0..300 {
         sender.try_send(Event::new(number.to_string())).unwrap();
@@ -80,7 +80,7 @@ async fn more_events_than_a_task_budget_keep_heartbeats_going() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_named_heartbeat_is_an_event_that_a_page_sees() {
+async fn named_heartbeat_is_an_event() {
     let heartbeat = Heartbeat::event(SECOND, &event_name!("ping"));
     let mut body = open(SseLayer::new(answers(events([Hang]))).heartbeat(heartbeat)).await;
     let frames = body.frames_within(60 * SECOND).await;
@@ -90,14 +90,14 @@ async fn a_named_heartbeat_is_an_event_that_a_page_sees() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn off_is_off() {
+async fn heartbeat_off_sends_none() {
     let layer = SseLayer::new(answers(events([Wait(3_000_000), event("late"), Hang]))).heartbeat(Heartbeat::off());
     let frames = open(layer).await.frames_within(HOUR).await;
     assert_eq!(frames, [(0, String::from(":\n")), (3_000_000, String::from("data: late\n\n"))]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_streams_own_heartbeat_stands_above_the_layers() {
+async fn heartbeat_of_the_stream_overrides_the_layers() {
     let layer = SseLayer::new(answers(events([Hang]).heartbeat(SECOND))).heartbeat(60 * SECOND);
     assert!(gaps(&open(layer).await.frames_within(60 * SECOND).await).iter().all(|gap| (800..=1_001).contains(gap)));
 
@@ -106,20 +106,20 @@ async fn a_streams_own_heartbeat_stands_above_the_layers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_interval_of_nothing_is_a_millisecond() {
+async fn zero_interval_is_a_millisecond() {
     let mut body = open(SseLayer::new(answers(events([Hang]))).heartbeat(Duration::ZERO)).await;
     let frames = body.frames_within(SECOND).await;
     assert!((500..=1_002).contains(&frames.len()), "{}", frames.len());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_interval_beyond_all_time_is_never() {
+async fn huge_interval_never_elapses() {
     let mut body = open(SseLayer::new(answers(events([Hang]))).heartbeat(Duration::MAX)).await;
     assert_eq!(body.frames_within(1000 * HOUR).await.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_nobody_reads_beats_once_when_it_is_read_again() {
+async fn unread_stream_has_one_heartbeat_when_read_again() {
     let mut body = open(SseLayer::new(answers(events([Hang]))).heartbeat(10 * SECOND)).await;
     body.next().await;
     assert!(body.poll_once().is_pending());

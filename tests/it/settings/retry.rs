@@ -25,7 +25,7 @@ fn assert_longest(text: &str, lines: usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_ask_for_no_wait_longer_than_a_timer_takes() {
+async fn retry_of_a_refusal_is_limited_to_what_timers_take() {
     for wait in TOO_LONG {
         let refused =
             move || SseLayer::new(answers_after(0, Err::<Events<tower_sse::source::Never>, _>(Refusal::later(wait))));
@@ -46,7 +46,7 @@ async fn refusals_ask_for_no_wait_longer_than_a_timer_takes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_ask_for_no_wait_longer_than_a_timer_takes() {
+async fn retry_of_a_stream_is_limited_to_what_timers_take() {
     for wait in TOO_LONG {
         // With the head, and again at the end, by the layer's setting.
         let deadline = || events([event("a"), Hang]).deadline(Instant::now() + DAY);
@@ -68,7 +68,7 @@ async fn streams_ask_for_no_wait_longer_than_a_timer_takes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_drain_tells_a_client_to_wait_longer_than_its_timer_takes() {
+async fn retry_of_a_drain_is_limited_to_what_timers_take() {
     let streams = Streams::builder().reconnect_spread(Duration::MAX).build();
     let service = service_fn(|_: http::Request<String>| async {
         Ok::<_, Refusal>(Events::new(futures_util::stream::pending::<Event>()).retry(Duration::MAX))

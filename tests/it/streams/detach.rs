@@ -42,7 +42,7 @@ fn members(topic: &Topic) -> (String, usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_is_stalled_is_not_waited_for_and_not_present() {
+async fn stalled_reader_is_not_waited_for_and_not_present() {
     let (hub, recording) = (Hub::new(), Recording::default());
     let room = hub.topic("room").unwrap();
     let streams = Streams::builder().stall_timeout(8 * SECOND).build();
@@ -114,7 +114,7 @@ async fn logged_out_member_leaves_the_presence_at_once() {
 
 /// With bounds to what it may see it is made once more then, and was given up as the one that it had been.
 #[tokio::test(start_paused = true)]
-async fn one_that_is_stalled_in_another_history_is_not_present() {
+async fn stalled_reader_is_not_present_in_another_epoch() {
     for bounded in [false, true] {
         let (hub, feed) = Manual::build(Hub::builder()).await;
         feed.begin_epoch(1, 0);

@@ -17,7 +17,7 @@ use super::{SECOND, ask_for, endless, open_end, read, retry, serve};
 use crate::support::{Recording, Wait, answers_after, answers_again, ask, event, events, get};
 
 #[tokio::test(start_paused = true)]
-async fn streams_leave_at_once_with_a_retry_that_is_spread() {
+async fn drained_streams_end_at_once_with_a_spread_retry() {
     let (streams, recording) = (Streams::builder().reconnect_spread(20 * SECOND).build(), Recording::default());
     let service = serve(&endless(&streams, &recording));
     let mut body = read(&service).await;
@@ -40,7 +40,7 @@ fn work() -> Events<impl tower_sse::Source> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_that_finish_come_to_their_own_end() {
+async fn finishing_streams_reach_their_own_end() {
     let (streams, recording) = (Streams::new(), Recording::default());
     let service = serve(&SseLayer::new(answers_again(work)).streams(&streams).observer(recording.clone()));
     let mut body = read(&service).await;
@@ -123,7 +123,7 @@ async fn unfinished_streams_are_cut_at_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn newcomers_are_told_to_come_back_later() {
+async fn new_streams_are_refused_with_later() {
     let (streams, recording) = (Streams::builder().retry_after(2 * SECOND).build(), Recording::default());
     let layer = endless(&streams, &recording).methods([Method::GET, Method::POST, Method::HEAD]);
     let service = serve(&layer);
@@ -176,7 +176,7 @@ async fn stalled_readers_are_not_waited_for_and_count_as_aborted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn work_whose_reader_is_slow_is_waited_for() {
+async fn finishing_stream_of_a_slow_reader_is_waited_for() {
     let large = || Events::new(futures_util::stream::iter((0..5).map(|_| Event::new("x".repeat(9_000)))));
     let streams = Streams::new();
     let layer = SseLayer::new(answers_again(large)).on_drain(OnDrain::Finish).streams(&streams);
@@ -199,7 +199,7 @@ async fn work_whose_reader_is_slow_is_waited_for() {
 
 /// With the buffers that a kernel begins with, a body is polled this seldom while its client reads 40 KB each second.
 #[tokio::test(start_paused = true)]
-async fn work_that_is_read_from_full_buffers_is_waited_for() {
+async fn finishing_stream_with_full_buffers_is_waited_for() {
     let large = || Events::new(futures_util::stream::iter((0..3).map(|_| Event::new("x".repeat(9_000)))));
     let streams = Streams::new();
     let layer = SseLayer::new(answers_again(large)).on_drain(OnDrain::Finish).streams(&streams);
@@ -240,7 +240,7 @@ async fn drained_beside_a_slow_reader(streams: Streams, pause: Duration, frames:
 
 /// A body is polled when there is room in the send buffer, which a steady reader of 40 KB/s makes each 90 s.
 #[tokio::test(start_paused = true)]
-async fn work_of_a_slow_reader_is_waited_for() {
+async fn finishing_work_of_a_slow_reader_is_waited_for() {
     for stalled_after in [Some(100 * SECOND), Some(300 * SECOND), None] {
         let streams = Streams::builder().stall_timeout(stalled_after).build();
         let (drained, took) = drained_beside_a_slow_reader(streams, 90 * SECOND, 100).await;
@@ -249,7 +249,7 @@ async fn work_of_a_slow_reader_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn work_of_a_stopped_reader_is_waited_for_until_it_stalls() {
+async fn finishing_stream_is_waited_for_until_it_stalls() {
     for (stalled_after, at_most) in [(Some(20 * SECOND), 26), (Some(300 * SECOND), 376), (None, 3_001)] {
         let streams = Streams::builder().stall_timeout(stalled_after).build();
         let (drained, took) = drained_beside_a_slow_reader(streams, 10_000 * SECOND, 2).await;
@@ -286,7 +286,7 @@ async fn drained_beside(answer: Result<(), Refusal>, client_leaves_after: Durati
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_has_no_answer_yet_is_waited_for() {
+async fn unanswered_request_is_waited_for() {
     let counts = |(took, drained): (Duration, DrainReport)| (took, drained.ended, drained.aborted);
     assert_eq!(counts(drained_beside(Ok(()), 60 * SECOND).await), (15 * SECOND, 1, 0), "it opens a stream");
     assert_eq!(counts(drained_beside(Err(Refusal::stop()), 60 * SECOND).await), (5 * SECOND, 0, 0));
@@ -294,7 +294,7 @@ async fn a_request_that_has_no_answer_yet_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_can_be_begun_twice_dropped_and_waited_for_by_two() {
+async fn drain_can_be_started_twice_and_dropped() {
     let (streams, recording) = (Streams::new(), Recording::default());
     let layer = SseLayer::new(answers_again(work)).streams(&streams).observer(recording.clone());
     let mut body = read(&serve(&layer)).await;
@@ -314,7 +314,7 @@ async fn it_can_be_begun_twice_dropped_and_waited_for_by_two() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_that_was_cut_cuts_who_opens_after_it() {
+async fn cut_drain_cuts_later_streams() {
     let streams = Streams::new();
     let layer = SseLayer::from_fn(|_: http::Request<String>| async {
         sleep(10 * SECOND).await;
@@ -329,7 +329,7 @@ async fn a_drain_that_was_cut_cuts_who_opens_after_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_deadline_is_too_short_or_too_long() {
+async fn extreme_drain_deadlines_are_accepted() {
     for deadline in [Duration::ZERO, Duration::MAX] {
         let (streams, recording) = (Streams::new(), Recording::default());
         let mut body = read(&serve(&endless(&streams, &recording))).await;

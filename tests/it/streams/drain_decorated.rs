@@ -79,7 +79,7 @@ async fn finishing_decorated_stream_is_cut_between_events() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_service_that_is_late_is_let_go_of_by_a_drain() {
+async fn drain_ends_a_late_event_service() {
     let (streams, recording) = (Streams::new(), Recording::default());
     let service = answers_after(60_000, Ok::<_, tower_sse::Refusal>(open_end()));
     let layer = SseLayer::new(service).commit_after(SECOND).streams(&streams).observer(recording.clone());
@@ -94,7 +94,7 @@ async fn an_event_service_that_is_late_is_let_go_of_by_a_drain() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_answer_says_whether_it_finishes() {
+async fn late_answer_decides_whether_it_finishes() {
     for (layers, own, ends_after) in
         [(OnDrain::Finish, OnDrain::Leave, 4_000), (OnDrain::Finish, OnDrain::Finish, 9_000)]
     {
@@ -113,7 +113,7 @@ async fn a_late_answer_says_whether_it_finishes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_stream_of_this_crates_own_is_drained_with_its_layer() {
+async fn late_events_of_a_handler_are_drained_with_the_layer() {
     let (streams, recording) = (Streams::new(), Recording::default());
     let own = Response::from(open_end());
     let layer = SseLayer::new(answers_after(2_000, Ok::<_, tower_sse::Refusal>(own))).commit_after(SECOND);

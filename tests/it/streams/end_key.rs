@@ -54,7 +54,7 @@ async fn only_the_streams_of_the_key_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_nobody_polls_ends_from_outside_and_once() {
+async fn unpolled_stream_ends_from_outside_once() {
     // How often it was polled: never; up to a frame; up to waiting.
     for polls in 0..4 {
         let (streams, recording) = (Streams::builder().stall_timeout(None).build(), Recording::default());
@@ -106,7 +106,7 @@ async fn stream_answered_after_end_key_has_no_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_is_heard_by_a_stream_that_a_drain_lets_finish() {
+async fn end_key_ends_a_finishing_stream() {
     let (streams, recording) = (Streams::new(), Recording::default());
     let layer = SseLayer::new(answers_again(|| events([event("a"), Wait(60_000), event("b")])));
     let layer = layer.on_drain(OnDrain::Finish).streams(&streams).stream_key(user);
@@ -122,7 +122,7 @@ async fn an_end_is_heard_by_a_stream_that_a_drain_lets_finish() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_decorated_stream_ends_with_the_event_that_is_under_way() {
+async fn decorated_stream_ends_after_its_current_event() {
     let (streams, recording) = (Streams::new(), Recording::default());
     let layer = SseLayer::decorate().streams(&streams).stream_key(|_| Some("alice".into())).observer(recording.clone());
     let steps = [bytes("data: a\n"), Wait(2_000), bytes("\ndata: b\n\n"), Hang];
@@ -136,7 +136,7 @@ async fn a_decorated_stream_ends_with_the_event_that_is_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_are_ended_and_many_are_not() {
+async fn end_key_ends_many_streams_and_leaves_others() {
     let streams = Streams::new();
     let service = house(&streams, &Recording::default());
     let mut bodies = Vec::new();

@@ -50,7 +50,7 @@ fn drops_first(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_replaced_on_the_way_leaves_no_place_behind() {
+async fn replaced_body_leaves_no_slot_behind() {
     let streams = Streams::builder().max_streams(1).build();
     let layer = || SseLayer::decorate().streams(&streams);
     let inner = layer().layer(answers_again(|| Response::from(open_end())));
@@ -66,7 +66,7 @@ async fn a_body_that_is_replaced_on_the_way_leaves_no_place_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_whose_first_stream_is_dropped_is_ended_by_its_key() {
+async fn request_with_a_dropped_stream_is_ended_by_its_key() {
     for request in WAYS {
         let streams = Streams::new();
         let service = of_me(&streams).layer(drops_first(&streams, 1, 5 * SECOND));

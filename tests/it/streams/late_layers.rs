@@ -32,7 +32,7 @@ use super::{
 use crate::support::{Reading, Recording, answers, answers_after, error, event, events, get, open, respond};
 
 #[tokio::test(start_paused = true)]
-async fn a_late_stream_keeps_what_its_innermost_layer_asks_for() {
+async fn late_stream_keeps_the_settings_of_its_innermost_layer() {
     type Handler = tower_sse::Events<OpenEnd>;
     let late = |inner: SseLayer<NoEvents>, make: fn() -> Handler| {
         let inner = inner.layer(service_fn(move |_: Request<String>| async move {
@@ -138,7 +138,7 @@ async fn stream_polled_before_its_layer_attached_is_still_ended() {
 
 /// The task of a body that was woken while it waited may be another one than the one that the layer's response is read by.
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_waits_is_woken_by_the_layer_that_meets_it() {
+async fn waiting_stream_is_woken_when_a_layer_attaches() {
     let (parts, body) = Response::from(open_end()).into_parts();
     let (frames, sink) = tokio::sync::mpsc::unbounded_channel();
     let forwards = tokio::spawn(async move {

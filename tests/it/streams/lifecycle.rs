@@ -135,7 +135,7 @@ async fn early_end_follows_the_method_at_every_entry_point() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outer_layer_tightens_what_an_inner_one_allows() {
+async fn outer_layer_tightens_the_limits_of_an_inner_one() {
     let lifetimes = [(100, 10, 10), (10, 100, 10)];
     for ((outer, inner, ends_at), own) in lifetimes.into_iter().flat_map(|case| [(case, None), (case, Some(1_000))]) {
         let make = move || own.map_or_else(open_end, |own| open_end().lifetime(own * SECOND));

@@ -8,7 +8,7 @@ use super::{Endless, SECOND, open_end, read, retry, serve};
 use crate::support::{Hang, Recording, answers, answers_after, answers_again, bytes, decorate, open, stream};
 
 #[tokio::test(start_paused = true)]
-async fn streams_end_within_the_last_fifth_of_it_and_not_together() {
+async fn lifetimes_end_spread_over_their_last_fifth() {
     let recording = Recording::default();
     let service = serve(&SseLayer::new(Endless).lifetime(100 * SECOND).observer(recording.clone()));
     let mut bodies = Vec::new();
@@ -31,7 +31,7 @@ async fn streams_end_within_the_last_fifth_of_it_and_not_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_busy_stream_ends_too() {
+async fn lifetime_ends_a_busy_stream() {
     let endless = || Events::new(futures_util::stream::repeat_with(|| Event::new("x".repeat(9_000))));
     let recording = Recording::default();
     let layer = SseLayer::new(answers_again(endless)).lifetime(10 * SECOND).observer(recording.clone());
@@ -45,7 +45,7 @@ async fn a_busy_stream_ends_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn neither_a_heartbeat_nor_none_puts_it_off() {
+async fn heartbeats_do_not_extend_a_lifetime() {
     for heartbeat in [Heartbeat::off(), Heartbeat::every(SECOND)] {
         let mut body = open(SseLayer::new(Endless).lifetime(10 * SECOND).heartbeat(heartbeat)).await;
         body.rest().await;
@@ -70,7 +70,7 @@ async fn lifetime_of_the_stream_overrides_the_layers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_counted_from_the_head_of_a_decorated_or_a_late_stream() {
+async fn lifetime_counts_from_the_head() {
     let mut body = decorate(SseLayer::decorate().lifetime(10 * SECOND), stream([bytes("data: a\n\n"), Hang])).await;
     body.rest().await;
     assert!((8_000..=10_001).contains(&body.millis()), "{}", body.millis());
@@ -87,7 +87,7 @@ async fn it_is_counted_from_the_head_of_a_decorated_or_a_late_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_is_longer_than_all_time_is_none() {
+async fn huge_lifetime_never_elapses() {
     let recording = Recording::default();
     let mut body = open(SseLayer::new(Endless).lifetime(std::time::Duration::MAX).observer(recording.clone())).await;
     body.frames_within(1_000 * SECOND).await;

@@ -46,7 +46,7 @@ async fn is_a_stream(service: &Sse<Inside, Endless>, request: Request<String>) -
 }
 
 #[tokio::test(start_paused = true)]
-async fn newcomers_are_refused_and_nobody_is_evicted() {
+async fn stream_beyond_the_limit_is_refused_and_none_ended() {
     let (streams, recording) =
         (Streams::builder().max_streams(2).retry_after(2 * SECOND).build(), Recording::default());
     let service = serve(&endless(&streams, &recording).methods([Method::GET, Method::POST]));
@@ -70,7 +70,7 @@ async fn newcomers_are_refused_and_nobody_is_evicted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_has_its_own_limit_and_those_without_have_none() {
+async fn limit_per_key_does_not_apply_without_a_key() {
     let (streams, recording) = (Streams::builder().max_per_key(2).build(), Recording::default());
     let service = by_user(&streams, &recording);
     let mut held = Vec::new();
@@ -91,7 +91,7 @@ async fn a_key_has_its_own_limit_and_those_without_have_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_stream_takes_no_permit() {
+async fn other_responses_take_no_permit() {
     let (streams, recording) = (Streams::builder().max_streams(0).build(), Recording::default());
     let service = serve(&endless(&streams, &recording));
     let page = ask_for(&service, Request::new(String::new())).await;
@@ -116,7 +116,7 @@ fn counts_runs(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_request_is_admitted_like_any_other() {
+async fn head_request_is_admitted_like_others() {
     let draining = Streams::new();
     draining.start_drain();
     let (full, per_key) = (Streams::builder().max_streams(0).build(), Streams::builder().max_per_key(0).build());
@@ -139,7 +139,7 @@ async fn a_head_request_is_admitted_like_any_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_request_gives_its_permit_back_with_the_head() {
+async fn head_request_releases_its_permit_with_the_head() {
     let (streams, runs) = (Streams::builder().max_streams(1).build(), Arc::default());
     let mut answered = pin!(serve(&counts_runs(&streams, &runs)).call(ask(Method::HEAD)));
     let head = answered.as_mut().await.unwrap();
@@ -159,7 +159,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_no_stream_gives_its_permit_back_at_once() {
+async fn other_answers_release_their_permit_at_once() {
     let streams = Streams::new();
     let refused = answers_after(0, Err::<Response<String>, _>(Refusal::stop()));
     assert_eq!(open_beside(&streams, SseLayer::new(refused)).await, 0);
@@ -178,7 +178,7 @@ async fn client_that_leaves_before_the_answer_releases_its_permit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_decorated_stream_counts_and_a_page_does_not() {
+async fn decorated_streams_count_and_pages_do_not() {
     let (streams, recording) = (Streams::builder().max_streams(1).build(), Recording::default());
     let layer = SseLayer::decorate().streams(&streams).observer(recording.clone());
     let script = Script::new([bytes("data: a\n\n"), Hang]);
@@ -206,7 +206,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_function_that_panics_for_a_key_hurts_only_its_own_request() {
+async fn panicking_key_function_fails_only_its_request() {
     let (streams, recording) = (Streams::new(), Recording::default());
     let service = by_user(&streams, &recording);
     let mut other = Reading::new(ask_for(&service, of("b")).await.into_body());
@@ -229,7 +229,7 @@ async fn a_function_that_panics_for_a_key_hurts_only_its_own_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn layers_that_have_the_same_streams_count_together() {
+async fn layers_with_the_same_streams_count_together() {
     let (streams, recording) = (Streams::builder().max_streams(2).build(), Recording::default());
     let one = serve(&endless(&streams, &recording));
     let layer = SseLayer::decorate().streams(&streams);
@@ -242,7 +242,7 @@ async fn layers_that_have_the_same_streams_count_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_limit_holds_when_many_come_at_the_same_time() {
+async fn limit_holds_under_concurrent_requests() {
     let (streams, recording) = (Streams::builder().max_streams(100).max_per_key(7).build(), Recording::default());
     let service = by_user(&streams, &recording);
     let come = |number: usize| {
@@ -273,7 +273,7 @@ mod rate {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_key_that_comes_too_often_is_refused_and_no_other() {
+    async fn key_over_its_rate_is_refused_and_no_other() {
         let recording = Recording::default();
         let service = limited(3, 10_000 * SECOND, &recording);
         for _ in 0..3 {
@@ -286,7 +286,7 @@ mod rate {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_time_is_too_short_or_too_long() {
+    async fn extreme_rate_windows_are_accepted() {
         let recording = Recording::default();
         let service = limited(3, Duration::ZERO, &recording);
         for _ in 0..10 {

@@ -32,7 +32,7 @@ impl Wake for Wakes {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_waker_that_panics_keeps_no_other_stream_from_its_end() {
+async fn panicking_waker_does_not_block_other_ends() {
     for is_drain in [false, true] {
         let streams = Streams::new();
         let service = serve(&endless(&streams, &Recording::default()).stream_key(|_| Some("me".into())));
@@ -78,7 +78,7 @@ async fn panics(_: Request<String>) -> Result<Response<String>, Refusal> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_panics_gives_its_place_back() {
+async fn panicking_handler_releases_its_slot() {
     for request in WAYS {
         let streams = Streams::builder().max_streams(1).build();
         let service = of_me(&streams).layer(of_me(&streams).layer(service_fn(panics)));

@@ -13,7 +13,7 @@ use crate::support::Recording;
 const PARTS: usize = 10;
 
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_come_back_evenly_over_the_spread() {
+async fn ten_thousand_reconnect_evenly_over_the_spread() {
     let streams = Streams::builder().reconnect_spread(20 * SECOND).build();
     let service = serve(&endless(&streams, &Recording::default()).retry(2 * SECOND));
     let mut bodies = Vec::new();

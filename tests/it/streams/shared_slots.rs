@@ -183,7 +183,7 @@ async fn two_of_five_have_room(streams: Streams, request: Request<String>, numbe
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_made_at_once_inside_one_are_each_admitted() {
+async fn concurrent_inner_requests_are_each_admitted() {
     for (request, number) in each_way() {
         let total = Streams::builder().max_streams(2).build();
         two_of_five_have_room(total, request(), number, "stream limit reached").await;
@@ -194,7 +194,7 @@ async fn requests_made_at_once_inside_one_are_each_admitted() {
 
 #[cfg(feature = "rate-limit")]
 #[tokio::test(start_paused = true)]
-async fn requests_made_at_once_inside_one_each_count_for_the_rate() {
+async fn concurrent_inner_requests_each_count_for_the_rate() {
     for (request, number) in each_way() {
         let rate = std::num::NonZeroU32::new(2).unwrap();
         let streams = Streams::builder().rate_limit_per_key(rate, 10_000 * SECOND).build();
@@ -203,7 +203,7 @@ async fn requests_made_at_once_inside_one_each_count_for_the_rate() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_made_at_once_inside_one_have_each_their_own_key() {
+async fn concurrent_inner_requests_have_their_own_keys() {
     for (request, number) in each_way() {
         let (streams, recording) = (Streams::builder().max_per_key(1).build(), Recording::default());
         let (name, inner) = inner_services(&streams, &recording).remove(number);
@@ -250,7 +250,7 @@ async fn answers_one_of_its_own(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_made_of_one_inside_has_its_place() {
+async fn stream_made_of_an_inner_one_has_its_slot() {
     for request in WAYS {
         let streams = Streams::builder().max_streams(1).max_per_key(1).build();
         let inner = SseLayer::from_fn(|_: Request<String>| ready(open_end())).streams(&streams).layer(Inside);
@@ -268,7 +268,7 @@ async fn a_stream_that_is_made_of_one_inside_has_its_place() {
 
 /// The wait stayed in the queue for as long as the request outside, and was given a slot that it had no use for.
 #[tokio::test(start_paused = true)]
-async fn a_wait_inside_that_is_given_up_takes_no_place() {
+async fn cancelled_inner_wait_takes_no_slot() {
     let streams = Streams::builder().max_streams(1).build();
     let inner = SseLayer::from_fn(|_: Request<String>| ready(open_end())).streams(&streams).layer(Inside);
     let held = ask_for(&inner, get()).await;

@@ -126,7 +126,7 @@ async fn one_request_of_a_key_waits_and_others_are_refused_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_most_64_requests_wait_and_places_are_theirs_in_order() {
+async fn at_most_64_requests_wait_and_are_served_in_order() {
     let (streams, recording) = (Streams::builder().max_streams(3).build(), Recording::default());
     let service = house(&streams, &recording);
     let mut held = Vec::new();
@@ -162,7 +162,7 @@ async fn slot_of_a_request_that_has_left_goes_to_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_in_a_drain() {
+async fn no_request_waits_during_a_drain() {
     let (streams, recording) = (Streams::builder().max_per_key(1).build(), Recording::default());
     let service = house(&streams, &recording);
     let _held = ask_for(&service, of("a")).await;
@@ -175,7 +175,7 @@ async fn nobody_waits_in_a_drain() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_waits_is_ended_by_its_key() {
+async fn waiting_request_is_ended_by_its_key() {
     let (streams, recording) = (Streams::builder().max_streams(1).build(), Recording::default());
     let service = house(&streams, &recording);
     let held = ask_for(&service, of("a")).await;
@@ -188,7 +188,7 @@ async fn a_request_that_waits_is_ended_by_its_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_of_nothing_is_not_waited_for() {
+async fn no_request_waits_for_a_limit_of_zero() {
     for streams in [Streams::builder().max_streams(0).build(), Streams::builder().max_per_key(0).build()] {
         let recording = Recording::default();
         assert!(!is_stream(&ask_for(&house(&streams, &recording), of("a")).now_or_never().expect("at once")));
@@ -235,7 +235,7 @@ async fn opens_again(service: Sse<Inside, Endless>, streams: Streams, user: usiz
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_place_is_lost_or_given_twice_when_many_wait_and_leave() {
+async fn no_slot_is_lost_or_given_twice() {
     let (streams, recording) = (Streams::builder().max_streams(3).max_per_key(1).build(), Recording::default());
     let service = house(&streams, &recording);
     let all = (0..16).map(|user| tokio::spawn(opens_again(service.clone(), streams.clone(), user)));
@@ -249,7 +249,7 @@ async fn no_place_is_lost_or_given_twice_when_many_wait_and_leave() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_waits_holds_nothing_of_the_service_inside() {
+async fn waiting_request_holds_no_permit_of_the_inner_service() {
     let streams = Streams::builder().max_streams(1).build();
     let inside = ConcurrencyLimit::new(answers_again(|| Response::from(open_end())), 1);
     let service = SseLayer::decorate().streams(&streams).layer(inside);
@@ -263,7 +263,7 @@ async fn a_request_that_waits_holds_nothing_of_the_service_inside() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_waits_under_decorate_is_ended_by_its_key() {
+async fn waiting_request_of_decorate_is_ended_by_its_key() {
     for request in [get as fn() -> _, || ask(Method::POST)] {
         let streams = Streams::builder().max_streams(1).build();
         let inside = answers_again(|| Response::from(open_end()));
@@ -280,7 +280,7 @@ async fn a_request_that_waits_under_decorate_is_ended_by_its_key() {
 
 #[cfg(feature = "rate-limit")]
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_fails_and_a_page_spend_nothing_of_the_rate() {
+async fn failed_waits_and_pages_spend_no_rate() {
     let rate = std::num::NonZeroU32::new(2).unwrap();
     let (streams, recording) =
         (Streams::builder().max_per_key(1).rate_limit_per_key(rate, 10_000 * SECOND).build(), Recording::default());

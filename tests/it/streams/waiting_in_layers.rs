@@ -40,7 +40,7 @@ async fn asks_twice(
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_made_inside_one_wait_each_for_its_own_time() {
+async fn inner_requests_each_have_their_own_waiting_time() {
     for (is_freed, total) in [(false, 1), (true, 1), (true, 2)] {
         let (streams, recording) = (Streams::builder().max_streams(total).build(), Recording::default());
         let inner = house(&streams, &recording);
@@ -141,7 +141,7 @@ async fn waits_for_total_and_key_share_one_waiting_time() {
 
 /// The first wait was in a layer that has let it in, and the answer takes longer than any wait.
 #[tokio::test(start_paused = true)]
-async fn only_time_that_is_waited_for_room_counts_as_waiting() {
+async fn only_time_spent_waiting_for_a_slot_counts() {
     let (ours, theirs) = (Streams::builder().max_streams(1).build(), Streams::builder().max_streams(1).build());
     let (held, held_too) = (takes_a_place(&ours).await, takes_a_place(&theirs).await);
     let handler = service_fn(|_: Request<String>| async {

@@ -38,7 +38,7 @@ async fn unpolled_stream_is_closed_once_and_ends_quietly() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_permit_that_a_stalled_reader_had_is_for_the_next() {
+async fn permit_of_a_stalled_reader_is_reused() {
     let streams = Streams::builder().max_streams(1).stall_timeout(8 * SECOND).build();
     let recording = Recording::default();
     let service = serve(&endless(&streams, &recording));
@@ -53,7 +53,7 @@ async fn a_permit_that_a_stalled_reader_had_is_for_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn readers_that_wait_and_readers_that_are_slow_are_left_alone() {
+async fn idle_and_slow_readers_are_not_stalled() {
     let (streams, recording) = (Streams::builder().stall_timeout(8 * SECOND).build(), Recording::default());
     let service = serve(&endless(&streams, &recording).heartbeat(tower_sse::Heartbeat::off()));
     let mut waits = read(&service).await;
@@ -71,7 +71,7 @@ async fn readers_that_wait_and_readers_that_are_slow_are_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_watchdog_nobody_is_ended() {
+async fn stalled_stream_stays_open_without_a_watchdog() {
     let (streams, recording) = (Streams::builder().stall_timeout(None).build(), Recording::default());
     let mut body = read(&serve(&endless(&streams, &recording))).await;
     assert!(body.poll_once().is_ready());
@@ -92,7 +92,7 @@ impl Wake for Panics {
 
 /// A waker that panicked ended the watch over all others, until one more stream opened.
 #[tokio::test(start_paused = true)]
-async fn a_waker_that_panics_does_not_end_the_watch() {
+async fn panicking_waker_does_not_end_the_watchdog() {
     let streams = Streams::builder().stall_timeout(8 * SECOND).build();
     let once = SseLayer::from_fn(|_: http::Request<String>| async {
         let mut is_first = true;
@@ -116,7 +116,7 @@ async fn a_waker_that_panics_does_not_end_the_watch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_looks_again_after_there_was_nobody_to_look_at() {
+async fn watchdog_restarts_with_the_next_stream() {
     let (streams, recording) = (Streams::builder().stall_timeout(8 * SECOND).build(), Recording::default());
     let service = serve(&endless(&streams, &recording));
     for number in 0..3 {

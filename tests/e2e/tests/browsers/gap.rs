@@ -110,7 +110,7 @@ if (loads == 2) say('/end');
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Chromium and Firefox; run by ./tests/run"]
-async fn the_page_of_a_gap_loads_once_more_and_comes_to_rest() {
+async fn page_reloads_once_after_a_gap() {
     let certificate = Certificate::new().expect("a certificate");
     for (browser, cuts) in [Kind::Chromium, Kind::Firefox].into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
         let said = Said::default();

@@ -27,7 +27,7 @@ fn open_fires_before_the_first_event() {
 
 #[test]
 #[ignore = "needs Chromium and Firefox; run by ./tests/run"]
-fn what_an_event_holds_arrives_as_it_is() {
+fn events_arrive_unchanged() {
     for session in sessions() {
         let mut last_id = String::new();
         let sent = fields().into_iter().map(|event| {
@@ -48,7 +48,7 @@ fn what_an_event_holds_arrives_as_it_is() {
 
 #[test]
 #[ignore = "needs Chromium and Firefox; run by ./tests/run"]
-fn five_heartbeats_that_are_comments_are_no_event() {
+fn comment_heartbeats_dispatch_no_event() {
     for session in sessions() {
         assert_eq!(*session.report("comments"), entries![["open"], ["message", "after five", ""]], "{session}");
     }
@@ -56,7 +56,7 @@ fn five_heartbeats_that_are_comments_are_no_event() {
 
 #[test]
 #[ignore = "needs Chromium and Firefox; run by ./tests/run"]
-fn a_named_heartbeat_is_seen_and_moves_no_id() {
+fn named_heartbeat_is_dispatched_and_keeps_the_id() {
     for session in sessions() {
         let beat = || vec!["ping", "", "1"];
         let expected = vec![vec!["open"], vec!["message", "now", "1"], beat(), beat(), beat()];
@@ -66,7 +66,7 @@ fn a_named_heartbeat_is_seen_and_moves_no_id() {
 
 #[test]
 #[ignore = "needs Chromium and Firefox; run by ./tests/run"]
-fn a_clean_end_brings_the_browser_back_with_its_last_event_id() {
+fn browser_reconnects_after_a_clean_end_with_its_last_event_id() {
     for session in sessions() {
         let id = ODD_ID;
         let expected = entries![
@@ -119,7 +119,7 @@ fn without_retry_chromium_waits_three_seconds_and_firefox_five() {
 
 #[test]
 #[ignore = "needs Chromium and Firefox; run by ./tests/run"]
-fn stop_keeps_the_browser_away() {
+fn browser_does_not_reconnect_after_stop() {
     for session in sessions() {
         let expected = entries![["open"], ["message", "only", ""], ["error", "connecting"], ["error", "closed"]];
         assert_eq!(*session.report("stop"), expected, "{session}");
@@ -130,7 +130,7 @@ fn stop_keeps_the_browser_away() {
 
 #[test]
 #[ignore = "needs Chromium and Firefox; run by ./tests/run"]
-fn any_other_status_or_content_type_ends_it_for_good() {
+fn other_status_or_content_type_closes_the_event_source() {
     for session in sessions() {
         for scenario in ["busy", "json"] {
             assert_eq!(*session.report(scenario), entries![["error", "closed"]], "{session}, {scenario}");
@@ -141,7 +141,7 @@ fn any_other_status_or_content_type_ends_it_for_good() {
 
 #[test]
 #[ignore = "needs Chromium and Firefox; run by ./tests/run"]
-fn the_browser_comes_back_after_later() {
+fn browser_reconnects_after_later() {
     for session in sessions() {
         let expected = entries![["open"], ["error", "connecting"], ["open"], ["message", "welcome", ""]];
         assert_eq!(*session.report("later"), expected, "{session}");
@@ -150,7 +150,7 @@ fn the_browser_comes_back_after_later() {
 
 #[test]
 #[ignore = "needs Chromium and Firefox; run by ./tests/run"]
-fn a_stream_that_fails_or_panics_is_heard_out_and_asked_again() {
+fn failed_stream_delivers_its_events_and_browser_reconnects() {
     for session in sessions() {
         let expected = entries![
             ["open"],
@@ -200,7 +200,7 @@ fn the_quick_start_shows_message_time_state_and_reconnects() {
 
 #[test]
 #[ignore = "needs Chromium and Firefox; run by ./tests/run"]
-fn the_recipe_for_tabs_opens_one_stream_for_all_and_hands_it_on() {
+fn tabs_recipe_shares_one_stream_and_hands_it_over() {
     for session in sessions() {
         let mut shown = session.report("share").clone();
         // Either of them may show it first.

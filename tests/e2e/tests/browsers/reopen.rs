@@ -57,7 +57,7 @@ async fn say(done: Arc<Notify>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs chromium; run by ./tests/run"]
-async fn a_page_that_opens_its_only_stream_anew_is_not_refused() {
+async fn page_that_reopens_its_only_stream_is_not_refused() {
     let certificate = Certificate::new().expect("a certificate");
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let fewest = fewest_refusals(protocol, &certificate).await;

@@ -40,7 +40,7 @@ async fn the_bytes_are_prelude_heartbeats_and_events_and_nothing_else() {
 
 #[tokio::test]
 #[ignore = "needs curl; run by ./tests/run"]
-async fn each_event_is_there_before_the_next_is_made() {
+async fn each_event_arrives_before_the_next_is_created() {
     for version in VERSIONS {
         let (app, mut opened) = feedable();
         let server = Server::start(app).await.unwrap();
@@ -57,7 +57,7 @@ async fn each_event_is_there_before_the_next_is_made() {
 
 #[tokio::test]
 #[ignore = "needs curl; run by ./tests/run"]
-async fn head_gets_the_head_and_no_body() {
+async fn head_request_gets_the_head_and_no_body() {
     let server = Server::start(page_and_events(&Arc::default())).await.unwrap();
     for version in VERSIONS {
         let mut curl = curl();
@@ -76,7 +76,7 @@ async fn head_gets_the_head_and_no_body() {
 
 #[tokio::test]
 #[ignore = "needs curl; run by ./tests/run"]
-async fn garbage_in_accept_gets_the_service_inside() {
+async fn invalid_accept_reaches_the_inner_service() {
     let server = Server::start(page_and_events(&Arc::default())).await.unwrap();
     let long = "a/b,".repeat(2_000);
     let garbage =
@@ -92,7 +92,7 @@ async fn garbage_in_accept_gets_the_service_inside() {
 
 #[tokio::test]
 #[ignore = "needs curl; run by ./tests/run"]
-async fn a_method_that_nobody_knows_gets_the_service_inside() {
+async fn unknown_method_reaches_the_inner_service() {
     let server = Server::start(page_and_events(&Arc::default())).await.unwrap();
     for version in VERSIONS {
         for method in ["BREW", "OPTIONS", "get", "DELETE"] {
@@ -105,7 +105,7 @@ async fn a_method_that_nobody_knows_gets_the_service_inside() {
 
 #[tokio::test]
 #[ignore = "needs curl; run by ./tests/run"]
-async fn a_last_event_id_that_is_too_long_harms_nobody() {
+async fn oversized_last_event_id_fails_only_its_own_request() {
     let seen = Arc::<Mutex<Vec<usize>>>::default();
     let server = Server::start(page_and_events(&seen)).await.unwrap();
     let directory = tempfile::tempdir().unwrap();

@@ -21,7 +21,7 @@ use crate::{
 
 #[tokio::test]
 #[ignore = "needs openai and anthropic of PyPI; run by ./tests/run"]
-async fn an_sdk_raises_when_an_upstream_breaks_off() {
+async fn sdk_raises_if_the_upstream_fails() {
     let app = || Router::new().fallback(any(async |request: Request| broken(request.uri().path())));
     for (layer, raises) in [
         (None, true),
@@ -36,7 +36,7 @@ async fn an_sdk_raises_when_an_upstream_breaks_off() {
 
 #[tokio::test]
 #[ignore = "needs openai and anthropic of PyPI; run by ./tests/run"]
-async fn an_sdk_raises_when_an_event_service_fails_or_ends_early() {
+async fn sdk_raises_if_the_event_service_fails_or_ends_early() {
     for lifetime in [Duration::from_secs(3600), Duration::from_secs(3)] {
         let sse = SseLayer::from_fn(move |request: Request| {
             let (fails, path) = (lifetime > Duration::from_secs(60), request.uri().path().to_owned());

@@ -12,31 +12,31 @@ use crate::{
 
 #[tokio::test]
 #[ignore = "needs openai of PyPI; run by ./tests/run"]
-async fn openai_reads_just_the_events() {
+async fn openai_reads_only_the_events() {
     reads_just_the_events("openai").await;
 }
 
 #[tokio::test]
 #[ignore = "needs anthropic of PyPI; run by ./tests/run"]
-async fn anthropic_reads_just_the_events() {
+async fn anthropic_reads_only_the_events() {
     reads_just_the_events("anthropic").await;
 }
 
 #[tokio::test]
 #[ignore = "needs httpx-sse of PyPI; run by ./tests/run"]
-async fn httpx_sse_reads_just_the_events() {
+async fn httpx_sse_reads_only_the_events() {
     reads_just_the_events("httpx_sse").await;
 }
 
 #[tokio::test]
 #[ignore = "needs sseclient-py of PyPI; run by ./tests/run"]
-async fn sseclient_reads_just_the_events() {
+async fn sseclient_reads_only_the_events() {
     reads_just_the_events("sseclient").await;
 }
 
 #[tokio::test]
 #[ignore = "needs eventsource of npm; run by ./tests/run"]
-async fn eventsource_reads_just_the_events_and_reconnects_by_itself() {
+async fn eventsource_reads_only_the_events_and_reconnects() {
     let score = Score::hard();
     let server = Server::start(plays(&score)).await.unwrap();
     let heard = listen("eventsource", &server).await;

@@ -16,7 +16,7 @@ use crate::{
 
 #[tokio::test]
 #[ignore = "needs google-genai of PyPI and @google/genai of npm; run by ./tests/run"]
-async fn google_reads_all_of_a_stream_without_comments() {
+async fn google_reads_a_whole_stream_without_comments() {
     let upstream = || Router::new().fallback(any(async || response(words())));
     for layer in [SseLayer::decorate().comments(Comments::Omit), SseLayer::decorate().omit_comments_for(is_google)] {
         let layer = layer.heartbeat(HEARTBEAT).retry(Duration::from_secs(1));
@@ -38,7 +38,7 @@ async fn google_reads_all_of_a_stream_without_comments() {
 
 #[tokio::test]
 #[ignore = "needs google-genai of PyPI and @google/genai of npm; run by ./tests/run"]
-async fn google_raises_when_a_stream_without_comments_is_aborted() {
+async fn google_raises_if_a_stream_without_comments_is_aborted() {
     let broken = async || {
         let then = stream::once(async {
             tokio::time::sleep(Duration::from_millis(100)).await;

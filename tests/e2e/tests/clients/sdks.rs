@@ -35,7 +35,7 @@ async fn anthropic_reads_an_answer_streamed_and_not() {
 
 #[tokio::test]
 #[ignore = "needs openai of PyPI; run by ./tests/run"]
-async fn openai_raises_what_a_failing_model_says_last() {
+async fn openai_raises_the_last_event_of_a_failed_model() {
     let example = Example::start("llm").await.unwrap();
     let error: Value = report(openai(&example, "error", "do something and fail at it")).await;
     assert_eq!(error, json!({ "before": "do something and", "raised": "APIError", "message": "Overloaded" }));
@@ -43,7 +43,7 @@ async fn openai_raises_what_a_failing_model_says_last() {
 
 #[tokio::test]
 #[ignore = "needs anthropic of PyPI; run by ./tests/run"]
-async fn anthropic_raises_what_a_failing_model_says_last() {
+async fn anthropic_raises_the_last_event_of_a_failed_model() {
     let example = Example::start("llm").await.unwrap();
     let error: Value = report(anthropic(&example, "error", "do something and fail at it")).await;
     let expected = json!({ "before": "do something and", "raised": "APIStatusError", "type": "overloaded_error" });

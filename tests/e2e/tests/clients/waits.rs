@@ -43,7 +43,7 @@ async fn requests_of(client: &str) -> usize {
 
 #[tokio::test]
 #[ignore = "needs clients of npm; run by ./tests/run"]
-async fn clients_that_are_told_a_month_do_not_come_back_at_once() {
+async fn clients_with_a_retry_of_a_month_do_not_reconnect_at_once() {
     for client in [
         "@microsoft/fetch-event-source",
         "eventsource",

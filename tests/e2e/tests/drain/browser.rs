@@ -27,7 +27,7 @@ fn is_whole(events: &[String], name: &str) -> bool {
 
 #[tokio::test]
 #[ignore = "needs chromium; run by ./tests/run"]
-async fn it_comes_back_and_misses_nothing_that_is_still_there() {
+async fn browser_resumes_after_a_drain_without_loss() {
     let certificate = Certificate::new().unwrap();
     let (mut first, address) = news("first", "0").await;
     let _browser = Browser::open(Kind::Chromium, &format!("http://{address}/"), &certificate).unwrap();

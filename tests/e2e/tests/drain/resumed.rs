@@ -67,7 +67,7 @@ async fn publish_when_somebody_reads(topic: Topic) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn over_a_drained_connection_nothing_is_missed() {
+async fn client_resumes_after_a_drained_connection_without_loss() {
     for version in [Version::HTTP_11, Version::HTTP_2] {
         let hub = Hub::new();
         let topic = hub.topic("news").unwrap();

@@ -29,7 +29,7 @@ impl All {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_leave_at_once_with_a_retry_each_of_its_own() {
+async fn drained_streams_end_at_once_with_different_retries() {
     let mut server = Draining::start("axum", Duration::from_secs(3600)).await;
     let all = All::read(server.open(1_000, "/events/leave", "data: hello\n\n").await);
     let left = server.leave().await;
@@ -43,7 +43,7 @@ async fn all_leave_at_once_with_a_retry_each_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn work_finishes_and_what_does_not_is_cut_before_the_deadline() {
+async fn unfinished_streams_are_cut_before_the_deadline() {
     let mut server = Draining::start("axum", DEADLINE).await;
     let work = All::read(server.open(100, "/events/work", "data: hello\n\n").await);
     let endless = All::read(server.open(100, "/events/endless", "data: hello\n\n").await);

@@ -5,7 +5,7 @@ use tower_sse_e2e::example::Example;
 use crate::support::{assert_page, events, get, get_events, json, next, next_json, post_json, send};
 
 #[tokio::test]
-async fn the_app_is_as_it_was() {
+async fn routes_of_the_app_are_unchanged() {
     let example = Example::start("axum").await.unwrap();
     assert_page(example.url("/"), "tower-sse: auction").await;
     assert_eq!(json(send(get(example.url("/lots"))).await).await, json!(["painting", "teapot", "violin"]));
@@ -17,7 +17,7 @@ async fn the_app_is_as_it_was() {
 }
 
 #[tokio::test]
-async fn whoever_watches_a_lot_sees_bids_as_they_are_made() {
+async fn watchers_of_a_lot_receive_each_bid() {
     let example = Example::start("axum").await.unwrap();
     let mut teapot = events(send(get_events(example.url("/lots/teapot"))).await);
     bid(&example, "violin", 1000).await;
@@ -28,7 +28,7 @@ async fn whoever_watches_a_lot_sees_bids_as_they_are_made() {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_gets_what_it_missed_once() {
+async fn resuming_client_receives_missed_events_once() {
     let example = Example::start("axum").await.unwrap();
     for amount in [10, 20, 30] {
         bid(&example, "teapot", amount).await;
@@ -43,7 +43,7 @@ async fn a_client_that_comes_back_gets_what_it_missed_once() {
 }
 
 #[tokio::test]
-async fn an_id_that_was_never_given_begins_anew() {
+async fn unknown_id_begins_from_the_start() {
     let example = Example::start("axum").await.unwrap();
     bid(&example, "teapot", 10).await;
     for id in ["2", "-1", "99999999999999999999999", "caf\u{e9}", "1\0"] {
@@ -54,7 +54,7 @@ async fn an_id_that_was_never_given_begins_anew() {
 }
 
 #[tokio::test]
-async fn nobody_watches_a_lot_that_is_not_there() {
+async fn unknown_lot_is_refused() {
     let example = Example::start("axum").await.unwrap();
     let response = send(get_events(example.url("/lots/hat"))).await;
     assert_eq!(response.status(), StatusCode::NOT_FOUND);

@@ -17,7 +17,7 @@ async fn page_and_stream_have_one_address() {
 }
 
 #[tokio::test]
-async fn what_is_said_reaches_all_who_are_there() {
+async fn message_reaches_all_members() {
     let chat = Chat::start().await;
     let (mut ann, mut bob) = (chat.enter("lobby?as=ann").await, chat.enter("lobby?as=bob").await);
     chat.say("lobby?as=ann", " hello\nyou \n").await;
@@ -29,7 +29,7 @@ async fn what_is_said_reaches_all_who_are_there() {
 }
 
 #[tokio::test]
-async fn who_joins_gets_what_was_said_before() {
+async fn new_member_receives_earlier_messages() {
     let chat = Chat::start().await;
     for text in ["one", "two"] {
         chat.say("lobby?as=ann", text).await;
@@ -42,7 +42,7 @@ async fn who_joins_gets_what_was_said_before() {
 }
 
 #[tokio::test]
-async fn a_page_that_says_what_it_had_gets_the_rest_once() {
+async fn resuming_page_receives_the_rest_once() {
     let chat = Chat::start().await;
     let mut page = chat.enter("lobby?as=ann").await;
     let mut ids = Vec::new();
@@ -63,7 +63,7 @@ async fn a_page_that_says_what_it_had_gets_the_rest_once() {
 }
 
 #[tokio::test]
-async fn who_is_here_is_told_when_it_changes() {
+async fn presence_is_sent_when_it_changes() {
     let chat = Chat::start().await;
     let mut ann = chat.enter("lobby?as=ann").await;
     assert_eq!(next_here(&mut ann).await, json!({ "count": 1, "names": ["ann"] }));
@@ -75,7 +75,7 @@ async fn who_is_here_is_told_when_it_changes() {
 }
 
 #[tokio::test]
-async fn who_was_away_is_not_told_who_came_and_went() {
+async fn resuming_member_receives_no_earlier_presence() {
     let chat = Chat::start().await;
     let mut ann = chat.enter("lobby?as=ann").await;
     let first = next_event(&mut ann, "here").await.id().unwrap().as_str().to_owned();
@@ -94,7 +94,7 @@ async fn who_was_away_is_not_told_who_came_and_went() {
 }
 
 #[tokio::test]
-async fn rooms_know_nothing_of_each_other() {
+async fn rooms_are_independent() {
     let chat = Chat::start().await;
     let (mut here, mut there) = (chat.enter("here?as=ann").await, chat.enter("there?as=bob").await);
     chat.say("there?as=bob", "to there").await;
@@ -105,7 +105,7 @@ async fn rooms_know_nothing_of_each_other() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_said_gets_a_reason() {
+async fn invalid_message_is_refused_with_a_reason() {
     let chat = Chat::start().await;
     let (long, longer, much) = ("x".repeat(2000), "x".repeat(2001), "x".repeat(20_000));
     let long_name = "a".repeat(31);
@@ -132,7 +132,7 @@ async fn what_cannot_be_said_gets_a_reason() {
 }
 
 #[tokio::test]
-async fn who_cannot_enter_gets_a_reason() {
+async fn invalid_member_is_refused_with_a_reason() {
     let chat = Chat::start().await;
     let long_room = "a".repeat(41);
     for (room, why) in [

@@ -24,7 +24,7 @@ async fn this_machine_is_measured() {
 }
 
 #[tokio::test]
-async fn one_stream_has_all_that_there_is_of_three_topics() {
+async fn one_stream_has_the_values_of_three_topics() {
     let machine = Machine::new();
     let dashboard = machine.dashboard().await;
     let mut stream = events(send(get_events(dashboard.url("/"))).await);
@@ -42,7 +42,7 @@ async fn one_stream_has_all_that_there_is_of_three_topics() {
 }
 
 #[tokio::test]
-async fn a_core_is_as_busy_as_it_was_since_the_last_look() {
+async fn load_of_a_core_is_measured_since_the_last_sample() {
     let machine = Machine::new();
     let dashboard = machine.dashboard().await;
     let mut stream = events(send(get_events(dashboard.url("/"))).await);
@@ -59,7 +59,7 @@ async fn a_core_is_as_busy_as_it_was_since_the_last_look() {
 }
 
 #[tokio::test]
-async fn who_was_away_gets_the_newest_of_each_and_nothing_else() {
+async fn resuming_client_receives_the_newest_value_of_each_key() {
     let machine = Machine::new();
     let dashboard = machine.dashboard().await;
     let mut stream = events(send(get_events(dashboard.url("/"))).await);
@@ -84,7 +84,7 @@ async fn who_was_away_gets_the_newest_of_each_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_any_more_is_not_shown_to_who_comes() {
+async fn new_client_receives_no_removed_values() {
     let machine = Machine::new();
     let dashboard = machine.dashboard().await;
     let mut stream = events(send(get_events(dashboard.url("/"))).await);
@@ -106,7 +106,7 @@ async fn what_is_not_there_any_more_is_not_shown_to_who_comes() {
 }
 
 #[tokio::test]
-async fn the_page_asks_nothing_of_any_other_host() {
+async fn page_requests_no_other_host() {
     let dashboard = Example::start("dashboard").await.unwrap();
     let page = text(send(get_page(dashboard.url("/"))).await).await;
     assert!(!page.contains("://"), "{page}");
@@ -119,7 +119,7 @@ async fn the_page_asks_nothing_of_any_other_host() {
 }
 
 #[tokio::test]
-async fn where_there_is_no_proc_it_says_so() {
+async fn missing_proc_is_reported() {
     let mut command = example::command("dashboard").unwrap();
     command.env("PROC", "/nowhere").env("PORT", "0");
     let said = process::run(command).await.unwrap_err().to_string();

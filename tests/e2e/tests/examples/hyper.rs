@@ -5,7 +5,7 @@ use tower_sse_e2e::example::Example;
 use crate::support::{assert_page, events, get, get_events, next, send};
 
 #[tokio::test]
-async fn the_inner_service_has_the_page() {
+async fn inner_service_serves_the_page() {
     let example = Example::start("hyper").await.unwrap();
     assert_page(example.url("/"), "tower-sse: a job").await;
     assert_eq!(send(get_events(example.url("/other"))).await.status(), StatusCode::NOT_FOUND);
@@ -13,7 +13,7 @@ async fn the_inner_service_has_the_page() {
 }
 
 #[tokio::test]
-async fn a_job_tells_each_step_and_its_end() {
+async fn job_sends_each_step_and_its_end() {
     let mut example = Example::start("hyper").await.unwrap();
     let mut stream = events(send(get_events(example.url("/"))).await);
     let mut steps = 0;
@@ -35,7 +35,7 @@ async fn a_job_tells_each_step_and_its_end() {
 }
 
 #[tokio::test]
-async fn a_client_that_heard_the_end_is_kept_away() {
+async fn client_that_received_the_end_gets_204() {
     let example = Example::start("hyper").await.unwrap();
     let again = get_events(example.url("/")).header("last-event-id", "finished");
     assert_eq!(send(again).await.status(), StatusCode::NO_CONTENT);

@@ -8,7 +8,7 @@ use tower_sse_e2e::example::Example;
 use crate::support::{assert_page, events, get, get_events, json, next, next_json, send, send_body, within};
 
 #[tokio::test]
-async fn the_body_of_a_post_chooses_the_stream_whatever_it_accepts() {
+async fn body_of_a_post_selects_the_stream_for_any_accept() {
     let example = Example::start("llm").await.unwrap();
     for path in [OPENAI, ANTHROPIC] {
         for (stream, kind) in [(true, "text/event-stream"), (false, "application/json")] {
@@ -49,7 +49,7 @@ async fn events_of_anthropic_have_names() {
 }
 
 #[tokio::test]
-async fn a_model_that_fails_half_way_says_so_last() {
+async fn failed_model_sends_an_error_event_last() {
     let example = Example::start("llm").await.unwrap();
     let said = said_before_an_abort(ask(&example, ANTHROPIC, "do something and fail at it", true).await).await;
     let names = names_of(&said);
@@ -61,7 +61,7 @@ async fn a_model_that_fails_half_way_says_so_last() {
 }
 
 #[tokio::test]
-async fn without_a_stream_the_answer_is_a_document() {
+async fn request_without_stream_gets_a_document() {
     let example = Example::start("llm").await.unwrap();
     let document = json(ask(&example, OPENAI, "count to 3", false).await).await;
     assert_eq!(document["choices"][0]["message"]["content"], "1 2 3");
@@ -73,7 +73,7 @@ async fn without_a_stream_the_answer_is_a_document() {
 }
 
 #[tokio::test]
-async fn what_is_no_question_is_refused() {
+async fn invalid_question_is_refused() {
     let example = Example::start("llm").await.unwrap();
     for body in ["", "{", "[]", r#"{"stream":true}"#, "\u{0}"] {
         for path in [OPENAI, ANTHROPIC] {
@@ -86,14 +86,14 @@ async fn what_is_no_question_is_refused() {
 }
 
 #[tokio::test]
-async fn other_methods_go_inside() {
+async fn other_methods_reach_the_inner_service() {
     let example = Example::start("llm").await.unwrap();
     assert_page(example.url("/"), "tower-sse: a small language model").await;
     assert_eq!(send(get_events(example.url(OPENAI))).await.status(), StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
-async fn the_model_stops_when_the_client_leaves_its_stream() {
+async fn model_stops_when_the_client_of_a_stream_leaves() {
     let mut example = Example::start("llm").await.unwrap();
     assert_eq!(running(&example).await, 0);
     let mut stream = events(ask(&example, ANTHROPIC, "count to 1000000000", true).await);

@@ -7,7 +7,7 @@ use tower_sse_e2e::example::Example;
 use crate::support::{assert_page, events, get, get_events, json, next, send, send_body, text};
 
 #[tokio::test]
-async fn a_job_has_a_page_at_the_address_that_its_start_answers() {
+async fn location_of_a_started_job_has_its_page() {
     let jobs = Jobs::start().await;
     assert_page(jobs.0.url("/"), "tower-sse: progress").await;
     let job = jobs.post(LONG).await;
@@ -15,7 +15,7 @@ async fn a_job_has_a_page_at_the_address_that_its_start_answers() {
 }
 
 #[tokio::test]
-async fn all_who_watch_see_it_grow_and_get_the_result_last() {
+async fn all_watchers_receive_progress_and_the_result_last() {
     let jobs = Jobs::start().await;
     for watcher in jobs.three_watchers().await {
         let mut told = watched(watcher).await;
@@ -30,7 +30,7 @@ async fn all_who_watch_see_it_grow_and_get_the_result_last() {
 }
 
 #[tokio::test]
-async fn who_comes_late_sees_how_far_it_is() {
+async fn late_watcher_receives_the_current_progress() {
     let jobs = Jobs::start().await;
     let job = jobs.post(LONG).await;
     let mut early = jobs.watch(&job).await;
@@ -44,7 +44,7 @@ async fn who_comes_late_sees_how_far_it_is() {
 }
 
 #[tokio::test]
-async fn who_was_away_gets_the_present_and_not_the_steps() {
+async fn resuming_watcher_receives_only_the_current_progress() {
     let jobs = Jobs::start().await;
     let job = jobs.post(LONG).await;
     let mut watcher = jobs.watch(&job).await;
@@ -58,7 +58,7 @@ async fn who_was_away_gets_the_present_and_not_the_steps() {
 }
 
 #[tokio::test]
-async fn afterwards_there_is_the_result_and_nothing_to_watch() {
+async fn finished_job_has_a_result_and_no_stream() {
     let jobs = Jobs::start().await;
     let job = jobs.post(100).await;
     let stream = send(get_events(jobs.0.url(&job))).await;
@@ -72,7 +72,7 @@ async fn afterwards_there_is_the_result_and_nothing_to_watch() {
 }
 
 #[tokio::test]
-async fn a_job_that_runs_has_no_result() {
+async fn running_job_has_no_result() {
     let jobs = Jobs::start().await;
     let job = jobs.post(LONG).await;
     let response = send(get(jobs.0.url(&format!("{job}/result")))).await;
@@ -81,7 +81,7 @@ async fn a_job_that_runs_has_no_result() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_found() {
+async fn unknown_job_is_not_found() {
     let jobs = Jobs::start().await;
     for path in ["/jobs/1", "/jobs/x", "/jobs/18446744073709551616"] {
         assert_eq!(send(get_events(jobs.0.url(path))).await.status(), StatusCode::NOT_FOUND, "{path}");
@@ -92,7 +92,7 @@ async fn what_is_not_there_is_not_found() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_gets_a_reason() {
+async fn invalid_job_is_refused_with_a_reason() {
     let jobs = Jobs::start().await;
     for below in ["", "1", "-2", "ten", "100000001", "18446744073709551616"] {
         let response = send_body(Request::post(jobs.0.url("/jobs")), below).await;
@@ -102,7 +102,7 @@ async fn what_cannot_be_done_gets_a_reason() {
 }
 
 #[tokio::test]
-async fn only_so_many_jobs_run_at_a_time() {
+async fn number_of_running_jobs_is_limited() {
     let jobs = Jobs::start().await;
     for _ in 0..4 {
         jobs.post(LONG).await;

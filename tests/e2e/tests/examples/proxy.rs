@@ -10,7 +10,7 @@ use tower_sse_e2e::example::Example;
 use crate::support::{assert_page, events, get, get_events, next, send, within};
 
 #[tokio::test]
-async fn heartbeats_stand_where_the_upstream_is_silent() {
+async fn heartbeats_are_sent_while_the_upstream_is_idle() {
     let upstream = Upstream::listen().await;
     let example = Example::start_with("proxy", &[("UPSTREAM", &upstream.origin)]).await.unwrap();
     let (response, mut socket) = tokio::join!(send(get_events(example.url("/"))), upstream.accept());
@@ -25,7 +25,7 @@ async fn heartbeats_stand_where_the_upstream_is_silent() {
 }
 
 #[tokio::test]
-async fn without_another_it_has_an_upstream_of_its_own() {
+async fn example_has_an_upstream_by_default() {
     let example = Example::start("proxy").await.unwrap();
     assert_page(example.url("/"), "tower-sse: proxy").await;
     let mut stream = events(send(get_events(example.url("/events"))).await);
@@ -55,7 +55,7 @@ async fn cut_upstream_event_gets_no_heartbeat_within_a_line() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_cleanly_when_the_upstream_breaks() {
+async fn stream_ends_cleanly_if_the_upstream_fails() {
     let upstream = Upstream::listen().await;
     let example = Example::start_with("proxy", &[("UPSTREAM", &upstream.origin)]).await.unwrap();
     let (response, mut socket) = tokio::join!(send(get_events(example.url("/"))), upstream.accept());
@@ -67,7 +67,7 @@ async fn a_stream_ends_cleanly_when_the_upstream_breaks() {
 }
 
 #[tokio::test]
-async fn the_upstream_sees_that_the_client_has_left() {
+async fn upstream_detects_that_the_client_has_left() {
     let upstream = Upstream::listen().await;
     let example = Example::start_with("proxy", &[("UPSTREAM", &upstream.origin)]).await.unwrap();
     let (response, mut socket) = tokio::join!(send(get_events(example.url("/"))), upstream.accept());
@@ -79,7 +79,7 @@ async fn the_upstream_sees_that_the_client_has_left() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_is_not_there_is_a_bad_gateway() {
+async fn unreachable_upstream_is_a_bad_gateway() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let example = Example::start_with("proxy", &[("UPSTREAM", &format!("http://{gone}"))]).await.unwrap();
     assert_eq!(send(get(example.url("/"))).await.status(), StatusCode::BAD_GATEWAY);

@@ -18,7 +18,7 @@ async fn page_and_stream_have_one_address() {
 }
 
 #[tokio::test]
-async fn both_vary_by_what_is_accepted() {
+async fn page_and_stream_vary_by_accept() {
     let example = Example::start("quickstart").await.unwrap();
     for request in [get_page(example.url("/")), get_events(example.url("/"))] {
         assert_eq!(send(request).await.headers()["vary"], "accept");
@@ -26,7 +26,7 @@ async fn both_vary_by_what_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_stream_begins_with_a_comment_and_how_long_to_wait() {
+async fn stream_begins_with_a_comment_and_a_retry() {
     let example = Example::start("quickstart").await.unwrap();
     let mut stream = events(send(get_events(example.url("/"))).await);
     assert_eq!(within(stream.next()).await.unwrap().unwrap(), Item::Comment(String::new()));

@@ -18,7 +18,7 @@ async fn one_port_has_page_and_stream() {
 }
 
 #[tokio::test]
-async fn grpc_and_events_are_of_one_source() {
+async fn grpc_and_events_share_one_source() {
     let example = Example::start(NAME).await.unwrap();
     let mut grpc = command(NAME).unwrap();
     grpc.args(["watch", &example.url("/")]);

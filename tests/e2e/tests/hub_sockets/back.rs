@@ -8,7 +8,7 @@ use tower_sse::{
 use crate::support::{Watcher, serve};
 
 #[tokio::test]
-async fn one_who_is_cut_before_its_first_event_misses_nothing() {
+async fn client_cut_before_its_first_event_misses_nothing() {
     let hub = Hub::new();
     let news = hub.topic("news").expect("there is room");
     let server = serve(&hub, || Subscribe::to("news")).await;
@@ -26,7 +26,7 @@ async fn one_who_is_cut_before_its_first_event_misses_nothing() {
 }
 
 #[tokio::test]
-async fn a_restart_is_a_gap_once_without_silence_and_without_doubles() {
+async fn restart_is_one_gap_without_duplicates() {
     let before = Hub::new();
     let server = serve(&before, || Subscribe::to("news")).await;
     let mut watcher = Watcher::open(&server, None).await;

@@ -85,7 +85,7 @@ async fn stalled_reader_delays_none_and_follows_its_lag_policy() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_that_is_too_slow_is_sent_away_and_comes_back_ahead() {
+async fn slow_client_is_disconnected_and_resumes_after_a_gap() {
     let (_hub, news, server) = hub_with(LagPolicy::Disconnect).await;
     let mut slow = Watcher::open(&server, None).await;
     assert_eq!(slow.word().await, "subscribed");

@@ -20,7 +20,7 @@ fn samples(text: &str) -> BTreeMap<&str, f64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn they_are_what_has_happened() {
+async fn metrics_count_what_has_happened() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _here = metrics::set_default_local_recorder(&recorder);
     show(Metrics::new().label("service", "prices")).await;
@@ -52,7 +52,7 @@ async fn they_are_what_has_happened() {
 }
 
 #[test]
-fn how_a_hub_is_fed_is_counted() {
+fn link_of_a_backplane_is_counted() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _here = metrics::set_default_local_recorder(&recorder);
     show_link(&Metrics::new().label("hub", "chat"));
@@ -88,7 +88,7 @@ fn record_full_hub(metrics: &Metrics) {
 }
 
 #[test]
-fn what_a_full_hub_refuses_and_lets_go_is_counted() {
+fn refusals_and_evictions_of_a_full_hub_are_counted() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _here = metrics::set_default_local_recorder(&recorder);
     record_full_hub(&Metrics::new().label("hub", "chat"));
@@ -103,7 +103,7 @@ fn what_a_full_hub_refuses_and_lets_go_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_a_full_hub_refuses_is_counted_as_such() {
+async fn stream_refused_by_a_full_hub_has_its_own_label() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _here = metrics::set_default_local_recorder(&recorder);
     let hub = Hub::builder().max_topics(1).build();
@@ -117,7 +117,7 @@ async fn a_stream_that_a_full_hub_refuses_is_counted_as_such() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_is_described_and_in_the_documentation_and_no_other() {
+async fn described_metrics_are_the_documented_ones() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _here = metrics::set_default_local_recorder(&recorder);
     show(Metrics::new()).await;

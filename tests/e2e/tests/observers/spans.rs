@@ -74,7 +74,7 @@ fn with<'a>(lines: &'a [Value], message: &str) -> Vec<&'a Value> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_a_stream_tells_its_reason_within_its_span() {
+async fn end_of_a_stream_is_logged_within_its_span() {
     let lines = said(Level::INFO).await;
     let closed = with(&lines, "stream closed");
     let told: Vec<_> = closed
@@ -98,7 +98,7 @@ async fn the_end_of_a_stream_tells_its_reason_within_its_span() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_and_gaps_are_told_and_no_secrets() {
+async fn refusals_and_gaps_are_logged_without_secrets() {
     let lines = said(Level::DEBUG).await;
     let refused: Vec<_> = with(&lines, "stream refused").iter().map(|line| &line["fields"]).collect();
     let full = "stream limit reached";
@@ -116,13 +116,13 @@ async fn refusals_and_gaps_are_told_and_no_secrets() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_said_at_a_level_that_nobody_wants_but_failures() {
+async fn only_failures_are_logged_at_level_error() {
     let lines = said(Level::ERROR).await;
     assert_eq!((lines.len(), with(&lines, "stream closed").len()), (1, 1), "{lines:?}");
 }
 
 #[test]
-fn how_a_hub_is_fed_is_told_and_what_is_no_event_by_its_id() {
+fn link_and_skipped_entries_are_logged() {
     let (lines, _here) = listen(Level::INFO);
     show_link(&Tracing::new());
     let lines = lines.read();
@@ -154,7 +154,7 @@ async fn lag_for_long(observer: Tracing) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_client_decides_no_number_of_lines() {
+async fn slow_client_does_not_flood_the_log() {
     let (lines, _here) = listen(Level::INFO);
     lag_for_long(Tracing::new()).await;
     let lines = lines.read();
@@ -164,7 +164,7 @@ async fn a_slow_client_decides_no_number_of_lines() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_writes_foreign_entries_decides_no_number_of_lines() {
+async fn foreign_entries_do_not_flood_the_log() {
     let (lines, _here) = listen(Level::INFO);
     let observer = Tracing::new();
     for entry in 0..1_000 {

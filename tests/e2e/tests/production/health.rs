@@ -1,7 +1,7 @@
 use crate::{server::Server, wire::Stream};
 
 #[tokio::test]
-async fn it_is_alive_and_ready() {
+async fn server_is_alive_and_ready() {
     let server = Server::start(&[]).await;
     assert_eq!(server.get("/healthz", &[]).await.status, 200);
     assert_eq!(server.get("/readyz", &[]).await.status, 200);
@@ -13,7 +13,7 @@ async fn it_is_alive_and_ready() {
 
 /// A load balancer needs time to see it, and sends clients until it does.
 #[tokio::test]
-async fn while_it_leaves_it_is_not_ready_and_still_serves() {
+async fn draining_server_serves_and_is_not_ready() {
     let server = Server::start(&[("LEAVE_AFTER_SECONDS", "3600")]).await;
     let mut stream = server.events(&[]).await;
     server.process.signal("TERM").await.unwrap();
@@ -24,7 +24,7 @@ async fn while_it_leaves_it_is_not_ready_and_still_serves() {
 }
 
 #[tokio::test]
-async fn what_happens_is_counted() {
+async fn streams_and_events_are_counted() {
     let server = Server::start(&[]).await;
     let mut stream = Stream::open(&server.address, "/events", &["last-event-id: of another process"]).await;
     stream.until("event: gap\n").await;

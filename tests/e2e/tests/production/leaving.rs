@@ -53,7 +53,7 @@ async fn a_thousand_streams_end_cleanly_at_sigterm() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_streams_of_http2_do_too() {
+async fn a_thousand_http2_streams_end_cleanly_at_sigterm() {
     let server = server().await;
     let mut readers = JoinSet::new();
     for _ in 0..STREAMS / 100 {
@@ -78,7 +78,7 @@ async fn read(body: Incoming) -> String {
 
 /// A second signal ends the process at once.
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
+async fn second_signal_ends_the_server_at_once() {
     let mut server = Server::start(&[("LEAVE_AFTER_SECONDS", "3600"), ("DRAIN_SECONDS", "3600")]).await;
     let _stream = server.events(&[]).await;
     server.process.signal("TERM").await.unwrap();

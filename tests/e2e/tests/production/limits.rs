@@ -19,7 +19,7 @@ async fn is_refused(server: &Server, headers: &[&str], why: &str) {
 }
 
 #[tokio::test]
-async fn a_user_has_so_many_streams_and_another_has_as_many() {
+async fn each_user_has_a_limit_of_streams() {
     let server = Server::start(&[("STREAMS_PER_CLIENT", "2")]).await;
     let (ann, bob) = (server.log_in("ann").await, server.log_in("bob").await);
     let first = server.events(&[&ann]).await;
@@ -36,7 +36,7 @@ async fn a_user_has_so_many_streams_and_another_has_as_many() {
 }
 
 #[tokio::test]
-async fn there_are_so_many_streams_in_all() {
+async fn streams_have_a_total_limit() {
     let server = Server::start(&[("STREAMS", "2")]).await;
     let ann = server.log_in("ann").await;
     let _streams = [server.events(&[]).await, server.events(&[&ann]).await];
@@ -47,7 +47,7 @@ async fn there_are_so_many_streams_in_all() {
 
 /// A user has a topic: the last to come were refused by the hub, below the number of streams that was set.
 #[tokio::test]
-async fn each_stream_may_be_of_a_user_of_its_own() {
+async fn total_limit_holds_for_different_users() {
     for streams in [10_000, 50_000] {
         let server = Server::start(&[("STREAMS", &streams.to_string())]).await;
         // Beside them are the topic of the status and that of notes to all.
@@ -57,7 +57,7 @@ async fn each_stream_may_be_of_a_user_of_its_own() {
 }
 
 #[tokio::test]
-async fn who_opens_too_often_is_told_to_come_back() {
+async fn client_over_its_rate_is_refused_with_later() {
     let server = Server::start(&[("OPENS_PER_MINUTE", "1")]).await;
     drop(server.events(&[]).await);
     is_refused(&server, &[], "too_often").await;
@@ -71,7 +71,7 @@ fn behind(proxies: &str) -> [(&'static str, &str); 3] {
 }
 
 #[tokio::test]
-async fn clients_behind_a_proxy_are_counted_by_its_header() {
+async fn clients_behind_a_proxy_are_counted_by_header() {
     let server = Server::start(&[("STREAMS_PER_CLIENT", "1"), ("ADDRESS_HEADER", "x-real-ip")]).await;
     let _one = server.events(&["x-real-ip: 192.0.2.1"]).await;
     let _two = server.events(&["x-real-ip: 2001:db8::1"]).await;
@@ -79,7 +79,7 @@ async fn clients_behind_a_proxy_are_counted_by_its_header() {
 }
 
 #[tokio::test]
-async fn an_address_that_the_client_claims_is_not_believed() {
+async fn address_claimed_by_the_client_is_ignored() {
     let server = Server::start(&behind("1")).await;
     let _one = server.events(&["x-forwarded-for: 192.0.2.1"]).await;
     // A proxy appends to the client's own line, or adds a line below it.
@@ -93,7 +93,7 @@ async fn an_address_that_the_client_claims_is_not_believed() {
 }
 
 #[tokio::test]
-async fn the_address_is_as_many_from_the_end_as_there_are_proxies() {
+async fn number_of_proxies_selects_the_address_from_the_end() {
     let server = Server::start(&behind("2")).await;
     let _one = server.events(&["x-forwarded-for: 203.0.113.1, 192.0.2.1, 198.51.100.7"]).await;
     is_refused(&server, &["x-forwarded-for: 203.0.113.2, 192.0.2.1, 198.51.100.8"], "full_for_key").await;
@@ -106,7 +106,7 @@ async fn the_address_is_as_many_from_the_end_as_there_are_proxies() {
 }
 
 #[tokio::test]
-async fn an_address_with_a_port_is_the_address() {
+async fn port_of_an_address_is_ignored() {
     let server = Server::start(&behind("1")).await;
     for (address, again) in [("192.0.2.1", "192.0.2.1:4711"), ("2001:db8::1", "[2001:db8::1]:4711")] {
         let _stream = server.events(&[&format!("x-forwarded-for: {address}")]).await;
@@ -116,7 +116,7 @@ async fn an_address_with_a_port_is_the_address() {
 }
 
 #[tokio::test]
-async fn an_address_with_a_zone_is_the_address() {
+async fn zone_of_an_address_is_ignored() {
     let server = Server::start(&behind("1")).await;
     let _stream = server.events(&["x-forwarded-for: fe80::1"]).await;
     for again in ["fe80::1%eth0", "[fe80::1%eth0]", "[fe80::1%2]:4711", "[fe80::1%eth0]:4711"] {
@@ -135,7 +135,7 @@ async fn addresses_of_one_ipv6_network_are_one_client() {
 }
 
 #[tokio::test]
-async fn an_ipv4_address_written_as_ipv6_is_itself() {
+async fn ipv4_mapped_address_counts_as_ipv4() {
     let server = Server::start(&behind("1")).await;
     let _one = server.events(&["x-forwarded-for: ::ffff:192.0.2.1"]).await;
     let _two = server.events(&["x-forwarded-for: ::ffff:192.0.2.2"]).await;
@@ -143,14 +143,14 @@ async fn an_ipv4_address_written_as_ipv6_is_itself() {
 }
 
 #[tokio::test]
-async fn a_header_that_no_proxy_sets_is_not_believed() {
+async fn header_is_ignored_without_proxies() {
     let server = Server::start(&[("STREAMS_PER_CLIENT", "1")]).await;
     let _one = server.events(&["x-real-ip: 192.0.2.1"]).await;
     is_refused(&server, &["x-real-ip: 192.0.2.2"], "full_for_key").await;
 }
 
 #[tokio::test]
-async fn a_user_posts_so_often_and_another_as_often() {
+async fn each_user_has_a_rate_of_posts() {
     let server = Server::start(&[("POSTS_PER_MINUTE", "5")]).await;
     let (ann, bob) = (server.log_in("ann").await, server.log_in("bob").await);
     let note = json!({ "text": "hello" });
@@ -171,7 +171,7 @@ async fn a_user_posts_so_often_and_another_as_often() {
 }
 
 #[tokio::test]
-async fn logins_are_counted_by_address_whoever_logs_in() {
+async fn logins_are_limited_by_address() {
     let server = Server::start(&[("POSTS_PER_MINUTE", "3")]).await;
     let mut cookie = server.log_in("user").await;
     for number in 1..1000 {
@@ -187,7 +187,7 @@ async fn logins_are_counted_by_address_whoever_logs_in() {
 }
 
 #[tokio::test]
-async fn notes_that_nobody_reads_shut_nobody_out() {
+async fn unread_notes_do_not_fill_the_hub() {
     let server = Server::start(&[]).await;
     let (ann, bob) = (server.log_in("ann").await, server.log_in("bob").await);
     let before = server.metric("sse_hub_topics").await.expect("a gauge");

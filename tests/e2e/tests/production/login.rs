@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use crate::server::{Server, cookie_of};
 
 #[tokio::test]
-async fn without_a_login_there_is_the_public_topic_and_nothing_else() {
+async fn anonymous_client_receives_only_the_public_topic() {
     let server = Server::start(&[]).await;
     let ann = server.log_in("ann").await;
     assert_eq!(server.post("/notes", &[&ann], &json!({ "text": "hello" })).await.status, 201);
@@ -17,7 +17,7 @@ async fn without_a_login_there_is_the_public_topic_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn with_a_login_there_are_notes_to_all_and_to_oneself() {
+async fn user_receives_public_and_own_notes() {
     let server = Server::start(&[]).await;
     let (ann, bob) = (server.log_in("ann").await, server.log_in("bob").await);
     let (mut to_ann, mut to_bob) = (server.events(&[&ann]).await, server.events(&[&bob]).await);
@@ -33,7 +33,7 @@ async fn with_a_login_there_are_notes_to_all_and_to_oneself() {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_misses_nothing() {
+async fn resuming_client_misses_nothing() {
     let server = Server::start(&[]).await;
     let ann = server.log_in("ann").await;
     let mut stream = server.events(&[&ann]).await;
@@ -51,7 +51,7 @@ async fn a_client_that_comes_back_misses_nothing() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_no_login() {
+async fn wrong_password_is_refused() {
     let server = Server::start(&[("PASSWORD", "correct horse")]).await;
     for password in ["", "correct hors", "correct horsf", "correct horse "] {
         let answer = server.post("/login", &[], &json!({ "user": "ann", "password": password })).await;
@@ -64,7 +64,7 @@ async fn a_wrong_password_is_no_login() {
 }
 
 #[tokio::test]
-async fn the_cookie_is_secure_where_the_outside_is_tls() {
+async fn cookie_is_secure_behind_tls() {
     for (settings, is_secure) in
         [(&[("TLS_OUTSIDE", "yes")][..], true), (&[("TLS_OUTSIDE", "no")], false), (&[], false)]
     {
@@ -80,7 +80,7 @@ async fn the_cookie_is_secure_where_the_outside_is_tls() {
 }
 
 #[tokio::test]
-async fn a_cookie_of_somebody_elses_making_is_nobodys() {
+async fn forged_cookie_is_ignored() {
     let (server, other) = (Server::start(&[]).await, Server::start(&[]).await);
     let ann = server.log_in("ann").await;
     assert_eq!(server.who(&[&ann]).await, "ann");
@@ -94,14 +94,14 @@ async fn a_cookie_of_somebody_elses_making_is_nobodys() {
 }
 
 #[tokio::test]
-async fn a_login_outlives_the_process_where_the_key_does() {
+async fn login_survives_a_restart_with_the_same_key() {
     let settings = [("COOKIE_KEY", &*"5e".repeat(64))];
     let ann = Server::start(&settings).await.log_in("ann").await;
     assert_eq!(Server::start(&settings).await.who(&[&ann]).await, "ann");
 }
 
 #[tokio::test]
-async fn logging_out_ends_the_users_streams_at_once_and_no_others() {
+async fn logout_ends_only_the_streams_of_the_user() {
     // A look at the session would be too late for this test.
     let server = Server::start(&[("ACCESS_SECONDS", "3600")]).await;
     let (ann, bob) = (server.log_in("ann").await, server.log_in("bob").await);
@@ -123,7 +123,7 @@ async fn logging_out_ends_the_users_streams_at_once_and_no_others() {
 }
 
 #[tokio::test]
-async fn after_a_logout_the_cookie_is_no_good_and_another_login_is() {
+async fn cookie_is_invalid_after_a_logout() {
     let server = Server::start(&[]).await;
     let ann = server.log_in("ann").await;
     server.post("/logout", &[&ann], &json!({})).await;

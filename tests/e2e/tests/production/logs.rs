@@ -1,7 +1,7 @@
 use crate::server::Server;
 
 #[tokio::test]
-async fn each_line_is_json_and_says_why_a_stream_ended() {
+async fn lines_are_json_with_the_reason_of_each_end() {
     let mut server = Server::start(&[]).await;
     drop(server.events(&[]).await);
     server.metric_becomes("sse_streams_closed_total{reason=\"client_gone\"}", 1.0).await;

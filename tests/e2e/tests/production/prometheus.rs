@@ -95,7 +95,7 @@ async fn traffic(server: &Server) -> Vec<Stream> {
 
 #[tokio::test]
 #[ignore = "needs prometheus; run by ./tests/run"]
-async fn dashboard_and_alerts_ask_for_what_there_is() {
+async fn dashboard_and_alerts_use_existing_metrics() {
     let server = Server::start(&[("STREAMS_PER_CLIENT", "1")]).await;
     let prometheus = Prometheus::start(&server.address).await;
     let _streams = traffic(&server).await;

@@ -22,7 +22,7 @@ const BAD: &[(&str, &str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn a_bad_setting_is_said_with_what_it_takes() {
+async fn invalid_setting_is_reported_with_its_format() {
     for &(name, value, says) in BAD {
         let said = Server::refuses(&[(name, value)]).await;
         assert!(said.contains("exit status: 78"), "{said}");
@@ -33,7 +33,7 @@ async fn a_bad_setting_is_said_with_what_it_takes() {
 }
 
 #[tokio::test]
-async fn all_bad_settings_are_said_at_once() {
+async fn all_invalid_settings_are_reported_together() {
     let settings: Vec<_> = BAD.iter().map(|&(name, value, _)| (name, value)).collect();
     let said = Server::refuses(&settings).await;
     for (name, _, says) in BAD {
@@ -42,7 +42,7 @@ async fn all_bad_settings_are_said_at_once() {
 }
 
 #[tokio::test]
-async fn a_secret_is_not_shown() {
+async fn secrets_are_not_printed() {
     let said = Server::refuses(&[("COOKIE_KEY", "c0ffee"), ("PASSWORD", "swordfish")]).await;
     let key = "COOKIE_KEY: takes 64 bytes or more in hexadecimal, as from `openssl rand -hex 64`, and not the 6 bytes";
     assert!(said.contains(key), "{said}");
@@ -54,7 +54,7 @@ async fn a_secret_is_not_shown() {
 }
 
 #[tokio::test]
-async fn where_others_can_ask_it_needs_its_secrets() {
+async fn public_address_requires_secrets() {
     let said = Server::refuses(&[("HOST", "192.0.2.1")]).await;
     for name in ["PASSWORD", "COOKIE_KEY"] {
         assert!(said.contains(&format!("{name}: is not set, and must be where HOST is not loopback")), "{said}");
@@ -62,13 +62,13 @@ async fn where_others_can_ask_it_needs_its_secrets() {
 }
 
 #[tokio::test]
-async fn it_listens_on_loopback_if_nothing_is_set() {
+async fn server_listens_on_loopback_by_default() {
     let server = Server::start(&[]).await;
     assert!(server.address.starts_with("127.0.0.1:"), "{}", server.address);
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_is_said_and_is_no_bad_setting() {
+async fn address_in_use_is_not_an_invalid_setting() {
     let server = Server::start(&[]).await;
     let (_, port) = server.address.rsplit_once(':').unwrap();
     let said = Server::refuses(&[("PORT", port)]).await;

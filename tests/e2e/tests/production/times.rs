@@ -41,7 +41,7 @@ async fn ann() -> String {
 const KEY: &str = "5e";
 
 #[tokio::test]
-async fn a_head_that_does_not_come_whole_ends_the_connection() {
+async fn incomplete_head_ends_the_connection() {
     let server = quick().await;
     for part in ["", "GET / HTTP/1.1\r\nhost: a\r\n", "PRI * HTTP/2.0\r\n", PREFACE] {
         let mut connection = TcpStream::connect(&server.address).await.unwrap();
@@ -51,7 +51,7 @@ async fn a_head_that_does_not_come_whole_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn a_second_head_that_does_not_come_whole_ends_the_connection() {
+async fn incomplete_second_head_ends_the_connection() {
     let server = quick().await;
     for part in ["", "GET / HTTP/1.1\r\nhost: a\r\n"] {
         let mut connection = TcpStream::connect(&server.address).await.unwrap();
@@ -63,7 +63,7 @@ async fn a_second_head_that_does_not_come_whole_ends_the_connection() {
 
 /// RFC 9113, sections 3.4, 6.2 and 6.5: while the rest of a header block is owed, no other frame may come.
 #[tokio::test]
-async fn half_a_header_block_of_http2_ends_the_connection() {
+async fn incomplete_http2_header_block_ends_the_connection() {
     let server = quick().await;
     let mut connection = TcpStream::connect(&server.address).await.unwrap();
     let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
@@ -75,7 +75,7 @@ async fn half_a_header_block_of_http2_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_whole_is_refused() {
+async fn incomplete_body_is_refused() {
     let (server, ann) = (quick().await, ann().await);
     let head = format!(
         "POST /notes HTTP/1.1\r\nhost: a\r\n{ann}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n"
@@ -86,7 +86,7 @@ async fn a_body_that_does_not_come_whole_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_of_http2_that_does_not_come_whole_is_refused() {
+async fn incomplete_http2_body_is_refused() {
     let (server, ann) = (quick().await, ann().await);
     let io = TokioIo::new(TcpStream::connect(&server.address).await.unwrap());
     let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
@@ -102,7 +102,7 @@ async fn a_body_of_http2_that_does_not_come_whole_is_refused() {
 }
 
 #[tokio::test]
-async fn an_event_stream_outlives_the_time_of_a_request() {
+async fn event_stream_outlives_the_request_timeout() {
     let server = quick().await;
     let mut stream = server.events(&[]).await;
     // One each two seconds.
@@ -110,7 +110,7 @@ async fn an_event_stream_outlives_the_time_of_a_request() {
 }
 
 #[tokio::test]
-async fn an_old_connection_takes_no_more_requests_and_ends_no_stream() {
+async fn old_connection_takes_no_requests_and_keeps_its_stream() {
     let server = Server::start(&[("CONNECTION_SECONDS", "1"), ("REQUEST_SECONDS", "3600")]).await;
     let mut stream = server.events(&[]).await;
     let mut idle = TcpStream::connect(&server.address).await.unwrap();

@@ -10,7 +10,7 @@ use crate::{
 
 #[tokio::test]
 #[ignore = "needs apache2 and curl; run by ./tests/run"]
-async fn events_come_one_by_one_by_apache() {
+async fn events_arrive_one_by_one_through_apache() {
     let mut origin = Origin::start(Heartbeat::default()).await;
     let front = Front::apache(&config(), &origin).await;
     let mut link = Link::open(&mut origin, &front, By::Http1, "/events", &[]).await;
@@ -19,7 +19,7 @@ async fn events_come_one_by_one_by_apache() {
 
 #[tokio::test]
 #[ignore = "needs apache2 and curl; run by ./tests/run"]
-async fn apache_reports_a_leave_with_the_second_event() {
+async fn apache_reports_a_disconnect_with_the_second_event() {
     let mut origin = Origin::start(Heartbeat::off()).await;
     let front = Front::apache(&config(), &origin).await;
     let link = Link::open(&mut origin, &front, By::Http1, "/events", &[]).await;

@@ -13,7 +13,7 @@ use crate::{
 
 #[tokio::test]
 #[ignore = "needs haproxy and curl; run by ./tests/run"]
-async fn events_come_one_by_one_by_haproxy_to_every_kind_of_client() {
+async fn events_arrive_one_by_one_through_haproxy() {
     let mut origin = Origin::start(Heartbeat::default()).await;
     let front = Front::haproxy(&config(), &origin).await;
     for by in [By::Http1, By::Http1Tls, By::Http2Tls] {
@@ -64,7 +64,7 @@ async fn compressing_haproxy_delays_only_streams_of_others() {
 
 #[tokio::test]
 #[ignore = "needs haproxy and curl; run by ./tests/run"]
-async fn heartbeats_keep_a_stream_open_that_haproxy_would_end() {
+async fn heartbeats_keep_a_stream_open_through_haproxy() {
     let config = sooner(&config());
     for silence in [Silence::Heartbeats, Silence::Nothing] {
         let mut origin = Origin::start(silence.heartbeat()).await;
@@ -76,7 +76,7 @@ async fn heartbeats_keep_a_stream_open_that_haproxy_would_end() {
 
 #[tokio::test]
 #[ignore = "needs haproxy and curl; run by ./tests/run"]
-async fn that_a_client_left_reaches_a_silent_origin_by_haproxy() {
+async fn haproxy_reports_a_disconnect_to_a_silent_origin() {
     let mut origin = Origin::start(Heartbeat::off()).await;
     let front = Front::haproxy(&config(), &origin).await;
     for by in [By::Http1, By::Http1Tls, By::Http2Tls] {
@@ -87,7 +87,7 @@ async fn that_a_client_left_reaches_a_silent_origin_by_haproxy() {
 
 #[tokio::test]
 #[ignore = "needs haproxy and curl; run by ./tests/run"]
-async fn haproxy_without_abortonclose_reports_a_leave_late() {
+async fn haproxy_without_abortonclose_reports_a_disconnect_late() {
     let mut origin = Origin::start(Heartbeat::off()).await;
     let front = Front::haproxy(&with(&config(), "    option abortonclose\n", ""), &origin).await;
     for by in [By::Http1, By::Http1Tls, By::Http2Tls] {

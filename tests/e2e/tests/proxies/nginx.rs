@@ -25,7 +25,7 @@ async fn nginx_by_default_passes_events_at_once_over_http_1_0() {
 
 #[tokio::test]
 #[ignore = "needs nginx and curl; run by ./tests/run"]
-async fn events_come_one_by_one_by_nginx_to_every_kind_of_client() {
+async fn events_arrive_one_by_one_through_nginx() {
     let mut origin = Origin::start(Heartbeat::default()).await;
     let front = Front::nginx_server(&documented("nginx", "listen 443"), &origin).await;
     for by in [By::Http1, By::Http1Tls, By::Http2Tls] {
@@ -37,7 +37,7 @@ async fn events_come_one_by_one_by_nginx_to_every_kind_of_client() {
 
 #[tokio::test]
 #[ignore = "needs nginx and curl; run by ./tests/run"]
-async fn events_come_one_by_one_by_nginx_that_compresses_them() {
+async fn events_arrive_one_by_one_through_compressing_nginx() {
     let mut origin = Origin::start(Heartbeat::default()).await;
     let lines = [documented("nginx", "gzip on;"), documented("nginx", AS_IT_IS)].concat();
     let front = Front::nginx(&lines, &origin).await;
@@ -69,7 +69,7 @@ async fn nginx_buffers_without_the_header_or_the_documented_lines() {
 
 #[tokio::test]
 #[ignore = "needs nginx and curl; run by ./tests/run"]
-async fn heartbeats_keep_a_stream_open_that_nginx_would_end() {
+async fn heartbeats_keep_a_stream_open_through_nginx() {
     let server = sooner(&documented("nginx", "listen 443"));
     for silence in [Silence::Heartbeats, Silence::Nothing] {
         let mut origin = Origin::start(silence.heartbeat()).await;
@@ -81,7 +81,7 @@ async fn heartbeats_keep_a_stream_open_that_nginx_would_end() {
 
 #[tokio::test]
 #[ignore = "needs nginx and curl; run by ./tests/run"]
-async fn that_a_client_left_reaches_a_silent_origin_by_nginx() {
+async fn nginx_reports_a_disconnect_to_a_silent_origin() {
     let mut origin = Origin::start(Heartbeat::off()).await;
     let front = Front::nginx_server(&documented("nginx", "listen 443"), &origin).await;
     for by in [By::Http1, By::Http1Tls, By::Http2Tls] {

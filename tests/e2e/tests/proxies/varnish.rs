@@ -10,7 +10,7 @@ use crate::{
 
 #[tokio::test]
 #[ignore = "needs varnishd and curl; run by ./tests/run"]
-async fn events_come_one_by_one_by_varnish_with_a_pipe_and_without() {
+async fn events_arrive_one_by_one_through_varnish() {
     let mut origin = Origin::start(Heartbeat::default()).await;
     for (named, config) in [("with a pipe", piped()), ("as it is", plain())] {
         let front = Front::varnish(&config, &origin).await;
@@ -21,7 +21,7 @@ async fn events_come_one_by_one_by_varnish_with_a_pipe_and_without() {
 
 #[tokio::test]
 #[ignore = "needs varnishd and curl; run by ./tests/run"]
-async fn varnish_that_compresses_holds_all_events_to_the_end() {
+async fn compressing_varnish_holds_all_events_to_the_end() {
     let mut origin = Origin::start(Heartbeat::default()).await;
     let config = plain() + "sub vcl_backend_response { set beresp.do_gzip = true; }\n";
     let front = Front::varnish(&config, &origin).await;
@@ -34,7 +34,7 @@ async fn varnish_that_compresses_holds_all_events_to_the_end() {
 
 #[tokio::test]
 #[ignore = "needs varnishd and curl; run by ./tests/run"]
-async fn varnish_that_compresses_all_but_streams_passes_events_on() {
+async fn varnish_that_excludes_streams_passes_events() {
     let mut origin = Origin::start(Heartbeat::default()).await;
     let front = Front::varnish(&(plain() + &documented("vcl", "do_gzip")), &origin).await;
     let mut link = Link::open(&mut origin, &front, By::Http1, "/events", &["--compressed"]).await;
@@ -43,7 +43,7 @@ async fn varnish_that_compresses_all_but_streams_passes_events_on() {
 
 #[tokio::test]
 #[ignore = "needs varnishd and curl; run by ./tests/run"]
-async fn varnish_with_pipe_reports_a_leave_to_a_silent_origin() {
+async fn varnish_with_pipe_reports_a_disconnect_at_once() {
     let mut origin = Origin::start(Heartbeat::off()).await;
     let front = Front::varnish(&piped(), &origin).await;
     let link = Link::open(&mut origin, &front, By::Http1, "/events", &[]).await;
@@ -52,7 +52,7 @@ async fn varnish_with_pipe_reports_a_leave_to_a_silent_origin() {
 
 #[tokio::test]
 #[ignore = "needs varnishd and curl; run by ./tests/run"]
-async fn varnish_without_pipe_reports_a_leave_late() {
+async fn varnish_without_pipe_reports_a_disconnect_late() {
     let mut origin = Origin::start(Heartbeat::off()).await;
     let front = Front::varnish(&plain(), &origin).await;
     let link = Link::open(&mut origin, &front, By::Http1, "/events", &[]).await;

@@ -116,7 +116,7 @@ async fn stream_with_the_highest_id_is_replaced() {
 
 #[tokio::test]
 #[ignore = "needs redis-server; run by ./tests/run"]
-async fn a_million_entries_in_one_millisecond_are_continued_in_the_next() {
+async fn million_entries_of_a_millisecond_continue_in_the_next() {
     let redis = Redis::start(&[]).expect("the server starts");
     let counts = Counts::default();
     let hub = hub_on(backplane(&redis.url()).observer(counts.clone()));

@@ -76,7 +76,7 @@ async fn reads(body: &mut Incoming, text: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_connection_ends_with_its_stream_which_is_not_cut() {
+async fn old_connection_ends_with_its_stream() {
     for version in [Version::HTTP_11, Version::HTTP_2] {
         let (app, mut opened) = app();
         let mut client = Sender::connect(version, app).await;
@@ -101,7 +101,7 @@ async fn an_old_connection_ends_with_its_stream_which_is_not_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_connection_without_a_stream_is_closed() {
+async fn old_connection_without_a_stream_is_closed() {
     for version in [Version::HTTP_11, Version::HTTP_2] {
         let (app, _opened) = app();
         let mut client = Sender::connect(version, app).await;
@@ -112,7 +112,7 @@ async fn an_old_connection_without_a_stream_is_closed() {
 }
 
 #[test]
-fn the_documented_lines_are_the_ones_that_are_tested() {
+fn documented_lines_are_the_tested_ones() {
     let block = Document::read("serving.md").block("rust,no_run", "graceful_shutdown");
     let from = block.find("async fn connection").expect("the function");
     assert!(

@@ -110,7 +110,7 @@ async fn each_kind(age: Duration, is_right: impl Fn(&HashSet<usize>) -> bool) {
 
 #[tokio::test]
 #[ignore = "needs Chromium and Firefox; run by ./tests/run"]
-async fn a_browser_comes_back_by_another_connection_if_its_own_is_old() {
+async fn browser_reconnects_over_a_new_connection() {
     each_kind(LIFETIME / 4, |different| different.len() == VISITS).await;
 }
 

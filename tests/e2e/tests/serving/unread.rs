@@ -91,7 +91,7 @@ impl Stalled {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_client_does_not_read_is_not_hidden_in_the_kernel() {
+async fn unread_bytes_in_the_kernel_are_bounded() {
     let as_it_is = Stalled::start(|_| ()).await.taken().await;
     let with_option = Stalled::start(|stream| set(SockRef::from(&*stream).set_tcp_notsent_lowat(16 << 10))).await;
     let with_option = with_option.taken().await;
@@ -100,7 +100,7 @@ async fn what_a_client_does_not_read_is_not_hidden_in_the_kernel() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_does_not_read_is_cut_after_tcp_user_timeout() {
+async fn unread_connection_ends_after_tcp_user_timeout() {
     let limit = Duration::from_secs(1);
     let mut stalled =
         Stalled::start(move |stream| set(SockRef::from(&*stream).set_tcp_user_timeout(Some(limit)))).await;

@@ -193,21 +193,21 @@ async fn send_and_read(sender: &EventSender, client: &mut TcpStream, data: &str)
 }
 
 #[tokio::test]
-async fn an_event_is_one_flat_write_where_flat_writes_are_set() {
+async fn flat_writes_send_an_event_in_one_write() {
     for server in ["http1, flat", "auto, flat", "axum, flat", "tonic, flat"] {
         assert_eq!(calls_for_ten_events(server).await, [10, 0], "{server}");
     }
 }
 
 #[tokio::test]
-async fn an_event_is_one_vectored_write_where_they_are_not() {
+async fn vectored_writes_send_an_event_in_one_write() {
     for server in ["http1", "axum", "tonic"] {
         assert_eq!(calls_for_ten_events(server).await, [0, 10], "{server}");
     }
 }
 
 #[test]
-fn the_document_has_the_lines_that_are_tested() {
+fn documented_writes_are_the_tested_ones() {
     let document = Document::read("serving.md");
     // After the head and two groups of imports.
     for part in include_str!("../../src/flat.rs").split("\n\n").skip(3) {

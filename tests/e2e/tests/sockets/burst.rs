@@ -44,7 +44,7 @@ async fn burst_of_decorated_frames_reaches_a_slow_http_2_reader() {
 /// A connection of h2's was ended by the 130th heartbeat that was not read. Now its window is full before that: the server waits, and
 /// goes on when the client does.
 #[tokio::test]
-async fn heartbeats_that_are_not_read_do_not_end_an_http_2_connection() {
+async fn unread_heartbeats_do_not_end_an_http_2_connection() {
     let server = serve(|_| {
         let heartbeat = Duration::from_millis(1);
         Events::new(stream::pending::<Event>()).heartbeat(heartbeat)

@@ -37,7 +37,7 @@ async fn events_before_an_error_arrive_and_the_connection_survives() {
 }
 
 #[tokio::test]
-async fn the_other_streams_of_an_http_2_connection_go_on() {
+async fn other_streams_of_an_http_2_connection_continue() {
     let alive = Alive::default();
     let (server, mut senders) = explosive_server(&alive).await;
     let mut client = Client::connect(server.address(), Version::HTTP_2).await.expect("a connection");
@@ -80,7 +80,7 @@ async fn a_post_gets_all_events_and_the_last_one_before_it_is_aborted() {
 
 /// hyper holds frames of a client that reads slowly. An error that overtook them would cost their events.
 #[tokio::test]
-async fn a_slow_reader_gets_all_that_hyper_holds_before_an_abort() {
+async fn slow_reader_receives_buffered_bytes_before_an_abort() {
     let server = aborting_server().await;
     for (version, path) in each_version(&["/much", "/much-and-silent"]) {
         let mut client = Client::connect(server.address(), version).await.expect("a connection");

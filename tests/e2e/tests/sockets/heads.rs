@@ -102,7 +102,7 @@ async fn head_request_gets_the_head_of_get_without_events() {
 }
 
 #[tokio::test]
-async fn a_raw_head_request_gets_no_byte_behind_the_head() {
+async fn head_request_gets_no_byte_after_the_head() {
     let server = silent_server().await;
     for version in ["HTTP/1.0", "HTTP/1.1"] {
         let request =

@@ -10,7 +10,7 @@ use tower_sse_e2e::client::{Client, within};
 use super::{VERSIONS, next_event, prelude, raw, serve};
 
 #[tokio::test]
-async fn the_prelude_comes_with_the_head_while_the_source_is_silent() {
+async fn prelude_arrives_with_the_head_of_an_idle_source() {
     let server = serve(|_| Events::new(stream::pending::<Event>())).await;
     for version in VERSIONS {
         let mut client = Client::connect(server.address(), version).await.expect("a connection");

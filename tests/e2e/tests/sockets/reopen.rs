@@ -79,7 +79,7 @@ async fn refusals(server: &Server, version: Version, refused: &Refused) -> usize
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_opens_its_only_stream_anew_is_not_refused() {
+async fn client_that_reopens_its_only_stream_is_not_refused() {
     let refused = Refused::default();
     let served = one_each(SseLayer::from_fn(|_| async { silent() }), &refused).layer(service_fn(page));
     let handler = service_fn(async |_: http::Request<_>| Ok::<_, Infallible>(Response::from(silent())));

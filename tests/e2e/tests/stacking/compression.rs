@@ -49,7 +49,7 @@ async fn compression_of_everything_compresses_inner_event_streams() {
 }
 
 #[tokio::test]
-async fn decorate_around_a_compressed_stream_leaves_it_as_it_is() {
+async fn decorate_passes_a_compressed_stream_unchanged() {
     let app = site().layer(compress_all()).layer(SseLayer::decorate());
     let compressed = ask(&app, for_foreign()).await;
     assert!(is_compressed(compressed.headers()));
@@ -58,7 +58,7 @@ async fn decorate_around_a_compressed_stream_leaves_it_as_it_is() {
 }
 
 #[tokio::test]
-async fn decorate_around_a_compressed_stream_counts_it_and_ends_it() {
+async fn decorate_counts_and_ends_a_compressed_stream() {
     let handler = || async {
         Response::from(Events::new(stream::iter([Event::new("1")]).chain(stream::pending()))).map(Body::new)
     };
@@ -80,7 +80,7 @@ async fn decorate_around_a_compressed_stream_counts_it_and_ends_it() {
 
 /// Each of these flushes when its source has nothing more for now.
 #[tokio::test]
-async fn told_to_compress_all_it_holds_no_event_back() {
+async fn compression_of_everything_delays_no_event() {
     let codings = [
         ("gzip", DecompressionLayer::new().no_br().no_deflate().no_zstd()),
         ("deflate", DecompressionLayer::new().no_br().no_gzip().no_zstd()),
@@ -112,7 +112,7 @@ async fn told_to_compress_all_it_holds_no_event_back() {
 
 /// The coding is incomplete then, from which the client sees that the answer is incomplete.
 #[tokio::test]
-async fn told_to_compress_all_it_passes_what_comes_before_an_abort() {
+async fn compression_of_everything_passes_events_before_an_abort() {
     let failing = || {
         let items = [Ok(Event::new("1")), Err("the model is gone")];
         Events::new(stream::iter(items)).early_end(EarlyEnd::Abort).on_failure(Event::new("sorry"))

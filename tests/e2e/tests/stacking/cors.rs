@@ -20,7 +20,7 @@ fn vary(response: &Response<Body>) -> String {
 }
 
 #[tokio::test]
-async fn outside_it_lets_pages_of_other_origins_read_streams() {
+async fn cors_outside_admits_other_origins_to_streams() {
     let any_with_cookies = CorsLayer::new().allow_origin(AllowOrigin::mirror_request()).allow_credentials(true);
     let app = site().layer(events()).layer(any_with_cookies);
     let stream = ask(&app, from_elsewhere(for_events())).await;
@@ -31,7 +31,7 @@ async fn outside_it_lets_pages_of_other_origins_read_streams() {
 }
 
 #[tokio::test]
-async fn inside_it_is_not_asked_for_streams() {
+async fn cors_inside_does_not_see_streams() {
     let app = site().layer(CorsLayer::permissive()).layer(events());
     assert!(!is_allowed(&ask(&app, from_elsewhere(for_events())).await));
     assert!(is_allowed(&ask(&app, from_elsewhere(for_page())).await));
@@ -54,7 +54,7 @@ async fn cors_answers_the_preflight_of_a_long_last_event_id() {
 }
 
 #[tokio::test]
-async fn inside_of_decorate_its_headers_stay() {
+async fn cors_headers_inside_decorate_are_kept() {
     let app = site().layer(CorsLayer::permissive()).layer(SseLayer::decorate());
     assert!(is_allowed(&ask(&app, from_elsewhere(for_foreign())).await));
 }

@@ -34,7 +34,7 @@ async fn overloaded(_: BoxError) -> StatusCode {
 }
 
 #[tokio::test]
-async fn an_open_stream_holds_no_place_on_either_side() {
+async fn open_stream_holds_no_permit_on_either_side() {
     let outside: Router = site().layer(events()).layer(ConcurrencyLimitLayer::new(1)).with_state(());
     let inside = site().layer(ConcurrencyLimitLayer::new(1)).layer(events());
     for app in [outside, inside] {
@@ -48,7 +48,7 @@ async fn an_open_stream_holds_no_place_on_either_side() {
 }
 
 #[tokio::test]
-async fn outside_an_event_service_holds_a_place_until_it_answers() {
+async fn limit_outside_holds_a_permit_until_the_answer() {
     let never = answering(|_| std::future::pending().boxed());
     let app: Router = site().layer(never).layer(ConcurrencyLimitLayer::new(1)).with_state(());
     let mut asking = Box::pin(ask(&app, for_events()));
@@ -59,7 +59,7 @@ async fn outside_an_event_service_holds_a_place_until_it_answers() {
 }
 
 #[tokio::test]
-async fn inside_a_service_that_is_full_delays_streams_too() {
+async fn full_inner_service_delays_streams() {
     let service = ServiceBuilder::new().layer(events()).layer(ConcurrencyLimitLayer::new(1)).service(busy_site());
     let ask = |request| service.clone().oneshot(request);
     let mut page = Box::pin(ask(for_page()));
@@ -70,7 +70,7 @@ async fn inside_a_service_that_is_full_delays_streams_too() {
 }
 
 #[tokio::test]
-async fn inside_with_load_shed_around_it_delays_no_stream() {
+async fn inner_limit_with_load_shed_delays_no_stream() {
     let service = ServiceBuilder::new()
         .layer(events())
         .layer(LoadShedLayer::new())
@@ -98,7 +98,7 @@ async fn load_shed_outside_refuses_while_event_services_are_called() {
 
 /// A route of axum's says that it is ready, and waits when it is called.
 #[tokio::test]
-async fn in_axum_a_site_that_is_full_delays_no_stream() {
+async fn full_axum_site_delays_no_stream() {
     let app: Router = busy_site().layer(ConcurrencyLimitLayer::new(1)).layer(events()).with_state(());
     let mut page = Box::pin(ask(&app, for_page()));
     assert!((&mut page).now_or_never().is_none());

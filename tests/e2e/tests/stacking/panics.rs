@@ -25,13 +25,13 @@ async fn catch_panic_outside_answers_for_a_panicking_event_service() {
 }
 
 #[tokio::test]
-async fn inside_it_does_not_and_the_panic_reaches_the_server() {
+async fn catch_panic_inside_does_not_see_event_services() {
     let app = site().layer(CatchPanicLayer::new()).layer(panicking());
     assert!(AssertUnwindSafe(ask(&app, for_events())).catch_unwind().await.is_err());
 }
 
 #[tokio::test]
-async fn on_either_side_it_answers_for_a_page_that_panics() {
+async fn catch_panic_on_either_side_answers_for_a_page() {
     let site = || Router::new().route("/", get(|| async { bug::<()>() }));
     let outside = site().layer(events()).layer(CatchPanicLayer::new());
     let inside = site().layer(CatchPanicLayer::new()).layer(events());
@@ -41,7 +41,7 @@ async fn on_either_side_it_answers_for_a_page_that_panics() {
 }
 
 #[tokio::test]
-async fn a_stream_that_panics_ends_cleanly_with_it_or_without_it() {
+async fn panicking_stream_ends_cleanly_with_and_without_catch_panic() {
     let panics = || answering(|_| answer(stream::iter([Event::new("1")]).chain(stream::once(lazy(|_| bug())))));
     for app in [site().layer(panics()), site().layer(panics()).layer(CatchPanicLayer::new())] {
         let body = ask(&app, for_events()).await.into_body();

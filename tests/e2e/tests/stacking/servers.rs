@@ -110,7 +110,7 @@ async fn decorate_in_all_three() {
 }
 
 #[tokio::test]
-async fn grpc_web_stands_inside_since_it_refuses_what_is_not_grpc() {
+async fn grpc_web_belongs_inside_as_it_refuses_other_requests() {
     let inside = tonic::transport::Server::builder().layer(events()).layer(GrpcWebLayer::new());
     let outside = tonic::transport::Server::builder().layer(GrpcWebLayer::new()).layer(events());
     for (server, status) in

@@ -42,13 +42,13 @@ async fn timeout_above_the_commit_deadline_never_ends_a_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn inside_it_has_no_say_over_event_services() {
+async fn timeout_inside_does_not_affect_event_services() {
     let app = site().layer(timeout_after(10)).layer(slow());
     assert_eq!(ask(&app, for_events()).await.status(), StatusCode::OK);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_open_stream_goes_on_whatever_the_timeout_on_either_side() {
+async fn timeout_on_either_side_does_not_end_an_open_stream() {
     for app in [site().layer(events()).layer(timeout_after(1)), site().layer(timeout_after(1)).layer(events())] {
         let body = ask(&app, for_events()).await.into_body();
         assert!(timeout(HOUR, body.collect()).await.is_err(), "it is still open");

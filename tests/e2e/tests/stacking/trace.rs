@@ -43,7 +43,7 @@ fn short() -> EventLayer {
 }
 
 #[tokio::test]
-async fn outside_it_is_told_of_a_stream_s_head_frames_and_end() {
+async fn trace_outside_sees_head_frames_and_end_of_a_stream() {
     let told = Told::default();
     let app = site().layer(short()).layer(trace!(told));
     let mut body = ask(&app, for_events()).await.into_body();
@@ -64,7 +64,7 @@ async fn trace_outside_sees_heartbeats_but_not_a_client_that_leaves() {
 }
 
 #[tokio::test]
-async fn inside_it_is_told_of_pages_only() {
+async fn trace_inside_sees_only_pages() {
     let told = Told::default();
     let app = site().layer(trace!(told)).layer(short());
     assert_eq!(ready_text(&mut ask(&app, for_events()).await.into_body()), ONE_EVENT);
@@ -74,7 +74,7 @@ async fn inside_it_is_told_of_pages_only() {
 }
 
 #[tokio::test]
-async fn inside_of_decorate_it_is_told_what_the_service_sent() {
+async fn trace_inside_decorate_sees_the_frames_of_the_service() {
     let told = Told::default();
     let app = site().layer(trace!(told)).layer(SseLayer::decorate());
     assert_eq!(ready_text(&mut ask(&app, for_foreign()).await.into_body()), ONE_EVENT);
