@@ -38,7 +38,8 @@ fn chooses_stream(policy: Negotiate, lines: &[HeaderValue]) -> bool {
     for line in lines {
         request.headers_mut().append(header::ACCEPT, line.clone());
     }
-    let response = layer.layer(inside).call(request).now_or_never().expect("at once").expect("it cannot fail");
+    let response =
+        layer.layer(inside).call(request).now_or_never().expect("at once").expect("the service is infallible");
     let is_stream = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
     let refused = !is_stream && policy == Negotiate::Require;
     assert_eq!(response.status() == StatusCode::NOT_ACCEPTABLE, refused, "{policy:?}");

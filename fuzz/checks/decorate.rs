@@ -28,7 +28,7 @@ use tower_sse::{
 pub(crate) fn check(input: &[u8]) {
     let plan = Plan::read(input);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let sent = runtime.expect("a runtime").block_on(plan.sent());
+    let sent = runtime.expect("the runtime is built").block_on(plan.sent());
     let own = plan.bytes();
     let (before, after) = (plan.meant_by(&own), plan.meant_by(&sent));
     match plan.end {
@@ -109,7 +109,7 @@ impl Plan {
         };
         let inside = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(self.response())));
         let mut service = SseLayer::decorate().heartbeat(heartbeat).layer(inside);
-        let response = service.call(Request::new(())).await.expect("it cannot fail");
+        let response = service.call(Request::new(())).await.expect("the service is infallible");
         let mut body = std::pin::pin!(response.into_body());
         let mut sent = Vec::new();
         while let Some(frame) = body.as_mut().frame().await {
@@ -135,7 +135,7 @@ impl Plan {
     fn meant_by(&self, mut bytes: &[u8]) -> (Vec<Item>, String) {
         let mut decoder = Decoder::new();
         let mut items = Vec::new();
-        while let Some(item) = decoder.decode(&mut bytes).expect("nothing here is beyond the limits") {
+        while let Some(item) = decoder.decode(&mut bytes).expect("the stream is within the limits") {
             let is_beat = match &item {
                 Item::Comment(text) => text.is_empty(),
                 Item::Event(event) => matches!(self.beat, Beat::Named) && event.name() == Some(&event_name!("beat")),

@@ -32,7 +32,7 @@ async fn test_stream_reads_like_a_client() {
         Events::new(stream::unfold(1, slow)).retry(2 * SECOND).lifetime(35 * SECOND)
     });
     let service = serve(&layer.observer(recorder.clone()));
-    let mut stream = TestStream::get(service, "/prices?of=all", String::new()).await.expect("it is a stream");
+    let mut stream = TestStream::get(service, "/prices?of=all", String::new()).await.expect("the answer is a stream");
     assert_eq!((stream.head().status.as_u16(), stream.last_event_id()), (200, ""));
     let first = [stream.next().await.unwrap().unwrap(), stream.next().await.unwrap().unwrap()];
     assert!(matches!(&first, [Item::Comment(_), Item::Retry(retry)] if *retry == 2 * SECOND), "{first:?}");

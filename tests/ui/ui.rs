@@ -34,7 +34,7 @@ fn compile_errors_point_at_the_line_of_the_user() {
     drop(cases);
     let faults: Vec<_> = fs::read_dir(folder)
         .expect("the folder of the cases is read")
-        .map(|entry| entry.expect("its entries are read").path())
+        .map(|entry| entry.expect("the entries are read").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
         .flat_map(|path| faults(&path))
         .collect();

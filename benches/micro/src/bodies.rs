@@ -25,7 +25,7 @@ type Runs = Box<dyn FnMut(u32)>;
 type Stream = Pin<Box<dyn Body<Data = bytes::Bytes, Error = BodyError>>>;
 
 pub(crate) fn runtime() -> runtime::Runtime {
-    runtime::Builder::new_current_thread().enable_time().build().expect("a runtime can be had")
+    runtime::Builder::new_current_thread().enable_time().build().expect("the runtime is built")
 }
 
 /// A body that has nothing, polled again.
@@ -166,6 +166,6 @@ where
     let inside = service_fn(async |_: Request<()>| Ok::<_, BoxError>(Response::new(String::new())));
     let mut request = Request::new(());
     request.headers_mut().insert(ACCEPT, http::HeaderValue::from_static("text/event-stream"));
-    let response = layer.layer(inside).call(request).await.expect("it answers");
+    let response = layer.layer(inside).call(request).await.expect("the service answers");
     Box::pin(response.into_body())
 }

@@ -102,5 +102,5 @@ pub const LIMIT: Duration = Duration::from_secs(120);
 ///
 /// The future does not complete in time.
 pub async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(LIMIT, future).await.expect("it does not come")
+    tokio::time::timeout(LIMIT, future).await.expect("the future completes in time")
 }

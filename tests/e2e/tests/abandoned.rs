@@ -76,11 +76,11 @@ async fn abandon(seen: &Seen, clients: std::ops::Range<u64>) {
     for client in clients {
         here.spawn(within(leave(address, client)));
         if here.len() == AT_ONCE {
-            here.join_next().await.expect("there are some").expect("it does not panic");
+            here.join_next().await.expect("a task is left").expect("the task does not panic");
         }
     }
     while let Some(left) = here.join_next().await {
-        left.expect("it does not panic");
+        left.expect("the task does not panic");
     }
     within(server.stop()).await;
     within(no_task_is_left()).await;

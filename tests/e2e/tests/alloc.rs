@@ -30,7 +30,7 @@ use tower_sse::{
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("the runtime is built");
     let _timers = runtime.enter();
     let _profiler = dhat::Profiler::builder().testing().build();
     a_request_that_is_not_for_events_costs_nothing();
@@ -107,7 +107,7 @@ fn only_a_frame_of_several_events_costs_anything() {
     let mut poll = |what: &str| {
         let (cost, polled) = cost(|| body.as_mut().frame().now_or_never());
         println!("{what}: {cost:?}");
-        let frame = polled.map(|frame| frame.expect("it goes on").ok().expect("no error"));
+        let frame = polled.map(|frame| frame.expect("the stream continues").ok().expect("no error"));
         (cost.blocks, frame.and_then(|frame| frame.into_data().ok()).map_or(0, |data| data.remaining()))
     };
     assert_eq!(poll("the prelude"), (0, 2));
@@ -127,7 +127,7 @@ fn an_event_is_one_block_of_its_own_size() {
         assert_eq!(held, (1, event.encoded_len()), "{what}");
     };
     // What JSON is written into is the thread's, once.
-    let json = |size: usize| Event::json(&"x".repeat(size)).expect("it is JSON");
+    let json = |size: usize| Event::json(&"x".repeat(size)).expect("the value is JSON");
     json(4000);
     for size in [1, 100, 2000] {
         held("one line", &|| Event::new("x".repeat(size)));

@@ -40,11 +40,11 @@ fn subscriber_allocates_as_documented() {
     assert!(stream <= 416, "{stream}");
 
     let hub = Hub::new();
-    let topic = hub.topic("a").expect("there is room");
+    let topic = hub.topic("a").expect("the hub has room");
     let (events, text) = (1000, "x".repeat(100));
     let before = dhat::HeapStats::get().curr_bytes;
     for _ in 0..events {
-        topic.publish(Event::new(&text)).try_result().expect("it is small");
+        topic.publish(Event::new(&text)).try_result().expect("the event is small");
     }
     let each = (dhat::HeapStats::get().curr_bytes - before) / events;
     println!("an event of {} bytes in the log: {each} bytes, counted as {}", text.len(), hub.bytes_used() / events);
@@ -55,12 +55,12 @@ fn subscriber_allocates_as_documented() {
 fn subscriber(topics: usize) -> usize {
     let hub = Hub::new();
     let names: Vec<String> = (0..topics).map(|topic| topic.to_string()).collect();
-    let _topics: Vec<_> = names.iter().map(|name| hub.topic(name).expect("there is room")).collect();
+    let _topics: Vec<_> = names.iter().map(|name| hub.topic(name).expect("the hub has room")).collect();
     let mut subscriptions: Vec<Subscription> = Vec::with_capacity(SUBSCRIBERS);
     let before = dhat::HeapStats::get().curr_bytes;
     for _ in 0..SUBSCRIBERS {
         let mut subscription =
-            hub.subscribe(Subscribe::to_all(names.iter().map(String::as_str))).expect("there is room");
+            hub.subscribe(Subscribe::to_all(names.iter().map(String::as_str))).expect("the hub has room");
         let mut cx = Context::from_waker(Waker::noop());
         while subscription.poll_next_unpin(&mut cx).is_ready() {}
         subscriptions.push(subscription);
@@ -70,7 +70,7 @@ fn subscriber(topics: usize) -> usize {
 
 /// Returns the bytes that each of many idle streams adds: layer and hub, timer, control block and registration.
 fn stream() -> usize {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime can be had");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("the runtime is built");
     let _timers = runtime.enter();
     let hub = Hub::new();
     let layer = SseLayer::new(hub.service(|_| Subscribe::to("a")));

@@ -28,12 +28,12 @@ const ALL: Duration = LIMIT.saturating_mul(10);
 
 #[test]
 fn subscribers_match_the_model_on_one_thread() {
-    stress(&runtime::Builder::new_current_thread().enable_all().build().expect("a runtime"));
+    stress(&runtime::Builder::new_current_thread().enable_all().build().expect("the runtime is built"));
 }
 
 #[test]
 fn subscribers_match_the_model_on_many_threads() {
-    stress(&runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime"));
+    stress(&runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("the runtime is built"));
 }
 
 /// A time that a subscriber had a stream: its topics, after what, what it saw, all of it or up to the last.
@@ -53,12 +53,15 @@ fn stress(runtime: &runtime::Runtime) {
         }
         let publishers: Vec<_> = (0..PUBLISHERS).map(|number| publisher(hub.clone(), number)).collect();
         let finish = tokio::task::spawn_blocking(|| {
-            publishers.into_iter().map(|publisher| publisher.join().expect("it publishes")).collect::<Vec<_>>()
+            publishers
+                .into_iter()
+                .map(|publisher| publisher.join().expect("the publisher does not panic"))
+                .collect::<Vec<_>>()
         });
-        let published = timeout(ALL, finish).await.expect("an end").expect("it waits").concat();
+        let published = timeout(ALL, finish).await.expect("an end").expect("the task does not panic").concat();
         let last = hub.clone();
         let ends = tokio::task::spawn_blocking(move || (0..TOPICS).map(|topic| publish(&last, topic, "end")).collect());
-        let ends: Vec<_> = ends.await.expect("it publishes");
+        let ends: Vec<_> = ends.await.expect("the publisher does not panic");
         (timeout(ALL, subscribers.join_all()).await.expect("an end"), published, ends)
     });
     let (visits, published, ends) = visits;
@@ -81,7 +84,7 @@ fn stress(runtime: &runtime::Runtime) {
 }
 
 fn count(hub: &Hub, topic: usize) -> usize {
-    hub.topic(topic.to_string()).expect("it is there").presence().count()
+    hub.topic(topic.to_string()).expect("the topic exists").presence().count()
 }
 
 fn publisher(hub: Hub, number: usize) -> thread::JoinHandle<Vec<(usize, u64)>> {
@@ -92,8 +95,8 @@ fn publisher(hub: Hub, number: usize) -> thread::JoinHandle<Vec<(usize, u64)>> {
 }
 
 fn publish(hub: &Hub, topic: usize, data: &str) -> (usize, u64) {
-    let handle = hub.topic(topic.to_string()).expect("there is room");
-    (topic, sequence(&handle.publish(Event::new(data)).try_result().expect("it is small")))
+    let handle = hub.topic(topic.to_string()).expect("the hub has room");
+    (topic, sequence(&handle.publish(Event::new(data)).try_result().expect("the event is small")))
 }
 
 /// Comes and goes until it has seen the end of each of its topics.
@@ -110,7 +113,7 @@ async fn subscribe(hub: Hub, number: u64, delivered: Arc<AtomicUsize>) -> Vec<Vi
         if let Some(after) = after {
             asked = asked.resume_after(LastEventId::from_id(&id(&hub, after)));
         }
-        let mut subscription = hub.subscribe(asked).expect("there is room");
+        let mut subscription = hub.subscribe(asked).expect("the hub has room");
         let patience = if visits.len() < 3 { random.below(400) } else { usize::MAX };
         let mut visit = Visit { topics: topics.clone(), after: after.unwrap_or(0), seen: Vec::new() };
         let mut ends = 0;
@@ -118,7 +121,7 @@ async fn subscribe(hub: Hub, number: u64, delivered: Arc<AtomicUsize>) -> Vec<Vi
             match subscription.next().await.expect("no topic is closed") {
                 Update::Event { event, .. } => {
                     ends += usize::from(event.data() == "end");
-                    visit.seen.push(sequence(event.id().expect("it has the hub's")));
+                    visit.seen.push(sequence(event.id().expect("the event has an id")));
                 }
                 told => assert!(matches!(told, Update::Subscribed(_)), "everything is kept: {told:?}"),
             }
@@ -143,10 +146,10 @@ fn pick(visits: &[Visit], last: &Visit, random: &mut Random) -> Option<u64> {
 
 /// The id of this place, with the epoch that the hub gives.
 fn id(hub: &Hub, sequence: u64) -> EventId {
-    let epoch = hub.topic("epoch").expect("there is room").publish_once("epoch", Event::new("")).try_result();
-    let epoch = epoch.expect("it is small");
+    let epoch = hub.topic("epoch").expect("the hub has room").publish_once("epoch", Event::new("")).try_result();
+    let epoch = epoch.expect("the event is small");
     let epoch = epoch.as_str().split('-').next().unwrap_or_default().to_owned();
-    EventId::try_from(format!("{epoch}-{sequence}")).expect("it is plain")
+    EventId::try_from(format!("{epoch}-{sequence}")).expect("the id is valid")
 }
 
 fn sequence(id: &EventId) -> u64 {

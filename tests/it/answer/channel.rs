@@ -218,7 +218,7 @@ async fn failure_wakes_a_waiting_reader() {
         let kept = sender.clone();
         let mut body = open(SseLayer::new(answers(events)).on_failure(Event::new("sorry"))).await;
         let fails = std::thread::spawn(move || sender.fail("now"));
-        let frames = tokio::time::timeout(Duration::from_secs(60), body.rest()).await.expect("it is woken");
+        let frames = tokio::time::timeout(Duration::from_secs(60), body.rest()).await.expect("the reader is woken");
         assert_eq!(frames, [":\n", "data: sorry\n\n"]);
         fails.join().unwrap();
         drop(kept);

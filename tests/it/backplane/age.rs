@@ -25,7 +25,7 @@ async fn node(age: Duration) -> (Hub, Feed) {
 }
 
 fn from_the_beginning(hub: &Hub) -> Subscription {
-    hub.subscribe(Subscribe::to("topic").start(Start::Beginning)).expect("there is room")
+    hub.subscribe(Subscribe::to("topic").start(Start::Beginning)).expect("the hub has room")
 }
 
 fn data(mut subscription: Subscription) -> Vec<String> {
@@ -53,7 +53,7 @@ async fn loaded_events_are_evicted_by_age() {
 async fn bound_of_a_client_hides_events_that_load_late() {
     let (hub, _feed) = node(100 * MINUTE).await;
     let all = || Subscribe::to("topic").start(Start::Beginning);
-    let bounded = |age| hub.subscribe(all().not_older_than(age * MINUTE)).expect("there is room");
+    let bounded = |age| hub.subscribe(all().not_older_than(age * MINUTE)).expect("the hub has room");
     assert_eq!(data(bounded(100)), ["50", "30", "31", "5", "0"]);
     assert_eq!(data(bounded(31)), ["30", "31", "5", "0"]);
     assert_eq!(data(bounded(10)), ["5", "0"]);
@@ -69,7 +69,8 @@ async fn events_after_an_outage_keep_their_age() {
     let event = |sequence, data: &str| Incoming::new(sequence, "topic", Event::new(data));
     feed.apply(vec![event(1, "old").aged(15 * MINUTE), event(2, "late").aged(4 * MINUTE), event(3, "new")]);
     feed.synced_through(3);
-    let asks = |subscribe: Subscribe| data(hub.subscribe(subscribe.not_older_than(5 * MINUTE)).expect("there is room"));
+    let asks =
+        |subscribe: Subscribe| data(hub.subscribe(subscribe.not_older_than(5 * MINUTE)).expect("the hub has room"));
     let to = || Subscribe::to("topic");
     assert_eq!(asks(to().start(Start::Live)), [""; 0]);
     assert_eq!(asks(to().start(Start::Snapshot)), ["new"]);
@@ -84,7 +85,7 @@ async fn hidden_events_stay_hidden_in_another_epoch() {
     let (hub, feed) = Manual::build(Hub::builder()).await;
     feed.begin_epoch(1, 0);
     feed.synced_through(0);
-    let mut reader = hub.subscribe(Subscribe::to("topic").not_older_than(5 * MINUTE)).expect("there is room");
+    let mut reader = hub.subscribe(Subscribe::to("topic").not_older_than(5 * MINUTE)).expect("the hub has room");
     assert!(matches!(reader.next().now_or_never(), Some(Some(Update::Subscribed(_)))));
     sleep(MINUTE).await;
     feed.begin_epoch(2, 0);

@@ -14,17 +14,17 @@ use super::memory::Memory;
 
 async fn fed(memory: &Memory) -> Hub {
     let hub = Hub::builder().build_with_backplane(memory.node());
-    let mut link = hub.link_state().expect("it is fed");
-    link.wait_for(|link| *link == Link::Up).await.expect("it is followed");
+    let mut link = hub.link_state().expect("the hub has a backplane");
+    link.wait_for(|link| *link == Link::Up).await.expect("the link reports its state");
     hub
 }
 
 async fn publish(hub: &Hub, data: &str) -> EventId {
-    hub.topic("topic").expect("there is room").publish(Event::new(data)).await.expect("it is published")
+    hub.topic("topic").expect("the hub has room").publish(Event::new(data)).await.expect("the publish succeeds")
 }
 
 async fn subscribed(hub: &Hub) -> Subscription {
-    let mut subscription = hub.subscribe("topic").expect("there is room");
+    let mut subscription = hub.subscribe("topic").expect("the hub has room");
     assert!(matches!(subscription.next().await, Some(Update::Subscribed(_))));
     subscription
 }
@@ -47,7 +47,7 @@ async fn new_epoch_is_a_gap_for_open_and_resumed_streams() {
     // Nothing is published: the gap is sent all the same.
     assert!(matches!(reader.next().await, Some(Update::Gap(_))));
     let mut back =
-        hub.subscribe(Subscribe::to("topic").resume_after(LastEventId::from_id(&id))).expect("there is room");
+        hub.subscribe(Subscribe::to("topic").resume_after(LastEventId::from_id(&id))).expect("the hub has room");
     assert!(matches!(back.next().await, Some(Update::Gap(_))));
     publish(&hub, "after").await;
     assert_eq!(data(&mut reader).await, "after");
@@ -63,12 +63,12 @@ async fn subscriber_before_the_first_sync_waits_and_is_not_counted() {
     memory.stop(true);
     let hub = Hub::builder().build_with_backplane(memory.node());
     let back = Subscribe::to("topic").resume_after(LastEventId::from_id(&id)).member("ann");
-    let mut back = hub.subscribe(back).expect("there is room");
-    let mut new = hub.subscribe("topic").expect("there is room");
+    let mut back = hub.subscribe(back).expect("the hub has room");
+    let mut new = hub.subscribe("topic").expect("the hub has room");
     sleep(Duration::from_secs(60)).await;
     assert!(back.next().now_or_never().is_none(), "nobody knows yet what it has missed");
     assert!(new.next().now_or_never().is_none());
-    let presence = hub.topic("topic").expect("there is room").presence();
+    let presence = hub.topic("topic").expect("the hub has room").presence();
     assert_eq!(presence.count(), 0);
     memory.stop(false);
     assert_eq!(data(&mut back).await, "missed");
@@ -87,8 +87,8 @@ async fn streams_stay_open_while_the_backplane_is_away() {
     publish(&near, "before").await;
     assert_eq!(data(&mut reader).await, "before");
     memory.stop(true);
-    let mut link = far.link_state().expect("it is fed");
-    link.wait_for(|link| *link == Link::Down).await.expect("it is followed");
+    let mut link = far.link_state().expect("the hub has a backplane");
+    link.wait_for(|link| *link == Link::Down).await.expect("the link reports its state");
     publish(&near, "meanwhile").await;
     sleep(Duration::from_secs(60)).await;
     assert!(reader.next().now_or_never().is_none());
@@ -107,22 +107,22 @@ async fn starting_node_sends_a_gap_for_ids_before_its_log() {
     memory.forget(2);
     let hub = fed(&memory).await;
     let mut reader =
-        hub.subscribe(Subscribe::to("topic").resume_after(LastEventId::from_id(&old))).expect("there is room");
+        hub.subscribe(Subscribe::to("topic").resume_after(LastEventId::from_id(&old))).expect("the hub has room");
     assert!(matches!(reader.next().await, Some(Update::Gap(_))));
     assert_eq!(data(&mut reader).await, "3");
     let mut reader =
-        hub.subscribe(Subscribe::to("topic").resume_after(LastEventId::from_id(&kept))).expect("there is room");
+        hub.subscribe(Subscribe::to("topic").resume_after(LastEventId::from_id(&kept))).expect("the hub has room");
     assert_eq!(data(&mut reader).await, "3");
 }
 
 /// Two topics of a hub that is fed, of which one has lost up to 4 and the other keeps 2 and 3. The id of 1.
 async fn one_has_lost(memory: &Memory) -> (Hub, EventId) {
     let hub = fed(memory).await;
-    let a = hub.topic_with("a", Retention::new().events(1)).expect("there is room");
-    let topic = hub.topic("topic").expect("there is room");
-    let first = a.publish(Event::new("1")).await.expect("it is published");
+    let a = hub.topic_with("a", Retention::new().events(1)).expect("the hub has room");
+    let topic = hub.topic("topic").expect("the hub has room");
+    let first = a.publish(Event::new("1")).await.expect("the publish succeeds");
     for (topic, data) in [(&topic, "2"), (&topic, "3"), (&a, "4"), (&a, "5")] {
-        topic.publish(Event::new(data)).await.expect("it is published");
+        topic.publish(Event::new(data)).await.expect("the publish succeeds");
     }
     sleep(Duration::from_secs(1)).await;
     (hub, first)
@@ -143,10 +143,11 @@ async fn kept_events_precede_the_gap_on_a_replicated_hub() {
     let memory = Memory::new();
     let (hub, first) = one_has_lost(&memory).await;
     let back = |id: &EventId| hub.subscribe(Subscribe::to("a").and("topic").resume_after(LastEventId::from_id(id)));
-    let mut reader = back(&first).expect("there is room");
+    let mut reader = back(&first).expect("the hub has room");
     assert_eq!(all(&mut reader), ["2", "3", "gap 4", "5"]);
     // Of another history: told first, and then what had gone.
-    let mut foreign = back(&EventId::try_from("00000000000000ff-9").expect("it is an id")).expect("there is room");
+    let mut foreign =
+        back(&EventId::try_from("00000000000000ff-9").expect("the id is valid")).expect("the hub has room");
     assert_eq!(all(&mut foreign), ["gap 1", "2", "3", "gap 4", "5"]);
     memory.lose();
     assert!(matches!(reader.next().await, Some(Update::Gap(_))));
@@ -158,7 +159,7 @@ async fn kept_events_precede_the_gap_on_a_replicated_hub() {
 async fn publisher_waits_for_readers_behind_in_a_new_epoch() {
     let memory = Memory::new();
     let hub = fed(&memory).await;
-    let topic = hub.topic("topic").expect("there is room");
+    let topic = hub.topic("topic").expect("the hub has room");
     let (mut slow, mut quick) = (subscribed(&hub).await, subscribed(&hub).await);
     for number in 0..5 {
         publish(&hub, &number.to_string()).await;
@@ -187,9 +188,9 @@ async fn end_of_an_old_epoch_does_not_count_in_the_new_one() {
     let memory = Memory::new();
     let hub = fed(&memory).await;
     let mut slow = subscribed(&hub).await;
-    let topic = hub.topic("topic").expect("there is room");
+    let topic = hub.topic("topic").expect("the hub has room");
     publish(&hub, "unread").await;
-    topic.close(Event::new("end")).await.expect("it is closed");
+    topic.close(Event::new("end")).await.expect("the close succeeds");
     drop(topic);
     // Its node has all of it, and then nothing.
     sleep(Duration::from_secs(1)).await;
@@ -198,7 +199,7 @@ async fn end_of_an_old_epoch_does_not_count_in_the_new_one() {
     publish(&hub, "new").await;
     assert!(matches!(slow.next().await, Some(Update::Gap(_))));
     assert_eq!(data(&mut slow).await, "new", "it follows the name");
-    hub.topic("topic").expect("there is room").close(None).await.expect("it is closed");
+    hub.topic("topic").expect("the hub has room").close(None).await.expect("the close succeeds");
     assert!(slow.next().await.is_none());
 }
 
@@ -206,14 +207,14 @@ async fn end_of_an_old_epoch_does_not_count_in_the_new_one() {
 async fn closing_without_an_event_has_a_position() {
     let memory = Memory::new();
     let hub = fed(&memory).await;
-    let topic = hub.topic("topic").expect("there is room");
+    let topic = hub.topic("topic").expect("the hub has room");
     publish(&hub, "event").await;
-    let end = topic.close(None).await.expect("it is closed");
+    let end = topic.close(None).await.expect("the close succeeds");
     // Who has seen the end is not ahead of this node.
     let mut back =
-        hub.subscribe(Subscribe::to("other").resume_after(LastEventId::from_id(&end))).expect("there is room");
-    let other = hub.topic("other").expect("there is room");
-    other.publish(Event::new("other")).await.expect("it is published");
+        hub.subscribe(Subscribe::to("other").resume_after(LastEventId::from_id(&end))).expect("the hub has room");
+    let other = hub.topic("other").expect("the hub has room");
+    other.publish(Event::new("other")).await.expect("the publish succeeds");
     assert_eq!(data(&mut back).await, "other");
 }
 
@@ -221,12 +222,12 @@ async fn closing_without_an_event_has_a_position() {
 async fn oversized_event_is_refused_before_it_is_sent() {
     let memory = Memory::new();
     let hub = Hub::builder().retention(Retention::new().bytes(1000)).build_with_backplane(memory.node());
-    let topic = hub.topic("topic").expect("there is room");
+    let topic = hub.topic("topic").expect("the hub has room");
     let refused = topic.publish(Event::new("x".repeat(1000))).try_result();
     assert!(matches!(refused, Err(PublishError::TooLarge { limit: 1000, .. })), "{refused:?}");
-    let mut reader = hub.subscribe(Subscribe::to("topic").start(Start::Beginning)).expect("there is room");
+    let mut reader = hub.subscribe(Subscribe::to("topic").start(Start::Beginning)).expect("the hub has room");
     assert!(matches!(reader.next().await, Some(Update::Subscribed(_))));
-    topic.publish(Event::new("small")).await.expect("it is published");
+    topic.publish(Event::new("small")).await.expect("the publish succeeds");
     assert_eq!(data(&mut reader).await, "small");
 }
 
@@ -234,11 +235,11 @@ async fn oversized_event_is_refused_before_it_is_sent() {
 async fn new_topic_of_a_node_has_the_members_of_other_nodes() {
     let memory = Memory::new();
     let (near, far) = (fed(&memory).await, fed(&memory).await);
-    let mut reader = near.subscribe(Subscribe::to("topic").member("ann")).expect("there is room");
+    let mut reader = near.subscribe(Subscribe::to("topic").member("ann")).expect("the hub has room");
     assert!(matches!(reader.next().await, Some(Update::Subscribed(_))));
     // Both have exchanged their presence, and the topic is not used on the other node.
     sleep(Duration::from_secs(5)).await;
-    let presence = far.topic("topic").expect("there is room").presence();
+    let presence = far.topic("topic").expect("the hub has room").presence();
     assert_eq!(presence.members(), [Arc::<str>::from("ann")]);
     assert_eq!(presence.count(), 1);
 }
@@ -248,14 +249,14 @@ async fn new_topic_of_a_node_has_the_members_of_other_nodes() {
 async fn reopened_topic_reaches_streams_on_each_node() {
     let memory = Memory::new();
     let (near, far) = (fed(&memory).await, fed(&memory).await);
-    let [a, b] = ["a", "b"].map(|name| near.topic(name).expect("there is room"));
-    let streams = [&near, &far].map(|hub| hub.subscribe(Subscribe::to("a").and("b")).expect("there is room"));
+    let [a, b] = ["a", "b"].map(|name| near.topic(name).expect("the hub has room"));
+    let streams = [&near, &far].map(|hub| hub.subscribe(Subscribe::to("a").and("b")).expect("the hub has room"));
     for closes in [Some("last"), None] {
-        a.publish(Event::new("1")).await.expect("it is published");
-        a.close(closes.map(Event::new)).await.expect("it is closed");
+        a.publish(Event::new("1")).await.expect("the publish succeeds");
+        a.close(closes.map(Event::new)).await.expect("the close succeeds");
     }
-    let second = a.publish(Event::new("2")).await.expect("it is published");
-    b.publish(Event::new("3")).await.expect("it is published");
+    let second = a.publish(Event::new("2")).await.expect("the publish succeeds");
+    b.publish(Event::new("3")).await.expect("the publish succeeds");
     for mut stream in streams {
         assert!(matches!(stream.next().await, Some(Update::Subscribed(_))));
         for expected in ["1", "last", "1", "2", "3"] {
@@ -265,23 +266,23 @@ async fn reopened_topic_reaches_streams_on_each_node() {
     }
     // Nothing held the topics of the other node by then.
     let back = Subscribe::to("a").and("b").resume_after(LastEventId::from_id(&second));
-    assert_eq!(data(&mut far.subscribe(back).expect("there is room")).await, "3");
+    assert_eq!(data(&mut far.subscribe(back).expect("the hub has room")).await, "3");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_ends_on_each_node_where_all_its_topics_are_closed() {
     let memory = Memory::new();
     let (near, far) = (fed(&memory).await, fed(&memory).await);
-    let [a, b] = ["a", "b"].map(|name| near.topic(name).expect("there is room"));
+    let [a, b] = ["a", "b"].map(|name| near.topic(name).expect("the hub has room"));
     let mut streams = Vec::new();
     for hub in [&near, &far] {
-        let mut stream = hub.subscribe(Subscribe::to("a").and("b")).expect("there is room");
+        let mut stream = hub.subscribe(Subscribe::to("a").and("b")).expect("the hub has room");
         assert!(matches!(stream.next().await, Some(Update::Subscribed(_))));
         streams.push(stream);
     }
-    a.close(None).await.expect("it is closed");
-    b.close(Event::new("last")).await.expect("it is closed");
-    a.publish(Event::new("again")).await.expect("it is published");
+    a.close(None).await.expect("the close succeeds");
+    b.close(Event::new("last")).await.expect("the close succeeds");
+    a.publish(Event::new("again")).await.expect("the publish succeeds");
     for stream in &mut streams {
         assert_eq!(data(stream).await, "last");
         assert!(stream.next().await.is_none());

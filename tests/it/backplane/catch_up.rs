@@ -26,9 +26,9 @@ async fn client_with_the_highest_id_leaves_the_catch_up_queue() {
     let memory = Memory::new();
     let hub = Hub::builder().build_with_backplane(memory.node());
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    let presence = hub.topic("topic").expect("there is room").presence();
+    let presence = hub.topic("topic").expect("the hub has room").presence();
     let id = LastEventId::from_id(&EventId::from_position(1, u64::MAX));
-    let mut client = hub.subscribe(Subscribe::to("topic").resume_after(id).member("ann")).expect("there is room");
+    let mut client = hub.subscribe(Subscribe::to("topic").resume_after(id).member("ann")).expect("the hub has room");
     assert!(matches!(client.next().await, Some(Update::Gap(_))));
     assert_eq!(presence.count(), 1);
     drop(client);
@@ -47,7 +47,7 @@ async fn dropped_subscription_is_removed_from_the_catch_up_queue() {
         tokio::time::sleep(std::time::Duration::from_secs(60)).await;
         let ahead = Subscribe::to("topic").resume_after(LastEventId::from_id(&EventId::from_position(1, 1000)));
         for subscribe in [Subscribe::to("topic"), ahead] {
-            comes_and_goes(hub.subscribe(subscribe).expect("there is room"), &task);
+            comes_and_goes(hub.subscribe(subscribe).expect("the hub has room"), &task);
             assert_eq!(Arc::strong_count(&task), 1, "has begun: {has_begun}");
         }
     }

@@ -22,7 +22,7 @@ async fn events_of_an_old_epoch_have_no_id_of_the_new_one() {
     }
     feed.begin_epoch(1, 0);
     feed.synced_through(0);
-    let mut reader = hub.subscribe(all).expect("there is room");
+    let mut reader = hub.subscribe(all).expect("the hub has room");
     assert!(matches!(reader.next().await, Some(Update::Subscribed(_))));
     let feeds = std::thread::spawn(move || {
         // In odd ones there are events, in even ones they are gone.
@@ -37,14 +37,15 @@ async fn events_of_an_old_epoch_have_no_id_of_the_new_one() {
     });
     while let Some(update) = reader.next().await {
         let Update::Event { event, .. } = update else { continue };
-        let id = event.id().expect("each has one").as_str();
+        let id = event.id().expect("each event has an id").as_str();
         if event.data() == "end" {
             break;
         }
-        let epoch = id.split('-').next().and_then(|hex| u64::from_str_radix(hex, 16).ok()).expect("it is an epoch");
+        let epoch =
+            id.split('-').next().and_then(|hex| u64::from_str_radix(hex, 16).ok()).expect("the epoch is hexadecimal");
         assert_eq!(epoch % 2, 1, "{id} is of a history in which it is gone");
     }
-    feeds.join().expect("it feeds");
+    feeds.join().expect("the feeding thread ends");
 }
 
 const HISTORIES: u64 = 2000;
@@ -67,11 +68,11 @@ async fn client_waits_for_a_loading_node() {
     };
     // More than there are cores, so that some are interrupted at any place.
     std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(comes))));
-    feeds.join().expect("it feeds");
+    feeds.join().expect("the feeding thread ends");
 }
 
 fn come(hub: &Hub) {
-    let mut client = hub.subscribe("a").expect("there is room");
+    let mut client = hub.subscribe("a").expect("the hub has room");
     // Another epoch that began since is a gap. A waiting reader receives nothing.
     if let Some(Some(Update::Subscribed(Some(at)))) = client.next().now_or_never() {
         assert!(at.as_str().ends_with("-3"), "it came at {at:?}");

@@ -23,7 +23,7 @@ async fn node_with_too_many_keyed_topics_serves_all_clients() {
     feed.synced_through(2000);
     let mut users = Vec::new();
     for number in 0..100 {
-        let mut user = hub.subscribe(format!("user {number}")).expect("there is room");
+        let mut user = hub.subscribe(format!("user {number}")).expect("the hub has room");
         assert!(matches!(user.next().now_or_never(), Some(Some(Update::Subscribed(_)))));
         users.push(user);
     }
@@ -36,6 +36,6 @@ async fn node_with_too_many_keyed_topics_serves_all_clients() {
     ]);
     assert!(matches!(users[7].next().await, Some(Update::Event { event, .. }) if event.data() == "to them"));
     drop(users);
-    let mut present = hub.subscribe(Subscribe::to("read 2000").start(Start::Snapshot)).expect("there is room");
+    let mut present = hub.subscribe(Subscribe::to("read 2000").start(Start::Snapshot)).expect("the hub has room");
     assert!(matches!(present.next().await, Some(Update::Subscribed(_))));
 }

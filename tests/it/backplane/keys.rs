@@ -25,7 +25,7 @@ fn key(sequence: u64, topic: &str, key: &str) -> Incoming {
 }
 
 fn present(hub: &Hub, topic: &str) -> Subscription {
-    hub.subscribe(Subscribe::to(topic).start(Start::Snapshot)).expect("there is room")
+    hub.subscribe(Subscribe::to(topic).start(Start::Snapshot)).expect("the hub has room")
 }
 
 /// Returns the data that is given now, without waiting.
@@ -65,10 +65,10 @@ async fn subscriber_waits_for_the_keys_it_needs() {
 #[tokio::test(start_paused = true)]
 async fn only_subscribers_that_need_keys_request_them() {
     let (hub, feed) = node().await;
-    let mut now = hub.subscribe("a").expect("there is room");
+    let mut now = hub.subscribe("a").expect("the hub has room");
     assert!(matches!(now.next().now_or_never(), Some(Some(Update::Subscribed(_)))));
     assert!(wanted(&feed).is_empty());
-    let mut latest = hub.subscribe(Subscribe::to("a").and("b").lag(LagPolicy::Conflate)).expect("there is room");
+    let mut latest = hub.subscribe(Subscribe::to("a").and("b").lag(LagPolicy::Conflate)).expect("the hub has room");
     assert!(latest.next().now_or_never().is_none());
     assert_eq!(wanted(&feed), ["a", "b"]);
     feed.apply_keys("b", vec![]);
@@ -93,7 +93,7 @@ async fn missing_keys_are_requested_again() {
     feed.synced_through(100);
     assert_eq!(text(&feed.wanted().await), ["a"]);
     feed.apply_keys("a", vec![key(7, "a", "x")]);
-    let mut reader = reader.await.expect("it reads");
+    let mut reader = reader.await.expect("the reader task ends");
     assert_eq!(data(&mut reader), ["x7"]);
 }
 
@@ -146,8 +146,8 @@ async fn keys_ahead_of_a_node_keep_no_reader_busy() {
     assert!(reader.next().now_or_never().is_none());
     feed.apply_keys("a", vec![key(5, "a", "x")]);
     drop(reader);
-    drop(hub.subscribe("b").expect("there is room"));
-    let mut later = hub.subscribe("a").expect("there is room");
+    drop(hub.subscribe("b").expect("the hub has room"));
+    let mut later = hub.subscribe("a").expect("the hub has room");
     assert_eq!(read(&mut later), ["+"]);
     feed.apply(vec![key(5, "a", "x")]);
     assert_eq!(read(&mut later), ["x5"]);
@@ -159,13 +159,13 @@ async fn keys_ahead_of_a_closed_topic_keep_no_reader_busy() {
     feed.find_keys_when_asked();
     feed.begin_epoch(1, 0);
     feed.synced_through(1);
-    let mut reader = hub.subscribe(Subscribe::to("a").lag(LagPolicy::Conflate)).expect("there is room");
+    let mut reader = hub.subscribe(Subscribe::to("a").lag(LagPolicy::Conflate)).expect("the hub has room");
     assert!(reader.next().now_or_never().is_none());
     feed.apply(vec![Incoming::close(2, "a")]);
     feed.apply_keys("a", vec![key(5, "a", "x")]);
     read(&mut reader);
     drop(reader);
-    let mut later = hub.subscribe("a").expect("there is room");
+    let mut later = hub.subscribe("a").expect("the hub has room");
     assert_eq!(read(&mut later), ["+"]);
     feed.apply(vec![key(5, "a", "x")]);
     assert_eq!(read(&mut later), ["x5"]);
@@ -176,7 +176,7 @@ async fn keys_ahead_of_a_closed_topic_keep_no_reader_busy() {
 async fn snapshot_reader_receives_the_keys_of_another_epoch() {
     for is_there in [true, false] {
         let (hub, feed) = node().await;
-        let mut reader = hub.subscribe(Subscribe::to("a").lag(LagPolicy::Conflate)).expect("there is room");
+        let mut reader = hub.subscribe(Subscribe::to("a").lag(LagPolicy::Conflate)).expect("the hub has room");
         assert_eq!(read(&mut reader), [""; 0]);
         assert_eq!(wanted(&feed), ["a"]);
         feed.apply_keys("a", vec![]);
@@ -203,7 +203,7 @@ async fn conflating_reader_gets_keys_loaded_with_another_epoch() {
     let (hub, feed) = Manual::build(Hub::builder()).await;
     feed.begin_epoch(1, 0);
     feed.synced_through(0);
-    let mut reader = hub.subscribe(Subscribe::to("a").lag(LagPolicy::Conflate)).expect("there is room");
+    let mut reader = hub.subscribe(Subscribe::to("a").lag(LagPolicy::Conflate)).expect("the hub has room");
     assert_eq!(read(&mut reader), ["+"]);
     feed.begin_epoch(2, 200);
     assert_eq!(read(&mut reader), [""; 0]);
@@ -239,7 +239,7 @@ async fn keyed_values_without_room_are_counted() {
             feed.find_keys_when_asked();
         }
         feed.begin_epoch(1, 100);
-        let _held = hub.topic("held").expect("there is room");
+        let _held = hub.topic("held").expect("the hub has room");
         feed.apply_latest(key(7, "a", "x"));
         feed.apply(vec![key(101, "a", "x"), Incoming::new(102, "a", Event::new("1")), Incoming::remove(103, "a", "x")]);
         feed.synced_through(103);
@@ -260,7 +260,7 @@ async fn keys_of_an_evicted_topic_are_loaded_again() {
         feed.apply_keys("a", vec![key(7, "a", "x"), key(9, "a", "y")]);
         assert_eq!(data(&mut reader), ["x7", "y9"]);
         drop(reader);
-        drop(hub.subscribe("b").expect("there is room"));
+        drop(hub.subscribe("b").expect("the hub has room"));
         let health = hub.health();
         assert_eq!((health.evicted_topics, health.evicted_keys), (round + 1, 0), "nothing is lost");
     }
@@ -291,13 +291,13 @@ async fn client_cut_within_a_fetched_snapshot_gets_all_of_it_again() {
 #[tokio::test(start_paused = true)]
 async fn pending_gap_is_covered_by_the_gap_of_another_epoch() {
     let (hub, feed) = Manual::build(Hub::builder()).await;
-    let _small = hub.topic_with("a", Retention::new().events(1)).expect("there is room");
+    let _small = hub.topic_with("a", Retention::new().events(1)).expect("the hub has room");
     let event = |at: u64, topic: &str| Incoming::new(at, topic, Event::new(at.to_string()));
     feed.begin_epoch(1, 0);
     feed.apply(vec![event(1, "a"), event(2, "b"), event(3, "b"), event(4, "a"), event(5, "a")]);
     feed.synced_through(5);
     let back = Subscribe::to("a").and("b").resume_after(LastEventId::from_id(&EventId::from_position(1, 1)));
-    let mut reader = hub.subscribe(back).expect("there is room");
+    let mut reader = hub.subscribe(back).expect("the hub has room");
     assert!(matches!(reader.next().now_or_never(), Some(Some(Update::Event { .. }))), "2, and a gap up to 4 is owed");
     feed.begin_epoch(2, 0);
     feed.apply(vec![event(1, "a"), event(2, "b")]);
@@ -309,5 +309,5 @@ async fn pending_gap_is_covered_by_the_gap_of_another_epoch() {
     feed.synced_through(4);
     let mut back =
         hub.subscribe(Subscribe::to("a").and("b").resume_after(LastEventId::from_id(&EventId::from_position(2, 0))));
-    assert_eq!(read(back.as_mut().expect("there is room")), ["2", "gap 3", "4"]);
+    assert_eq!(read(back.as_mut().expect("the hub has room")), ["2", "gap 3", "4"]);
 }

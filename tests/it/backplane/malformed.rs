@@ -17,7 +17,7 @@ async fn node() -> (Hub, Feed) {
 }
 
 fn from_the_beginning(hub: &Hub, topic: &str) -> Subscription {
-    hub.subscribe(Subscribe::to(topic).start(Start::Beginning)).expect("there is room")
+    hub.subscribe(Subscribe::to(topic).start(Start::Beginning)).expect("the hub has room")
 }
 
 fn data(subscription: &mut Subscription) -> Vec<String> {
@@ -76,7 +76,7 @@ async fn oversized_key_is_not_loaded() {
 #[tokio::test(start_paused = true)]
 async fn absurd_counts_of_a_node_are_harmless() {
     let (hub, feed) = node().await;
-    let presence = hub.topic("topic").expect("there is room").presence();
+    let presence = hub.topic("topic").expect("the hub has room").presence();
     let mut reader = from_the_beginning(&hub, "topic");
     for node in ["a", "b", "c"] {
         feed.node_presence(node, vec![TopicPresence::new("topic", usize::MAX, vec!["eve".into()])]);

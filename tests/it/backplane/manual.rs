@@ -19,7 +19,7 @@ impl Manual {
         let given = Self::default();
         let hub = builder.build_with_backplane(given.clone());
         loop {
-            let feed = given.0.lock().expect("nothing panics under it").take();
+            let feed = given.0.lock().expect("no thread panics under the lock").take();
             match feed {
                 Some(feed) => return (hub, feed),
                 None => tokio::task::yield_now().await,
@@ -34,7 +34,7 @@ impl Backplane for Manual {
     }
 
     fn follow(&self, feed: Feed) -> BoxFuture<'static, ()> {
-        *self.0.lock().expect("nothing panics under it") = Some(feed);
+        *self.0.lock().expect("no thread panics under the lock") = Some(feed);
         Box::pin(std::future::pending())
     }
 }

@@ -76,7 +76,7 @@ impl Memory {
     }
 
     fn order(&self) -> MutexGuard<'_, Order> {
-        self.0.order.lock().expect("nothing panics under it")
+        self.0.order.lock().expect("no thread panics under the lock")
     }
 
     /// Delivers the new events since the last read, and their epoch.

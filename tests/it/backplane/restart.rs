@@ -45,15 +45,15 @@ impl Backplane for Ends {
 async fn ended_backplane_is_reported_and_restarted() {
     let ends = Ends::default();
     let hub = Hub::builder().build_with_backplane(ends.clone());
-    let mut link = hub.link_state().expect("it is fed");
-    link.wait_for(|link| *link == Link::Up).await.expect("it is followed");
-    let mut reader = hub.subscribe("topic").expect("there is room");
+    let mut link = hub.link_state().expect("the hub has a backplane");
+    link.wait_for(|link| *link == Link::Up).await.expect("the link reports its state");
+    let mut reader = hub.subscribe("topic").expect("the hub has room");
     assert!(matches!(reader.next().await, Some(Update::Subscribed(_))));
     // The first panics, the second returns, and to call it panics once.
     for data in ["1", "3"] {
         ends.go_on.notify_one();
-        link.wait_for(|link| *link == Link::Down).await.expect("there is a hub");
-        link.wait_for(|link| *link == Link::Up).await.expect("it is followed again");
+        link.wait_for(|link| *link == Link::Down).await.expect("the hub is alive");
+        link.wait_for(|link| *link == Link::Up).await.expect("the link reports its state");
         assert!(matches!(reader.next().await, Some(Update::Gap(_))), "what went by meanwhile is not known");
         let Some(Update::Event { event, .. }) = reader.next().await else { panic!("an event comes") };
         assert_eq!(event.data(), data);
@@ -64,8 +64,8 @@ async fn ended_backplane_is_reported_and_restarted() {
 async fn backplane_of_a_dropped_hub_is_not_restarted() {
     let ends = Ends::default();
     let hub = Hub::builder().build_with_backplane(ends.clone());
-    let mut link = hub.link_state().expect("it is fed");
-    link.wait_for(|link| *link == Link::Up).await.expect("it is followed");
+    let mut link = hub.link_state().expect("the hub has a backplane");
+    link.wait_for(|link| *link == Link::Up).await.expect("the link reports its state");
     drop(hub);
     ends.go_on.notify_one();
     tokio::time::sleep(Duration::from_secs(60)).await;
@@ -75,11 +75,11 @@ async fn backplane_of_a_dropped_hub_is_not_restarted() {
 /// The link stayed up for ever.
 #[test]
 fn link_is_down_after_its_runtime_has_ended() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is made");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the runtime is built");
     let (hub, mut link) = runtime.block_on(async {
         let hub = Hub::builder().build_with_backplane(Ends::default());
-        let mut link = hub.link_state().expect("it is fed");
-        link.wait_for(|link| *link == Link::Up).await.expect("it is followed");
+        let mut link = hub.link_state().expect("the hub has a backplane");
+        link.wait_for(|link| *link == Link::Up).await.expect("the link reports its state");
         (hub, link)
     });
     drop(runtime);
@@ -92,13 +92,13 @@ async fn leave_closes_the_feed_and_waits_for_the_backplane() {
     let memory = super::memory::Memory::new();
     let (here, there) =
         (Hub::builder().build_with_backplane(memory.node()), Hub::builder().build_with_backplane(memory.node()));
-    let mut ann = here.subscribe(Subscribe::to("topic").member("ann")).expect("there is room");
+    let mut ann = here.subscribe(Subscribe::to("topic").member("ann")).expect("the hub has room");
     assert!(ann.next().await.is_some());
-    let presence = there.topic("topic").expect("there is room").presence();
+    let presence = there.topic("topic").expect("the hub has room").presence();
     let mut changes = std::pin::pin!(presence.changes());
     assert_eq!(changes.next().await.map(|change| change.count), Some(1));
     here.leave().await;
-    let link = here.link_state().expect("it is fed");
+    let link = here.link_state().expect("the hub has a backplane");
     assert_eq!(*link.borrow(), Link::Down);
     assert_eq!(changes.next().await.map(|change| change.count), Some(0), "though its stream is open");
     // Once more, and where there is nothing to leave.
@@ -117,7 +117,7 @@ async fn feed_is_closed_as_soon_as_its_hub_is_dropped() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!closed.is_finished());
     drop(hub);
-    closed.await.expect("it ends");
+    closed.await.expect("the task ends");
     // Also when it is asked for later.
     feed.closed().await;
 }

@@ -111,7 +111,7 @@ impl Client {
     pub(super) fn new(hub: &Hub, epoch: &str, model: &mut Model, wants: &Wants, lineage: Option<Lineage>) -> Self {
         let Wants { names, through, lag, start, has, not_before } = wants.clone();
         let id = has.id(epoch);
-        let not_before = not_before.map(|bound| format!("{epoch}-{bound}").try_into().expect("it is an id"));
+        let not_before = not_before.map(|bound| format!("{epoch}-{bound}").try_into().expect("the id is valid"));
         let subscribe = Subscribe::to_all(names.clone()).lag(lag).start(start).not_before(not_before);
         let floor = wants.floor(model.head());
         let topics: Vec<_> = names.iter().map(|&name| model.topic(name)).collect();
@@ -293,7 +293,7 @@ impl Client {
             let has_present = self.next_of_present(model).is_some();
             assert_eq!(at, (!has_present).then_some(self.present_through), "the present is not given yet");
         } else {
-            let (at, next) = (at.expect("it has an id"), self.next(model));
+            let (at, next) = (at.expect("the event has an id"), self.next(model));
             assert!(at >= self.reached && next.is_none_or(|next| at < next), "{next:?} would be lost after {at}");
             let missing = self.missing(model);
             assert!(missing.is_none() || at == self.reached, "what is missing would be lost after {at}");
@@ -321,7 +321,7 @@ impl Client {
         if self.has != Has::Nothing {
             return assert_eq!(from, self.from.as_deref(), "what this connection came with");
         }
-        let from = from.and_then(sequence_of).expect("it has been somewhere");
+        let from = from.and_then(sequence_of).expect("the client has an id");
         let is_between = |event: &&Record| self.found_at < event.sequence && event.sequence <= from;
         let is_mine =
             |event: &&Record| self.topics.contains(&event.topic) && self.before.binary_search(&event.sequence).is_err();

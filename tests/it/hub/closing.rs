@@ -21,11 +21,11 @@ fn close(topic: &Topic, last: Option<&str>) -> EventId {
 }
 
 fn topics<const N: usize>(hub: &Hub, names: [&str; N]) -> [Topic; N] {
-    names.map(|name| hub.topic(name).expect("there is room"))
+    names.map(|name| hub.topic(name).expect("the hub has room"))
 }
 
 fn subscribe(hub: &Hub, subscribe: impl Into<Subscribe>) -> Subscription {
-    hub.subscribe(subscribe).expect("there is room")
+    hub.subscribe(subscribe).expect("the hub has room")
 }
 
 /// The cursor passed the event of the topic that was opened again, with and without a read between the steps.

@@ -16,7 +16,7 @@ const BOTH: [Through; 2] = [Through::Wire, Through::Stream];
 fn one_has_lost() -> (Hub, Topic, Topic, EventId) {
     let hub = Hub::new();
     let (a, b) = (hub.topic_with("a", Retention::new().events(1)), hub.topic("b"));
-    let (a, b) = (a.expect("there is room"), b.expect("there is room"));
+    let (a, b) = (a.expect("the hub has room"), b.expect("the hub has room"));
     let first = publish(&a, "1");
     for number in 2..=9 {
         publish(&b, &number.to_string());
@@ -79,7 +79,7 @@ fn until_gap(hub: &Hub, subscribe: Subscribe, saved: &str, seen: &mut Vec<u64>) 
         }
         for given in given {
             match given {
-                Received::Event { id, .. } => seen.push(id.expect("it has one")),
+                Received::Event { id, .. } => seen.push(id.expect("the event has an id")),
                 Received::Gap { at, .. } => return Some(at),
                 other => unreachable!("{other:?}"),
             }
@@ -93,10 +93,10 @@ fn page_that_reloads_at_a_gap_reloads_once() {
     for lag in [LagPolicy::Disconnect, LagPolicy::Skip, LagPolicy::Conflate] {
         let (hub, a, b, first) = one_has_lost();
         for key in ["x", "y", "x"] {
-            b.publish_keyed(key, Event::new("keyed")).try_result().expect("it is small");
+            b.publish_keyed(key, Event::new("keyed")).try_result().expect("the event is small");
             publish(&a, "1x");
         }
-        let epoch = first.as_str().rsplit_once('-').expect("it is an id").0.to_owned();
+        let epoch = first.as_str().rsplit_once('-').expect("the id is valid").0.to_owned();
         let (mut saved, mut reloads, mut seen) = (first.to_string(), 0, Vec::new());
         while let Some(gap) = until_gap(&hub, both().lag(lag), &saved, &mut seen) {
             saved = format!("{epoch}-{gap}");
@@ -113,13 +113,13 @@ fn page_that_reloads_at_a_gap_reloads_once() {
 fn client_cut_after_each_event_receives_a_gap_once() {
     for through in BOTH {
         let (hub, _a, _b, first) = one_has_lost();
-        let epoch = first.as_str().rsplit_once('-').expect("it is an id").0.to_owned();
+        let epoch = first.as_str().rsplit_once('-').expect("the id is valid").0.to_owned();
         let (mut id, mut told) = (1, Vec::new());
         while let Some(given) =
             Reader::new(&hub, both(), Some(format!("{epoch}-{id}")), through).read().into_iter().next()
         {
             let next = match given {
-                Received::Event { id, .. } => id.expect("it has one"),
+                Received::Event { id, .. } => id.expect("the event has an id"),
                 Received::Gap { from, to, .. } => {
                     told.push((from, to));
                     to
@@ -138,9 +138,9 @@ fn client_cut_after_each_event_receives_a_gap_once() {
 fn newest_of_each_key_comes_before_the_gap() {
     for through in BOTH {
         let hub = Hub::new();
-        let topic = hub.topic_with("a", Retention::new().events(2)).expect("there is room");
+        let topic = hub.topic_with("a", Retention::new().events(2)).expect("the hub has room");
         let first = publish(&topic, "1");
-        topic.publish_keyed("x", Event::new("2")).try_result().expect("it is small");
+        topic.publish_keyed("x", Event::new("2")).try_result().expect("the event is small");
         for number in 3..=6 {
             publish(&topic, &number.to_string());
         }
@@ -187,11 +187,11 @@ fn client_cut_within_the_snapshot_gets_the_snapshot_again() {
     for through in BOTH {
         for keeps in [1024, 4] {
             let hub = Hub::new();
-            let topic = hub.topic_with("a", Retention::new().events(keeps)).expect("there is room");
-            topic.publish_keyed("x", Event::new("x")).try_result().expect("it is small");
-            topic.publish_keyed("y", Event::new("y")).try_result().expect("it is small");
+            let topic = hub.topic_with("a", Retention::new().events(keeps)).expect("the hub has room");
+            topic.publish_keyed("x", Event::new("x")).try_result().expect("the event is small");
+            topic.publish_keyed("y", Event::new("y")).try_result().expect("the event is small");
             for number in 0..900 {
-                topic.publish_keyed("z", Event::new(number.to_string())).try_result().expect("it is small");
+                topic.publish_keyed("z", Event::new(number.to_string())).try_result().expect("the event is small");
             }
             let new = || Reader::new(&hub, Subscribe::to("a").start(Start::Snapshot), None, through);
             // Nothing has an id before all of it has come: it has none to come back with.
@@ -208,7 +208,7 @@ fn client_cut_within_the_snapshot_gets_the_snapshot_again() {
 fn client_with_an_empty_snapshot_has_a_position_at_once() {
     for through in BOTH {
         let hub = Hub::new();
-        let (a, _b) = (hub.topic("a").expect("there is room"), hub.topic("b").expect("there is room"));
+        let (a, _b) = (hub.topic("a").expect("the hub has room"), hub.topic("b").expect("the hub has room"));
         publish(&a, "1");
         let mut new = Reader::new(&hub, Subscribe::to("b").start(Start::Snapshot), None, through);
         assert_eq!(read(&mut new), ["+1"]);
@@ -219,10 +219,10 @@ fn client_with_an_empty_snapshot_has_a_position_at_once() {
 #[test]
 fn snapshot_of_many_frames_has_an_id_at_its_end_only() {
     let hub = Hub::new();
-    let (a, b) = (hub.topic("a").expect("there is room"), hub.topic("b").expect("there is room"));
+    let (a, b) = (hub.topic("a").expect("the hub has room"), hub.topic("b").expect("the hub has room"));
     for number in 0..10 {
         let topic = if number % 2 == 0 { &a } else { &b };
-        topic.publish_keyed(number.to_string(), Event::new("x".repeat(3000))).try_result().expect("it is small");
+        topic.publish_keyed(number.to_string(), Event::new("x".repeat(3000))).try_result().expect("the event is small");
     }
     let mut new = Reader::new(&hub, both().start(Start::Snapshot), None, Through::Wire);
     let all = read(&mut new);
@@ -235,8 +235,8 @@ fn end_does_not_precede_a_pending_gap() {
     for through in BOTH {
         let (hub, a, b, first) = one_has_lost();
         let mut back = Reader::new(&hub, both(), Some(first.to_string()), through);
-        a.close(None).try_result().expect("it is closed");
-        b.close(None).try_result().expect("it is closed");
+        a.close(None).try_result().expect("the close succeeds");
+        b.close(None).try_result().expect("the close succeeds");
         let all = read(&mut back);
         assert_eq!(all[7..], ["9", "gap 1..10", "11", &format!("{:?}", Reason::TopicClosed)]);
     }

@@ -91,7 +91,7 @@ impl Long {
     fn run(&self) {
         let Self { beginning, schedule, is_within, ending } = self;
         if *is_within {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("there is a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("the runtime is built");
             runtime.block_on(run_within(beginning, schedule, *ending));
         } else {
             run(beginning, schedule, *ending);
@@ -112,7 +112,7 @@ proptest! {
 #[ignore = "takes minutes; run by ./tests/run"]
 fn long_random_schedules_match_the_model() {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let cases = u32::try_from(SCHEDULES.div_ceil(threads)).expect("they are not so many");
+    let cases = u32::try_from(SCHEDULES.div_ceil(threads)).expect("the number fits");
     std::thread::scope(|scope| (0..threads).for_each(|_| _ = scope.spawn(|| run_many(cases))));
 }
 

@@ -18,7 +18,8 @@ fn read(subscription: &mut Subscription) -> Vec<String> {
 
 /// Each way to ask for the past: as a new client by each start, and with ids that are from before, foreign, or none.
 fn asked(topic: &str, before: &EventId) -> Vec<Subscribe> {
-    let ids = [before.as_str(), "0123456789abcdef-1", "garbage"].map(|id| EventId::try_from(id).expect("it is an id"));
+    let ids =
+        [before.as_str(), "0123456789abcdef-1", "garbage"].map(|id| EventId::try_from(id).expect("the id is valid"));
     let back = ids.iter().map(|id| Subscribe::to(topic).resume_after(LastEventId::from_id(id)));
     let new = [Start::Live, Start::Snapshot, Start::Beginning].map(|start| Subscribe::to(topic).start(start));
     let both = new.into_iter().chain(back);
@@ -32,42 +33,42 @@ fn asked(topic: &str, before: &EventId) -> Vec<Subscribe> {
 #[test]
 fn not_before_hides_earlier_events_for_any_start_and_id() {
     let hub = Hub::new();
-    let room = hub.topic("room").expect("there is room");
+    let room = hub.topic("room").expect("the hub has room");
     let first = publish(&room, "secret 1");
-    room.publish_keyed("x", Event::new("secret x")).try_result().expect("it is small");
+    room.publish_keyed("x", Event::new("secret x")).try_result().expect("the event is small");
     publish(&room, "secret 3");
     let joined = publish(&room, "ann is here");
     publish(&room, "hello");
-    room.publish_keyed("y", Event::new("y")).try_result().expect("it is small");
+    room.publish_keyed("y", Event::new("y")).try_result().expect("the event is small");
     for asked in asked("room", &first) {
-        let mut client = hub.subscribe(asked.clone().not_before(joined.clone())).expect("there is room");
+        let mut client = hub.subscribe(asked.clone().not_before(joined.clone())).expect("the hub has room");
         let all = read(&mut client);
         assert!(!all.iter().any(|data| data.starts_with("secret")), "{asked:?} gets {all:?}");
         publish(&room, "from now on");
         assert_eq!(read(&mut client), ["from now on"], "{asked:?}");
     }
     let back = Subscribe::to("room").resume_after(LastEventId::from_id(&first)).not_before(joined.clone());
-    let mut back = hub.subscribe(back).expect("there is room");
+    let mut back = hub.subscribe(back).expect("the hub has room");
     assert_eq!(read(&mut back)[..3], ["gap 3", "ann is here", "hello"], "it is told that there was more");
     let all = Subscribe::to("room").start(Start::Beginning).not_before(joined);
-    assert_eq!(read(&mut hub.subscribe(all).expect("there is room"))[..3], ["+", "ann is here", "hello"]);
+    assert_eq!(read(&mut hub.subscribe(all).expect("the hub has room"))[..3], ["+", "ann is here", "hello"]);
 }
 
 #[test]
 fn bound_of_another_hub_hides_the_whole_past() {
     let hub = Hub::new();
-    let room = hub.topic("room").expect("there is room");
+    let room = hub.topic("room").expect("the hub has room");
     let first = publish(&room, "secret");
-    let other = publish(&Hub::new().topic("room").expect("there is room"), "1");
-    let ahead = EventId::try_from(first.as_str().replace("-1", "-9999999")).expect("it is an id");
-    for bound in [other, ahead, EventId::try_from("garbage").expect("it is an id")] {
-        for asked in asked("room", &EventId::try_from(first.as_str().replace("-1", "-0")).expect("it is an id")) {
-            let mut client = hub.subscribe(asked.not_before(bound.clone())).expect("there is room");
+    let other = publish(&Hub::new().topic("room").expect("the hub has room"), "1");
+    let ahead = EventId::try_from(first.as_str().replace("-1", "-9999999")).expect("the id is valid");
+    for bound in [other, ahead, EventId::try_from("garbage").expect("the id is valid")] {
+        for asked in asked("room", &EventId::try_from(first.as_str().replace("-1", "-0")).expect("the id is valid")) {
+            let mut client = hub.subscribe(asked.not_before(bound.clone())).expect("the hub has room");
             assert!(!read(&mut client).iter().any(|data| data.starts_with("secret")));
             publish(&room, "news");
             assert_eq!(read(&mut client), ["news"]);
             // The next one finds it in the past.
-            room.publish_all((0..1024).map(|_| Event::new("secret"))).try_result().expect("they are small");
+            room.publish_all((0..1024).map(|_| Event::new("secret"))).try_result().expect("the events are small");
         }
     }
 }
@@ -75,15 +76,15 @@ fn bound_of_another_hub_hides_the_whole_past() {
 #[tokio::test(start_paused = true)]
 async fn not_older_than_hides_old_events_but_no_keyed_values() {
     let hub = Hub::builder().retention(Retention::new().age(None)).build();
-    let room = hub.topic("room").expect("there is room");
+    let room = hub.topic("room").expect("the hub has room");
     let first = publish(&room, "secret 1");
-    room.publish_keyed("x", Event::new("x")).try_result().expect("it is small");
+    room.publish_keyed("x", Event::new("x")).try_result().expect("the event is small");
     publish(&room, "secret 3");
     tokio::time::sleep(10 * MINUTE).await;
     publish(&room, "lately");
     tokio::time::sleep(MINUTE).await;
     for asked in asked("room", &first) {
-        let mut client = hub.subscribe(asked.clone().not_older_than(5 * MINUTE)).expect("there is room");
+        let mut client = hub.subscribe(asked.clone().not_older_than(5 * MINUTE)).expect("the hub has room");
         let all = read(&mut client);
         assert!(!all.iter().any(|data| data.starts_with("secret")), "{asked:?} gets {all:?}");
         // However long it reads.
@@ -92,12 +93,12 @@ async fn not_older_than_hides_old_events_but_no_keyed_values() {
         assert_eq!(read(&mut client), ["lately"], "{asked:?}");
     }
     let present = Subscribe::to("room").start(Start::Snapshot).not_older_than(Duration::ZERO);
-    assert_eq!(read(&mut hub.subscribe(present).expect("there is room"))[..2], ["+", "x"]);
+    assert_eq!(read(&mut hub.subscribe(present).expect("the hub has room"))[..2], ["+", "x"]);
     let back =
         |lag| Subscribe::to("room").resume_after(LastEventId::from_id(&first)).lag(lag).not_older_than(5 * MINUTE);
-    let mut all = hub.subscribe(back(LagPolicy::Skip)).expect("there is room");
+    let mut all = hub.subscribe(back(LagPolicy::Skip)).expect("the hub has room");
     assert_eq!(read(&mut all)[..2], ["gap 3", "lately"], "it is told that there was more");
-    let mut latest = hub.subscribe(back(LagPolicy::Conflate)).expect("there is room");
+    let mut latest = hub.subscribe(back(LagPolicy::Conflate)).expect("the hub has room");
     assert_eq!(read(&mut latest)[..3], ["x", "gap 3", "lately"]);
 }
 
@@ -108,15 +109,15 @@ async fn bounds_of_a_client_hold_in_another_epoch() {
     let memory = Memory::new();
     let hub = Hub::builder().build_with_backplane(memory.node());
     tokio::time::sleep(MINUTE).await;
-    let room = hub.topic("room").expect("there is room");
-    let joined = room.publish(Event::new("ann is here")).await.expect("it is published");
-    let mut ann = hub.subscribe(Subscribe::to("room").not_before(joined)).expect("there is room");
+    let room = hub.topic("room").expect("the hub has room");
+    let joined = room.publish(Event::new("ann is here")).await.expect("the publish succeeds");
+    let mut ann = hub.subscribe(Subscribe::to("room").not_before(joined)).expect("the hub has room");
     assert_eq!(read(&mut ann), ["+"]);
     memory.lose();
-    room.publish(Event::new("secret")).await.expect("it is published");
+    room.publish(Event::new("secret")).await.expect("the publish succeeds");
     tokio::time::sleep(MINUTE).await;
     assert_eq!(read(&mut ann), ["gap 1"], "nothing is known of where it may begin");
-    room.publish(Event::new("news")).await.expect("it is published");
+    room.publish(Event::new("news")).await.expect("the publish succeeds");
     tokio::time::sleep(MINUTE).await;
     assert_eq!(read(&mut ann), ["news"]);
 }
@@ -124,8 +125,8 @@ async fn bounds_of_a_client_hold_in_another_epoch() {
 #[tokio::test(start_paused = true)]
 async fn two_bounds_hide_what_either_hides() {
     let hub = Hub::builder().retention(Retention::new().age(None)).build();
-    let room = hub.topic("room").expect("there is room");
-    let keyed = |key: &str| room.publish_keyed(key, Event::new(key)).try_result().expect("it is small");
+    let room = hub.topic("room").expect("the hub has room");
+    let keyed = |key: &str| room.publish_keyed(key, Event::new(key)).try_result().expect("the event is small");
     let first = publish(&room, "before both");
     keyed("secret");
     let joined = publish(&room, "too old");
@@ -134,11 +135,11 @@ async fn two_bounds_hide_what_either_hides() {
     publish(&room, "seen");
     for (lag, expected) in [(LagPolicy::Skip, vec!["seen"]), (LagPolicy::Conflate, vec!["x", "seen"])] {
         let bounded = Subscribe::to("room").lag(lag).not_before(joined.clone()).not_older_than(5 * MINUTE);
-        let mut new = hub.subscribe(bounded.clone().start(Start::Beginning)).expect("there is room");
+        let mut new = hub.subscribe(bounded.clone().start(Start::Beginning)).expect("the hub has room");
         assert_eq!(read(&mut new)[1..], expected, "{lag:?}");
-        let mut present = hub.subscribe(bounded.clone().start(Start::Snapshot)).expect("there is room");
+        let mut present = hub.subscribe(bounded.clone().start(Start::Snapshot)).expect("the hub has room");
         assert_eq!(read(&mut present), ["+", "x", "seen"], "{lag:?}");
-        let mut back = hub.subscribe(bounded.resume_after(LastEventId::from_id(&first))).expect("there is room");
+        let mut back = hub.subscribe(bounded.resume_after(LastEventId::from_id(&first))).expect("the hub has room");
         let all = read(&mut back);
         let events: Vec<_> = all.iter().filter(|data| !data.starts_with("gap")).cloned().collect();
         assert_eq!(events, expected, "{lag:?}");

@@ -11,7 +11,7 @@ use tower_sse::{
 };
 
 fn join(hub: &Hub, member: &str) -> Subscription {
-    let mut subscription = hub.subscribe(Subscribe::to("room").member(member)).expect("there is room");
+    let mut subscription = hub.subscribe(Subscribe::to("room").member(member)).expect("the hub has room");
     assert!(matches!(subscription.next().now_or_never(), Some(Some(Update::Subscribed(_)))));
     subscription
 }
@@ -106,7 +106,7 @@ fn closed_topic_drains_ends_and_frees_its_name() {
     room.close(Event::new("last")).try_result().unwrap();
     let rest = |subscription: &mut Subscription| {
         let mut rest = Vec::new();
-        while let Some(update) = subscription.next().now_or_never().expect("it does not wait any more") {
+        while let Some(update) = subscription.next().now_or_never().expect("the subscription is ready") {
             if let Update::Event { event, .. } = update {
                 rest.push(event.data().into_owned());
             }

@@ -45,8 +45,8 @@ impl Reader {
     pub(super) fn new(hub: &Hub, subscribe: Subscribe, id: Option<String>, through: Through) -> Self {
         match through {
             Through::Stream => {
-                let id = id.map(|id| LastEventId::from_id(&id.try_into().expect("it is an id")));
-                Self::Stream(Box::new(hub.subscribe(subscribe.resume_after(id.flatten())).expect("there is room")))
+                let id = id.map(|id| LastEventId::from_id(&id.try_into().expect("the id is valid")));
+                Self::Stream(Box::new(hub.subscribe(subscribe.resume_after(id.flatten())).expect("the hub has room")))
             }
             Through::Wire => Self::Wire { body: body(hub, subscribe, id), decoder: Box::default(), rest: Vec::new() },
         }
@@ -57,7 +57,9 @@ impl Reader {
         match self {
             Self::Stream(subscription) => match subscription.next().now_or_never() {
                 None => Vec::new(),
-                Some(None) => vec![Received::Ended(subscription.end_reason().expect("it says why it ends"))],
+                Some(None) => {
+                    vec![Received::Ended(subscription.end_reason().expect("an ended subscription has a reason"))]
+                }
                 Some(Some(update)) => vec![update.into()],
             },
             Self::Wire { body, decoder, rest } => match body.frame().now_or_never() {
@@ -65,7 +67,7 @@ impl Reader {
                 // Which of the two it was is seen by the `retry:` before it.
                 Some(None) => vec![Received::Ended(if rest.is_empty() { Reason::TopicClosed } else { Reason::Lagged })],
                 Some(Some(frame)) => {
-                    let data = frame.expect("it never fails").into_data().expect("it has no trailers");
+                    let data = frame.expect("the body never fails").into_data().expect("the body has no trailers");
                     assert!(!data.is_empty());
                     let given = decoded(decoder, &data, rest);
                     if given.is_empty() { self.read() } else { given }
@@ -77,7 +79,7 @@ impl Reader {
 
 impl From<Update> for Received {
     fn from(update: Update) -> Self {
-        let number = |id: &EventId| sequence_of(id.as_str()).expect("it is the hub's");
+        let number = |id: &EventId| sequence_of(id.as_str()).expect("the id is the hub's");
         match update {
             Update::Subscribed(at) => Self::Subscribed { at: at.as_ref().map(number) },
             Update::Event { topic, event } => Self::Event {
@@ -97,7 +99,7 @@ impl From<Update> for Received {
 /// The events of a frame. A `retry:` is put aside: it comes before an end.
 fn decoded(decoder: &mut Decoder, mut data: &[u8], rest: &mut Vec<u8>) -> Vec<Received> {
     let mut given = Vec::new();
-    while let Some(item) = decoder.decode(&mut data).expect("it is an event stream") {
+    while let Some(item) = decoder.decode(&mut data).expect("the data is an event stream") {
         match item {
             Item::Event(message) => given.push(message_given(&message)),
             Item::Retry(_) => rest.push(b'r'),
@@ -108,12 +110,12 @@ fn decoded(decoder: &mut Decoder, mut data: &[u8], rest: &mut Vec<u8>) -> Vec<Re
 }
 
 fn message_given(message: &Message) -> Received {
-    let at = message.id().map(|id| sequence_of(id.as_str()).expect("it is the hub's"));
+    let at = message.id().map(|id| sequence_of(id.as_str()).expect("the id is the hub's"));
     match message.name().map(|name| name.as_str()) {
         Some("subscribed") => Received::Subscribed { at },
         Some("gap") => {
-            let gap: serde_json::Value = serde_json::from_str(message.data()).expect("it is JSON");
-            let to = gap["to"].as_str().and_then(sequence_of).expect("it goes up to somewhere");
+            let gap: serde_json::Value = serde_json::from_str(message.data()).expect("the value is JSON");
+            let to = gap["to"].as_str().and_then(sequence_of).expect("a gap has an end");
             Received::Gap { from: gap["from"].as_str().map(str::to_owned), to, at: at.expect("each gap has an id") }
         }
         _ => Received::Event { id: at, topic: None, data: message.data().to_owned() },
@@ -135,8 +137,9 @@ fn body(hub: &Hub, subscribe: Subscribe, id: Option<String>) -> Frames {
     if let Some(id) = id {
         request = request.header("last-event-id", id);
     }
-    let request = request.body(()).expect("it is a request");
-    let response = service.call(request).now_or_never().expect("it answers at once").expect("it does not fail");
+    let request = request.body(()).expect("the request is valid");
+    let response =
+        service.call(request).now_or_never().expect("the service answers at once").expect("the service is infallible");
     assert_eq!(response.status(), 200);
     Box::pin(response.into_body())
 }

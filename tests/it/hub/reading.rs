@@ -91,12 +91,15 @@ fn eviction_within_a_sent_gap_sends_no_other() {
 /// A reader that had `1` and `2` when the log of two went on to `5`.
 fn overtaken(lag: LagPolicy) -> (Topic, Subscription) {
     let hub = Hub::new();
-    let topic = hub.topic_with("a", Retention::new().events(2)).expect("there is room");
-    let mut slow = hub.subscribe(Subscribe::to("a").lag(lag)).expect("there is room");
+    let topic = hub.topic_with("a", Retention::new().events(2)).expect("the hub has room");
+    let mut slow = hub.subscribe(Subscribe::to("a").lag(lag)).expect("the hub has room");
     publish(&topic, "1");
     publish(&topic, "2");
     assert_eq!(read(&mut slow), ["+", "1", "2"]);
-    topic.publish_all([3, 4, 5].map(|number| Event::new(number.to_string()))).try_result().expect("they are small");
+    topic
+        .publish_all([3, 4, 5].map(|number| Event::new(number.to_string())))
+        .try_result()
+        .expect("the events are small");
     (topic, slow)
 }
 

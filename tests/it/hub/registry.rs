@@ -9,12 +9,12 @@ use super::support::read;
 
 /// The data of the events that can be read now, with `+` for the greeting and `gap` for a gap.
 fn publish(hub: &Hub, name: &str) -> EventId {
-    hub.topic(name).expect("there is room").publish(Event::new(name)).try_result().expect("the event is small")
+    hub.topic(name).expect("the hub has room").publish(Event::new(name)).try_result().expect("the event is small")
 }
 
 fn publish_keyed(hub: &Hub, name: &str, key: &str) {
     hub.topic(name)
-        .expect("there is room")
+        .expect("the hub has room")
         .publish_keyed(key, Event::new(key))
         .try_result()
         .expect("the event is small");
@@ -22,7 +22,7 @@ fn publish_keyed(hub: &Hub, name: &str, key: &str) {
 
 /// A client that reads a topic, and leaves.
 fn visit(hub: &Hub, name: &str) {
-    read(&mut hub.subscribe(name).expect("there is room"));
+    read(&mut hub.subscribe(name).expect("the hub has room"));
 }
 
 fn hub(topics: usize) -> Hub {
@@ -31,7 +31,7 @@ fn hub(topics: usize) -> Hub {
 
 /// The data that are kept. Looking at them is a visit.
 fn kept(hub: &Hub, name: &str) -> Vec<String> {
-    read(&mut hub.subscribe(Subscribe::to(name).start(Start::Beginning)).expect("there is room")).split_off(1)
+    read(&mut hub.subscribe(Subscribe::to(name).start(Start::Beginning)).expect("the hub has room")).split_off(1)
 }
 
 /// One user who published to many names had all others refused.
@@ -43,7 +43,7 @@ fn unread_topics_are_evicted_for_subscribers() {
     }
     assert_eq!(hub.topic_count(), 100);
     let users: Vec<_> =
-        (0..100).map(|number| hub.subscribe(format!("user {number}")).expect("there is room")).collect();
+        (0..100).map(|number| hub.subscribe(format!("user {number}")).expect("the hub has room")).collect();
     let health = hub.health();
     assert_eq!((health.refused, health.topics, health.held_topics), (0, 100, 100));
     assert_eq!((health.evicted_topics, health.is_full()), (1000, true));
@@ -230,7 +230,7 @@ fn ten_thousand_unread_names_refuse_no_subscriber() {
         publish(&hub, &format!("nobody {number}"));
     }
     let users: Vec<_> =
-        (0..100).map(|number| hub.subscribe(format!("user {number}")).expect("there is room")).collect();
+        (0..100).map(|number| hub.subscribe(format!("user {number}")).expect("the hub has room")).collect();
     for number in 0..100 {
         publish_keyed(&hub, &format!("user {number}"), "note");
     }
@@ -243,7 +243,7 @@ fn ten_thousand_unread_names_refuse_no_subscriber() {
 #[test]
 fn topic_with_a_held_presence_is_never_evicted() {
     let hub = hub(1);
-    let presence = hub.topic("held").expect("there is room").presence();
+    let presence = hub.topic("held").expect("the hub has room").presence();
     publish(&hub, "held");
     assert!(hub.subscribe("other").is_err());
     assert_eq!(kept(&hub, "held"), ["held"]);
@@ -256,11 +256,11 @@ fn get_topic_never_creates_a_topic() {
     let hub = hub(2);
     assert!(hub.get_topic("a").is_none());
     assert_eq!(hub.topic_count(), 0);
-    drop(hub.topic("a").expect("there is room"));
+    drop(hub.topic("a").expect("the hub has room"));
     assert!(hub.get_topic("a").is_none(), "it was empty, and not held");
     publish(&hub, "a");
-    let topic = hub.get_topic("a").expect("it has an event");
-    topic.close(None).try_result().expect("it is open");
+    let topic = hub.get_topic("a").expect("the topic exists");
+    topic.close(None).try_result().expect("the topic is open");
     assert_eq!(hub.get_topic("a"), Some(topic), "it is closed, and held");
     assert!(hub.get_topic("a").is_none(), "it was closed, and not held");
     assert!(hub.get_topic("a".repeat(1000)).is_none());
@@ -270,7 +270,7 @@ fn get_topic_never_creates_a_topic() {
 fn a_topic_from_get_topic_is_not_evicted() {
     let hub = hub(1);
     publish(&hub, "a");
-    let topic = hub.get_topic("a").expect("it has an event");
+    let topic = hub.get_topic("a").expect("the topic exists");
     assert_eq!(hub.health().held_topics, 1);
     assert!(hub.topic("b").unwrap_err().is_full());
     drop(topic);
@@ -280,11 +280,11 @@ fn a_topic_from_get_topic_is_not_evicted() {
 #[test]
 fn topics_are_equal_if_they_have_one_name_and_one_hub() {
     let (one, other) = (hub(2), hub(2));
-    let a = one.topic("a").expect("there is room");
+    let a = one.topic("a").expect("the hub has room");
     assert_eq!(a, a.clone());
-    assert_eq!(a, one.clone().topic("a").expect("there is room"));
-    a.close(None).try_result().expect("it is open");
-    assert_eq!(a, one.topic("a").expect("there is room"), "it is closed, and held");
-    assert_ne!(a, one.topic("b").expect("there is room"));
-    assert_ne!(a, other.topic("a").expect("there is room"));
+    assert_eq!(a, one.clone().topic("a").expect("the hub has room"));
+    a.close(None).try_result().expect("the topic is open");
+    assert_eq!(a, one.topic("a").expect("the hub has room"), "it is closed, and held");
+    assert_ne!(a, one.topic("b").expect("the hub has room"));
+    assert_ne!(a, other.topic("a").expect("the hub has room"));
 }

@@ -13,7 +13,7 @@ use tower_sse::{
 
 /// The data of all events that are kept.
 fn kept(hub: &Hub, topic: &str) -> Vec<String> {
-    let mut all = hub.subscribe(Subscribe::to(topic).start(Start::Beginning)).expect("there is room");
+    let mut all = hub.subscribe(Subscribe::to(topic).start(Start::Beginning)).expect("the hub has room");
     let mut data = Vec::new();
     while let Some(Some(update)) = all.next().now_or_never() {
         if let Update::Event { event, .. } = update {
@@ -24,7 +24,7 @@ fn kept(hub: &Hub, topic: &str) -> Vec<String> {
 }
 
 fn publish(hub: &Hub, topic: &str, data: &str) {
-    hub.topic(topic).expect("there is room").publish(Event::new(data)).try_result().expect("it is small");
+    hub.topic(topic).expect("the hub has room").publish(Event::new(data)).try_result().expect("the event is small");
 }
 
 #[test]

@@ -20,15 +20,15 @@ use tower_sse::{
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn current_thread() -> Runtime {
-    Builder::new_current_thread().enable_all().build().expect("there is a runtime")
+    Builder::new_current_thread().enable_all().build().expect("the runtime is built")
 }
 
 fn multi_thread() -> Runtime {
-    Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("there is a runtime")
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("the runtime is built")
 }
 
 fn publish(topic: &Topic, data: &str) {
-    topic.publish(Event::new(data)).try_result().expect("it is small");
+    topic.publish(Event::new(data)).try_result().expect("the event is small");
 }
 
 /// The data of the next event.
@@ -63,7 +63,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 /// Within so much time.
 fn soon<T>(receiver: &mpsc::Receiver<T>) -> T {
-    receiver.recv_timeout(LIMIT).expect("it is woken")
+    receiver.recv_timeout(LIMIT).expect("the reader is woken")
 }
 
 /// Waits until so many are there and wait.
@@ -82,7 +82,7 @@ fn plain_thread_publishes_to_subscribers_of_any_runtime() {
         let sender = sender.clone();
         async move {
             for _ in 0..3 {
-                sender.send(next(&mut subscription).await).expect("somebody listens");
+                sender.send(next(&mut subscription).await).expect("the receiver is alive");
             }
         }
     };
@@ -120,7 +120,7 @@ fn moved_subscriber_is_woken_by_its_current_runtime() {
         async move {
             assert!(subscription.next().now_or_never().is_none());
             moved.notify_one();
-            sender.send(next(&mut subscription).await).expect("somebody listens");
+            sender.send(next(&mut subscription).await).expect("the receiver is alive");
         }
     });
     busy.block_on(moved.notified());
@@ -144,8 +144,8 @@ fn ended_runtime_leaves_no_subscriber_waiting_elsewhere() {
     let reader = thread::spawn(move || {
         let sender = sender;
         block_on(async {
-            sender.send(next(&mut subscription).await).expect("somebody listens");
-            sender.send(next(&mut subscription).await).expect("somebody listens");
+            sender.send(next(&mut subscription).await).expect("the receiver is alive");
+            sender.send(next(&mut subscription).await).expect("the receiver is alive");
         });
     });
     until_there_are(&topic, 101);
@@ -171,7 +171,7 @@ fn subscriber_of_an_ended_runtime_is_woken_by_the_publisher() {
     let reader = thread::spawn(move || {
         let _within = handle.enter();
         block_on(async {
-            sender.send(next(&mut subscription).await).expect("somebody listens");
+            sender.send(next(&mut subscription).await).expect("the receiver is alive");
         });
     });
     until_there_are(&topic, 1);
@@ -193,7 +193,7 @@ fn topic_closed_while_a_runtime_ends_ends_streams_elsewhere() {
         let (sender, receiver) = mpsc::channel();
         let reader = thread::spawn(move || {
             let updates = block_on(subscription.collect::<Vec<_>>());
-            sender.send(updates.len()).expect("somebody listens");
+            sender.send(updates.len()).expect("the receiver is alive");
         });
         drop(runtime);
         assert_eq!(soon(&receiver), 1);

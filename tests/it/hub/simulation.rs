@@ -71,9 +71,9 @@ impl Simulation {
         let Limits { events, keys, bytes } = beginning.limits;
         let bounds = Retention::new().events(events).keys(keys).age(None);
         let hub = Hub::builder().retention(bounds).max_bytes(bytes).max_topics(beginning.topics).build();
-        let first = hub.subscribe("a").map(|mut new| new.next().now_or_never()).expect("there is room");
+        let first = hub.subscribe("a").map(|mut new| new.next().now_or_never()).expect("the hub has room");
         let Some(Some(Update::Subscribed(Some(at)))) = first else { unreachable!("a new client is told where it is") };
-        let epoch = at.as_str().rsplit_once('-').expect("it is an id").0.to_owned();
+        let epoch = at.as_str().rsplit_once('-').expect("the id is valid").0.to_owned();
         let mut simulation = Self {
             hub,
             epoch,
@@ -92,17 +92,17 @@ impl Simulation {
         match step {
             Step::Publish(name) => {
                 let data = self.data(0);
-                self.topic(name).publish(Event::new(&data)).try_result().expect("it is small");
+                self.topic(name).publish(Event::new(&data)).try_result().expect("the event is small");
                 self.model.publish(name, None, data);
             }
             Step::PublishKeyed(name, key) => {
                 let data = self.data(0);
-                self.topic(name).publish_keyed(key, Event::new(&data)).try_result().expect("it is small");
+                self.topic(name).publish_keyed(key, Event::new(&data)).try_result().expect("the event is small");
                 self.model.publish(name, Some(key), data);
             }
             Step::PublishAll(name) => {
                 let data = [self.data(0), self.data(1)];
-                self.topic(name).publish_all(data.iter().map(Event::new)).try_result().expect("they are small");
+                self.topic(name).publish_all(data.iter().map(Event::new)).try_result().expect("the events are small");
                 self.model.publish_all(name, data);
             }
             Step::Close(name, says) => self.close(name, says),
@@ -129,7 +129,7 @@ impl Simulation {
 
     fn close(&mut self, name: &'static str, says: bool) {
         let last = says.then(|| self.data(0));
-        self.topic(name).close(last.as_ref().map(Event::new)).try_result().expect("it is small");
+        self.topic(name).close(last.as_ref().map(Event::new)).try_result().expect("the event is small");
         self.model.close(name, last);
         self.closed += 1;
         self.model.is_careful |= self.closed > self.beginning.topics;
@@ -198,7 +198,7 @@ impl Simulation {
     }
 
     fn topic(&self, name: &str) -> Topic {
-        self.hub.topic(name).expect("there is room")
+        self.hub.topic(name).expect("the hub has room")
     }
 
     /// Every other one is short.

@@ -45,7 +45,7 @@ impl Busybody {
         assert!(self.hub.bytes_used() < usize::MAX);
         let presence = self.topic.presence();
         assert!(presence.members().len() <= presence.count());
-        let mut new = self.hub.subscribe(Subscribe::to("a").member("busybody")).expect("there is room");
+        let mut new = self.hub.subscribe(Subscribe::to("a").member("busybody")).expect("the hub has room");
         assert!(new.next().now_or_never().is_some());
         assert!(new.next().now_or_never().is_none());
         self.holds.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -71,7 +71,7 @@ fn within_a_minute(test: impl FnOnce() + Send + 'static) {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         test();
-        sender.send(()).expect("somebody waits");
+        sender.send(()).expect("the receiver is alive");
     });
     let end = receiver.recv_timeout(Duration::from_secs(60));
     assert_ne!(end, Err(mpsc::RecvTimeoutError::Timeout), "a lock is held");
@@ -86,14 +86,14 @@ fn wait(subscription: &mut Subscription, waker: &Waker) {
 }
 
 fn waits(hub: &Hub, waker: &Waker) -> Subscription {
-    let mut subscription = hub.subscribe(Subscribe::to("a").member("reader")).expect("there is room");
+    let mut subscription = hub.subscribe(Subscribe::to("a").member("reader")).expect("the hub has room");
     wait(&mut subscription, waker);
     subscription
 }
 
 /// In each way in which a waker is woken or dropped.
 fn in_each_way(hub: &Hub, and_then: impl Fn()) {
-    let (topic, counts) = (hub.topic("a").expect("there is room"), Arc::new(Counts::default()));
+    let (topic, counts) = (hub.topic("a").expect("the hub has room"), Arc::new(Counts::default()));
     let busybody = |holds| Busybody::waker(hub, &topic, holds, &counts);
     let woken = || counts.woken.load(SeqCst);
     let dropped = || counts.dropped.load(SeqCst);
@@ -109,7 +109,7 @@ fn in_each_way(hub: &Hub, and_then: impl Fn()) {
     // It is woken, and drops others that wait, one of which is in the same list.
     let other = waits(hub, &busybody(Vec::new()));
     let stays = waits(hub, &busybody(vec![other]));
-    topic.publish(Event::new("1")).try_result().expect("it is small");
+    topic.publish(Event::new("1")).try_result().expect("the event is small");
     and_then();
     assert!((1..=2).contains(&woken()), "the one that was dropped may have been woken before");
     assert_eq!(dropped(), 4);
@@ -124,7 +124,7 @@ fn in_each_way(hub: &Hub, and_then: impl Fn()) {
     assert!(drained.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
     // One that waits no more is dropped.
     let stalls = waits(hub, Waker::noop());
-    topic.publish(Event::new("2")).try_result().expect("it is small");
+    topic.publish(Event::new("2")).try_result().expect("the event is small");
     let mut drained = Box::pin(topic.wait_for_readers(0));
     assert!(drained.as_mut().poll(&mut Context::from_waker(&busybody(Vec::new()))).is_pending());
     drop(drained);
@@ -140,7 +140,7 @@ fn publisher_wakes_and_drops_no_waker_under_a_lock() {
 #[test]
 fn pump_wakes_and_drops_no_waker_under_a_lock() {
     within_a_minute(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("there is a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("the runtime is built");
         let hub = Hub::new();
         let _within = runtime.enter();
         in_each_way(&hub, || runtime.block_on(tokio::task::yield_now()));
@@ -151,13 +151,13 @@ fn pump_wakes_and_drops_no_waker_under_a_lock() {
 fn close_wakes_and_drops_no_waker_under_a_lock() {
     within_a_minute(|| {
         let hub = Hub::new();
-        let (topic, counts) = (hub.topic("a").expect("there is room"), Arc::new(Counts::default()));
+        let (topic, counts) = (hub.topic("a").expect("the hub has room"), Arc::new(Counts::default()));
         let holds = vec![waits(&hub, Waker::noop())];
         let waits = waits(&hub, &Busybody::waker(&hub, &topic, holds, &counts));
         let mut behind = pin!(topic.wait_for_readers(0));
-        topic.publish(Event::new("1")).try_result().expect("it is small");
+        topic.publish(Event::new("1")).try_result().expect("the event is small");
         let _ = behind.as_mut().poll(&mut Context::from_waker(&Busybody::waker(&hub, &topic, Vec::new(), &counts)));
-        topic.close(Event::new("last")).try_result().expect("it is small");
+        topic.close(Event::new("last")).try_result().expect("the event is small");
         assert!(counts.woken.load(SeqCst) > 0);
         drop(waits);
     });
@@ -167,8 +167,8 @@ fn close_wakes_and_drops_no_waker_under_a_lock() {
 fn ended_runtime_wakes_and_drops_no_waker_under_a_lock() {
     within_a_minute(|| {
         let hub = Hub::new();
-        let (topic, counts) = (hub.topic("a").expect("there is room"), Arc::new(Counts::default()));
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("there is a runtime");
+        let (topic, counts) = (hub.topic("a").expect("the hub has room"), Arc::new(Counts::default()));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("the runtime is built");
         let waits = runtime.block_on(async { waits(&hub, &Busybody::waker(&hub, &topic, Vec::new(), &counts)) });
         drop(runtime);
         assert_eq!((counts.woken.load(SeqCst), counts.dropped.load(SeqCst)), (1, 1));

@@ -120,9 +120,9 @@ async fn one_request_of_a_key_waits_and_others_are_refused_at_once() {
     for _ in 0..10 {
         assert!(!is_stream(&ask_for(&service, of("a")).now_or_never().expect("at once")));
     }
-    assert!(is_stream(&ask_for(&service, of("b")).now_or_never().expect("it has room")));
+    assert!(is_stream(&ask_for(&service, of("b")).now_or_never().expect("the key has room")));
     drop(held);
-    assert!(is_stream(&waits.now_or_never().expect("it is its turn")));
+    assert!(is_stream(&waits.now_or_never().expect("the slot is free")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,7 +141,7 @@ async fn at_most_64_requests_wait_and_are_served_in_order() {
         drop(waiting.remove(1));
         drop(held.remove(0));
         assert!((&mut waiting[1]).now_or_never().is_none(), "not before the one that came first");
-        let first = waiting.remove(0).now_or_never().expect("its turn");
+        let first = waiting.remove(0).now_or_never().expect("the slot is free");
         assert!(is_stream(&first), "{number}");
         held.push(first);
     }
@@ -158,7 +158,7 @@ async fn slot_of_a_request_that_has_left_goes_to_the_next() {
     drop(held);
     assert_eq!((streams.len_for_key("b"), streams.len_for_key("c")), (1, 0), "given, and not looked at yet");
     drop(first);
-    assert!(is_stream(&second.now_or_never().expect("it is its turn")));
+    assert!(is_stream(&second.now_or_never().expect("the slot is free")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -168,7 +168,7 @@ async fn no_request_waits_during_a_drain() {
     let _held = ask_for(&service, of("a")).await;
     let waits = begin(ask_for(&service, of("a")));
     streams.start_drain();
-    assert!(!is_stream(&waits.now_or_never().expect("it is refused at once")));
+    assert!(!is_stream(&waits.now_or_never().expect("the request is refused at once")));
     assert!(!is_stream(&ask_for(&service, of("a")).now_or_never().expect("at once")));
     assert_eq!(refused(&recording), 2);
     assert!(recording.lines().iter().filter(|line| line.starts_with("refused")).all(|line| line.ends_with("drained")));
@@ -182,7 +182,7 @@ async fn waiting_request_is_ended_by_its_key() {
     let waits = begin(ask_for(&service, of("b")));
     assert_eq!(streams.end_key("b", "logged out"), 1);
     drop(held);
-    let mut body = Reading::new(waits.now_or_never().expect("it is its turn").into_body());
+    let mut body = Reading::new(waits.now_or_never().expect("the slot is free").into_body());
     assert_eq!(body.rest().await, [":\n"]);
     assert!(recording.closed().pop().unwrap().ends_with(", logged out"));
 }
@@ -214,7 +214,7 @@ async fn a_key_over_its_rate_does_not_wait() {
     let first = ask_for(&service, of("a")).await;
     let waits = begin(ask_for(&service, of("a")));
     drop(first);
-    let second = waits.now_or_never().expect("its turn");
+    let second = waits.now_or_never().expect("the slot is free");
     assert!(is_stream(&second), "the rate is asked once");
     assert!(!is_stream(&ask_for(&service, of("a")).now_or_never().expect("at once")));
     assert!(recording.lines().pop().unwrap().ends_with("opened too often"), "{:?}", recording.lines());
@@ -245,7 +245,7 @@ async fn no_slot_is_lost_or_given_twice() {
     }
     assert_eq!(opened + refused(&recording), 16 * 200);
     assert_eq!((streams.len(), (0..5).any(|user| streams.len_for_key(&user.to_string()) > 0)), (0, false));
-    assert!(is_stream(&ask_for(&service, of("0")).now_or_never().expect("nothing waits before it")));
+    assert!(is_stream(&ask_for(&service, of("0")).now_or_never().expect("no request waits before it")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -256,7 +256,7 @@ async fn waiting_request_holds_no_permit_of_the_inner_service() {
     let held = service.clone().oneshot(get()).await.unwrap();
     let waits = begin(service.clone().oneshot(get()));
     let mut other = service.clone();
-    let ready = other.ready().now_or_never().expect("it has room for another request");
+    let ready = other.ready().now_or_never().expect("the service has room");
     assert!(ready.is_ok());
     drop((held, other));
     assert!(is_stream(&waits.await.unwrap()), "it waits until the service is ready");

@@ -69,7 +69,7 @@ fn events(hub: Hub, cuts: bool) -> MethodRouter {
     }
     let one = move |request: Request<Body>| {
         let subscribe = Subscribe::to("a").and("b").resume_after(LastEventId::of(&request));
-        let subscription = hub.subscribe(subscribe).expect("there is room");
+        let subscription = hub.subscribe(subscribe).expect("the hub has room");
         std::future::ready(Events::new(one_by_one(subscription).take(1)))
     };
     inside.layer(SseLayer::from_fn(one).retry(QUICK).last_event_id_query("last-event-id"))

@@ -80,7 +80,7 @@ async fn each_tab_shows_each_line_once(kind: Kind) {
     room.say(1011..=1011).await;
     room.tabs.until("one more", |page| page.lines.last().is_some_and(|line| line == "1011")).await;
     for tab in 0..TABS {
-        let lines = room.tabs.page(tab).expect("it is open").lines;
+        let lines = room.tabs.page(tab).expect("the tab is open").lines;
         assert_eq!(lines[..lines.len() - 1], all, "tab {tab}");
     }
 }
@@ -118,7 +118,7 @@ impl Room {
     async fn say(&self, numbers: RangeInclusive<usize>) {
         for number in numbers {
             let request = Request::post(self.chat.url("/rooms/lobby?as=test")).body(number.to_string().into());
-            let response = self.client.request(request.expect("it is right")).await.expect("the chat is there");
+            let response = self.client.request(request.expect("the request is valid")).await.expect("the chat is up");
             assert_eq!(response.status(), StatusCode::NO_CONTENT);
         }
     }
@@ -129,7 +129,7 @@ impl Room {
         self.tabs.until(&what, |page| page.lines.last() == Some(&last.to_string())).await;
         let all: Vec<_> = (1..=last).map(|number| number.to_string()).collect();
         for tab in 0..TABS {
-            assert_eq!(self.tabs.page(tab).expect("it is open").lines, all, "tab {tab}");
+            assert_eq!(self.tabs.page(tab).expect("the tab is open").lines, all, "tab {tab}");
         }
     }
 

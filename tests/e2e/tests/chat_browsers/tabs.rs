@@ -80,7 +80,7 @@ fn newest(pages: &[Page], tab: usize) -> Option<&Page> {
 }
 
 async fn report(State(tabs): State<Tabs>, page: String) -> impl IntoResponse {
-    let page: Page = serde_json::from_str(&page).expect("it is as the page writes it");
+    let page: Page = serde_json::from_str(&page).expect("the page has the expected form");
     tabs.pages.send_modify(|pages| match pages.iter_mut().find(|known| known.load == page.load) {
         Some(known) => *known = page,
         None => pages.push(page),

@@ -43,7 +43,7 @@ async fn browser_resumes_after_a_drain_without_loss() {
     let port = address.rsplit_once(':').unwrap().1;
     let (mut second, _) = news("second", port).await;
     let seen = report(&mut second, "next ").await;
-    let gap = seen.iter().position(|event| event == "gap").expect("it is told that something may be missing");
+    let gap = seen.iter().position(|event| event == "gap").expect("the page receives a gap");
     assert!(is_whole(&seen[1..gap], "first"), "{seen:?}");
     assert!(is_whole(&seen[gap + 1..], "second"), "{seen:?}");
     assert_eq!(seen[gap + 1], "second 1", "all that there is");

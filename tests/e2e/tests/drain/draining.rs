@@ -90,7 +90,7 @@ impl Draining {
 impl Reading {
     async fn until(&mut self, text: &str) {
         while !self.text.contains(text) {
-            let frame = within(self.body.frame()).await.expect("it goes on").expect("it is read");
+            let frame = within(self.body.frame()).await.expect("the stream continues").expect("the frame is no error");
             self.text += std::str::from_utf8(&frame.into_data().unwrap_or_default()).unwrap();
         }
     }

@@ -19,7 +19,7 @@ impl All {
     }
 
     async fn ended(self) -> Vec<String> {
-        self.0.join_all().await.into_iter().map(|text| text.expect("each ends cleanly")).collect()
+        self.0.join_all().await.into_iter().map(|text| text.expect("each stream ends cleanly")).collect()
     }
 
     /// Returns the streams that ended before the server did.

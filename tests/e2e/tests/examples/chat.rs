@@ -175,7 +175,7 @@ impl Chat {
 /// The next event of this name.
 async fn next_event(reader: &mut EventReader<Incoming>, name: &str) -> Message {
     loop {
-        let event = next(reader).await.expect("the stream goes on");
+        let event = next(reader).await.expect("the stream continues");
         assert_ne!(self::name(&event), "gap");
         if self::name(&event) == name {
             return event;

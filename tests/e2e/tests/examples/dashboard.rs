@@ -166,7 +166,7 @@ impl Machine {
 
 /// The next value, and its topic.
 async fn next_value(stream: &mut EventReader<Incoming>) -> (String, Value) {
-    let event = next(stream).await.expect("the stream goes on");
+    let event = next(stream).await.expect("the stream continues");
     let topic = event.name().unwrap().as_str().to_owned();
     assert!(["cpu", "memory", "network"].contains(&&*topic), "{event:?}");
     (topic, serde_json::from_str(event.data()).unwrap())
@@ -175,7 +175,7 @@ async fn next_value(stream: &mut EventReader<Incoming>) -> (String, Value) {
 /// The next value of this topic.
 async fn next_of(stream: &mut EventReader<Incoming>, topic: &str) -> Value {
     loop {
-        let event = next(stream).await.expect("the stream goes on");
+        let event = next(stream).await.expect("the stream continues");
         if event.name().is_some_and(|name| name.as_str() == topic) {
             return serde_json::from_str(event.data()).unwrap();
         }

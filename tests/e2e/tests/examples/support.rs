@@ -80,5 +80,5 @@ pub(crate) async fn next(reader: &mut EventReader<Incoming>) -> Option<Message> 
 }
 
 pub(crate) async fn next_json(reader: &mut EventReader<Incoming>) -> Value {
-    serde_json::from_str(next(reader).await.expect("the stream goes on").data()).unwrap()
+    serde_json::from_str(next(reader).await.expect("the stream continues").data()).unwrap()
 }

@@ -19,7 +19,7 @@ fn event(number: usize) -> Event {
 
 async fn hub_with(lag: LagPolicy) -> (Hub, Topic, tower_sse_e2e::server::Server) {
     let hub = Hub::new();
-    let news = hub.topic_with("news", Retention::new().events(64)).expect("there is room");
+    let news = hub.topic_with("news", Retention::new().events(64)).expect("the hub has room");
     let server = serve(&hub, move || Subscribe::to("news").lag(lag)).await;
     (hub, news, server)
 }
@@ -28,7 +28,7 @@ async fn hub_with(lag: LagPolicy) -> (Hub, Topic, tower_sse_e2e::server::Server)
 async fn publish_to(news: &Topic, healthy: &mut [Watcher], events: std::ops::Range<usize>) -> Duration {
     let begin = Instant::now();
     for number in events {
-        news.publish(event(number)).try_result().expect("it is small");
+        news.publish(event(number)).try_result().expect("the event is small");
         for watcher in &mut *healthy {
             let word = watcher.word().await;
             assert!(word.starts_with(&format!("{number} ")), "each gets every event: {word:.20}");
@@ -90,7 +90,7 @@ async fn slow_client_is_disconnected_and_resumes_after_a_gap() {
     let mut slow = Watcher::open(&server, None).await;
     assert_eq!(slow.word().await, "subscribed");
     for number in 0..EVENTS {
-        news.publish(event(number)).try_result().expect("it is small");
+        news.publish(event(number)).try_result().expect("the event is small");
     }
     let (mut ends, mut gaps, mut newest) = (0, 0, None);
     while newest != Some(EVENTS - 1) {
@@ -120,7 +120,7 @@ async fn conflating_reader_gets_the_newest_of_each_key() {
     assert_eq!(slow.word().await, "subscribed");
     for number in 0..EVENTS {
         let key = if number % 2 == 0 { "even" } else { "odd" };
-        news.publish_keyed(key, event(number)).try_result().expect("it is small");
+        news.publish_keyed(key, event(number)).try_result().expect("the event is small");
     }
     let mut read = 0;
     loop {

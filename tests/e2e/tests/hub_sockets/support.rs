@@ -20,7 +20,7 @@ pub(crate) async fn serve(hub: &Hub, subscribe: impl Fn() -> Subscribe + Clone +
     let inside = tower::service_fn(|_: Request<Incoming>| async {
         Ok::<_, std::convert::Infallible>(http::Response::new(Empty::<bytes::Bytes>::new()))
     });
-    Server::hyper(layer.layer(inside)).await.expect("there is a port")
+    Server::hyper(layer.layer(inside)).await.expect("a port is free")
 }
 
 /// A connection of its own, which asks for events after this id.
@@ -31,13 +31,13 @@ pub(crate) struct Watcher {
 
 impl Watcher {
     pub(crate) async fn open(server: &Server, last_event_id: Option<&str>) -> Self {
-        let mut client = within(Client::connect(server.address(), Version::HTTP_11)).await.expect("it listens");
+        let mut client = within(Client::connect(server.address(), Version::HTTP_11)).await.expect("the server listens");
         let mut request = Request::get("/").header("accept", "text/event-stream");
         if let Some(id) = last_event_id.map(|id| HeaderValue::from_str(id).expect("an id is a header")) {
             request = request.header("last-event-id", id);
         }
-        let request = request.body(Empty::new()).expect("it is a request");
-        let response = within(client.send(request)).await.expect("it answers");
+        let request = request.body(Empty::new()).expect("the request is valid");
+        let response = within(client.send(request)).await.expect("the service answers");
         assert_eq!(response.status(), 200);
         Self { _client: client, reader: EventReader::new(response.into_body()) }
     }
@@ -56,7 +56,7 @@ impl Watcher {
 
     /// The next event in short: its name, if it has one, or its data.
     pub(crate) async fn word(&mut self) -> String {
-        let message = self.next().await.expect("it goes on");
+        let message = self.next().await.expect("the stream continues");
         message.name().map_or_else(|| message.data().to_owned(), ToString::to_string)
     }
 

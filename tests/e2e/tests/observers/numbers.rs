@@ -77,11 +77,11 @@ fn link_of_a_backplane_is_counted() {
 /// Records a hub that has let a topic go, with its keyed value, and has refused another.
 fn record_full_hub(metrics: &Metrics) {
     let hub = Hub::builder().max_topics(2).build();
-    let _held = hub.topic("held").expect("there is room");
-    let goes = hub.topic("goes").expect("there is room");
-    goes.publish_keyed("key", Event::new("value")).try_result().expect("it is published");
+    let _held = hub.topic("held").expect("the hub has room");
+    let goes = hub.topic("goes").expect("the hub has room");
+    goes.publish_keyed("key", Event::new("value")).try_result().expect("the publish succeeds");
     drop(goes);
-    let _comes = hub.topic("comes").expect("one that is not held goes");
+    let _comes = hub.topic("comes").expect("an unheld topic is evicted");
     assert!(hub.topic("refused").is_err());
     assert!(hub.health().is_full());
     metrics.record(&hub);
@@ -107,7 +107,7 @@ async fn stream_refused_by_a_full_hub_has_its_own_label() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _here = metrics::set_default_local_recorder(&recorder);
     let hub = Hub::builder().max_topics(1).build();
-    let _held = hub.topic("held").expect("there is room");
+    let _held = hub.topic("held").expect("the hub has room");
     let layer = SseLayer::new(hub.service(|_| Subscribe::to("another"))).observer(Metrics::new());
     let request = Request::get("/").header("accept", "text/event-stream").body(String::new()).unwrap();
     layer.layer(page!()).oneshot(request).await.unwrap();

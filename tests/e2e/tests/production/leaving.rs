@@ -30,9 +30,9 @@ async fn leaves_as_soon_as_all_have_ended(mut server: Server, mut readers: JoinS
 
     let mut retries = HashSet::new();
     while let Some(text) = readers.join_next().await {
-        let text = text.expect("each ends cleanly");
-        let retry = text.trim_end().rsplit_once("\nretry: ").expect("it is told when to come back").1;
-        retries.insert(retry.parse::<u64>().expect("it is the last line"));
+        let text = text.expect("each stream ends cleanly");
+        let retry = text.trim_end().rsplit_once("\nretry: ").expect("a drained stream ends with a retry").1;
+        retries.insert(retry.parse::<u64>().expect("the retry is a number"));
     }
     // Between what is set, 3 s if nothing is, and 5 s more.
     assert!(retries.iter().all(|retry| (3000..=8000).contains(retry)), "{retries:?}");
@@ -72,7 +72,7 @@ async fn a_thousand_http2_streams_end_cleanly_at_sigterm() {
 }
 
 async fn read(body: Incoming) -> String {
-    let body = within(body.collect()).await.expect("it ends cleanly");
+    let body = within(body.collect()).await.expect("the stream ends cleanly");
     String::from_utf8(body.to_bytes().into()).unwrap()
 }
 

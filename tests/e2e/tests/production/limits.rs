@@ -165,7 +165,8 @@ async fn each_user_has_a_rate_of_posts() {
     };
     assert!(published >= 5, "refused after {published}");
     assert_eq!(refused.status, 429);
-    let seconds: u64 = refused.header("retry-after").expect("a time").parse().expect("whole seconds");
+    let seconds: u64 =
+        refused.header("retry-after").expect("a refusal has a Retry-After").parse().expect("whole seconds");
     assert!((1..=13).contains(&seconds), "{seconds}");
     assert_eq!(server.post("/notes", &[&bob], &note).await.status, 201);
 }

@@ -75,7 +75,7 @@ impl Stream {
     }
 
     async fn send(address: &str, method: &str, path: &str, headers: &[&str], body: &str) -> Self {
-        let connection = TcpStream::connect(address).await.expect("it listens");
+        let connection = TcpStream::connect(address).await.expect("the server listens");
         let mut connection = BufReader::new(connection);
         let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
         let length = body.len();
@@ -97,12 +97,12 @@ impl Stream {
             Some(length) => (length, 0),
             None => {
                 let mut line = String::new();
-                self.connection.read_line(&mut line).await.expect("it ends cleanly");
-                (usize::from_str_radix(line.trim_end(), 16).expect("it ends cleanly"), 2)
+                self.connection.read_line(&mut line).await.expect("the stream ends cleanly");
+                (usize::from_str_radix(line.trim_end(), 16).expect("the stream ends cleanly"), 2)
             }
         };
         let mut bytes = vec![0; size + end];
-        self.connection.read_exact(&mut bytes).await.expect("it ends cleanly");
+        self.connection.read_exact(&mut bytes).await.expect("the stream ends cleanly");
         self.text.push_str(std::str::from_utf8(&bytes[..size]).unwrap());
         self.is_over = length.is_some() || size == 0;
     }

@@ -156,7 +156,7 @@ async fn latency_to_a_client_of_another_node_is_printed() {
         let published = near.topic("topic").expect("the hub has room").publish(tower_sse::Event::new("x"));
         assert_eq!(data(&mut client).await, "x", "{number}");
         through.push(began.elapsed());
-        published.await.expect("the event is published");
+        published.await.expect("the publish succeeds");
     }
     let bare = bare(&redis).await;
     let (through, bare) = (quantiles(through), quantiles(bare));
@@ -177,7 +177,7 @@ async fn cost_of_events_at_once_is_printed() {
         let numbers: Vec<_> = numbers.collect();
         let published = numbers.iter().map(|number| topic.publish(tower_sse::Event::new(number)));
         for published in published.collect::<Vec<_>>() {
-            published.await.expect("the event is published");
+            published.await.expect("the publish succeeds");
         }
         for node in &mut nodes {
             assert_reads(node, &numbers).await;

@@ -28,7 +28,7 @@ async fn node_with_thirty_thousand_keyed_topics_in_redis_serves_each() {
     let redis = Redis::start(&[]).expect("the server starts");
     let near = hub(&redis.url());
     let topic = near.topic("user 17").expect("the hub has room");
-    within(topic.publish_keyed("state", Event::new("of 17"))).await.expect("the event is published");
+    within(topic.publish_keyed("state", Event::new("of 17"))).await.expect("the publish succeeds");
     let fill = "for user = 100, 30099 do
             redis.call('SADD', KEYS[1], 'user ' .. user)
             redis.call('HSET', '{sse}:latest:user ' .. user, 'state', '1-' .. user .. '\\n\\nof ' .. user)
@@ -66,7 +66,9 @@ async fn initial_load_of_keys_is_bounded() {
     // In use before the node loads, which is in another task of this thread.
     let names: Vec<_> = (1..=TOPICS).map(|topic| format!("topic {topic}")).collect();
     let topics: Vec<_> = names.iter().map(|name| hub.topic(name).expect("the hub has room")).collect();
-    within(hub.link_state().expect("the hub has a backplane").wait_for(|link| *link == Link::Up)).await.expect("alive");
+    within(hub.link_state().expect("the hub has a backplane").wait_for(|link| *link == Link::Up))
+        .await
+        .expect("the hub is alive");
     let looked_up = lookups(&redis);
     assert!((TOPICS / 2..TOPICS).contains(&looked_up), "{looked_up}");
     // The keys of the other topics are found on request.
@@ -93,12 +95,12 @@ async fn keys_changed_during_a_lookup_have_their_last_state() {
         let name = format!("topic {round}");
         let topic = near.topic(&name).expect("the hub has room");
         for key in ["stays", "goes"] {
-            within(topic.publish_keyed(key, Event::new(key))).await.expect("the event is published");
+            within(topic.publish_keyed(key, Event::new(key))).await.expect("the publish succeeds");
         }
         let far = if round % 10 == 0 { hub(&redis.url()) } else { near.clone() };
         let reader = tokio::spawn(snapshot_of(far.clone(), name.clone()));
         topic.remove_key("goes");
-        within(topic.publish_keyed("stays", Event::new("last"))).await.expect("the event is published");
+        within(topic.publish_keyed("stays", Event::new("last"))).await.expect("the publish succeeds");
         within(reader).await.expect("the task does not panic");
         // Once the node has read both changes, the snapshot is the last state.
         within(settles(&far, &name)).await;

@@ -33,7 +33,7 @@ async fn first(reader: &mut Subscription) -> String {
 
 async fn keyed(hub: &Hub, topic: &str, key: &str, data: &str) {
     let topic = hub.topic(topic).expect("the hub has room");
-    within(topic.publish_keyed(key, Event::new(data))).await.expect("the event is published");
+    within(topic.publish_keyed(key, Event::new(data))).await.expect("the publish succeeds");
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn invalid_values_beside_the_stream_fail_no_publish() {
         let ids = [topic.publish_once(once, Event::new(once)), topic.publish_once(once, Event::new(once))];
         let [first, again] = ids;
         assert_eq!(
-            within(first).await.expect("the event is published"),
+            within(first).await.expect("the publish succeeds"),
             within(again).await.expect("the key is known"),
             "{value}"
         );

@@ -89,7 +89,7 @@ pub(crate) async fn until(hub: &Hub, link: Link) {
 
 pub(crate) async fn publish(hub: &Hub, data: &str) -> EventId {
     let published = hub.topic("topic").expect("the hub has room").publish(Event::new(data));
-    within(published).await.expect("the event is published")
+    within(published).await.expect("the publish succeeds")
 }
 
 /// Subscribes from the oldest event on, and waits for the greeting.

@@ -91,10 +91,10 @@ async fn keys_of_the_old_epoch_stay_in_the_snapshot() {
     let near = hub(&redis.url());
     let topic = near.topic("topic").expect("the hub has room");
     for (key, data) in [("a", "a1"), ("b", "b1"), ("a", "a2")] {
-        within(topic.publish_keyed(key, tower_sse::Event::new(data))).await.expect("the event is published");
+        within(topic.publish_keyed(key, tower_sse::Event::new(data))).await.expect("the publish succeeds");
     }
     add(&redis, "1764519000000000-0", "far");
-    within(topic.publish_keyed("c", tower_sse::Event::new("c1"))).await.expect("the event is published");
+    within(topic.publish_keyed("c", tower_sse::Event::new("c1"))).await.expect("the publish succeeds");
     for hub in [&near, &hub(&redis.url())] {
         let snapshot = Subscribe::to("topic").start(Start::Snapshot);
         let mut reader = hub.subscribe(snapshot).expect("the hub has room");

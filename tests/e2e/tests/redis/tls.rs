@@ -129,6 +129,6 @@ async fn ssl_cert_file_sets_the_trusted_roots() {
         process.line("listening on ").await.expect("the node listens").parse().expect("an address");
     let hub = hub_on(secure.backplane(""));
     let mut reader = reader(&hub).await;
-    within(post(address, "/publish", "from there")).await.expect("the event is published");
+    within(post(address, "/publish", "from there")).await.expect("the publish succeeds");
     assert_eq!(data(&mut reader).await, "from there");
 }

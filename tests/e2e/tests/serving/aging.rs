@@ -70,7 +70,7 @@ fn app() -> (Router, mpsc::UnboundedReceiver<EventSender>) {
 async fn reads(body: &mut Incoming, text: &str) {
     let mut read = String::new();
     while !read.contains(text) {
-        let frame = within(body.frame()).await.expect("the stream goes on").expect("it is not cut");
+        let frame = within(body.frame()).await.expect("the stream continues").expect("the frame is no error");
         read.push_str(std::str::from_utf8(&frame.into_data().expect("data")).unwrap());
     }
 }

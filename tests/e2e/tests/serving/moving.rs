@@ -82,7 +82,7 @@ async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, app: Router, age: Du
 
 fn app(note: mpsc::UnboundedSender<usize>) -> Router {
     let events = SseLayer::from_fn(move |request: Request<_>| {
-        let Connection(number) = *request.extensions().get().expect("each connection has one");
+        let Connection(number) = *request.extensions().get().expect("each connection has a number");
         // A test that has seen enough does not listen.
         let _ = note.send(number);
         async { Events::new(stream::pending::<Event>()) }

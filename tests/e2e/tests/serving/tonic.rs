@@ -26,7 +26,7 @@ async fn server() -> (server::Server, mpsc::UnboundedReceiver<EventSender>) {
     let start = server::Server::start(|listener, _| async {
         let mut server = Server::builder().accept_http1(true).max_connection_age(AGE).layer(layer);
         let incoming = TcpIncoming::from(listener);
-        server.add_routes(Routes::default()).serve_with_incoming(incoming).await.expect("it serves");
+        server.add_routes(Routes::default()).serve_with_incoming(incoming).await.expect("the server runs");
     });
     (start.await.unwrap(), opened)
 }

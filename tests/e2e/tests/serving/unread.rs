@@ -105,7 +105,7 @@ async fn unread_connection_ends_after_tcp_user_timeout() {
     let mut stalled =
         Stalled::start(move |stream| set(SockRef::from(&*stream).set_tcp_user_timeout(Some(limit)))).await;
     let begin = Instant::now();
-    within(stalled.ended.recv()).await.expect("it is told");
+    within(stalled.ended.recv()).await.expect("the end is observed");
     println!("cut {:?} after its request", begin.elapsed());
     assert!(begin.elapsed() >= limit, "cut after {:?}", begin.elapsed());
 }

@@ -60,9 +60,9 @@ async fn unread_heartbeats_do_not_end_an_http_2_connection() {
     .await;
     let mut read = 0;
     while read < 2 * full {
-        let data = within(body.data()).await.expect("the stream goes on").expect("no GOAWAY, no reset");
+        let data = within(body.data()).await.expect("the stream continues").expect("no GOAWAY, no reset");
         assert!(data.starts_with(b":") && data.ends_with(b"\n"), "{data:?}");
-        body.flow_control().release_capacity(data.len()).expect("it was received");
+        body.flow_control().release_capacity(data.len()).expect("the capacity was received");
         read += data.len();
     }
 }
@@ -76,7 +76,7 @@ async fn reads_slowly(server: &Server, events: u64) {
         while data.has_remaining() {
             let read = data.split_to(data.len().min(READ));
             expected.check(&read);
-            body.flow_control().release_capacity(read.len()).expect("it was received");
+            body.flow_control().release_capacity(read.len()).expect("the capacity was received");
             tokio::task::yield_now().await;
         }
     }

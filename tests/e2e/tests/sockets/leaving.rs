@@ -119,7 +119,7 @@ struct Reasons(Arc<Mutex<Vec<Reason>>>);
 impl Reasons {
     async fn next(&self) -> Reason {
         loop {
-            if let Some(reason) = self.0.lock().expect("nobody panicked").pop() {
+            if let Some(reason) = self.0.lock().expect("no thread panicked").pop() {
                 return reason;
             }
             tokio::task::yield_now().await;
@@ -135,7 +135,7 @@ impl Observer for Reasons {
 
 impl StreamObserver for Reasons {
     fn closed(&mut self, closed: &Closed<'_>) {
-        self.0.lock().expect("nobody panicked").push(closed.reason);
+        self.0.lock().expect("no thread panicked").push(closed.reason);
     }
 }
 

@@ -62,7 +62,7 @@ async fn read_until(stream: &mut tokio::net::TcpStream, end: &str) -> String {
 
 /// The next thing in a stream, which is an event.
 async fn next_event(items: &mut EventReader<Incoming>) -> Message {
-    match within(items.next()).await.expect("the stream goes on").expect("no error") {
+    match within(items.next()).await.expect("the stream continues").expect("no error") {
         Item::Event(event) => event,
         other => unreachable!("{other:?} is no event"),
     }
@@ -70,7 +70,7 @@ async fn next_event(items: &mut EventReader<Incoming>) -> Message {
 
 /// The next thing in a stream, which is its prelude.
 async fn prelude(items: &mut EventReader<Incoming>) {
-    let first = within(items.next()).await.expect("the stream goes on").expect("no error");
+    let first = within(items.next()).await.expect("the stream continues").expect("no error");
     assert_eq!(first, Item::Comment(String::new()));
 }
 

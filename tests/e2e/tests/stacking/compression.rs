@@ -53,7 +53,7 @@ async fn decorate_passes_a_compressed_stream_unchanged() {
     let app = site().layer(compress_all()).layer(SseLayer::decorate());
     let compressed = ask(&app, for_foreign()).await;
     assert!(is_compressed(compressed.headers()));
-    let plain = DecompressionLayer::new().layer(app).oneshot(for_foreign()).await.expect("it cannot fail");
+    let plain = DecompressionLayer::new().layer(app).oneshot(for_foreign()).await.expect("the service is infallible");
     assert_eq!(ready_text(&mut Body::new(plain.into_body())), "data: 1\n\n", "no prelude, and so no heartbeat");
 }
 
@@ -97,7 +97,7 @@ async fn compression_of_everything_delays_no_event() {
         let app = site().layer(fed).layer(compress_all());
         let mut request = for_events();
         request.headers_mut().remove(header::ACCEPT_ENCODING);
-        let response = decompression.layer(app).oneshot(request).await.expect("it cannot fail");
+        let response = decompression.layer(app).oneshot(request).await.expect("the service is infallible");
         let sender = senders.recv().await.expect("a stream has opened");
         let mut body = Body::new(response.into_body());
         assert_eq!(ready_text(&mut body), ":\n", "{coding}");
@@ -123,7 +123,7 @@ async fn compression_of_everything_passes_events_before_an_abort() {
     let inside = site().route("/handler", get(handler)).layer(compress_all()).layer(SseLayer::decorate());
     for (app, path) in [(outside, "/"), (inside, "/handler")] {
         let response = DecompressionLayer::new().layer(app).oneshot(request(path, "text/event-stream")).await;
-        let mut body = Body::new(response.expect("it cannot fail").into_body());
+        let mut body = Body::new(response.expect("the service is infallible").into_body());
         let mut text = Vec::new();
         let error = loop {
             match within(body.frame()).await {

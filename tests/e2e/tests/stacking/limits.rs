@@ -124,7 +124,7 @@ async fn axum_limit_counts_per_connection_without_into_make_service() {
         async move { both_in.wait().await.is_leader().to_string() }
     };
     let app = Router::new().route("/", get(page)).layer(ConcurrencyLimitLayer::new(1));
-    let start = Server::start(|listener, _| async { axum::serve(listener, app).await.expect("it serves") });
+    let start = Server::start(|listener, _| async { axum::serve(listener, app).await.expect("the server runs") });
     let pages = get_pages(&start.await.expect("a port"), 2).await;
     assert_ne!(pages[0], pages[1]);
 }

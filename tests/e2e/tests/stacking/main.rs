@@ -75,7 +75,7 @@ fn request(path: &str, accept: &str) -> Request<Body> {
 }
 
 async fn ask(app: &Router, request: Request<Body>) -> Response<Body> {
-    app.clone().oneshot(request).await.expect("it cannot fail")
+    app.clone().oneshot(request).await.expect("the service is infallible")
 }
 
 /// All that a body has to give just now.

@@ -18,11 +18,11 @@ struct Told(Arc<Mutex<Vec<String>>>);
 
 impl Told {
     fn note(&self, what: impl Into<String>) {
-        self.0.lock().expect("nobody panicked").push(what.into());
+        self.0.lock().expect("no thread panicked").push(what.into());
     }
 
     fn take(&self) -> String {
-        std::mem::take(&mut *self.0.lock().expect("nobody panicked")).join(", ")
+        std::mem::take(&mut *self.0.lock().expect("no thread panicked")).join(", ")
     }
 }
 
