@@ -223,7 +223,7 @@ impl TrySendError {
 
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the stream has ended")
+        f.write_str("the client has left")
     }
 }
 
@@ -231,7 +231,7 @@ impl fmt::Display for TrySendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Full(_) => "the channel is full",
-            Self::Closed(_) => "the stream has ended",
+            Self::Closed(_) => "the client has left",
         })
     }
 }

@@ -84,9 +84,9 @@ async fn assert_closed(sender: &EventSender) {
     assert!(sender.is_closed());
     let refused = sender.try_send(number(1)).unwrap_err();
     assert_eq!(refused, TrySendError::Closed(number(1)));
-    assert_eq!(refused.to_string(), "the stream has ended");
+    assert_eq!(refused.to_string(), "the client has left");
     let refused = sender.send(number(2)).await.unwrap_err();
-    assert_eq!(refused.to_string(), "the stream has ended");
+    assert_eq!(refused.to_string(), "the client has left");
     assert_eq!(refused.into_event(), number(2));
 }
 

@@ -113,7 +113,7 @@ async fn logout_ends_only_the_streams_of_the_user() {
     assert!(answer.header("set-cookie").unwrap().contains("Max-Age=0"), "{answer:?}");
     one.rest().await;
     two.rest().await;
-    server.metric_becomes("sse_streams_closed_total{reason=\"access_withdrawn\"}", 2.0).await;
+    server.metric_becomes("sse_streams_closed_total{reason=\"access_revoked\"}", 2.0).await;
     server.metric_becomes("sse_streams_open", 2.0).await;
     assert_eq!(server.logged("logged out").await[0]["fields"]["streams"], 2);
 
