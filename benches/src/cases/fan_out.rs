@@ -13,8 +13,8 @@ use crate::{
 
 const CLIENTS: usize = 1000;
 const SIZE: usize = 64;
-const EVERYBODY: [&str; 10] =
-    ["limit-E", "limit-B", "hyper", "us", "axum", "actix", "warp", "salvo", "nchan", "better-sse"];
+const EVERYBODY: [&str; 11] =
+    ["limit-E", "limit-B", "hyper", "us", "us-vectored", "axum", "actix", "warp", "salvo", "nchan", "better-sse"];
 
 /// One event at a time, and sixteen in one publish.
 pub(crate) fn one_thread(run: &mut Run) -> io::Result<()> {
@@ -22,9 +22,9 @@ pub(crate) fn one_thread(run: &mut Run) -> io::Result<()> {
     measure(run, "W16", 16, &servers(&EVERYBODY))
 }
 
-/// The same where the scheduler decides.
+/// The same with two workers that share their work, and, as `-cores`, with two runtimes that do not.
 pub(crate) fn all_cores(run: &mut Run) -> io::Result<()> {
-    let names = servers(&["limit-E", "hyper", "us", "axum", "actix", "warp", "salvo"]);
+    let names = servers(&["limit-E", "hyper", "hyper-cores", "us", "us-cores", "axum", "actix", "warp", "salvo"]);
     let all_cores: Vec<_> = names.into_iter().map(|server| Server { all_cores: true, ..server }).collect();
     measure(run, "W1, all cores", 1, &all_cores)?;
     measure(run, "W16, all cores", 16, &all_cores)

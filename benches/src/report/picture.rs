@@ -26,8 +26,8 @@ fn picture(title: &str, bars: &[&Figure]) -> String {
         let y = TOP + at * STEP;
         let width = bar.value / most * 370.0;
         let color = match &*bar.server {
-            "us" | "us, jemalloc" => "#0a7d55",
-            "limit-E" | "limit-B" | "hyper" | "hyper, jemalloc" => "#9aa5b1",
+            ours if is_form_of(ours, "us") => "#0a7d55",
+            floor if floor.starts_with("limit-") || is_form_of(floor, "hyper") => "#9aa5b1",
             _ => "#4f6fb5",
         };
         let ratio = bar.ratio.map_or_else(String::new, |ratio| format!(" ({ratio:.2})"));
@@ -43,6 +43,11 @@ fn picture(title: &str, bars: &[&Figure]) -> String {
         );
     }
     svg + "</svg>\n"
+}
+
+/// Returns `true` if this is the server itself, a variant of it, or the server with another allocator.
+fn is_form_of(label: &str, server: &str) -> bool {
+    label.split(['-', ',']).next() == Some(server)
 }
 
 /// Name, case, title.

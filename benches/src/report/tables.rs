@@ -45,12 +45,14 @@ fn belongs(figure: &Figure, cases: &[&str]) -> bool {
 fn table(figures: &[&Figure], text: &mut String) {
     let _ = writeln!(text, "| case | server | | ratio | to |\n|---|---|--:|--:|---|");
     for figure in figures {
-        // Beside what is to its floor only how this crate is to hyper's.
-        if figure.client.is_none() && figure.ratio.is_some() && figure.to != "hyper" {
+        // Ratios to peers are for the goals: of those beside the floor's only the ones to hyper and to variants.
+        let is_ours = |name: &str| ["hyper", "us"].contains(&name.split(['-', ',']).next().unwrap_or_default());
+        if figure.client.is_none() && figure.ratio.is_some() && !is_ours(&figure.to) {
             continue;
         }
         let spread = figure.spread.map_or_else(String::new, |spread| format!(" ± {spread:.2}"));
         let ratio = figure.ratio.map_or_else(|| spread.clone(), |ratio| format!("{ratio:.2}{spread}"));
+        let ratio = if figure.is_within_spread() { format!("≈ {ratio}") } else { ratio };
         let limited = if figure.is_limited { ", client at its limit" } else { "" };
         let Figure { case, server, to, .. } = figure;
         let to = match &**to {

@@ -1,6 +1,8 @@
-//! The floor under all that runs on hyper: a body that hands over one frame, made before, when it is woken.
+//! The floor under all that runs on hyper: a body that hands over one frame, made before, when it is woken, and
+//! the next one when it is polled again.
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     future::ready,
     io,
@@ -16,14 +18,16 @@ use http_body::{Body, Frame};
 use tokio::net::TcpListener;
 use tower::service_fn;
 
-use super::plain;
+use super::{Form, plain};
 use crate::wire;
 
-/// The newest frame, the frames of the log, and who waits.
+/// The last frames, the frames of the log, and the wakers of those that wait.
 #[derive(Default)]
 struct Shared {
+    /// The number of publishes so far.
     round: u64,
-    frame: Bytes,
+    /// One for each of the last publishes, the newest at the back.
+    frames: VecDeque<Bytes>,
     log: Vec<Bytes>,
     waiting: Vec<Option<Waker>>,
 }
@@ -34,6 +38,7 @@ struct Client {
     shared: Handle,
     /// The index among the waiting clients.
     seat: usize,
+    /// The number of publishes that it has.
     round: u64,
     phase: Phase,
 }
@@ -45,7 +50,7 @@ enum Phase {
     Flood(Bytes),
 }
 
-pub(crate) async fn serve(listener: TcpListener, control: TcpListener, http2: bool) -> io::Result<()> {
+pub(crate) async fn serve(listener: TcpListener, control: TcpListener, form: Form) -> io::Result<()> {
     let shared = Handle::default();
     let clients = Arc::clone(&shared);
     let service = service_fn(move |request: http::Request<_>| {
@@ -55,7 +60,7 @@ pub(crate) async fn serve(listener: TcpListener, control: TcpListener, http2: bo
     });
     let mut next = [0; 2];
     tokio::select! {
-        served = plain::serve(listener, service, http2) => served,
+        served = plain::serve(listener, service, form) => served,
         obeyed = control::obey(control, |command| publish(&shared, &mut next, command)) => obeyed,
     }
 }
@@ -70,7 +75,10 @@ fn publish(shared: &Handle, next: &mut [u64; 2], command: Command) {
         return;
     }
     state.round += 1;
-    state.frame = wire::events(first, command).into();
+    if state.frames.len() == FRAMES {
+        state.frames.pop_front();
+    }
+    state.frames.push_back(wire::events(first, command).into());
     let waiting: Vec<_> = state.waiting.iter_mut().filter_map(Option::take).collect();
     drop(state);
     waiting.into_iter().for_each(Waker::wake);
@@ -92,6 +100,16 @@ impl Client {
     }
 }
 
+impl Shared {
+    /// Returns the frame after this many publishes. A client that is too far behind skips some, which the load reports.
+    fn next(&self, round: &mut u64) -> Option<Bytes> {
+        let behind = usize::try_from(self.round - *round).unwrap_or(usize::MAX).min(self.frames.len());
+        let frame = self.frames.get(self.frames.len() - behind)?.clone();
+        *round = self.round - behind as u64 + 1;
+        Some(frame)
+    }
+}
+
 impl Body for Client {
     type Data = Bytes;
     type Error = Infallible;
@@ -108,11 +126,10 @@ impl Body for Client {
                 *at += 1;
                 state.log.get(*at - 1).cloned()
             }
-            Phase::Watch => (state.round > this.round).then(|| state.frame.clone()),
+            Phase::Watch => state.next(&mut this.round),
             Phase::Flood(frame) => Some(frame.clone()),
         };
         if let Some(frame) = frame {
-            this.round = state.round;
             return Poll::Ready(Some(Ok(Frame::data(frame))));
         }
         state.waiting[this.seat] = Some(cx.waker().clone());
@@ -120,6 +137,28 @@ impl Body for Client {
     }
 }
 
+/// The number of publishes that a client may be behind.
+const FRAMES: usize = 256;
+
 fn lock(shared: &Handle) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn client_gets_each_frame_that_is_kept() {
+        let (shared, mut next, mut round) = (Handle::default(), [0; 2], 0);
+        (0..3).for_each(|_| publish(&shared, &mut next, Command::new(false, 1, 64)));
+        let got = |round: &mut u64| lock(&shared).next(round);
+        let first = got(&mut round).expect("the first of three");
+        assert_eq!(first, wire::events(0, Command::new(false, 1, 64)));
+        assert!(got(&mut round).is_some() && got(&mut round).is_some(), "the second and the third");
+        assert_eq!(got(&mut round), None);
+
+        (0..=FRAMES).for_each(|_| publish(&shared, &mut next, Command::new(false, 1, 64)));
+        assert_eq!(got(&mut round), Some(wire::events(4, Command::new(false, 1, 64)).into()), "one is skipped");
+    }
 }

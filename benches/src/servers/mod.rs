@@ -1,12 +1,15 @@
-//! The servers that are ours: three floors, and the crate.
+//! The servers that are ours: three floors, and the crate, each in several forms.
 
 mod bodies;
 mod epoll;
+mod form;
 mod hyper_floor;
 mod plain;
 mod us;
 
 use std::io;
+
+use form::Form;
 
 use crate::control::{self, ANY};
 use tokio::{net::TcpListener, runtime};
@@ -24,16 +27,21 @@ pub(crate) fn serve(served: Served<'_>) -> io::Result<()> {
     match served.name {
         "limit-E" => epoll::serve(true),
         "limit-B" => epoll::serve(false),
-        _ => runtime(served.workers)?.block_on(serve_hyper(served)),
+        _ => {
+            let (base, form) = Form::of(served);
+            // The other runtimes of `cores` are started where connections are accepted.
+            let workers = if form.cores > 1 { 1 } else { served.workers };
+            runtime(workers)?.block_on(serve_hyper(base, form))
+        }
     }
 }
 
-async fn serve_hyper(served: Served<'_>) -> io::Result<()> {
+async fn serve_hyper(base: &str, form: Form) -> io::Result<()> {
     let (listener, control) = (TcpListener::bind(ANY).await?, TcpListener::bind(ANY).await?);
     control::announce(listener.local_addr()?, control.local_addr()?)?;
-    match served.name {
-        "hyper" => hyper_floor::serve(listener, control, served.http2).await,
-        "us" => us::serve(listener, control, served.http2).await,
+    match base {
+        "hyper" => hyper_floor::serve(listener, control, form).await,
+        "us" => us::serve(listener, control, form).await,
         name => Err(io::Error::other(format!("no server is called {name:?}"))),
     }
 }

@@ -15,12 +15,13 @@ use tower_sse::{
 };
 
 use super::{
+    Form,
     bodies::{Flood, Nothing},
     plain,
 };
 
 /// Serves what is published, replays the log, or floods.
-pub(crate) async fn serve(listener: TcpListener, control: TcpListener, http2: bool) -> io::Result<()> {
+pub(crate) async fn serve(listener: TcpListener, control: TcpListener, form: Form) -> io::Result<()> {
     let hub = Hub::new();
     let kept = Retention::new().events(20_000).bytes(32 << 20);
     let watched = hub.topic("events").map_err(io::Error::other)?;
@@ -36,7 +37,7 @@ pub(crate) async fn serve(listener: TcpListener, control: TcpListener, http2: bo
     let nothing = service_fn(async |_| Ok::<_, Infallible>(not_found()));
 
     tokio::select! {
-        served = plain::serve(listener, events.layer(flood.layer(nothing)), http2) => served,
+        served = plain::serve(listener, events.layer(flood.layer(nothing)), form) => served,
         obeyed = control::obey(control, publisher(watched, log)) => obeyed,
     }
 }
