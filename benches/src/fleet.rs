@@ -190,7 +190,7 @@ fn run(command: &mut Command) -> io::Result<()> {
 }
 
 /// `target/bench`, beside where this program was built.
-fn folder() -> io::Result<PathBuf> {
+pub(crate) fn folder() -> io::Result<PathBuf> {
     let program = env::current_exe()?;
     let target = program.ancestors().nth(2).ok_or_else(|| io::Error::other("this program is in no folder"))?;
     Ok(target.join("bench"))

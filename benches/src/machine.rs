@@ -1,28 +1,38 @@
-//! On what, of what, and how it was measured: beside the results.
+//! The conditions of a measurement: machine, versions, and duration, beside the results.
 
-use std::{fs, io, path::Path, process::Command};
+use std::{fs, io, path::Path, process::Command, time::Duration};
 
 use serde_json::{Value, json};
 
 use crate::cases::Run;
 
-/// Writes down what a reader of the figures has to know.
-pub(crate) fn note(run: &Run, arguments: &[&str]) -> io::Result<()> {
-    let missing: Vec<_> = run.fleet.missing.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+/// Writes down the conditions of a group of cases, and which servers were missing in it.
+pub(crate) fn note(run: &Run, group: &str, missing: &[(String, String)], took: Duration) -> io::Result<()> {
+    let missing: Vec<_> = missing.iter().map(|(name, why)| format!("{name}: {why}")).collect();
     let note = json!({
         "machine": machine(),
         "versions": versions(),
-        "command": format!("cargo run --release -p tower-sse-bench -- compare {}", arguments.join(" ")).trim_end(),
+        "group": group,
+        "seconds": took.as_secs(),
         "rounds": run.scale.rounds,
         "load_average": fs::read_to_string("/proc/loadavg")?.split(' ').next(),
         "missing": missing,
     });
-    fs::write(run.fleet.folder.join(FILE), note.to_string())
+    fs::write(run.results_folder().join(file(group)), note.to_string())
 }
 
-/// Reads the recorded facts.
-pub(crate) fn read(folder: &Path) -> io::Result<Value> {
-    serde_json::from_str(&fs::read_to_string(folder.join(FILE))?).map_err(io::Error::other)
+/// Returns `true` if this folder has a finished run of this group.
+pub(crate) fn is_noted(folder: &Path, group: &str) -> bool {
+    folder.join(file(group)).exists()
+}
+
+/// Reads the conditions of a group.
+pub(crate) fn read(folder: &Path, group: &str) -> io::Result<Value> {
+    serde_json::from_str(&fs::read_to_string(folder.join(file(group)))?).map_err(io::Error::other)
+}
+
+fn file(group: &str) -> String {
+    format!("{group}.machine.json")
 }
 
 fn machine() -> String {
@@ -64,5 +74,3 @@ fn said(program: &str, arguments: &[&str]) -> String {
     let output = output.ok().filter(|output| output.status.success());
     output.map_or_else(String::new, |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
-
-const FILE: &str = "machine.json";

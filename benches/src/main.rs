@@ -1,7 +1,8 @@
 //! Measures this crate against floors of its own and against what a user would pick instead.
 //!
 //! ```sh
-//! cargo run --release -p tower-sse-bench -- compare [--quick] [CASE…]
+//! cargo run --release -p tower-sse-bench -- compare [--quick] [GROUP…]  # measures, and keeps the figures of each group
+//! cargo run --release -p tower-sse-bench -- report [FOLDER…]            # writes the kept figures into the document
 //! ```
 
 mod cases;
@@ -34,8 +35,8 @@ fn main() -> ExitCode {
             servers::serve(Served { name, workers, http2: rest.contains(&"http2") })
         }
         ["publish-cost"] => cases::publish_cost(),
-        ["report"] => report::again(),
-        _ => Err(io::Error::other("usage: compare [--quick] [CASE…] | report")),
+        ["report", ref folders @ ..] => report::again(folders),
+        _ => Err(io::Error::other("usage: compare [--quick] [GROUP…] | report [FOLDER…]")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -50,7 +51,7 @@ fn compare(arguments: &[&str]) -> io::Result<()> {
     let is_quick = arguments.contains(&"--quick");
     let wanted: Vec<_> = arguments.iter().filter(|argument| **argument != "--quick").collect();
     if let Some(unknown) = wanted.iter().find(|wanted| ALL.iter().all(|(name, _)| name != **wanted)) {
-        return Err(io::Error::other(format!("no case is called {unknown:?}")));
+        return Err(io::Error::other(format!("no group is called {unknown:?}")));
     }
     limits::descriptors()?;
     let scale = if is_quick {
@@ -60,12 +61,12 @@ fn compare(arguments: &[&str]) -> io::Result<()> {
     };
     let mut run = Run::new(scale)?;
     process::pin(Some(process::LOAD_CORE))?;
+    // Those that cannot be had at all are missing in each group.
+    let missing = run.fleet.missing.len();
     for (name, case) in ALL {
         if wanted.is_empty() || wanted.contains(&name) {
-            let done = case(&mut run);
-            run.fleet.note(&[name], done);
+            run.group(name, *case, missing)?;
         }
     }
-    machine::note(&run, arguments)?;
-    if wanted.is_empty() { report::write(&run.fleet.folder) } else { Ok(()) }
+    if wanted.is_empty() && !is_quick { report::write(&[&run.results_folder()]) } else { Ok(()) }
 }

@@ -28,8 +28,15 @@ use crate::{
     rounds,
 };
 
+/// The cost of a publish, and the hot paths by the clock.
+pub(crate) fn alone(run: &mut Run) -> io::Result<()> {
+    let published = publish(run);
+    micro(run)?;
+    published
+}
+
 /// In a process of its own, so that its runtime is like that of a server.
-pub(crate) fn publish(run: &mut Run) -> io::Result<()> {
+fn publish(run: &mut Run) -> io::Result<()> {
     pin(Some(SERVER_CORE))?;
     let output = Command::new(env::current_exe()?).arg("publish-cost").stderr(Stdio::inherit()).output();
     pin(Some(LOAD_CORE))?;
@@ -49,7 +56,7 @@ pub(crate) fn publish(run: &mut Run) -> io::Result<()> {
 }
 
 /// Encoding and the like, by the clock.
-pub(crate) fn micro(run: &mut Run) -> io::Result<()> {
+fn micro(run: &mut Run) -> io::Result<()> {
     for case in tower_sse_micro::CASES {
         // The shortest of several: what disturbs only adds.
         let time = (0..run.scale.rounds.max(5)).map(|_| timed(case)).min().unwrap_or_default();

@@ -11,11 +11,17 @@ mod stalled;
 
 pub(crate) use alone::publish_cost;
 
-use std::{fs, io, io::Write, time::Duration};
+use std::{
+    fs, io,
+    io::Write,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use crate::{
     figure::Figure,
     fleet::{Fleet, Server, Session},
+    machine, report,
     rounds::{self, Measured},
 };
 
@@ -32,12 +38,13 @@ pub(crate) struct Run {
     pub(crate) fleet: Fleet,
     pub(crate) scale: Scale,
     pub(crate) figures: Vec<Figure>,
-    results: fs::File,
+    /// The figures of the current group.
+    results: Option<fs::File>,
 }
 
-type Case = fn(&mut Run) -> io::Result<()>;
+pub(crate) type Case = fn(&mut Run) -> io::Result<()>;
 
-/// By name. Those of one name belong together.
+/// The groups of cases, by name.
 pub(crate) const ALL: &[(&str, Case)] = &[
     ("fan-out", fan_out::one_thread),
     ("all-cores", fan_out::all_cores),
@@ -49,21 +56,42 @@ pub(crate) const ALL: &[(&str, Case)] = &[
     ("replay", replay::replay),
     ("stalled", stalled::stalled),
     ("latency", latency::latency),
-    ("alone", alone::publish),
-    ("alone", alone::micro),
+    ("alone", alone::alone),
 ];
 
 impl Run {
     pub(crate) fn new(scale: Scale) -> io::Result<Self> {
-        let fleet = Fleet::new()?;
-        let results = fs::File::create(fleet.folder.join("latest.json"))?;
-        Ok(Self { fleet, scale, figures: Vec::new(), results })
+        let run = Self { fleet: Fleet::new()?, scale, figures: Vec::new(), results: None };
+        fs::create_dir_all(run.results_folder())?;
+        Ok(run)
+    }
+
+    /// Measures a group. Its figures replace those of its last run once it is finished.
+    pub(crate) fn group(&mut self, name: &str, case: Case, missing_before: usize) -> io::Result<()> {
+        let (path, partial) =
+            (self.results_folder().join(format!("{name}.json")), self.fleet.folder.join("partial.json"));
+        self.results = Some(fs::File::create(&partial)?);
+        let (begun, first) = (Instant::now(), self.fleet.missing.len());
+        let done = case(self);
+        self.fleet.note(&[name], done);
+        let took = begun.elapsed();
+        eprintln!("{name}: {} min {} s", took.as_secs() / 60, took.as_secs() % 60);
+        let missing = [&self.fleet.missing[..missing_before], &self.fleet.missing[first..]].concat();
+        fs::rename(partial, path)?;
+        machine::note(self, name, &missing, took)
+    }
+
+    /// Returns the folder of the results of runs of this scale.
+    pub(crate) fn results_folder(&self) -> PathBuf {
+        self.fleet.folder.join(if self.scale.is_quick { report::QUICK } else { report::RESULTS })
     }
 
     /// Notes figures and shows them.
     pub(crate) fn add(&mut self, figures: Vec<Figure>) -> io::Result<()> {
         for figure in &figures {
-            writeln!(self.results, "{}", figure.line())?;
+            if let Some(results) = &mut self.results {
+                writeln!(results, "{}", figure.line())?;
+            }
             println!("{}", figure.line());
         }
         self.figures.extend(figures);

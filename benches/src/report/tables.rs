@@ -1,27 +1,16 @@
 //! Figures as tables, a row for each server.
 
-use std::fmt::Write;
+use std::{fmt::Write, slice};
 
 use serde_json::Value;
 
 use super::goals;
 use crate::figure::{self, Figure};
 
-/// All of them, after a word on the machine.
-pub(crate) fn tables(figures: &[Figure], machine: &Value) -> String {
-    let mut text = String::new();
-    let list = |key: &str| {
-        let values = machine[key].as_array().into_iter().flatten().filter_map(Value::as_str);
-        values.collect::<Vec<_>>()
-    };
-    let word = |key: &str| machine[key].as_str().unwrap_or("unknown");
-    let _ = writeln!(text, "Measured on {}, by `{}`,", word("machine"), word("command"));
-    let _ = writeln!(text, "in {} rounds. Versions: {}.", machine["rounds"], list("versions").join(", "));
-    let missing = list("missing");
-    if !missing.is_empty() {
-        let _ = writeln!(text, "\nMissing: {}.", missing.join("; "));
-    }
-    let _ = writeln!(text, "\n### What was aimed at\n\n{}", goals::table(figures).trim_end());
+/// All of them, after the conditions of the measurement.
+pub(crate) fn tables(figures: &[Figure], notes: &[Value]) -> String {
+    let mut text = conditions(notes);
+    let _ = writeln!(text, "\n### Goals\n\n{}", goals::table(figures).trim_end());
     for (title, name, cases) in GROUPS {
         let of_group: Vec<_> = figures.iter().filter(|figure| belongs(figure, cases)).collect();
         if of_group.is_empty() {
@@ -32,6 +21,39 @@ pub(crate) fn tables(figures: &[Figure], machine: &Value) -> String {
             let _ = writeln!(text, "![{title}](performance/{name}.svg)\n");
         }
         table(&of_group, &mut text);
+    }
+    text
+}
+
+/// Machine, versions, durations and what is missing, of all groups of cases.
+fn conditions(notes: &[Value]) -> String {
+    // Groups that were measured under different conditions name each of them.
+    let distinct = |key: &str| {
+        let values =
+            notes.iter().flat_map(|note| note[key].as_array().map_or(slice::from_ref(&note[key]), Vec::as_slice));
+        let values = values.filter(|value| !value.is_null());
+        let values = values.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        values.fold(Vec::new(), |mut found, value| {
+            if !found.contains(&value) {
+                found.push(value);
+            }
+            found
+        })
+    };
+    let groups = notes.iter().filter_map(|note| {
+        let seconds = note["seconds"].as_f64()?;
+        Some(format!("{} {:.1} min", note["group"].as_str()?, seconds / 60.0))
+    });
+    let groups = groups.collect::<Vec<_>>().join(", ");
+    let minutes = notes.iter().filter_map(|note| note["seconds"].as_f64()).sum::<f64>() / 60.0;
+    let mut text = format!("Measured on {}, ", distinct("machine").join("; "));
+    let _ =
+        writeln!(text, "in {} rounds. Versions: {}.", distinct("rounds").join(" or "), distinct("versions").join(", "));
+    let _ = writeln!(text, "\nDurations of the groups: {groups}; {minutes:.0} min in all.");
+    let _ = writeln!(text, "\n≈ marks a difference that lies within its spread.");
+    let missing = distinct("missing");
+    if !missing.is_empty() {
+        let _ = writeln!(text, "\nMissing: {}.", missing.join("; "));
     }
     text
 }
