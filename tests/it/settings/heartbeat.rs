@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tower_sse::{Event, Events, Heartbeat, SseLayer, event_name};
 
 use crate::support::{Hang, Wait, answers, event, events, open};
@@ -103,6 +104,14 @@ async fn heartbeat_of_the_stream_overrides_the_layers() {
 
     let layer = SseLayer::new(answers(events([Hang]).heartbeat(Heartbeat::off()))).heartbeat(SECOND);
     assert_eq!(open(layer).await.frames_within(HOUR).await, [(0, String::from(":\n"))]);
+}
+
+/// A stream that is polled where there is no timer does not silently go without its heartbeats.
+#[test]
+#[should_panic(expected = "there is no reactor running")]
+fn body_with_heartbeats_panics_outside_of_a_runtime() {
+    let mut body = open(SseLayer::new(answers(events([Hang])))).now_or_never().expect("the service answers at once");
+    while body.poll_once().is_ready() {}
 }
 
 #[tokio::test(start_paused = true)]
