@@ -108,6 +108,7 @@ impl FrameTracker {
     }
 
     /// Returns the bytes of a frame, which are tracked while that is enabled.
+    #[inline]
     pub(super) fn track(&mut self, bytes: Bytes) -> Bytes {
         let Some(last) = &mut self.last else { return bytes };
         let (bytes, held) = ReleaseFlag::track(bytes);

@@ -14,13 +14,13 @@ pub(super) struct Burst {
 }
 
 impl Burst {
-    /// Counts a frame, if it is large.
-    pub(super) fn add(&mut self, frame: usize, control: &StreamControl) {
+    /// Counts a frame that is sent now, if it is large.
+    pub(super) fn add(&mut self, frame: usize, control: &StreamControl, now: Instant) {
         if frame <= FRAME_BYTES {
             return;
         }
         // The server has sent earlier frames meanwhile.
-        let is_later = control.last_frame() + BURST_RESET < Instant::now();
+        let is_later = control.last_frame() + BURST_RESET < now;
         let before = if is_later { 0 } else { self.bytes };
         self.bytes = before.saturating_add(u32::try_from(frame).unwrap_or(u32::MAX));
     }

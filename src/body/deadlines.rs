@@ -86,6 +86,12 @@ impl Deadlines {
         (self.outer.map_or_else(OuterLimits::default, |outer| *outer), self.end.map(|end| end.at), self.checks)
     }
 
+    /// Returns whether nothing but a request ends the stream.
+    #[inline]
+    pub(super) fn is_unlimited(&self) -> bool {
+        self.end.is_none() && self.checks.is_none()
+    }
+
     /// Returns the next time at which something is due, without requests.
     #[inline]
     pub(super) fn next(&self) -> Option<Instant> {

@@ -79,7 +79,7 @@ impl<S: PollSource> Running<S> {
                     }
                 },
                 Phase::Prelude => match this.state.open() {
-                    Some(bytes) => data(this.state.send(bytes, 0, 0)),
+                    Some(bytes) => data(this.state.send(bytes, 0, 0, Instant::now())),
                     None => Step::Continue(()),
                 },
                 Phase::Open { .. } => {
@@ -161,17 +161,21 @@ impl<S: PollSource> Running<S> {
         match output {
             SourceOutput::Chunk(chunk) => {
                 state.register_detach(this.source.as_mut());
-                return data(state.send(chunk.bytes, chunk.events, 0));
+                return data(state.send(chunk.bytes, chunk.events, 0, Instant::now()));
+            }
+            SourceOutput::ChunkAt(chunk, at) => {
+                state.register_detach(this.source.as_mut());
+                return data(state.send(chunk.bytes, chunk.events, 0, at));
             }
             SourceOutput::Gap(gap, chunk) => {
                 state.register_detach(this.source.as_mut());
                 state.report_gap(&gap);
-                return data(state.send(chunk.bytes, chunk.events, 0));
+                return data(state.send(chunk.bytes, chunk.events, 0, Instant::now()));
             }
             SourceOutput::Attached(settings, stream) => {
                 this.timer.set(None);
                 if let Some(retry) = state.apply_answer(*settings, stream.as_deref()) {
-                    return data(state.send(retry, 0, 0));
+                    return data(state.send(retry, 0, 0, Instant::now()));
                 }
             }
             SourceOutput::Refused(last, source) => state.end_early(Reason::Refused, source, last, boundary),
@@ -203,6 +207,9 @@ impl<S: PollSource> Running<S> {
 
     /// Waits for the timer. Events do not re-arm it, which would take the timer's lock each time: when it fires, it is armed
     /// for what is left.
+    ///
+    /// Panics outside of a runtime: a stream without the heartbeats and deadlines that are set would look like one that has
+    /// them.
     fn poll_timer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step> {
         let mut this = self.project();
         loop {
@@ -231,7 +238,7 @@ impl<S: PollSource> Running<S> {
             if let Some(bytes) = due.and_then(|beat| this.source.as_mut().beat(beat)) {
                 // The timer is polled again when the stream next has nothing.
                 this.state.wakeup.invalidate();
-                return Poll::Ready(data(this.state.send(bytes, 0, 1)));
+                return Poll::Ready(data(this.state.send(bytes, 0, 1, now)));
             }
         }
     }

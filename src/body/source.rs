@@ -9,6 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http::HeaderMap;
+use tokio::time::Instant;
 
 use super::attach::MarkedStream;
 use crate::{
@@ -32,8 +33,8 @@ pub trait Source: PollSource {}
 pub trait PollSource {
     /// Polls for the next output: all ready events as one chunk, or the end.
     ///
-    /// Not called again after another output than [`SourceOutput::Chunk`], [`SourceOutput::Gap`] and
-    /// [`SourceOutput::Attached`].
+    /// Not called again after another output than [`SourceOutput::Chunk`], [`SourceOutput::ChunkAt`], [`SourceOutput::Gap`]
+    /// and [`SourceOutput::Attached`].
     fn poll_output(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SourceOutput>;
 
     /// Returns the position in the format after the bytes so far, by which others may follow them or not.
@@ -81,6 +82,8 @@ pub struct Beat {
 pub enum SourceOutput {
     /// Bytes to send. Never empty.
     Chunk(Chunk),
+    /// Bytes to send, and the time at which the source has read the clock for them.
+    ChunkAt(Chunk, Instant),
     /// A gap, and the bytes that report it to the client.
     Gap(Box<Gap>, Chunk),
     /// The event service has answered after the head was sent: the settings of its stream, and the stream itself if it is one

@@ -110,7 +110,16 @@ impl State {
 
     /// Returns the cause for which the stream is to end now. Takes the part of layers that met the stream after its first
     /// poll, when its prelude and its `retry:` are sent already.
+    #[inline]
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Option<EndCause> {
+        // Most polls of most streams end here.
+        if !self.control.has_request() && self.deadlines.is_unlimited() {
+            return None;
+        }
+        self.poll_limits(cx)
+    }
+
+    fn poll_limits(&mut self, cx: &mut Context<'_>) -> Option<EndCause> {
         if self.control.has_attached() && !self.deadlines.is_in_grace() {
             self.take_attached();
             // The timer may have to fire sooner.
@@ -120,7 +129,11 @@ impl State {
     }
 
     /// Returns whether something was requested or attached from outside that is not done yet.
+    #[inline]
     pub(super) fn is_poll_requested(&self) -> bool {
+        if !self.control.has_request() {
+            return false;
+        }
         let has_attached = self.control.has_attached() && !self.deadlines.is_in_grace();
         has_attached || self.deadlines.requested(&self.control).is_some()
     }
@@ -135,17 +148,17 @@ impl State {
         self.effective.heartbeat_due(self.control.last_frame(), now)
     }
 
-    /// Records a frame that is about to be sent. Returns its bytes, tracked if an abort may have to wait for them.
-    pub(super) fn send(&mut self, bytes: Bytes, events: u64, heartbeats: u64) -> Bytes {
+    /// Records a frame that is about to be sent, at this time. Returns its bytes, tracked if an abort may have to wait for them.
+    pub(super) fn send(&mut self, bytes: Bytes, events: u64, heartbeats: u64, now: Instant) -> Bytes {
         if let Phase::Open { burst, .. } = &mut self.phase {
-            burst.add(bytes.len(), &self.control);
+            burst.add(bytes.len(), &self.control, now);
         }
-        self.record_frame(&bytes, events, heartbeats);
+        self.record_frame(&bytes, events, heartbeats, now);
         self.frames.track(bytes)
     }
 
-    fn record_frame(&self, bytes: &Bytes, events: u64, heartbeats: u64) {
-        self.control.note_frame(Instant::now());
+    fn record_frame(&self, bytes: &Bytes, events: u64, heartbeats: u64, now: Instant) {
+        self.control.note_frame(now);
         if let Some(resources) = self.control.resources() {
             resources.sent(Sent { events, bytes: bytes.len() as u64, heartbeats, gaps: 0 });
         }
@@ -220,7 +233,7 @@ impl State {
         self.phase = Phase::Done;
         self.deadlines = Deadlines::default();
         if !bytes.is_empty() {
-            self.record_frame(&bytes, events, 0);
+            self.record_frame(&bytes, events, 0, Instant::now());
             self.phase = Phase::Last(Box::new(bytes));
         }
         self.control.close(reason, error);

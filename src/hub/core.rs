@@ -130,7 +130,13 @@ impl Core {
     /// Returns the time in milliseconds. It starts long before the hub does, so that an event of a backplane may be older than
     /// the hub.
     pub(crate) fn now(&self) -> u64 {
-        CLOCK_START + u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX / 2)
+        self.at(Instant::now())
+    }
+
+    /// Returns this instant in milliseconds, as [`now`](Self::now) does.
+    pub(crate) fn at(&self, instant: Instant) -> u64 {
+        let since = instant.saturating_duration_since(self.began);
+        CLOCK_START + since.as_secs().saturating_mul(1000).min(u64::MAX / 2) + u64::from(since.subsec_millis())
     }
 
     /// Returns the bytes that all topics retain.

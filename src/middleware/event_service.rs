@@ -100,20 +100,12 @@ pin_project! {
 impl<F: AnswerFuture> Source for ServiceSource<F> {}
 
 impl<F: AnswerFuture> PollSource for ServiceSource<F> {
+    #[inline]
     fn poll_output(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SourceOutput> {
-        let pending = match self.as_mut().project() {
-            ServiceSourceProj::Pending { pending } => pending,
-            ServiceSourceProj::Events { source } => return source.poll_output(cx),
-            ServiceSourceProj::Response { source } => return source.as_mut().poll_output(cx),
-        };
-        let polled = pending.run(|pending| {
-            let this = pending.get_mut().as_mut().project();
-            this.future.poll_answer(cx).map(|answer| (answer, this.method.clone(), *this.options))
-        });
-        match polled {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready((answer, method, options))) => Poll::Ready(self.accept_late(answer, &method, options)),
-            Err(Panicked) => Poll::Ready(SourceOutput::Panicked),
+        match self.as_mut().project() {
+            ServiceSourceProj::Pending { .. } => self.poll_pending(cx),
+            ServiceSourceProj::Events { source } => source.poll_output(cx),
+            ServiceSourceProj::Response { source } => source.as_mut().poll_output(cx),
         }
     }
 
@@ -165,6 +157,20 @@ impl<F: AnswerFuture> PollSource for ServiceSource<F> {
 }
 
 impl<F: AnswerFuture> ServiceSource<F> {
+    /// Polls for the answer that comes after the head.
+    fn poll_pending(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SourceOutput> {
+        let ServiceSourceProj::Pending { pending } = self.as_mut().project() else { return Poll::Pending };
+        let polled = pending.run(|pending| {
+            let this = pending.get_mut().as_mut().project();
+            this.future.poll_answer(cx).map(|answer| (answer, this.method.clone(), *this.options))
+        });
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready((answer, method, options))) => Poll::Ready(self.accept_late(answer, &method, options)),
+            Err(Panicked) => Poll::Ready(SourceOutput::Panicked),
+        }
+    }
+
     /// Continues with an answer that comes after the head: its status and headers are lost.
     fn accept_late(
         mut self: Pin<&mut Self>,

@@ -73,6 +73,12 @@ impl StreamControl {
         }
     }
 
+    /// Returns `true` if an end is requested, or layers have attached something that was not taken yet.
+    #[inline]
+    pub(crate) fn has_request(&self) -> bool {
+        self.requested_end.load(Ordering::Acquire) != NONE
+    }
+
     /// Returns `true` if layers have attached something that was not taken yet.
     pub(crate) fn has_attached(&self) -> bool {
         self.requested_end.load(Ordering::Relaxed) & ATTACHED != 0
@@ -139,8 +145,9 @@ impl StreamControl {
 
     /// Records a poll that returns a frame.
     pub(crate) fn note_frame(&self, now: Instant) {
-        let micros = now.saturating_duration_since(self.opened).as_micros();
-        self.last.store((u64::try_from(micros).unwrap_or(u64::MAX) << 1) | 1, Ordering::Relaxed);
+        let since = now.saturating_duration_since(self.opened);
+        let micros = since.as_secs().wrapping_mul(1_000_000).wrapping_add(u64::from(since.subsec_micros()));
+        self.last.store((micros << 1) | 1, Ordering::Relaxed);
     }
 
     /// Records a poll that returns no frame.
@@ -157,7 +164,7 @@ impl StreamControl {
     /// Returns `true` if the last poll returned a frame and no end is requested. A request wakes the task, which
     /// happens once.
     pub(crate) fn last_poll_gave_frame(&self) -> bool {
-        self.last.load(Ordering::Relaxed) & 1 == 1 && self.requested_end.load(Ordering::Acquire) == NONE
+        self.last.load(Ordering::Relaxed) & 1 == 1 && !self.has_request()
     }
 
     /// Returns `true` if the client reads: the stream waits for events, or its last frame, or its head, is younger than

@@ -4,6 +4,8 @@
 
 use std::{fmt, mem, slice, sync::Arc, task::Context};
 
+use tokio::time::Instant;
+
 use crate::hub::{
     core::Core,
     position::Epoch,
@@ -135,11 +137,12 @@ impl Cursors {
         self.0 = CursorList::Several(Box::default());
     }
 
-    /// Returns a slice of a frame that the subscribers of the only topic share, if a frame has what follows the cursor.
-    pub(crate) fn read_shared(&self, core: &Core, epoch: &Epoch, sequence: u64) -> SharedRead {
+    /// Returns a slice of a frame that the subscribers of the only topic share, if a frame has what follows the cursor at this
+    /// time.
+    pub(crate) fn read_shared(&self, core: &Core, epoch: &Epoch, sequence: u64, at: Instant) -> SharedRead {
         let CursorList::One(cursor) = &self.0 else { return SharedRead::Fallback };
         let (reader, is_current) = (cursor.reader as usize, || core.is_current(epoch));
-        let (read, wakes) = cursor.topic.read_shared(reader, sequence, cursor.acked_gap, core.now(), is_current);
+        let (read, wakes) = cursor.topic.read_shared(reader, sequence, cursor.acked_gap, core.at(at), is_current);
         wakes.wake();
         read
     }

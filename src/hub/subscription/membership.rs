@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc, task::Context};
 
+use tokio::time::Instant;
+
 use super::{
     cursors::{Batch, Cursors},
     detach::{DetachHandle, LeftFlag},
@@ -80,9 +82,9 @@ impl Membership {
         self.cursors.topic(index)
     }
 
-    /// Returns a slice of a frame that the subscribers of a topic share, if there is one at this cursor.
-    pub(super) fn read_shared(&self, core: &Core, epoch: &Epoch, cursor: u64) -> SharedRead {
-        self.cursors.read_shared(core, epoch, cursor)
+    /// Returns a slice of a frame that the subscribers of a topic share, if there is one at this cursor and time.
+    pub(super) fn read_shared(&self, core: &Core, epoch: &Epoch, cursor: u64, at: Instant) -> SharedRead {
+        self.cursors.read_shared(core, epoch, cursor, at)
     }
 
     /// Reads all topics. Ends that are over by `ends_ignored_through` are ignored.

@@ -23,6 +23,8 @@ use std::{
     task::{Context, Poll},
 };
 
+use tokio::time::Instant;
+
 use self::{
     cold::ColdState,
     cursors::Cursors,
@@ -164,15 +166,13 @@ impl Subscription {
             // Nothing is new, so no log is locked. Most polls end here, after an event.
             return None;
         }
-        let shared = if has_notice || !reader.reads_frames(budget) {
-            SharedRead::Fallback
-        } else {
-            membership.read_shared(core, reader.epoch(), reader.cursor())
-        };
-        match shared {
-            SharedRead::Frame(slice) => return Some(reader.accept_frame(slice)),
-            SharedRead::UpToDate => return None,
-            SharedRead::Fallback => {}
+        if !has_notice && reader.reads_frames(budget) {
+            let at = Instant::now();
+            match membership.read_shared(core, reader.epoch(), reader.cursor(), at) {
+                SharedRead::Frame(slice) => return Some(reader.accept_frame(slice, at)),
+                SharedRead::UpToDate => return None,
+                SharedRead::Fallback => {}
+            }
         }
         let (query, ends_ignored_through) = reader.query(core.watermark());
         let mut batch = membership.read(core, reader.epoch(), query, budget, ends_ignored_through);

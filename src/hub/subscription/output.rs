@@ -2,6 +2,8 @@
 //!
 //! Pure.
 
+use tokio::time::Instant;
+
 use crate::{
     hub::{
         position::Position,
@@ -30,8 +32,8 @@ pub(crate) enum Output {
         events: Vec<FoundEvent>,
         ids: Ids,
     },
-    /// Encoded events that several subscriptions share.
-    Frame(Slice),
+    /// Encoded events that several subscriptions share, and the time at which they were read.
+    Frame(Slice, Instant),
     Ended(Reason),
 }
 

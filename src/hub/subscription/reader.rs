@@ -11,6 +11,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::{
     cold::{ColdState, PendingGap},
     cursors::Batch,
@@ -163,10 +165,10 @@ impl Reader {
         self.selection() == Selection::All && !budget.is_one() && self.floor().is_none()
     }
 
-    /// Returns the output of a shared frame, which is delivered with that.
-    pub(super) fn accept_frame(&mut self, slice: Slice) -> Output {
+    /// Returns the output of a shared frame that was read at this time, which is delivered with that.
+    pub(super) fn accept_frame(&mut self, slice: Slice, at: Instant) -> Output {
         self.advance(slice.through, true);
-        Output::Frame(slice)
+        Output::Frame(slice, at)
     }
 
     /// Returns what to read next, and up to where ends that are over are ignored.

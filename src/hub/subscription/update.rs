@@ -23,6 +23,7 @@ use crate::{
         state::{
             found,
             found::{Budget, FoundEvent, Ids},
+            frames::Slice,
         },
     },
     streams::resources::Detach,
@@ -57,7 +58,7 @@ impl Stream for Subscription {
             Output::Events { notice: Some(notice), .. } => Some(notice.update(this.reader.epoch())),
             Output::Events { notice: None, events, ids } => events.first().and_then(|event| this.update(event, ids)),
             // A budget of one event never yields a frame.
-            Output::Frame(_) | Output::Ended(_) => None,
+            Output::Frame(..) | Output::Ended(_) => None,
         })
     }
 }
@@ -68,7 +69,7 @@ impl PollSource for Subscription {
     fn poll_output(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SourceOutput> {
         let this = self.get_mut();
         Poll::Ready(match ready!(this.poll_output(cx, Budget::FRAME)) {
-            Output::Frame(slice) => SourceOutput::Chunk(Chunk { bytes: slice.bytes, events: slice.events }),
+            Output::Frame(Slice { bytes, events, .. }, at) => SourceOutput::ChunkAt(Chunk { bytes, events }, at),
             Output::Events { notice: None, events, ids } => {
                 SourceOutput::Chunk(encode_events(this.reader.epoch(), &events, ids))
             }

@@ -63,7 +63,7 @@ fn read(mut subscription: Subscription, count: usize) -> (Vec<u64>, Option<Reaso
     while read.len() < count {
         match block_on(poll_fn(|cx| subscription.poll_output(cx, Budget::FRAME))) {
             Output::Events { events, .. } => read.extend(events.iter().map(|event| event.sequence)),
-            Output::Frame(slice) => read.push(slice.through),
+            Output::Frame(slice, _) => read.push(slice.through),
             Output::Ended(reason) => return (read, Some(reason)),
         }
     }
