@@ -34,13 +34,14 @@
 //!     .route("/events", get(StatusCode::NOT_ACCEPTABLE).layer(events));
 //!
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-//! axum::serve(listener, app).await
+//! axum::serve(listener, app.into_make_service()).await
 //! # }
 //! ```
 //!
 //! The layer wraps the handler of `/events`, which answers requests that do not accept events. The layers of the router, such as
-//! an authentication by `route_layer`, wrap both. Around a whole router the layer would answer on every path, and bypass
-//! those layers: restrict it by [`when`](SseLayer::when).
+//! authentication added with `route_layer`, run before both. Around a whole router, the layer would answer requests for events
+//! on every path, before the router's own layers run. Restrict it to its path with [`when`](SseLayer::when), and add
+//! authentication outside of it: on that path the router's layers still do not run for events.
 //!
 //! # Overview
 //!
@@ -65,30 +66,31 @@
 //!
 //! - No event can inject another: a line break in its data becomes a line of the data, and its name and id contain none.
 //! - Events that are ready at the same time leave at once, in one frame of up to 8 KiB. The memory of a stream is bounded.
-//! - A stream ends in order if the code that feeds it fails or panics: the events before that are sent first. The end is
-//!   clean for GET, so that a browser reconnects, and an abort for other methods, so that an incomplete answer does not look
+//! - If the code that feeds a stream fails or panics, the events before that are still sent, and then the stream ends. The end
+//!   is clean for GET, so that a browser reconnects, and an abort for other methods, so that an incomplete answer does not look
 //!   complete: see [`EarlyEnd`].
-//! - A request that does not accept events, and its response, pass unchanged. `Vary: Accept` is added if `Accept` was
-//!   consulted.
+//! - A request that does not accept events passes unchanged, and so does its response, except that `Vary: Accept` is added if
+//!   `Accept` was consulted.
 //!
 //! # Requirements
 //!
-//! Heartbeats and deadlines need a tokio runtime with its timer: the body of a stream that has either panics if it is polled
-//! outside of one. No setting of the server is required. [`docs::serving`] has those that make streams cheap, [`docs::operations`]
-//! is about running a service, [`docs::proxies`] and [`docs::stacking`] about proxies and other layers.
+//! Heartbeats and deadlines need a tokio runtime with its timer enabled. If a stream has a heartbeat or a deadline, polling its
+//! body outside of such a runtime panics. No setting of the server is required, except that tonic needs `accept_http1(true)` for
+//! browsers without TLS. [`docs::serving`] has the settings that make streams cheap, [`docs::operations`] is about running a
+//! service, [`docs::proxies`] and [`docs::stacking`] about proxies and other layers.
 //!
 //! # Features
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `json` | yes | [`Event::json`] and [`Event::tagged`], by serde_json |
-//! | `axum` | no | handlers return [`Events`], [`Reply`] and [`Refusal`], and extract [`LastEventId`]; see `docs::axum` |
-//! | `metrics` | no | `observe::Metrics`, an observer that records metrics by the `metrics` facade |
+//! | `json` | yes | [`Event::json`] and [`Event::tagged`], with serde_json |
+//! | `axum` | no | handlers return [`Events`], [`Reply`] and [`Refusal`], and extract [`Option<LastEventId>`](LastEventId); see `docs::axum` |
+//! | `metrics` | no | `observe::Metrics`, an observer that records metrics through the `metrics` facade |
 //! | `tracing` | no | `observe::Tracing`, an observer with a span for each stream |
-//! | `rate-limit` | no | `streams::StreamsBuilder::rate_limit_per_key`, by governor |
+//! | `rate-limit` | no | `streams::StreamsBuilder::rate_limit_per_key`, with governor |
 //! | `test-util` | no | `testing`: streams without a socket, an observer that records; `backplane::conformance` |
-//! | `redis` | no | `backplane::redis`, which replicates a hub across nodes by a stream in Redis; see [`docs::nodes`] |
-//! | `redis-tls` | no | connections to Redis by TLS, with rustls |
+//! | `redis` | no | `backplane::redis`, which replicates a hub across nodes through a stream in Redis; see [`docs::nodes`] |
+//! | `redis-tls` | no | connections to Redis over TLS, with rustls |
 //!
 //! [Server-Sent Events]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 //! [tower]: https://docs.rs/tower

@@ -12,7 +12,7 @@
 //! # async fn main() -> std::io::Result<()> {
 //! let hub = Hub::new();
 //!
-//! // Each event stream at `/news` has what is posted there.
+//! // Each event stream at `/news` carries what is posted there.
 //! let layer = SseLayer::new(hub.service(|_| Subscribe::to("news")));
 //!
 //! async fn publish(State(hub): State<Hub>, text: String) -> Result<(), String> {
@@ -23,7 +23,7 @@
 //!
 //! let app = Router::new().route("/news", post(publish).layer(layer)).with_state(hub);
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-//! axum::serve(listener, app).await
+//! axum::serve(listener, app.into_make_service()).await
 //! # }
 //! ```
 //!
@@ -39,9 +39,9 @@
 //! Delivery plays no part. An event with no subscriber is kept as long as any other, and a subscriber
 //! that has not read an event does not keep it from being evicted.
 //!
-//! A topic exists as long as it is held (by a [`Subscription`], a [`Topic`] or a [`Presence`]) or keeps something. A hub has
-//! at most [`max_topics`](HubBuilder::max_topics) topics, 10,000 by default. A new name then evicts a topic that is not held,
-//! so hold the [`Topic`] if its events and keyed values must stay.
+//! A topic exists as long as it is held (by a [`Subscription`], a [`Topic`] or a [`Presence`]), or is open and keeps something.
+//! A hub has at most [`max_topics`](HubBuilder::max_topics) topics, 10,000 by default. At that limit a new name evicts a topic
+//! that is not held, so hold the [`Topic`] if its events and keyed values must stay.
 //!
 //! Nothing outlives the process, unless the hub is replicated by a [backplane](crate::backplane).
 //!
@@ -53,10 +53,10 @@
 //! - is a position: *everything up to here, in whichever topics*. A stream over several topics needs one id, and a client may
 //!   come back for other topics than it had;
 //! - is never valid for another hub or another run of this one. There it causes a gap, not a wrong resume;
-//! - is not a permission. A client can send any id and then gets all that its topics keep. Bound what it may see by
+//! - is not a permission. A client can send any id and then gets all that its topics keep. Bound what it may see with
 //!   [`Subscribe::not_before`] and [`Subscribe::not_older_than`];
 //! - is not private. The ids of one topic show how much is published in the others: use a hub for each tenant to hide that;
-//! - is not a count within a topic. Consecutive events of a topic may have any distance.
+//! - is not a count within a topic. The ids of consecutive events of a topic may be any distance apart.
 //!
 //! # Lagging
 //!
@@ -65,7 +65,7 @@
 //!
 //! | policy | stream | afterwards |
 //! |---|---|---|
-//! | [`Disconnect`](LagPolicy::Disconnect), the default | ends cleanly, with a `retry:` and [`Reason::Lagged`](crate::observe::Reason::Lagged) | the client reconnects with its last id, gets the kept events up to the end of the gap, the gap, and all that follows |
+//! | [`Disconnect`](LagPolicy::Disconnect), the default | ends with a `retry:` and [`Reason::Lagged`](crate::observe::Reason::Lagged): cleanly for GET, with an abort for other methods ([`EarlyEnd`](crate::EarlyEnd)) | the client reconnects with its last id, gets the kept events up to the end of the gap, the gap, and all that follows |
 //! | [`Skip`](LagPolicy::Skip) | continues: the kept events up to the end of the gap, then the gap | all that follows |
 //! | [`Conflate`](LagPolicy::Conflate) | continues: of events with a key only the newest of each, also while nothing is lost; events without a key as by `Skip` | all that follows, conflated |
 //!
@@ -73,7 +73,7 @@
 //! `Conflate` if only current values matter.
 //!
 //! A subscription is disconnected only after it has delivered something, and never while a gap is pending, so each reconnect
-//! makes progress. With a [backplane](crate::backplane) the same holds on each node, by what that node keeps.
+//! makes progress. With a [backplane](crate::backplane) the same holds on each node, for what that node keeps.
 //!
 //! # Gaps
 //!
@@ -86,8 +86,8 @@
 //! data: {"from":"9f86d081884c7d65-2","to":"9f86d081884c7d65-3"}
 //! ```
 //!
-//! A client gets a gap if events after its id were evicted, if its id is of another epoch, ahead of the hub or no id at all,
-//! or if the hub no longer knows whether its topics were closed meanwhile. A gap may be reported where nothing is missing (the
+//! A client gets a gap if it lags, if events after the id that it sends were evicted, if that id belongs to another epoch, is
+//! ahead of the hub or cannot be parsed, or if the hub no longer knows whether its topics were closed in the meantime. A gap may be reported where nothing is missing (the
 //! hub remembers a limited number of evicted topics), but nothing is missing without a gap.
 //!
 //! The end of a gap is fixed when the gap is found. What is kept up to there is delivered before it, and all else after it, so
@@ -98,8 +98,8 @@
 //!
 //! [`Topic::publish_keyed`] also keeps an event as the newest of its key, beside the log, until the key is
 //! [removed](Topic::remove_key) or evicted. [`Start::Snapshot`] begins a stream with the newest event of each key and the
-//! newest event without one. Events of a snapshot have no id but the last, which has the position that the snapshot is of: a
-//! client that is cut within a snapshot gets a whole one again.
+//! newest event without one. Events of a snapshot have no id, except the last, which has the position of the snapshot: a client
+//! that is cut within a snapshot gets a whole one again.
 //!
 //! # Closing and reopening
 //!
@@ -112,7 +112,7 @@
 //!
 //! # Waiting for readers
 //!
-//! A publish never waits. A publisher that prefers back-pressure to lag awaits [`Topic::wait_for_readers`], which completes
+//! A publish never waits for a subscriber. A publisher that prefers back-pressure to lag awaits [`Topic::wait_for_readers`], which completes
 //! once the slowest subscriber is near enough. A stalled subscriber counts until the
 //! [watchdog](crate::streams::StreamsBuilder::stall_timeout) ends it, so put a time limit around the wait.
 //!

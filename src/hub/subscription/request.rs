@@ -30,7 +30,7 @@ pub struct Subscribe {
 /// The position at which a client without an id begins.
 ///
 /// A client with an id resumes after it, whatever the start is. An id is not a permission: with the id of another hub, an old
-/// one, or text that is no id at all, a client gets all that the topics keep. Bound what it may see by
+/// one, or text that is no id at all, a client gets all that the topics keep. Bound what it may see with
 /// [`Subscribe::not_before`], [`Subscribe::not_older_than`] and its topics.
 ///
 /// Ids count all events of a hub, so a subscriber of one topic sees how much is published in the others. Use a hub for each
@@ -56,7 +56,8 @@ pub enum Start {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum LagPolicy {
-    /// Ends the stream cleanly, with a `retry:`. The default.
+    /// Ends the stream with a `retry:`, cleanly for GET, and with an abort for other methods: see [`EarlyEnd`](crate::EarlyEnd).
+    /// The default.
     ///
     /// The client reconnects with its last id, and gets the kept events up to the end of the gap, the gap, and all that
     /// follows. A client that is always too slow shows up in metrics, and still makes progress with each connection.
