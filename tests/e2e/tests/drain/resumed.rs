@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use axum::Router;
-use futures_util::StreamExt;
+use futures_util::{
+    StreamExt,
+    future::{join, join_all},
+};
 use http::{Request, Version};
 use http_body_util::Empty;
 use tokio::time::sleep;
@@ -86,3 +89,48 @@ async fn client_resumes_after_a_drained_connection_without_loss() {
         assert_eq!(seen, expected.collect::<Vec<_>>(), "no gap, nothing twice");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_storm_of_reconnects_each_client_has_every_event_once() {
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let hub = Hub::new();
+        let topic = hub.topic("news").unwrap();
+        let ((first, streams), (second, _)) = (serves(&hub).await, serves(&hub).await);
+        let clients = (0..CLIENTS).map(|_| read_from_both(&first, &second, version));
+        let (all, ()) = join(join_all(clients), drain_while_publishing(&topic, &streams)).await;
+        let numbers = (0..PUBLISHED).map(|number| number.to_string());
+        let expected: Vec<_> = std::iter::once("subscribed".to_owned()).chain(numbers).collect();
+        for (client, seen) in all.into_iter().enumerate() {
+            assert_eq!(seen, expected, "client {client} over {version:?}: no gap, nothing twice");
+        }
+    }
+}
+
+/// Reads the first server to the end of its stream, and then the second one, up to the last event.
+async fn read_from_both(first: &Server, second: &Server, version: Version) -> Vec<String> {
+    let (mut seen, last) = read(first, version, "", TO_THE_END, None).await;
+    let (more, _) = read(second, version, &last, &(PUBLISHED - 1).to_string(), None).await;
+    seen.extend(more);
+    seen
+}
+
+/// Publishes before the drain, and on while streams end and clients come back.
+async fn drain_while_publishing(topic: &Topic, streams: &Streams) {
+    while topic.presence().count() < CLIENTS {
+        sleep(Duration::from_millis(1)).await;
+    }
+    publish(topic, 0..100);
+    streams.start_drain();
+    for number in 100..PUBLISHED {
+        publish(topic, number..number + 1);
+        tokio::task::yield_now().await;
+    }
+    let report = within(streams.drain(Duration::from_secs(60))).await;
+    assert_eq!(report.aborted, 0, "{report:?}");
+}
+
+const CLIENTS: usize = 200;
+const PUBLISHED: usize = 300;
+
+/// The data of no event.
+const TO_THE_END: &str = "";
