@@ -89,10 +89,10 @@ pub(crate) fn watched() -> Runs {
     })
 }
 
-/// The cost of a publish to its caller, with a subscriber.
-pub(crate) fn publish() -> Runs {
+/// The cost of a publish to its caller, with so many subscribers.
+pub(crate) fn publish(subscribers: usize) -> Runs {
     let (runtime, hub) = (runtime(), Hub::new());
-    let (streams, topic) = (runtime.block_on(streams(&hub, 1)), topic(&hub));
+    let (streams, topic) = (runtime.block_on(streams(&hub, subscribers)), topic(&hub));
     let event = Event::new("x".repeat(64));
     Box::new(move |times| {
         let _ = &streams;

@@ -57,7 +57,8 @@ pub const CASES: &[Case] = &[
     Case::us("idle body, one poll", bodies::idle),
     Case::us("idle body with every hook, one poll", bodies::idle_with_hooks),
     Case::us("shared event, publish and one poll of each of 16", bodies::watched),
-    Case::us("publish", bodies::publish),
+    Case::us("publish", || bodies::publish(1)),
+    Case::us("publish with 10,000 subscribers", || bodies::publish(10_000)),
     Case::us("a frame of a flood, events of 64 B", || bodies::flood(64)),
     Case::us("a frame of a flood, an event of 16 KiB", || bodies::flood(16 * 1024)),
 ];
