@@ -27,7 +27,9 @@ impl Future for CaughtUp {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        this.topic.poll_readers(&mut this.wait, cx.waker().clone())
+        let (polled, wakes) = this.topic.poll_readers(&mut this.wait, cx.waker().clone());
+        wakes.wake();
+        polled
     }
 }
 

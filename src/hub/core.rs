@@ -5,9 +5,12 @@
 //!
 //! Lock order: the registry, then a topic, then what is known of other nodes. The epoch's lock is taken within any other.
 
-use std::sync::{
-    Arc, Weak,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -137,6 +140,11 @@ impl Core {
     pub(crate) fn at(&self, instant: Instant) -> u64 {
         let since = instant.saturating_duration_since(self.began);
         CLOCK_START + since.as_secs().saturating_mul(1000).min(u64::MAX / 2) + u64::from(since.subsec_millis())
+    }
+
+    /// Returns the instant of a time.
+    pub(crate) fn instant(&self, time: u64) -> Instant {
+        self.began + Duration::from_millis(time.saturating_sub(CLOCK_START))
     }
 
     /// Returns the bytes that all topics retain.

@@ -1,6 +1,6 @@
 //! The handle to a hub, and its builder.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     core::Core,
@@ -8,7 +8,7 @@ use super::{
     health::HubHealth,
     replica::{Replica, apply, contract::Backplane},
     retention::Retention,
-    settings::Settings,
+    settings::{Linger, Settings, TopicSettings},
     subscription::{Subscription, request::Subscribe},
     topic::Topic,
 };
@@ -175,7 +175,7 @@ impl HubBuilder {
     pub(crate) fn new() -> Self {
         Self {
             settings: Settings {
-                bounds: Retention::new(),
+                of_topic: TopicSettings { bounds: Retention::new(), linger: Linger::default() },
                 bytes: 64 << 20,
                 topics: 10_000,
                 topics_per_subscription: 256,
@@ -187,7 +187,16 @@ impl HubBuilder {
 
     /// Sets what each topic keeps that has no retention [of its own](Hub::topic_with). Defaults to [`Retention::new`].
     pub fn retention(mut self, retention: Retention) -> Self {
-        self.settings.bounds = retention;
+        self.settings.of_topic.bounds = retention;
+        self
+    }
+
+    /// Sets the time for which each topic may gather events before it wakes its subscribers, unless it has a linger
+    /// [of its own](Topic::set_linger). In whole milliseconds, rounded up. Defaults to none.
+    ///
+    /// See [lingering](crate::hub#lingering).
+    pub fn linger(mut self, linger: Duration) -> Self {
+        self.settings.of_topic.linger = linger.into();
         self
     }
 

@@ -75,6 +75,21 @@
 //! A subscription is disconnected only after it has delivered something, and never while a gap is pending, so each reconnect
 //! makes progress. With a [backplane](crate::backplane) the same holds on each node, for what that node keeps.
 //!
+//! # Lingering
+//!
+//! Each event costs a write for each of its clients. A topic that publishes hundreds of events a second to many clients can
+//! gather them: with [`HubBuilder::linger`] or [`Topic::set_linger`] of 5 ms, its subscribers are woken at most once in 5 ms,
+//! and each gets all events since then in one write. No event waits longer than the linger, to the millisecond.
+//!
+//! An event after a pause is delivered at once. So are the gathered events when they fill a frame of 8 KiB, when they are half
+//! of what the topic retains, when the topic is closed, and when a publisher
+//! [waits for readers](Topic::wait_for_readers). A topic lingers for at most half of its bound of age.
+//!
+//! Only the wake-up is delayed. Ids, [`Published`] and what a subscription reads are as without a linger, and a subscriber that
+//! is polled for another reason, or has just arrived, reads the gathered events earlier. Each node of a
+//! [backplane](crate::backplane) gathers for itself. Subscribers that are polled outside of a tokio runtime, or in one without
+//! timers, are woken at once.
+//!
 //! # Gaps
 //!
 //! A gap says that something may be missing up to a position. As a [`Stream`](futures_core::Stream), a subscription yields

@@ -1,6 +1,6 @@
 //! The handle to a topic, by which events are published.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     caught_up::CaughtUp,
@@ -95,6 +95,15 @@ impl Topic {
     /// Nothing is lost if the future is dropped.
     pub async fn wait_for_readers(&self, events: usize) {
         CaughtUp::new(&self.shared, events).await;
+    }
+
+    /// Sets the time for which this topic may gather events before it wakes its subscribers, in place of the hub's
+    /// [`linger`](crate::hub::HubBuilder::linger). In whole milliseconds, rounded up; zero wakes at once.
+    ///
+    /// Events that are gathered now are delivered at once. The setting is kept with the topic's name, as its
+    /// [retention](crate::hub::Hub::topic_with) is, and is of this node alone. See [lingering](crate::hub#lingering).
+    pub fn set_linger(&self, linger: Duration) {
+        self.shared.set_linger(linger.into()).wake();
     }
 
     /// Closes the topic, after a last event if there is one. Its streams get what remains, and end cleanly.

@@ -29,7 +29,7 @@ impl Tombstones {
         self.floor = floor;
         self.by_name.retain(|_, (_, tombstone)| {
             (tombstone.through, tombstone.closed_since) = (0, 0);
-            tombstone.bounds.is_some()
+            tombstone.settings.is_some()
         });
         let by_name = &self.by_name;
         self.order.retain(|_, name| by_name.contains_key(name));
@@ -37,7 +37,7 @@ impl Tombstones {
 
     /// Adds the tombstone of a removed topic, in place of the one before of its name.
     pub(crate) fn bury(&mut self, name: &Arc<str>, tombstone: Tombstone) {
-        let is_known = tombstone.through <= self.floor && tombstone.closed_since == 0 && tombstone.bounds.is_none();
+        let is_known = tombstone.through <= self.floor && tombstone.closed_since == 0 && tombstone.settings.is_none();
         match self.by_name.get_mut(name) {
             // A topic that was opened and removed without an event keeps its age.
             Some((_, known)) if known.through == tombstone.through && !is_known => {
@@ -76,7 +76,10 @@ impl Tombstones {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::retention::Retention;
+    use crate::hub::{
+        retention::Retention,
+        settings::{Linger, TopicSettings},
+    };
 
     fn through(through: u64) -> Tombstone {
         Tombstone { through, ..Tombstone::default() }
@@ -115,10 +118,11 @@ mod tests {
     }
 
     #[test]
-    fn a_closing_and_bounds_are_kept_with_the_name() {
+    fn a_closing_and_settings_are_kept_with_the_name() {
         let mut tombstones = Tombstones::new(2);
         let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
-        let ended = Tombstone { through: 0, closed_since: 7, bounds: Some(Retention::new().events(3)) };
+        let settings = TopicSettings { bounds: Retention::new().events(3), linger: Linger::default() };
+        let ended = Tombstone { through: 0, closed_since: 7, settings: Some(settings) };
         tombstones.bury(&a, ended);
         tombstones.bury(&b, through(9));
         assert_eq!(tombstones.find("a"), ended);

@@ -9,8 +9,7 @@ use super::{directory::Directory, eviction::EvictionQueue, remote_presence::Remo
 use crate::hub::{
     error::TopicError,
     position::Watermark,
-    retention::Retention,
-    settings::Settings,
+    settings::{Settings, TopicSettings},
     state::{
         Table, TopicShared,
         counts::HubCounts,
@@ -31,7 +30,7 @@ pub(super) struct Topics {
     watermark: Watermark,
     table: Weak<dyn Table>,
     counts: Arc<HubCounts>,
-    bounds: Retention,
+    settings: TopicSettings,
     remote_presence: Option<Arc<RemotePresence>>,
     /// A backplane loads the keys of a topic on request.
     loads_keys: bool,
@@ -54,7 +53,7 @@ impl Topics {
             watermark: watermark.clone(),
             table: Weak::clone(table),
             counts: Arc::clone(counts),
-            bounds: settings.bounds,
+            settings: settings.of_topic,
             remote_presence,
             loads_keys: false,
             limit: settings.topics,
@@ -94,7 +93,7 @@ impl Topics {
         }
         let tombstone = self.tombstones.find(name);
         let members = self.remote_presence.as_ref().map_or_else(Members::default, |remote| remote.members(name));
-        let topic = TopicShared::new(&self.table, &self.counts, name.into(), &tombstone, self.bounds, members);
+        let topic = TopicShared::new(&self.table, &self.counts, name.into(), &tombstone, self.settings, members);
         self.by_name.insert(Arc::clone(topic.name()), Arc::clone(&topic));
         Ok(topic)
     }
@@ -143,7 +142,7 @@ impl Topics {
 
     fn remove(&mut self, topic: &Arc<TopicShared>) -> Option<Arc<TopicShared>> {
         self.set_ticket(topic, None);
-        self.tombstones.bury(topic.name(), topic.tombstone(self.watermark.get(), self.bounds));
+        self.tombstones.bury(topic.name(), topic.tombstone(self.watermark.get(), self.settings));
         topic.remove_from_counts();
         self.by_name.remove(topic.name())
     }

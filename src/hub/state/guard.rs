@@ -9,12 +9,14 @@ use std::{
 use super::{
     counts::HubCounts, members::Members, rank::EvictionTicket, readers::Readers, retained::Retained, waiters::Waiters,
 };
-use crate::hub::sync::Guard;
+use crate::hub::{settings::Linger, sync::Guard};
 
 /// The state of a topic under its lock. `T` is the topic, as it stands in the queues of its waiters.
 #[derive(Debug)]
 pub(super) struct TopicState<T> {
     pub(super) retained: Retained,
+    /// The time for which the topic may gather events before its subscribers are woken.
+    pub(super) linger: Linger,
     pub(super) waiters: Waiters<T>,
     pub(super) readers: Readers,
     pub(super) members: Members,
@@ -38,6 +40,15 @@ impl<T> TopicState<T> {
     /// Advances a reader, if its epoch is current. Returns the publishers to wake.
     pub(super) fn advance(&mut self, reader: usize, cursor: u64, is_current: bool) -> Vec<Waker> {
         if is_current { self.readers.advance(reader, cursor) } else { Vec::new() }
+    }
+
+    /// Returns the time for which the topic lingers: no event may expire unread.
+    #[inline]
+    pub(super) fn effective_linger(&self) -> Linger {
+        if self.linger == Linger::default() {
+            return self.linger;
+        }
+        self.retained.bounds.age.map_or(self.linger, |age| self.linger.min(Linger::from(age / 2)))
     }
 
     /// Returns the sequence of the oldest event, unless the registry knows it, or knew it once: it looks at it then.

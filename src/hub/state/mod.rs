@@ -18,6 +18,7 @@ pub(crate) mod rank;
 pub(crate) mod read;
 pub(crate) mod readers;
 mod retained;
+pub(crate) mod rounds;
 pub(crate) mod tombstone;
 pub(crate) mod waiters;
 
@@ -45,6 +46,7 @@ use self::{
     read::{Query, ReadContext, SharedRead, TopicRead, WaitOutcome},
     readers::{PublisherWait, Readers},
     retained::Retained,
+    rounds::{Gathered, News, RoundStart},
     tombstone::Tombstone,
     waiters::{QueueClosed, Registration, Ticket, Waiters},
 };
@@ -53,6 +55,7 @@ use super::{
     error::PublishError,
     position::Watermark,
     retention::Retention,
+    settings::{Linger, TopicSettings},
     sync::{Guard, Mutex, lock, try_lock},
     wake::{
         owed::OwedWakes,
@@ -101,11 +104,13 @@ impl TopicShared {
         counts: &Arc<HubCounts>,
         name: Arc<str>,
         tombstone: &Tombstone,
-        bounds: Retention,
+        settings: TopicSettings,
         members: Members,
     ) -> Arc<Self> {
+        let TopicSettings { bounds, linger } = tombstone.settings.unwrap_or(settings);
         let state = TopicState {
             retained: Retained::new(tombstone, bounds, members.has_nodes()),
+            linger,
             waiters: Waiters::new(),
             readers: Readers::default(),
             members,
@@ -181,8 +186,15 @@ impl TopicShared {
         let Append { entries, size, hub_limit, through, then } = append;
         let mut state = self.lock_retained();
         state.retained.check_size(size, hub_limit)?;
-        for entry in entries {
-            state.retained.append(entry);
+        let mut gathered = Gathered::default();
+        let lingers = state.linger != Linger::default();
+        if lingers {
+            entries.for_each(|entry| {
+                gathered.add(&entry);
+                state.retained.append(entry);
+            });
+        } else {
+            entries.for_each(|entry| state.retained.append(entry));
         }
         let closes = then == AfterAppend::Close;
         if closes {
@@ -192,7 +204,12 @@ impl TopicShared {
         watermark.advance_to(through);
         let oldest = state.track_oldest();
         let publishers = if closes { state.readers.release_publishers() } else { Vec::new() };
-        let queues = state.waiters.queues_to_wake();
+        let queues = if closes || lingers {
+            let news = if closes { News::DUE } else { News::of(gathered, &state.retained.bounds) };
+            state.waiters.queues_to_wake_with(&news)
+        } else {
+            state.waiters.queues_to_wake()
+        };
         drop(state);
         let mut wakes = Wakes::of(publishers, self, queues);
         if closes {
@@ -214,12 +231,16 @@ impl TopicShared {
     }
 
     /// Polls a wait for readers. It is over when the topic is closed, or another epoch begins, too.
-    pub(crate) fn poll_readers(&self, wait: &mut PublisherWait, waker: Waker) -> Poll<()> {
+    ///
+    /// A publisher that begins to wait makes the rounds due over which the topic lingers.
+    pub(crate) fn poll_readers(self: &Arc<Self>, wait: &mut PublisherWait, waker: Waker) -> (Poll<()>, TopicWakes) {
         let mut state = self.lock();
         let is_closed = state.retained.closings.is_closed();
         let unused = state.readers.poll_wait(wait, is_closed, waker);
+        let queues = if unused.is_ok() { state.waiters.release() } else { None };
         drop(state);
-        if unused.is_ok() { Poll::Pending } else { Poll::Ready(()) }
+        let polled = if unused.is_ok() { Poll::Pending } else { Poll::Ready(()) };
+        (polled, Wakes::of(Vec::new(), self, queues))
     }
 
     /// Cancels a wait for readers.
@@ -238,7 +259,7 @@ impl TopicShared {
         let mut state = self.lock_retained();
         state.retained.begin_epoch(evicted_through);
         state.is_tracked = false;
-        let (queues, publishers) = (state.waiters.queues_to_wake(), state.readers.begin_epoch());
+        let (queues, publishers) = (state.waiters.queues_to_wake_with(&News::DUE), state.readers.begin_epoch());
         drop(state);
         Wakes::of(publishers, self, queues)
     }
@@ -248,6 +269,15 @@ impl TopicShared {
         let mut state = self.lock_retained();
         state.retained.bounds = bounds;
         state.retained.evict_excess(now);
+    }
+
+    /// Sets the time for which the topic may gather events.
+    pub(crate) fn set_linger(self: &Arc<Self>, linger: Linger) -> TopicWakes {
+        let mut state = self.lock();
+        state.linger = linger;
+        let queues = state.waiters.release();
+        drop(state);
+        Wakes::of(Vec::new(), self, queues)
     }
 
     /// Evicts the events that are older than the bound of age.
@@ -329,15 +359,16 @@ impl TopicShared {
         }
     }
 
-    /// Returns the tombstone of the topic, which counts keyed values up to a position, and the bounds if they are not the
-    /// default ones.
-    pub(crate) fn tombstone(&self, through: u64, default_bounds: Retention) -> Tombstone {
+    /// Returns the tombstone of the topic, which counts keyed values up to a position, and the settings if they are not
+    /// the default ones.
+    pub(crate) fn tombstone(&self, through: u64, default: TopicSettings) -> Tombstone {
         let state = self.lock();
         let retained = &state.retained;
+        let settings = TopicSettings { bounds: retained.bounds, linger: state.linger };
         Tombstone {
             through: retained.newest_through(through),
             closed_since: retained.closings.closed_since(),
-            bounds: Some(retained.bounds).filter(|bounds| *bounds != default_bounds),
+            settings: Some(settings).filter(|settings| *settings != default),
         }
     }
 }
@@ -466,6 +497,20 @@ impl TopicShared {
 
 /// Methods for the pump.
 impl TopicShared {
+    /// Begins a round as the topic's turn in a queue comes, unless the topic has to be held. `now` is called only if it
+    /// lingers.
+    #[inline]
+    pub(crate) fn begin_round(&self, queue: &TopicQueue, now: impl FnOnce() -> u64) -> RoundStart {
+        let mut state = self.lock();
+        let linger = state.effective_linger();
+        state.waiters.begin_round(queue, linger, now)
+    }
+
+    /// Begins a round as the time is over until which the topic was held. Returns `false` if the round was due earlier.
+    pub(crate) fn resume_round(&self, queue: &TopicQueue, until: u64, now: u64) -> bool {
+        self.lock().waiters.resume_round(queue, until, now)
+    }
+
     /// Encodes the events since the last round into frames, if several subscribers wait in this queue. Stops if the epoch is
     /// not current any more: the ids would not be those of the events, and another round is under way.
     pub(crate) fn build_frames(&self, queue: &TopicQueue, prefix: &[u8], is_current: impl Fn() -> bool) {

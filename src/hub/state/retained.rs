@@ -32,7 +32,7 @@ impl Retained {
         let mut latest = Latest::new(tombstone.through);
         latest.set_partial(is_partial);
         Self {
-            bounds: tombstone.bounds.unwrap_or(bounds),
+            bounds,
             log: Log::new(tombstone.through),
             latest,
             closings: Closings::since(tombstone.closed_since),

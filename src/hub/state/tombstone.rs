@@ -1,6 +1,6 @@
 //! The tombstone of a removed topic.
 
-use crate::hub::retention::Retention;
+use crate::hub::settings::TopicSettings;
 
 /// The record that a hub keeps of a removed topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -9,6 +9,6 @@ pub(crate) struct Tombstone {
     pub(crate) through: u64,
     /// The position at which it was closed, or 0 if it was open.
     pub(crate) closed_since: u64,
-    /// The bounds of the topic, if they were not the default ones.
-    pub(crate) bounds: Option<Retention>,
+    /// The settings of the topic, if they were not those of the hub.
+    pub(crate) settings: Option<TopicSettings>,
 }

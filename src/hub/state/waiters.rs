@@ -8,7 +8,11 @@ use std::{sync::Arc, task::Waker};
 
 use slab::Slab;
 
-use crate::hub::wake::{queue::WakeQueue, wakes::QueuesToWake};
+use super::rounds::{News, RoundStart, Rounds};
+use crate::hub::{
+    settings::Linger,
+    wake::{queue::WakeQueue, wakes::QueuesToWake},
+};
 
 /// The wakers of a topic, by queue. `T` is the topic.
 #[derive(Debug)]
@@ -21,8 +25,8 @@ struct QueueWaiters<T> {
     queue: Arc<WakeQueue<T>>,
     wakers: Slab<Waker>,
     round: u32,
-    /// The topic is in the queue: the wakers are taken when its turn comes.
-    is_queued: bool,
+    /// The wakers are taken when the topic's turn in the queue comes.
+    rounds: Rounds,
 }
 
 /// The place of a subscriber's waker, if it is still there.
@@ -80,13 +84,40 @@ impl<T> Waiters<T> {
         waiters.wakers.try_remove(ticket.slot as usize)
     }
 
-    /// Marks the queues in which subscribers wait. Returns those that were not marked, which have to learn of the topic.
+    /// Records news of a topic that does not linger. Returns the queues, of those in which subscribers wait, that the topic
+    /// has to be added to.
+    #[inline]
     pub(crate) fn queues_to_wake(&mut self) -> Option<QueuesToWake<T>> {
-        let unmarked = self.queues.iter_mut().filter(|waiters| !waiters.is_queued && !waiters.wakers.is_empty());
-        unmarked.fold(None, |next, waiters| {
-            waiters.is_queued = true;
-            Some(QueuesToWake { queue: Arc::clone(&waiters.queue), next: next.map(Box::new) })
-        })
+        let waited_in = self.queues.iter_mut().filter(|waiters| !waiters.wakers.is_empty());
+        chain(waited_in.filter_map(|waiters| waiters.rounds.mark().then_some(&waiters.queue)))
+    }
+
+    /// The same for a topic that lingers, or whose rounds are due.
+    pub(crate) fn queues_to_wake_with(&mut self, news: &News) -> Option<QueuesToWake<T>> {
+        let waited_in = self.queues.iter_mut().filter(|waiters| !waiters.wakers.is_empty());
+        chain(waited_in.filter_map(|waiters| waiters.rounds.record(news).then_some(&waiters.queue)))
+    }
+
+    /// Makes the rounds due that have not begun. Returns the queues that the topic has to be added to.
+    pub(crate) fn release(&mut self) -> Option<QueuesToWake<T>> {
+        chain(self.queues.iter_mut().filter_map(|waiters| waiters.rounds.release().then_some(&waiters.queue)))
+    }
+
+    /// Begins a round of a queue as its turn comes, unless the topic has to be held. `now` is called only if it lingers.
+    #[inline]
+    pub(crate) fn begin_round(
+        &mut self,
+        queue: &WakeQueue<T>,
+        linger: Linger,
+        now: impl FnOnce() -> u64,
+    ) -> RoundStart {
+        let rounds = self.find(queue).map(|waiters| &mut waiters.rounds);
+        rounds.map_or(RoundStart::Now { held_until: 0 }, |rounds| rounds.begin(linger, now))
+    }
+
+    /// Begins a round of a queue that held the topic until this time. Returns `false` if it does not any more.
+    pub(crate) fn resume_round(&mut self, queue: &WakeQueue<T>, until: u64, now: u64) -> bool {
+        self.find(queue).is_some_and(|waiters| waiters.rounds.expire(until, now))
     }
 
     /// Returns the number of wakers in a queue.
@@ -96,10 +127,8 @@ impl<T> Waiters<T> {
 
     /// Takes the wakers of a queue. `room` replaces the slab that they were in.
     pub(crate) fn take(&mut self, queue: &WakeQueue<T>, room: Slab<Waker>) -> Slab<Waker> {
-        let Some(waiters) = self.queues.iter_mut().find(|waiters| waiters.queue.id() == queue.id()) else {
-            return room;
-        };
-        waiters.is_queued = false;
+        let Some(waiters) = self.find(queue) else { return room };
+        waiters.rounds.end_turn();
         waiters.round = waiters.round.checked_add(1).unwrap_or(1);
         std::mem::replace(&mut waiters.wakers, room)
     }
@@ -115,17 +144,25 @@ impl<T> Waiters<T> {
             Some(at) => at,
             None => {
                 let (queue, wakers) = (Arc::clone(queue), Slab::new());
-                self.queues.push(QueueWaiters { queue, wakers, round: 1, is_queued: false });
+                self.queues.push(QueueWaiters { queue, wakers, round: 1, rounds: Rounds::default() });
                 self.queues.len() - 1
             }
         };
         &mut self.queues[at]
     }
 
+    fn find(&mut self, queue: &WakeQueue<T>) -> Option<&mut QueueWaiters<T>> {
+        self.queues.iter_mut().find(|waiters| waiters.queue.id() == queue.id())
+    }
+
     fn registered(&mut self, ticket: Ticket) -> Option<&mut Waker> {
         let waiters = self.queues.iter_mut().find(|waiters| waiters.has(ticket))?;
         waiters.wakers.get_mut(ticket.slot as usize)
     }
+}
+
+fn chain<'a, T: 'a>(queues: impl Iterator<Item = &'a Arc<WakeQueue<T>>>) -> Option<QueuesToWake<T>> {
+    queues.fold(None, |next, queue| Some(QueuesToWake { queue: Arc::clone(queue), next: next.map(Box::new) }))
 }
 
 impl<T> QueueWaiters<T> {

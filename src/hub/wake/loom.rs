@@ -5,6 +5,7 @@ use std::{
     future::{Future, poll_fn},
     sync::Arc,
     task::{Context, Waker},
+    time::Duration,
 };
 
 use loom::{future::block_on, model::Builder, thread};
@@ -39,7 +40,12 @@ fn model(preemptions: usize, run: impl Fn() + Send + Sync + 'static) {
 
 /// Returns a hub whose subscribers wait in the queue of this pump.
 fn hub() -> (Hub, Arc<Core>, Pump) {
-    let hub = Hub::builder().retention(Retention::new().age(None)).greeting_event(None).build();
+    hub_with(Duration::ZERO)
+}
+
+/// Returns a hub whose topics linger. The time of a model does not pass, but a timer may be over at any moment.
+fn hub_with(linger: Duration) -> (Hub, Arc<Core>, Pump) {
+    let hub = Hub::builder().retention(Retention::new().age(None)).greeting_event(None).linger(linger).build();
     let core = Arc::clone(hub.core());
     let queue: Arc<TopicQueue> = WakeQueue::new(1000, true);
     // In place of the queue without a pump.
@@ -105,6 +111,60 @@ fn no_wake_up_is_lost() {
         // All handles of the hub are gone by now.
         join(pump);
     });
+}
+
+#[test]
+fn lingering_topic_loses_no_wake_up() {
+    model(2, || {
+        let (hub, core, pump) = hub_with(HOUR);
+        drop(core);
+        let subscription = subscribe(&hub, &["a"]);
+        let topic = hub.topic("a").expect("the hub has room");
+        drop(hub);
+        let pump = run(pump);
+        let publisher = thread::spawn(move || ["1", "2"].into_iter().for_each(|data| publish(&topic, data)));
+        assert_eq!(read(subscription, 2), (vec![1, 2], None));
+        join(publisher);
+        join(pump);
+    });
+}
+
+/// The topic may be held, due, or in a round as it is closed.
+#[test]
+fn lingering_topic_is_released_by_its_end() {
+    model(2, || {
+        let (hub, core, pump) = hub_with(HOUR);
+        drop(core);
+        let subscription = subscribe(&hub, &["a"]);
+        let topic = hub.topic("a").expect("the hub has room");
+        drop(hub);
+        let pump = run(pump);
+        let publisher = thread::spawn(move || {
+            publish(&topic, "1");
+            assert!(topic.close(None).try_result().is_ok());
+        });
+        assert_eq!(read(subscription, 2), (vec![1], Some(Reason::TopicClosed)));
+        join(publisher);
+        join(pump);
+    });
+}
+
+/// The pump may end while it holds the topic.
+#[test]
+fn ended_pump_holds_no_lingering_topic() {
+    for polls in 1..=3 {
+        model(1, move || {
+            let (hub, core, pump) = hub_with(HOUR);
+            drop(core);
+            let subscription = subscribe(&hub, &["a"]);
+            let topic = hub.topic("a").expect("the hub has room");
+            let pump = run_and_drop(pump, polls);
+            let publisher = thread::spawn(move || ["1", "2"].into_iter().for_each(|data| publish(&topic, data)));
+            assert_eq!(read(subscription, 2), (vec![1, 2], None));
+            join(publisher);
+            join(pump);
+        });
+    }
 }
 
 #[test]
@@ -249,3 +309,5 @@ fn a_publisher_is_woken_when_its_readers_have_read_or_left() {
         });
     }
 }
+
+const HOUR: Duration = Duration::from_secs(3600);

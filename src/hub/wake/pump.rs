@@ -7,11 +7,16 @@
 use std::{
     future::poll_fn,
     sync::{Arc, Weak},
+    task::{Context, Poll, ready},
 };
 
 use tokio::{runtime, task};
 
-use crate::hub::{core::Core, state::TopicQueue};
+use super::lingering::Lingering;
+use crate::hub::{
+    core::Core,
+    state::{TopicQueue, TopicShared, rounds::RoundStart},
+};
 
 /// The queue of the runtime in which a subscription is polled.
 #[derive(Debug)]
@@ -47,7 +52,8 @@ pub(super) struct Pump {
 impl Pump {
     /// Wakes the subscribers of each topic in the queue, until the hub is gone.
     pub(super) async fn run(self) {
-        while let Some(topic) = poll_fn(|cx| self.queue.poll_next(cx)).await {
+        let mut lingering = Lingering::new();
+        while let Some(topic) = poll_fn(|cx| self.poll_round(&mut lingering, cx)).await {
             let Some(core) = self.core.upgrade() else { return };
             let epoch = core.epoch();
             topic.build_frames(&self.queue, epoch.prefix(), || core.is_current(&epoch));
@@ -56,6 +62,51 @@ impl Pump {
             drop(topic);
             while wakers.wake_batch() {
                 task::yield_now().await;
+            }
+        }
+    }
+
+    /// Polls for the next topic whose round has begun. Topics that linger are held until they are due. Returns `None` if the
+    /// hub is gone.
+    fn poll_round(
+        &self,
+        lingering: &mut Lingering<TopicShared>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Arc<TopicShared>>> {
+        loop {
+            let (topic, until) = match lingering.poll_due(cx) {
+                Poll::Ready((topic, until)) => (Some(topic), Some(until)),
+                Poll::Pending => (ready!(self.queue.poll_next(cx)), None),
+            };
+            let (Some(topic), Some(core)) = (topic, self.core.upgrade()) else { return Poll::Ready(None) };
+            if self.begin_round(&core, &topic, until, lingering) {
+                return Poll::Ready(Some(topic));
+            }
+        }
+    }
+
+    /// Begins a round of a topic, which was held until the given time if there is one. Returns `false` if there is no round
+    /// now.
+    fn begin_round(
+        &self,
+        core: &Core,
+        topic: &Arc<TopicShared>,
+        was_held_until: Option<u64>,
+        lingering: &mut Lingering<TopicShared>,
+    ) -> bool {
+        if let Some(until) = was_held_until {
+            return topic.resume_round(&self.queue, until, core.now());
+        }
+        match topic.begin_round(&self.queue, || core.now()) {
+            RoundStart::Now { held_until } => {
+                if held_until > 0 {
+                    lingering.release(topic, held_until);
+                }
+                true
+            }
+            // Without timers, nothing is gathered.
+            RoundStart::Hold { until } => {
+                !lingering.hold(topic, until, core.instant(until)) && topic.resume_round(&self.queue, until, core.now())
             }
         }
     }
@@ -87,10 +138,7 @@ fn queue_here(core: &Arc<Core>) -> Arc<TopicQueue> {
 
 #[cfg(all(test, not(tower_sse_loom)))]
 mod tests {
-    use std::{
-        sync::atomic::Ordering::SeqCst,
-        task::{Context, Waker},
-    };
+    use std::{sync::atomic::Ordering::SeqCst, task::Waker};
 
     use super::*;
     use crate::hub::{replica::contract::Sink, sync::lock};

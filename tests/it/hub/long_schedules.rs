@@ -1,5 +1,7 @@
 //! Many long schedules, drawn at random, of several clients at a time: each gets exactly what the rules say.
 
+use std::time::Duration;
+
 use proptest::{prelude::*, test_runner::TestRunner};
 
 use super::{
@@ -81,17 +83,22 @@ fn any_long() -> impl Strategy<Value = Long> {
     let wants = prop::collection::vec(any_wants(), 4);
     let schedule = prop::collection::vec(step(4), 1..120);
     let ending = prop::sample::select(Ending::ALL.to_vec());
-    (wants, limits, schedule, any::<bool>(), ending).prop_map(|(wants, (data, limits), schedule, is_within, ending)| {
-        let beginning = Beginning { limits, topics: MANY, wants, data, is_there: true };
-        Long { beginning, schedule, is_within, ending }
-    })
+    let within = prop_oneof![Just((false, 0)), Just((true, 0)), Just((true, 2))];
+    (wants, limits, schedule, within, ending).prop_map(
+        |(wants, (data, limits), schedule, (is_within, linger), ending)| {
+            let beginning =
+                Beginning { limits, topics: MANY, wants, data, is_there: true, linger: Duration::from_millis(linger) };
+            Long { beginning, schedule, is_within, ending }
+        },
+    )
 }
 
 impl Long {
     fn run(&self) {
         let Self { beginning, schedule, is_within, ending } = self;
         if *is_within {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("the runtime is built");
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = runtime.enable_time().start_paused(true).build().expect("the runtime is built");
             runtime.block_on(run_within(beginning, schedule, *ending));
         } else {
             run(beginning, schedule, *ending);

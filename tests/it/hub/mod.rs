@@ -5,6 +5,7 @@ mod closing;
 mod errors;
 mod gaps;
 mod lineage;
+mod lingering;
 mod long_schedules;
 mod model;
 mod positions;

@@ -1,5 +1,7 @@
 //! A hub and its model, through which a schedule goes step by step.
 
+use std::time::Duration;
+
 use futures_util::{FutureExt, StreamExt};
 use tower_sse::{
     Event,
@@ -64,13 +66,16 @@ pub(super) struct Beginning {
     pub(super) data: usize,
     /// Each subscribes before the first step.
     pub(super) is_there: bool,
+    /// The time for which topics gather events.
+    pub(super) linger: Duration,
 }
 
 impl Simulation {
     pub(super) fn new(beginning: &Beginning) -> Self {
         let Limits { events, keys, bytes } = beginning.limits;
         let bounds = Retention::new().events(events).keys(keys).age(None);
-        let hub = Hub::builder().retention(bounds).max_bytes(bytes).max_topics(beginning.topics).build();
+        let hub = Hub::builder().retention(bounds).max_bytes(bytes).max_topics(beginning.topics);
+        let hub = hub.linger(beginning.linger).build();
         let first = hub.subscribe("a").map(|mut new| new.next().now_or_never()).expect("the hub has room");
         let Some(Some(Update::Subscribed(Some(at)))) = first else { unreachable!("a new client is told where it is") };
         let epoch = at.as_str().rsplit_once('-').expect("the id is valid").0.to_owned();
@@ -238,6 +243,9 @@ pub(super) async fn run_within(beginning: &Beginning, schedule: &[Step], ending:
         simulation.step(step);
         // A topic that is removed is kept by the pump's queue until its turn.
         let is_turn = matches!(step, Step::Pump | Step::Close(..) | Step::CloseOften(_));
+        if step == Step::Pump && !beginning.linger.is_zero() {
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
         for _ in 0..if is_turn { 4 } else { 0 } {
             tokio::task::yield_now().await;
         }
@@ -272,5 +280,5 @@ pub(super) fn kinds(names: &[&'static str], limits: Limits, is_there: bool) -> V
     let bodies = LAGS.into_iter().map(|lag| (Through::Wire, lag, Start::Live));
     let bodies = bodies.chain([(Through::Wire, LagPolicy::Conflate, Start::Snapshot)]);
     let all = streams.chain(bodies).map(|(through, lag, start)| vec![wants(names, through, lag, start)]);
-    all.map(|wants| Beginning { limits, topics: MANY, wants, data: 3, is_there }).collect()
+    all.map(|wants| Beginning { limits, topics: MANY, wants, data: 3, is_there, linger: Duration::ZERO }).collect()
 }
