@@ -37,7 +37,7 @@ pub(crate) fn latency(run: &mut Run) -> io::Result<()> {
 }
 
 fn at(session: &mut Session, rate: f64, time: Duration, name: &str) -> io::Result<Vec<Figure>> {
-    let took = open_loop(session, rate, time)?;
+    let took = open_loop(session, Feed { clients: CLIENTS, rate, time })?;
     let server = session.server.label();
     let quantiles = [("p50", 0.5), ("p99", 0.99)];
     let figures = quantiles.map(|(what, q)| {
@@ -57,8 +57,17 @@ fn at_most(session: &mut Session, time: Duration) -> io::Result<f64> {
     Ok(f64::from(publishes) / begun.elapsed().as_secs_f64())
 }
 
+/// The clients of a session, the publishes a second, and the time for which they go on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Feed {
+    pub(super) clients: usize,
+    pub(super) rate: f64,
+    pub(super) time: Duration,
+}
+
 /// Publishes at this rate, whether the clients have the last one or not.
-fn open_loop(session: &mut Session, rate: f64, time: Duration) -> io::Result<Vec<f64>> {
+pub(super) fn open_loop(session: &mut Session, feed: Feed) -> io::Result<Vec<f64>> {
+    let Feed { clients, rate, time } = feed;
     session.load.tally.sent = Some((session.process.published[0], Vec::new()));
     session.load.tally.took.clear();
     let begun = Instant::now();
@@ -71,7 +80,7 @@ fn open_loop(session: &mut Session, rate: f64, time: Duration) -> io::Result<Vec
         }
         session.process.publish(Command::new(false, 1, SIZE))?;
     }
-    let all = session.load.tally.sent.as_ref().map_or(0, |(_, sent)| sent.len() * CLIENTS);
+    let all = session.load.tally.sent.as_ref().map_or(0, |(_, sent)| sent.len() * clients);
     session.load.run_until(Duration::from_secs(10), |tally| tally.took.len() >= all)?;
     session.load.tally.sent = None;
     Ok(session.load.tally.took.iter().map(|&took| f64::from(took)).collect())

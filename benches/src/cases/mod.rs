@@ -5,6 +5,7 @@ mod connect;
 mod fan_out;
 mod flood;
 mod latency;
+mod linger;
 mod memory;
 mod replay;
 mod stalled;
@@ -56,6 +57,7 @@ pub(crate) const ALL: &[(&str, Case)] = &[
     ("replay", replay::replay),
     ("stalled", stalled::stalled),
     ("latency", latency::latency),
+    ("linger", linger::linger),
     ("alone", alone::alone),
 ];
 

@@ -162,6 +162,7 @@ pub(super) const GROUPS: &[(&str, &str, &[&str])] = &[
     ("Replay of 10,000 events to 100 clients", "", &["replay"]),
     ("One of 101 does not read", "", &["stalled"]),
     ("Latency", "", &["latency"]),
+    ("A thousand events a second to a hundred clients", "", &["1,000 a second", "p50, 1,000", "p99, 1,000"]),
     ("Publish, to the caller", "publish", &["publish"]),
     ("By the clock", "", &["encode", "json", "decode", "accept", "inside", "idle", "shared"]),
 ];

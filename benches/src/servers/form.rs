@@ -10,14 +10,19 @@ pub(crate) struct Form {
     pub(crate) is_vectored: bool,
     /// The number of current-thread runtimes.
     pub(crate) cores: usize,
+    /// Topics gather events for 5 ms.
+    pub(crate) lingers: bool,
 }
 
 impl Form {
     /// Returns the server's name without its variant, and the form. A name without a known variant is flat, in one runtime.
     pub(crate) fn of(served: Served<'_>) -> (&str, Self) {
-        let plain = Self { http2: served.http2, is_vectored: false, cores: 1 };
-        let variants =
-            [("-vectored", Self { is_vectored: true, ..plain }), ("-cores", Self { cores: served.workers, ..plain })];
+        let plain = Self { http2: served.http2, is_vectored: false, cores: 1, lingers: false };
+        let variants = [
+            ("-vectored", Self { is_vectored: true, ..plain }),
+            ("-cores", Self { cores: served.workers, ..plain }),
+            ("-linger", Self { lingers: true, ..plain }),
+        ];
         let found = variants.into_iter().find_map(|(end, form)| Some((served.name.strip_suffix(end)?, form)));
         found.unwrap_or((served.name, plain))
     }
@@ -33,9 +38,10 @@ mod tests {
 
     #[test]
     fn suffix_names_the_variant() {
-        let plain = Form { http2: false, is_vectored: false, cores: 1 };
+        let plain = Form { http2: false, is_vectored: false, cores: 1, lingers: false };
         assert_eq!(of("us"), ("us", plain));
         assert_eq!(of("us-vectored"), ("us", Form { is_vectored: true, ..plain }));
+        assert_eq!(of("us-linger"), ("us", Form { lingers: true, ..plain }));
         assert_eq!(of("hyper-cores"), ("hyper", Form { cores: 2, ..plain }));
     }
 

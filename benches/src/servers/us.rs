@@ -1,6 +1,6 @@
 //! tower-sse as its documentation has it: the layer, around a service that is not found, and a hub behind it.
 
-use std::{convert::Infallible, io};
+use std::{convert::Infallible, io, time::Duration};
 
 use crate::{
     control::{self, Command},
@@ -22,7 +22,7 @@ use super::{
 
 /// Serves what is published, replays the log, or floods.
 pub(crate) async fn serve(listener: TcpListener, control: TcpListener, form: Form) -> io::Result<()> {
-    let hub = Hub::new();
+    let hub = Hub::builder().linger(if form.lingers { LINGER } else { Duration::ZERO }).build();
     let kept = Retention::new().events(20_000).bytes(32 << 20);
     let watched = hub.topic("events").map_err(io::Error::other)?;
     let log = hub.topic_with("log", kept).map_err(io::Error::other)?;
@@ -75,3 +75,5 @@ fn not_found() -> Response<Nothing> {
     *response.status_mut() = StatusCode::NOT_FOUND;
     response
 }
+
+const LINGER: Duration = Duration::from_millis(5);
