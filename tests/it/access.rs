@@ -1,4 +1,4 @@
-//! Access is looked at again while the stream is open, and a check can hurt nothing but its own stream.
+//! Access is checked again while the stream is open, and a check affects no other stream.
 
 use std::{
     borrow::Cow,
@@ -26,7 +26,7 @@ use crate::support::{
 
 type Frames = Vec<(u64, String)>;
 
-/// Checks at this period that answer so, and how many there were.
+/// A check with this period and this answer, and a count of its runs.
 fn checks<Fut>(period: Duration, answer: impl Fn(u64) -> Fut + Send + Sync + 'static) -> (AccessCheck, Arc<AtomicU64>)
 where
     Fut: Future<Output = AccessDecision> + Send + 'static,
@@ -45,7 +45,7 @@ fn allows_before(last: u64) -> impl Fn(u64) -> Ready<AccessDecision> + Send + Sy
     move |number| ready(verdict(number < last))
 }
 
-/// The same, after so long.
+/// Allows before this check, after so long.
 fn allows_slowly_before(
     last: u64,
     takes: Duration,
@@ -90,7 +90,10 @@ async fn access_is_revoked_on_its_period_for_idle_and_busy_streams() {
         assert_eq!((idly_made.load(SeqCst), busily_made.load(SeqCst)), (3, 3));
         for (frames, closed) in ends {
             assert!(is_withdrawn(&closed, 15_000, "the session is over"), "{closed:?}");
-            assert!(frames.iter().all(|(at, text)| *at <= 15_000 && !text.contains("over")), "the client is not told");
+            assert!(
+                frames.iter().all(|(at, text)| *at <= 15_000 && !text.contains("over")),
+                "the client receives no reason"
+            );
         }
     }
 }
@@ -117,7 +120,7 @@ async fn running_check_delays_no_event() {
     assert_eq!(times[..90], expected, "each in time");
 }
 
-/// The check was made only when the one before would have timed out, up to ten seconds later.
+/// The next check ran only when the one before would have timed out, up to ten seconds later.
 #[tokio::test(start_paused = true)]
 async fn check_completing_with_an_event_runs_again_after_a_period() {
     let (access, made) = checks(SECOND, allows_slowly_before(4, SECOND / 5));
@@ -159,11 +162,11 @@ async fn hanging_check_takes_the_decision_on_timeout() {
     let (access, made) = checks(5 * SECOND, |_| pending());
     let access = access.timeout(3 * SECOND).on_timeout(AccessDecision::Allow);
     let (_, closed) = read(SseLayer::new(Endless), access).await;
-    assert!(closed.is_empty() || closed[0].starts_with("client gone"), "it goes on: {closed:?}");
-    assert_eq!(made.load(SeqCst), 12, "and is asked again: at 5 s and each 8 s from there");
+    assert!(closed.is_empty() || closed[0].starts_with("client gone"), "the stream continues: {closed:?}");
+    assert_eq!(made.load(SeqCst), 12, "checked again: at 5 s and each 8 s from there");
 }
 
-/// Panics when it is polled, when it is dropped, or neither.
+/// A check that panics when it is polled, when it is dropped, or never.
 struct Hostile {
     in_poll: bool,
     in_drop: bool,
@@ -184,7 +187,7 @@ impl Drop for Hostile {
     }
 }
 
-/// Checks that panic when they are made, polled and dropped.
+/// Checks that panic when they are created, polled and dropped.
 fn hostile(number: u64) -> Hostile {
     assert_ne!(number % 3, 1, "the check panics");
     Hostile { in_poll: number % 3 == 2, in_drop: true }
@@ -201,7 +204,7 @@ async fn panicking_check_takes_the_decision_on_timeout() {
     made.store(0, SeqCst);
     let (_, closed) = read(SseLayer::new(Endless), access.on_timeout(AccessDecision::Allow)).await;
     assert!(closed[0].starts_with("client gone after 100000 ms"), "{closed:?}");
-    // 5, 10, 15 and 16 for its answer, 21, …
+    // At 5, 10, 15 s; at 16 s its answer; at 21 s, …
     assert_eq!(made.load(SeqCst), 18);
 }
 
@@ -211,7 +214,7 @@ async fn check_that_panics_in_drop_does_not_reach_the_connection() {
     let (access, made) = checks(SECOND, |_| Hostile { in_poll: false, in_drop: true });
     let mut body = open(SseLayer::new(Endless).access(access).observer(recording.clone())).await;
     body.frames_within(5 * SECOND).await;
-    assert_eq!(made.load(SeqCst), 1, "it is under way");
+    assert_eq!(made.load(SeqCst), 1, "the check is running");
     drop(body);
     assert!(recording.closed()[0].starts_with("client gone"), "{:?}", recording.closed());
 }
@@ -230,7 +233,7 @@ async fn in_flight_check_is_dropped_at_the_end_of_the_stream() {
     });
     let mut body = open(SseLayer::new(answers(events([Wait(5_000)]))).access(access)).await;
     body.rest().await;
-    assert_eq!(Arc::strong_count(&held), 1, "the function is let go of, too");
+    assert_eq!(Arc::strong_count(&held), 1, "the function is dropped, too");
     drop(body);
 }
 

@@ -1,4 +1,4 @@
-//! axum handlers answer events and see where the client left off, with a layer and without one.
+//! axum handlers return events and resume clients, with a layer and without one.
 
 use std::time::Duration;
 

@@ -38,7 +38,7 @@ fn decoration_preserves_the_meaning_of_seeds() {
     each_seed("decorate", decorate::check);
 }
 
-/// Bytes of which some mean something.
+/// Bytes among which some have a meaning.
 fn bytes_of(tokens: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     let part = prop_oneof![
         4 => prop::sample::select(tokens).prop_map(|token| token.as_bytes().to_vec()),
@@ -60,7 +60,7 @@ const ACCEPT: &[&str] = &[
     ";q=0,",
     "\"",
 ];
-/// Parts of a plan: `h` comes after a heartbeat and is eight bytes long, `H` comes at once again, `(` at once.
+/// Parts of a plan: `h` follows a heartbeat and is eight bytes long, `H` and `(` follow at once.
 const PLAN: &[&str] =
     &["(data: x\n", "h\ndata: y", "h\rdata: y", "Hid: 7\n\r\n", "a\n", "a\r", "A\n", "!\n", "c\u{feff}"];
 

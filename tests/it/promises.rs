@@ -1,4 +1,4 @@
-//! Which types are `Send`, `Sync`, `Unpin` and `Clone`: a promise, since an application's types depend on it.
+//! The auto traits and `Clone` of public types: a promise, since the types of an application depend on them.
 
 use std::{
     cell::Cell,
@@ -26,19 +26,19 @@ use tower_sse::{
     streams::{AdmissionError, DrainReport, OnDrain, Streams, StreamsBuilder},
 };
 
-/// `Send` and `Sync`, as most things are.
+/// `Send` and `Sync`, as most types are.
 #[derive(Debug, Clone)]
 struct Both;
 
-/// `Send` only.
+/// `Send`, but not `Sync`.
 #[derive(Debug, Clone)]
-struct SendOnly(#[expect(dead_code, reason = "it is what makes it so")] Cell<u8>);
+struct SendOnly(#[expect(dead_code, reason = "it keeps the type from being `Sync`")] Cell<u8>);
 
-/// Neither.
+/// Neither `Send` nor `Sync`.
 #[derive(Debug, Clone)]
-struct Neither(#[expect(dead_code, reason = "it is what makes it so")] Rc<u8>);
+struct Neither(#[expect(dead_code, reason = "it keeps the type from being `Send`")] Rc<u8>);
 
-/// Does not compile if a type has what it must not have: there are two ways to read the call then.
+/// Does not compile if a type has a trait that it must not have: the call is ambiguous then.
 macro_rules! lacks {
     ($type:ty: $trait:ident) => {{
         trait Ambiguous<A> {
@@ -67,7 +67,7 @@ macro_rules! promise {
 
 type Asked<S, B> = Oneshot<Answers<S, B>, Request<String>>;
 
-/// An event service of which only the types are of interest.
+/// An event service of which only the types matter.
 #[derive(Debug, Clone)]
 struct Answers<S, B>(PhantomData<fn() -> (S, B)>);
 
@@ -89,7 +89,7 @@ where
     }
 }
 
-/// A stream of events that holds this.
+/// A stream of events that holds this value.
 struct Holds<T>(T);
 
 impl<T> futures_core::Stream for Holds<T> {
@@ -159,7 +159,7 @@ fn handles_of_streams_are_send_and_sync() {
     can_be_spawned(&streams.drain_with_server(ready(()), std::time::Duration::ZERO));
 }
 
-/// A drain may be waited for by a task of its own.
+/// A drain may be awaited in a task of its own.
 fn can_be_spawned(_: &impl Send) {}
 
 #[test]
@@ -194,7 +194,7 @@ fn layer_and_service_have_the_auto_traits_of_their_parts() {
 #[test]
 fn body_and_future_have_the_auto_traits_of_their_parts() {
     promise! {
-        // `Sync` too, which `BodyExt::boxed` asks for: an observer or a check of access need not be.
+        // `Sync` too, which `BodyExt::boxed` requires: an observer or a check of access may lack it.
         SseBody<Asked<Stream<Both>, String>, Both>: Send Sync, lacks Clone;
         SseBody<Asked<Stream<SendOnly>, String>, Both>: Send, lacks Sync;
         SseBody<Asked<Stream<Neither>, String>, Both>:, lacks Send Sync;

@@ -1,4 +1,4 @@
-//! Tests of what the README and the examples in the documentation say of an app's routes, done as they say it.
+//! The README's and the documentation's statements on the routes of an app, tested as stated.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -31,7 +31,7 @@ fn is_stream(response: &Response<Body>) -> bool {
     response.headers().get("content-type").is_some_and(|value| value == "text/event-stream")
 }
 
-/// An authentication that takes one name.
+/// An authentication that accepts one name.
 async fn auth(request: axum::extract::Request, next: Next) -> Result<Response<Body>, StatusCode> {
     if request.headers().get("x-user").is_some_and(|user| user == "ann") {
         Ok(next.run(request).await)
@@ -52,7 +52,7 @@ async fn events_are_served_at_their_route_only() {
         assert_eq!(response.status(), status, "{path}");
     }
     let page = app.oneshot(Request::get("/events").body(Body::empty()).unwrap()).await.unwrap();
-    assert_eq!(page.status(), 406, "not for one that asks for no events");
+    assert_eq!(page.status(), 406, "refused, as the request does not accept events");
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,7 +101,7 @@ async fn post_requests_events_by_its_body() {
     }
 }
 
-/// A reader who copies an example gets all of it, but for a runtime and what stands for the reader's own code.
+/// The examples are complete when copied, but for a runtime and what stands for the reader's own code.
 #[test]
 fn no_example_hides_an_import() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

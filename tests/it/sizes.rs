@@ -14,7 +14,7 @@ use tower_sse::{BoxError, Event, Events, SseLayer};
 
 use crate::support::get;
 
-/// A body, or a future, of so many bytes.
+/// A body, or a future, of this size.
 #[derive(Clone)]
 struct Sized<const BYTES: usize>([u8; BYTES]);
 
@@ -30,7 +30,7 @@ impl<const BYTES: usize> Body for Sized<BYTES> {
     }
 }
 
-/// The sizes of the response's future and of its body, with these inside.
+/// Returns the sizes of the response's future and of its body, with these inside.
 async fn sizes<F, B>(
     inside: impl Service<Request<String>, Response = Response<B>, Error = BoxError, Future = F> + Clone,
 ) -> (usize, usize)
@@ -46,7 +46,7 @@ where
     (future_size, size_of_val(future.await.unwrap_or_else(|error| panic!("{error}")).body()))
 }
 
-/// A service whose future and body are as large as is said.
+/// A service whose future and body have these sizes.
 #[derive(Clone)]
 struct Inside<const FUTURE: usize, const BODY: usize>;
 
@@ -86,7 +86,7 @@ async fn layer_adds_little_to_foreign_bodies_and_futures() {
     assert!(future - 1024 <= 32, "{}", future - 1024);
 }
 
-/// A stream that is as large as a page.
+/// A stream as large as a memory page.
 struct Large([u8; 4096]);
 
 impl futures_core::Stream for Large {

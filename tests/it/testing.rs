@@ -1,4 +1,4 @@
-//! The kit for tests of one's own service: it reads what a client reads, and says what went wrong.
+//! The test kit: it reads what a client reads, and reports what went wrong.
 
 use std::{convert::Infallible, future::ready, time::Duration};
 
@@ -42,13 +42,13 @@ async fn test_stream_reads_like_a_client() {
     assert_eq!((recorder.opened(), recorder.closed().len()), (1, 0));
     let rest: Vec<_> = stream.collect().await.iter().map(|message| message.data().to_owned()).collect();
     assert!(rest == ["2"] || rest == ["2", "3"], "{rest:?}");
-    let [closed] = &recorder.closed()[..] else { panic!("one has ended") };
+    let [closed] = &recorder.closed()[..] else { panic!("one stream has ended") };
     assert_eq!((closed.path.as_str(), closed.reason, closed.error.as_deref()), ("/prices", Reason::Lifetime, None));
     assert_eq!(closed.totals.events, rest.len() as u64 + 1);
     assert!((28 * SECOND..=35 * SECOND).contains(&closed.duration));
 }
 
-/// A stream of one event, which is aborted then, or complete.
+/// A stream of one event, which is then aborted or ends.
 fn one_and(aborts: bool) -> Events<impl Source> {
     let end = aborts.then(|| Err("the model is gone"));
     Events::new(stream::iter([Ok(Event::new("1"))].into_iter().chain(end))).early_end(EarlyEnd::Abort)
@@ -61,14 +61,14 @@ async fn abort_is_distinguished_from_a_clean_end() {
         let open = || TestStream::get(service.clone(), "/", String::new());
         let mut stream = open().await.unwrap();
         assert_eq!(stream.message().await.unwrap().data(), "1");
-        assert!(stream.error().is_none(), "it is open");
+        assert!(stream.error().is_none(), "the stream is open");
         assert_eq!(stream.message().await, None);
         assert_eq!(stream.error().is_some(), aborts);
 
         let mut stream = open().await.unwrap();
         assert_eq!((stream.collect().await.len(), stream.error().is_some()), (1, aborts));
         let mut stream = open().await.unwrap();
-        assert_eq!(stream.heartbeat().await, None, "an event is none");
+        assert_eq!(stream.heartbeat().await, None, "an event is no heartbeat");
         assert_eq!((stream.collect().await.len(), stream.error().is_some()), (0, aborts));
     }
 }
@@ -93,13 +93,13 @@ async fn heartbeat_is_not_taken_for_the_prelude() {
 async fn the_comment_of_an_event_is_no_heartbeat() {
     let commented = Event::builder().comment(event_comment!("from the cache")).data("2");
     let layer = SseLayer::new(answers(events([event("1"), Give(Ok(commented))])));
-    let mut stream = TestStream::get(serve(&layer), "/", String::new()).await.expect("it is a stream");
+    let mut stream = TestStream::get(serve(&layer), "/", String::new()).await.expect("the answer is a stream");
     assert_eq!(stream.message().await.expect("the first event").data(), "1");
     assert_eq!(stream.heartbeat().await, None);
     assert_eq!(stream.message().await.expect("the second event").data(), "2");
 }
 
-/// With time that passes by itself, the prelude takes some.
+/// In real time the prelude takes a while.
 #[tokio::test]
 async fn heartbeat_is_not_taken_for_the_prelude_in_real_time() {
     let layer = SseLayer::from_fn(|_: Request<String>| async { Events::new(stream::pending::<Event>()) });
@@ -155,7 +155,7 @@ async fn recorder_keeps_refusals_gaps_and_errors() {
     assert_eq!((recorder.closed()[0].reason, recorder.closed()[0].gaps), (Reason::Failed, 0));
 }
 
-/// Returns the number of gaps that a client is told of that reads only after each fifth event, so many times.
+/// Returns the number of calls for the gaps of a client that reads only after each fifth event, so many times.
 async fn lag<B: Body<Data = Bytes, Error: std::error::Error>>(topic: &Topic, body: &mut Reading<B>, times: u64) -> u64 {
     let mut gaps = 0;
     for _ in 0..times {
@@ -180,7 +180,7 @@ async fn calls_for_gaps_are_paced_and_all_gaps_count() {
 
     let mut gaps = lag(&topic, &mut body, 1_000).await;
     assert!(gaps >= 1_000, "{gaps}");
-    assert_eq!(calls(), 1, "at once, and then not for a while");
+    assert_eq!(calls(), 1, "at once, and not again for a while");
     sleep(10 * SECOND).await;
     gaps += lag(&topic, &mut body, 1_000).await;
     assert_eq!(calls(), 2);

@@ -48,7 +48,7 @@ async fn boxed_subscription_leaves_its_topic_with_the_body() {
     let events: BoxEvents = Events::from(hub.subscribe(Subscribe::to("a")).unwrap()).boxed();
     let mut body = open(SseLayer::new(answers(events))).await;
     assert_eq!(body.next().await.unwrap(), ":\n");
-    assert!(body.next().await.is_some(), "the greeting");
+    assert!(body.next().await.is_some(), "the first position");
     assert!(body.poll_once().is_pending());
     assert_eq!(topic.presence().count(), 1);
     drop(body);

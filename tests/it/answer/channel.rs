@@ -1,4 +1,4 @@
-//! A stream that another task feeds: it waits for the client, and sees it leave.
+//! A stream that another task feeds: the sender waits for the client, and detects that it leaves.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ async fn full_channel_returns_the_event_or_waits() {
         async move { sender.send(event).await }
     });
     tokio::task::yield_now().await;
-    assert!(!waiting.is_finished(), "there is no room until the client reads");
+    assert!(!waiting.is_finished(), "the channel is full until the client reads");
     assert_eq!(body.next().await.unwrap(), ":\n");
     assert_eq!(body.next().await.unwrap(), "data: 1\n\n");
     assert_eq!(body.next().await.unwrap(), "data: 2\n\n");
@@ -76,7 +76,7 @@ async fn sender_detects_the_end_at_the_deadline() {
     assert!(!sender.is_closed());
     let last = body.next().await.unwrap();
     assert!(last.starts_with("retry: "), "{last}");
-    // The body is still there: a connection whose client has stalled holds it for long.
+    // The body still exists: a connection whose client has stalled holds it for long.
     assert_closed(&sender).await;
 }
 
@@ -100,7 +100,7 @@ async fn channel_of_capacity_zero_holds_one_event() {
     sender.try_send(number(1)).unwrap();
 }
 
-/// Reads a stream whose senders do this, to its end.
+/// Reads a stream to its end, whose senders do this.
 async fn recording<F: Future<Output = ()> + Send + 'static>(
     capacity: usize,
     produce: impl FnOnce(EventSender) -> F,
@@ -115,11 +115,11 @@ async fn recording<F: Future<Output = ()> + Send + 'static>(
 }
 
 fn reason(recording: &[String]) -> (&str, &str) {
-    let [closed] = recording else { panic!("told once: {recording:?}") };
+    let [closed] = recording else { panic!("one end is reported: {recording:?}") };
     (closed.split(" after ").next().unwrap(), closed.rsplit(", ").next().unwrap())
 }
 
-/// A producer that failed was observed as finished, and its client could not tell.
+/// A stream whose sender failed was observed as finished, and its client received a clean end.
 #[tokio::test(start_paused = true)]
 async fn failed_sender_fails_the_stream_after_its_events() {
     for seconds in [0, 5] {
@@ -172,7 +172,7 @@ async fn the_first_of_several_senders_to_fail_decides() {
         });
         assert!(panics.await.is_err());
         assert_closed(&sender).await;
-        // Still there when the stream ends.
+        // Alive when the stream ends.
         sender.closed().await;
     })
     .await;
@@ -210,7 +210,7 @@ async fn failed_sender_aborts_the_response_to_a_post() {
     assert!(frames.last().unwrap().starts_with("error"), "{frames:?}");
 }
 
-/// The failure comes from another thread while the reader goes to sleep, and another sender keeps the channel open.
+/// The failure comes from another thread while the reader is about to wait, and another sender keeps the channel open.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failure_wakes_a_waiting_reader() {
     for _ in 0..1_000 {
@@ -234,7 +234,7 @@ fn blocking_send_waits_for_room_on_a_thread_without_a_runtime() {
     });
     let frames = crate::support::paused(async { open(SseLayer::new(answers(events))).await.rest().await.concat() });
     thread.join().unwrap();
-    // While the thread is slow, the paused time passes, and heartbeats are sent.
+    // While the thread is slow, the paused time advances, and heartbeats are sent.
     assert_eq!(frames.replace(":\n", ""), "data: 1\n\ndata: 2\n\ndata: 3\n\n");
 }
 

@@ -1,4 +1,4 @@
-//! A source that is asked at a pace: at once, then at each full period.
+//! A source that is polled at intervals: at once, then at each full period.
 
 use std::{
     sync::{
@@ -15,7 +15,7 @@ use crate::support::{answers, open};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Gives the number of times that it was asked, after as many milliseconds as it is told for each.
+/// Returns the number of its calls, each after the given milliseconds.
 fn every(period: Duration, takes: impl Fn(u64) -> u64 + 'static) -> (Events<impl Source>, Arc<AtomicU64>) {
     let asked = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&asked);
@@ -32,7 +32,7 @@ fn every(period: Duration, takes: impl Fn(u64) -> u64 + 'static) -> (Events<impl
     (events, asked)
 }
 
-/// When events come, in milliseconds.
+/// The times of the events, in milliseconds.
 async fn times(events: Events<impl Source>, within: Duration) -> Vec<u64> {
     let mut body = open(SseLayer::new(answers(events))).await;
     body.frames_within(within).await[1..].iter().map(|&(at, _)| at).collect()
@@ -73,9 +73,9 @@ async fn source_is_not_polled_while_the_client_does_not_read() {
     tokio::time::advance(10 * SECOND + SECOND / 2).await;
     assert_eq!(asked.load(SeqCst), 1);
     assert_eq!(body.next().await.unwrap(), "data: 1\n\n");
-    assert_eq!(body.millis(), 10_500, "the value that it gets is of now");
+    assert_eq!(body.millis(), 10_500, "the value is current");
     assert_eq!(body.next().await.unwrap(), "data: 2\n\n");
-    assert_eq!(body.millis(), 11_000, "and the pace is kept");
+    assert_eq!(body.millis(), 11_000, "and the period is kept");
 }
 
 #[tokio::test(start_paused = true)]

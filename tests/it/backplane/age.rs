@@ -1,4 +1,4 @@
-//! Tests that what a node loads when it begins is as old as it is, not as new as the node.
+//! Events that a node loads at its start have the age since they were published.
 
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Duration, sleep};
@@ -15,7 +15,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 async fn node(age: Duration) -> (Hub, Feed) {
     let (hub, feed) = Manual::build(Hub::builder().retention(Retention::new().age(age))).await;
     feed.begin_epoch(1, 0);
-    // The clock of one event goes before that of the one before it.
+    // The clock of one event is behind that of the event before it.
     for (sequence, age) in (1..).zip([50, 30, 31, 5, 0]) {
         let event = Incoming::new(sequence, "topic", Event::new(age.to_string()));
         feed.apply(vec![event.aged(age * MINUTE)]);
@@ -38,7 +38,7 @@ fn data(mut subscription: Subscription) -> Vec<String> {
     all
 }
 
-/// A node that had begun a moment ago kept all for as long again, and gave it to who may see only what is new.
+/// A node that had just started kept all events for their whole age again, and sent them to clients with a bound.
 #[tokio::test(start_paused = true)]
 async fn loaded_events_are_evicted_by_age() {
     let (hub, feed) = node(40 * MINUTE).await;
@@ -59,7 +59,7 @@ async fn bound_of_a_client_hides_events_that_load_late() {
     assert_eq!(data(bounded(10)), ["5", "0"]);
 }
 
-/// Events of an outage come to a node that is there all the time.
+/// Events of an outage reach a running node late.
 #[tokio::test(start_paused = true)]
 async fn events_after_an_outage_keep_their_age() {
     let (hub, feed) = Manual::build(Hub::builder()).await;

@@ -44,7 +44,7 @@ async fn new_epoch_is_a_gap_for_open_and_resumed_streams() {
     let id = publish(&hub, "before").await;
     assert_eq!(data(&mut reader).await, "before");
     memory.lose();
-    // Nothing is published: the gap is sent all the same.
+    // Nothing is published: the gap is sent without an event.
     assert!(matches!(reader.next().await, Some(Update::Gap(_))));
     let mut back =
         hub.subscribe(Subscribe::to("topic").resume_after(LastEventId::from_id(&id))).expect("the hub has room");
@@ -66,14 +66,14 @@ async fn subscriber_before_the_first_sync_waits_and_is_not_counted() {
     let mut back = hub.subscribe(back).expect("the hub has room");
     let mut new = hub.subscribe("topic").expect("the hub has room");
     sleep(Duration::from_secs(60)).await;
-    assert!(back.next().now_or_never().is_none(), "nobody knows yet what it has missed");
+    assert!(back.next().now_or_never().is_none(), "the missed events are not known yet");
     assert!(new.next().now_or_never().is_none());
     let presence = hub.topic("topic").expect("the hub has room").presence();
     assert_eq!(presence.count(), 0);
     memory.stop(false);
     assert_eq!(data(&mut back).await, "missed");
     assert_eq!(presence.count(), 1);
-    // What was there before is no news to a new client.
+    // Members from before are no change to a new watcher.
     assert!(matches!(new.next().await, Some(Update::Subscribed(_))));
     publish(&first, "new").await;
     assert_eq!(data(&mut new).await, "new");
@@ -115,7 +115,7 @@ async fn starting_node_sends_a_gap_for_ids_before_its_log() {
     assert_eq!(data(&mut reader).await, "3");
 }
 
-/// Two topics of a hub that is fed, of which one has lost up to 4 and the other keeps 2 and 3. The id of 1.
+/// Two topics of a replicated hub: one has lost all events up to 4, the other retains 2 and 3. Returns the id of 1.
 async fn one_has_lost(memory: &Memory) -> (Hub, EventId) {
     let hub = fed(memory).await;
     let a = hub.topic_with("a", Retention::new().events(1)).expect("the hub has room");
@@ -128,7 +128,7 @@ async fn one_has_lost(memory: &Memory) -> (Hub, EventId) {
     (hub, first)
 }
 
-/// Returns what there is now: data, or the end of a gap.
+/// Returns the ready updates: data, or the end of a gap.
 fn all(reader: &mut Subscription) -> Vec<String> {
     let update = || match reader.next().now_or_never()?? {
         Update::Event { event, .. } => Some(event.data().into_owned()),
@@ -145,16 +145,16 @@ async fn kept_events_precede_the_gap_on_a_replicated_hub() {
     let back = |id: &EventId| hub.subscribe(Subscribe::to("a").and("topic").resume_after(LastEventId::from_id(id)));
     let mut reader = back(&first).expect("the hub has room");
     assert_eq!(all(&mut reader), ["2", "3", "gap 4", "5"]);
-    // Of another history: told first, and then what had gone.
+    // An id of another epoch: the gap comes first, and then the retained events.
     let mut foreign =
         back(&EventId::try_from("00000000000000ff-9").expect("the id is valid")).expect("the hub has room");
     assert_eq!(all(&mut foreign), ["gap 1", "2", "3", "gap 4", "5"]);
     memory.lose();
     assert!(matches!(reader.next().await, Some(Update::Gap(_))));
-    assert_eq!(all(&mut reader), [""; 0], "there is nothing yet");
+    assert_eq!(all(&mut reader), [""; 0], "nothing is retained yet");
 }
 
-/// Numbers may begin again: one who had come far in the old history was taken for one who had come far in the new.
+/// Numbers may begin again: a reader that was ahead in the old epoch counted as ahead in the new one.
 #[tokio::test(start_paused = true)]
 async fn publisher_waits_for_readers_behind_in_a_new_epoch() {
     let memory = Memory::new();
@@ -166,23 +166,23 @@ async fn publisher_waits_for_readers_behind_in_a_new_epoch() {
         assert_eq!([data(&mut slow).await, data(&mut quick).await], [number.to_string(), number.to_string()]);
     }
     let mut before = Box::pin(topic.wait_for_readers(0));
-    assert!(before.as_mut().now_or_never().is_none(), "what was given last is not read yet");
+    assert!(before.as_mut().now_or_never().is_none(), "the last update counts as unread");
     memory.lose();
     publish(&hub, "new").await;
     assert!(matches!(quick.next().await, Some(Update::Gap(_))));
-    assert!(before.now_or_never().is_some(), "nobody comes to what is gone");
+    assert!(before.now_or_never().is_some(), "the old epoch is over");
     assert_eq!(data(&mut quick).await, "new");
     assert!(quick.next().now_or_never().is_none());
     let mut drained = Box::pin(topic.wait_for_readers(0));
-    assert!(drained.as_mut().now_or_never().is_none(), "one has not even been told");
+    assert!(drained.as_mut().now_or_never().is_none(), "one reader has not received the gap");
     assert!(matches!(slow.next().await, Some(Update::Gap(_))));
     assert!(drained.as_mut().now_or_never().is_none());
     assert_eq!(data(&mut slow).await, "new");
     assert!(slow.next().now_or_never().is_none());
-    assert!(drained.now_or_never().is_some(), "all have it");
+    assert!(drained.now_or_never().is_some(), "all readers have the event");
 }
 
-/// The topic kept its log when all others began another history.
+/// The topic kept its log when all others began another epoch.
 #[tokio::test(start_paused = true)]
 async fn end_of_an_old_epoch_does_not_count_in_the_new_one() {
     let memory = Memory::new();
@@ -192,13 +192,13 @@ async fn end_of_an_old_epoch_does_not_count_in_the_new_one() {
     publish(&hub, "unread").await;
     topic.close(Event::new("end")).await.expect("the close succeeds");
     drop(topic);
-    // Its node has all of it, and then nothing.
+    // The node of the slow reader has received all events, and is cut off then.
     sleep(Duration::from_secs(1)).await;
     memory.lose();
     sleep(Duration::from_secs(1)).await;
     publish(&hub, "new").await;
     assert!(matches!(slow.next().await, Some(Update::Gap(_))));
-    assert_eq!(data(&mut slow).await, "new", "it follows the name");
+    assert_eq!(data(&mut slow).await, "new", "the stream follows the name");
     hub.topic("topic").expect("the hub has room").close(None).await.expect("the close succeeds");
     assert!(slow.next().await.is_none());
 }
@@ -210,7 +210,7 @@ async fn closing_without_an_event_has_a_position() {
     let topic = hub.topic("topic").expect("the hub has room");
     publish(&hub, "event").await;
     let end = topic.close(None).await.expect("the close succeeds");
-    // Who has seen the end is not ahead of this node.
+    // A client with the id of the end is not ahead of this node.
     let mut back =
         hub.subscribe(Subscribe::to("other").resume_after(LastEventId::from_id(&end))).expect("the hub has room");
     let other = hub.topic("other").expect("the hub has room");
@@ -237,14 +237,14 @@ async fn new_topic_of_a_node_has_the_members_of_other_nodes() {
     let (near, far) = (fed(&memory).await, fed(&memory).await);
     let mut reader = near.subscribe(Subscribe::to("topic").member("ann")).expect("the hub has room");
     assert!(matches!(reader.next().await, Some(Update::Subscribed(_))));
-    // Both have exchanged their presence, and the topic is not used on the other node.
+    // The nodes have exchanged their presence, and the topic is not used on the other node.
     sleep(Duration::from_secs(5)).await;
     let presence = far.topic("topic").expect("the hub has room").presence();
     assert_eq!(presence.members(), [Arc::<str>::from("ann")]);
     assert_eq!(presence.count(), 1);
 }
 
-/// On a node that is fed, the cursor passed the event of a topic that was opened again as well.
+/// On a replicated hub, too, the cursor passed the event of a reopened topic.
 #[tokio::test(start_paused = true)]
 async fn reopened_topic_reaches_streams_on_each_node() {
     let memory = Memory::new();
@@ -264,7 +264,7 @@ async fn reopened_topic_reaches_streams_on_each_node() {
         }
         assert!(stream.next().now_or_never().is_none());
     }
-    // Nothing held the topics of the other node by then.
+    // The topics of the other node are not held by now.
     let back = Subscribe::to("a").and("b").resume_after(LastEventId::from_id(&second));
     assert_eq!(data(&mut far.subscribe(back).expect("the hub has room")).await, "3");
 }

@@ -13,14 +13,14 @@ use tower_sse::{
 
 use super::memory::Memory;
 
-/// A task, known by how often it is held.
+/// A task, recognised by its reference count.
 struct Task;
 
 impl Wake for Task {
     fn wake(self: Arc<Self>) {}
 }
 
-/// The number marks detached readers, so that a reader that came with it was never seen to leave.
+/// The number marks detached readers; a reader with this number never counted as one that left.
 #[tokio::test(start_paused = true)]
 async fn client_with_the_highest_id_leaves_the_catch_up_queue() {
     let memory = Memory::new();
@@ -35,7 +35,7 @@ async fn client_with_the_highest_id_leaves_the_catch_up_queue() {
     assert_eq!((presence.count(), presence.members()), (0, vec![]));
 }
 
-/// While what stands behind the node was away, each client that came and left was kept to be woken.
+/// While the backplane was away, each client that came and left stayed in the queue of wakers.
 #[tokio::test(start_paused = true)]
 async fn dropped_subscription_is_removed_from_the_catch_up_queue() {
     let (memory, task) = (Memory::new(), Arc::new(Task));
@@ -56,8 +56,8 @@ async fn dropped_subscription_is_removed_from_the_catch_up_queue() {
 /// A client in this task, which waits and then leaves.
 fn comes_and_goes(mut subscription: Subscription, task: &Arc<Task>) {
     let waker = Waker::from(Arc::clone(task));
-    // A new client without a wait receives its position, and waits then.
+    // A new client without a wait receives its position first.
     while subscription.poll_next_unpin(&mut Context::from_waker(&waker)).is_ready() {}
-    // Polled once more, it is there once.
+    // Polled twice, it is queued once.
     assert!(subscription.poll_next_unpin(&mut Context::from_waker(&waker)).is_pending());
 }

@@ -1,4 +1,4 @@
-//! A new history, at any moment of a reader.
+//! A new epoch at any moment of a reader.
 
 use futures_util::{FutureExt, StreamExt};
 use tower_sse::{
@@ -11,7 +11,7 @@ use super::manual::Manual;
 
 const TOPICS: u64 = 40;
 
-/// One that came while the topics went over one after the other was given events of the old history with ids of the new.
+/// A reader that joined while the topics changed epoch one after the other received old events with ids of the new epoch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_of_an_old_epoch_have_no_id_of_the_new_one() {
     let (hub, feed) = Manual::build(Hub::builder()).await;
@@ -25,7 +25,7 @@ async fn events_of_an_old_epoch_have_no_id_of_the_new_one() {
     let mut reader = hub.subscribe(all).expect("the hub has room");
     assert!(matches!(reader.next().await, Some(Update::Subscribed(_))));
     let feeds = std::thread::spawn(move || {
-        // In odd ones there are events, in even ones they are gone.
+        // Odd epochs have events, even ones have none.
         for epoch in 1..=HISTORIES {
             feed.begin_epoch(2 * epoch + 1, 0);
             feed.apply((1..).zip(&names).map(|(at, name)| Incoming::new(at, &**name, Event::new("x"))).collect());
@@ -50,7 +50,7 @@ async fn events_of_an_old_epoch_have_no_id_of_the_new_one() {
 
 const HISTORIES: u64 = 2000;
 
-/// A client that came while a node loaded was taken for one that came after that, and was given the past.
+/// A client that subscribed while a node loaded counted as one that came later, and received the past.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn client_waits_for_a_loading_node() {
     let (hub, feed) = Manual::build(Hub::builder()).await;
@@ -66,15 +66,15 @@ async fn client_waits_for_a_loading_node() {
             come(&hub);
         }
     };
-    // More than there are cores, so that some are interrupted at any place.
+    // More threads than cores, so that some are interrupted at any point.
     std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(comes))));
     feeds.join().expect("the feeding thread ends");
 }
 
 fn come(hub: &Hub) {
     let mut client = hub.subscribe("a").expect("the hub has room");
-    // Another epoch that began since is a gap. A waiting reader receives nothing.
+    // An epoch that has begun since is a gap. A waiting reader receives nothing.
     if let Some(Some(Update::Subscribed(Some(at)))) = client.next().now_or_never() {
-        assert!(at.as_str().ends_with("-3"), "it came at {at:?}");
+        assert!(at.as_str().ends_with("-3"), "it joined at {at:?}");
     }
 }

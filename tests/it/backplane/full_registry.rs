@@ -1,4 +1,4 @@
-//! A node on which there is more than its table has room for.
+//! A node that has more topics in its backplane than its registry has room for.
 
 use futures_util::{FutureExt, StreamExt};
 use tower_sse::{
@@ -29,7 +29,7 @@ async fn node_with_too_many_keyed_topics_serves_all_clients() {
     }
     let health = hub.health();
     assert_eq!((health.topics, health.held_topics, health.refused), (100, 100, 0));
-    // What is fed finds no room now, and those who are there miss nothing.
+    // Delivered events find no room now, and subscribers miss nothing.
     feed.apply(vec![
         Incoming::new(2001, "without room", Event::new("x")),
         Incoming::new(2002, "user 7", Event::new("to them")),

@@ -1,4 +1,4 @@
-//! Keys that a node does not load when it begins: they are found when a subscriber needs them.
+//! Keys that a node does not load at its start: they are loaded when a subscriber needs them.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ fn present(hub: &Hub, topic: &str) -> Subscription {
     hub.subscribe(Subscribe::to(topic).start(Start::Snapshot)).expect("the hub has room")
 }
 
-/// Returns the data that is given now, without waiting.
+/// Returns the data that is ready, without waiting.
 fn data(subscription: &mut Subscription) -> Vec<String> {
     let mut all = Vec::new();
     while let Some(Some(update)) = subscription.next().now_or_never() {
@@ -51,11 +51,11 @@ fn text(names: &[Arc<str>]) -> Vec<String> {
 async fn subscriber_waits_for_the_keys_it_needs() {
     let (hub, feed) = node().await;
     let mut reader = present(&hub, "a");
-    assert!(reader.next().now_or_never().is_none(), "the keys are not known yet");
+    assert!(reader.next().now_or_never().is_none(), "the keys are not loaded yet");
     assert_eq!(wanted(&feed), ["a"]);
     feed.apply_keys("a", vec![key(7, "a", "x"), key(9, "a", "y")]);
     assert_eq!(data(&mut reader), ["x7", "y9"]);
-    // From here on the node knows them itself.
+    // From here on the node tracks them itself.
     feed.apply(vec![key(101, "a", "x"), Incoming::remove(102, "a", "y")]);
     assert_eq!(data(&mut reader), ["x101"]);
     assert_eq!(data(&mut present(&hub, "a")), ["x101"]);
@@ -73,7 +73,7 @@ async fn only_subscribers_that_need_keys_request_them() {
     assert_eq!(wanted(&feed), ["a", "b"]);
     feed.apply_keys("b", vec![]);
     assert!(latest.next().now_or_never().is_none());
-    assert_eq!(wanted(&feed), ["a"], "the other one is known");
+    assert_eq!(wanted(&feed), ["a"], "the keys of the other are known");
     feed.apply_keys("a", vec![]);
     assert!(matches!(latest.next().now_or_never(), Some(Some(Update::Subscribed(_)))));
 }
@@ -89,7 +89,7 @@ async fn missing_keys_are_requested_again() {
         }
     });
     assert_eq!(text(&feed.wanted().await), ["a"]);
-    // What stands behind the node was away. It says that it is there.
+    // The backplane was away, and reports that it is back.
     feed.synced_through(100);
     assert_eq!(text(&feed.wanted().await), ["a"]);
     feed.apply_keys("a", vec![key(7, "a", "x")]);
@@ -106,7 +106,7 @@ async fn keys_are_requested_again_in_a_new_epoch() {
     feed.apply_keys("a", vec![key(7, "a", "x")]);
     assert_eq!(data(&mut reader), ["x7"]);
     feed.begin_epoch(2, 50);
-    assert_eq!(text(&feed.in_use()), ["a"], "who reads already does not ask");
+    assert_eq!(text(&feed.in_use()), ["a"], "a running reader requests nothing");
     feed.apply_keys("a", vec![key(40, "a", "x")]);
     feed.synced_through(50);
     assert_eq!(data(&mut present(&hub, "a")), ["x40"]);
@@ -123,19 +123,19 @@ async fn late_keys_do_not_replace_newer_ones() {
     feed.apply(vec![key(101, "a", "x")]);
     feed.apply_keys("a", vec![key(7, "a", "x"), key(8, "a", "y")]);
     assert_eq!(data(&mut reader), ["y8", "x101"]);
-    // Keys of a topic that is in no use leave nothing behind.
+    // Keys of a topic that is not in use leave nothing behind.
     let topics = hub.topic_count();
     feed.apply_keys("b", vec![key(9, "b", "x")]);
     assert_eq!(hub.topic_count(), topics);
 }
 
-/// Returns what is given now: data, `+` for the greeting, and the end of a gap.
+/// Returns the ready updates: data, `+` for the first position, and the end of a gap.
 fn read(subscription: &mut Subscription) -> Vec<String> {
     read_with(subscription, |gap| format!("gap {}", gap.to.as_str().rsplit('-').next().unwrap_or_default()))
 }
 
-/// The topic that went was said to be gone up to a position that the node had not come to, so each poll of a later reader
-/// looked for it for ever.
+/// The evicted topic counted as evicted up to a position that the node had not reached, so each poll of a later reader
+/// searched for it for ever.
 #[tokio::test(start_paused = true)]
 async fn keys_ahead_of_a_node_keep_no_reader_busy() {
     let (hub, feed) = Manual::build(Hub::builder().max_topics(1)).await;
@@ -171,7 +171,7 @@ async fn keys_ahead_of_a_closed_topic_keep_no_reader_busy() {
     assert_eq!(read(&mut later), ["x5"]);
 }
 
-/// A reader went over to the history before the keys were there, and its cursor passed them.
+/// A reader changed to the new epoch before its keys were loaded, and its cursor passed them.
 #[tokio::test(start_paused = true)]
 async fn snapshot_reader_receives_the_keys_of_another_epoch() {
     for is_there in [true, false] {
@@ -182,13 +182,13 @@ async fn snapshot_reader_receives_the_keys_of_another_epoch() {
         feed.apply_keys("a", vec![]);
         assert_eq!(read(&mut reader), ["+"]);
         feed.begin_epoch(2, 200);
-        assert_eq!(read(&mut reader), [""; 0], "the node does not know yet what there is");
+        assert_eq!(read(&mut reader), [""; 0], "the node has not loaded yet");
         if is_there {
             feed.apply_keys("a", vec![key(150, "a", "x")]);
         }
         feed.synced_through(200);
         if !is_there {
-            assert_eq!(read(&mut reader), [""; 0], "the keys are not known yet");
+            assert_eq!(read(&mut reader), [""; 0], "the keys are not loaded yet");
             assert_eq!(wanted(&feed), ["a"]);
             feed.apply_keys("a", vec![key(150, "a", "x")]);
         }
@@ -207,7 +207,7 @@ async fn conflating_reader_gets_keys_loaded_with_another_epoch() {
     assert_eq!(read(&mut reader), ["+"]);
     feed.begin_epoch(2, 200);
     assert_eq!(read(&mut reader), [""; 0]);
-    // And another one, before that has come.
+    // And another epoch, before the keys have come.
     feed.begin_epoch(3, 300);
     assert_eq!(read(&mut reader), [""; 0]);
     feed.apply_latest(key(250, "a", "x"));
@@ -215,7 +215,7 @@ async fn conflating_reader_gets_keys_loaded_with_another_epoch() {
     assert_eq!(read(&mut reader), ["gap 249", "x250", "gap 300"]);
 }
 
-/// While nothing answers, each client that came and went left a name.
+/// While the backplane did not answer, each client that came and left leaked a name.
 #[tokio::test(start_paused = true)]
 async fn keys_are_requested_for_held_topics_only() {
     let (hub, feed) = Manual::build(Hub::builder().max_topics(10)).await;
@@ -230,7 +230,7 @@ async fn keys_are_requested_for_held_topics_only() {
     assert_eq!(wanted(&feed), ["stays"]);
 }
 
-/// They were lost without a trace.
+/// They were lost without being counted.
 #[tokio::test(start_paused = true)]
 async fn keyed_values_without_room_are_counted() {
     for finds_keys in [false, true] {
@@ -255,7 +255,7 @@ async fn keys_of_an_evicted_topic_are_loaded_again() {
     feed.synced_through(100);
     for round in 0..3 {
         let mut reader = present(&hub, "a");
-        assert!(reader.next().now_or_never().is_none(), "they are not known in round {round}");
+        assert!(reader.next().now_or_never().is_none(), "keys are not loaded in round {round}");
         assert_eq!(wanted(&feed), ["a"]);
         feed.apply_keys("a", vec![key(7, "a", "x"), key(9, "a", "y")]);
         assert_eq!(data(&mut reader), ["x7", "y9"]);
@@ -287,7 +287,7 @@ async fn client_cut_within_a_fetched_snapshot_gets_all_of_it_again() {
     assert_eq!(ids, [("x7".to_owned(), None), ("y9".to_owned(), Some(head))]);
 }
 
-/// The gap that is owed is of the history that is over, as is what its client came with.
+/// The pending gap is of the epoch that is over, as is the id of its client.
 #[tokio::test(start_paused = true)]
 async fn pending_gap_is_covered_by_the_gap_of_another_epoch() {
     let (hub, feed) = Manual::build(Hub::builder()).await;
@@ -302,7 +302,7 @@ async fn pending_gap_is_covered_by_the_gap_of_another_epoch() {
     feed.begin_epoch(2, 0);
     feed.apply(vec![event(1, "a"), event(2, "b")]);
     feed.synced_through(2);
-    let Some(Some(Update::Gap(gap))) = reader.next().now_or_never() else { panic!("another history is a gap") };
+    let Some(Some(Update::Gap(gap))) = reader.next().now_or_never() else { panic!("another epoch is a gap") };
     assert_eq!((gap.from, gap.to), (Some(EventId::from_position(1, 1)), EventId::from_position(2, 0)));
     assert_eq!(read(&mut reader), ["1", "2"]);
     feed.apply(vec![event(3, "a"), event(4, "a")]);

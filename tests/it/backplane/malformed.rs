@@ -1,4 +1,4 @@
-//! Tests of what others have put where a backplane reads: the hub skips it and goes on.
+//! Foreign values where a backplane reads: the hub skips them and continues.
 
 use futures_util::{FutureExt, StreamExt};
 use tower_sse::{
@@ -30,7 +30,7 @@ fn data(subscription: &mut Subscription) -> Vec<String> {
     all
 }
 
-/// An event beyond the bounds took the place of all that was kept, in each topic and on each node.
+/// An oversized event evicted all others, in each topic and on each node.
 #[tokio::test(start_paused = true)]
 async fn oversized_remote_event_is_skipped_and_evicts_nothing() {
     let (hub, feed) = node().await;
@@ -60,7 +60,7 @@ async fn oversized_closing_event_closes_its_topic() {
     let mut last = Incoming::new(1, "topic", Event::new("x".repeat(5000)));
     last.close = true;
     assert_eq!(feed.apply(vec![last]), [1]);
-    assert!(reader.next().await.is_none(), "its stream ends");
+    assert!(reader.next().await.is_none(), "the stream ends");
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,7 +72,7 @@ async fn oversized_key_is_not_loaded() {
     assert_eq!(data(&mut from_the_beginning(&hub, "topic")), ["kept"]);
 }
 
-/// The sum of two was beyond any number, and the task that read them ended.
+/// The sum of two counts overflowed, and the task that read them ended.
 #[tokio::test(start_paused = true)]
 async fn absurd_counts_of_a_node_are_harmless() {
     let (hub, feed) = node().await;

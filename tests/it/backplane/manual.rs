@@ -1,4 +1,4 @@
-//! A backplane that gives a hub what the test gives.
+//! A backplane that delivers what the test delivers.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,12 +9,12 @@ use tower_sse::{
     hub::{Hub, HubBuilder, PublishError},
 };
 
-/// Keeps the feed for the test. Cloning gives another handle to it.
+/// Keeps the feed for the test. A clone is another handle to it.
 #[derive(Clone, Default)]
 pub(crate) struct Manual(Arc<Mutex<Option<Feed>>>);
 
 impl Manual {
-    /// Builds a hub, and waits until it can be fed.
+    /// Builds a hub, and waits until it has its feed.
     pub(crate) async fn build(builder: HubBuilder) -> (Hub, Feed) {
         let given = Self::default();
         let hub = builder.build_with_backplane(given.clone());

@@ -16,7 +16,7 @@ use tower_sse::{
     hub::PublishError,
 };
 
-/// The shared stream of the nodes. Cloning gives another handle to the same.
+/// The shared stream of the nodes. A clone is another handle to it.
 #[derive(Clone, Default)]
 pub(crate) struct Memory(Arc<Shared>);
 
@@ -39,7 +39,7 @@ struct Order {
     is_stopped: bool,
 }
 
-/// A node of it.
+/// A node of the backplane.
 pub(crate) struct Node(Memory);
 
 impl Memory {
@@ -64,13 +64,13 @@ impl Memory {
         self.0.changed.notify_waiters();
     }
 
-    /// From here on nodes are given nothing, or all that there is.
+    /// Stops or resumes the delivery to nodes.
     pub(crate) fn stop(&self, is_stopped: bool) {
         self.order().is_stopped = is_stopped;
         self.0.changed.notify_waiters();
     }
 
-    /// The oldest are not kept any more.
+    /// Evicts the oldest events.
     pub(crate) fn forget(&self, entries: usize) {
         self.order().entries.drain(..entries);
     }
@@ -127,7 +127,7 @@ impl Memory {
             self.read(&feed, &mut read);
             self.share_presence(&feed, number);
             let wait = pin!(tokio::time::timeout(Duration::from_millis(500), changed));
-            // What is asked for is found with the next look, at once.
+            // Requested keys are delivered with the next read, at once.
             if let Either::Right((topics, _)) = select(wait, pin!(feed.wanted())).await {
                 self.order().give_keys(&feed, topics);
             }

@@ -1,4 +1,4 @@
-//! A backplane whose task ends: that is seen, and it is begun again.
+//! A backplane whose task ends: the link is down, and the task is restarted.
 
 use std::sync::{
     Arc,
@@ -14,7 +14,7 @@ use tower_sse::{
     hub::{Hub, PublishError, Subscribe, Update},
 };
 
-/// Feeds a hub, each time with one event more, and ends each time in another way.
+/// Feeds a hub, each time with one more event, and ends in a different way each time.
 #[derive(Clone, Default)]
 struct Ends {
     times: Arc<AtomicUsize>,
@@ -49,12 +49,12 @@ async fn ended_backplane_is_reported_and_restarted() {
     link.wait_for(|link| *link == Link::Up).await.expect("the link reports its state");
     let mut reader = hub.subscribe("topic").expect("the hub has room");
     assert!(matches!(reader.next().await, Some(Update::Subscribed(_))));
-    // The first panics, the second returns, and to call it panics once.
+    // The first task panics, the second returns, and the third call panics.
     for data in ["1", "3"] {
         ends.go_on.notify_one();
         link.wait_for(|link| *link == Link::Down).await.expect("the hub is alive");
         link.wait_for(|link| *link == Link::Up).await.expect("the link reports its state");
-        assert!(matches!(reader.next().await, Some(Update::Gap(_))), "what went by meanwhile is not known");
+        assert!(matches!(reader.next().await, Some(Update::Gap(_))), "events may be missing");
         let Some(Update::Event { event, .. }) = reader.next().await else { panic!("an event comes") };
         assert_eq!(event.data(), data);
     }
@@ -101,7 +101,7 @@ async fn leave_closes_the_feed_and_waits_for_the_backplane() {
     let link = here.link_state().expect("the hub has a backplane");
     assert_eq!(*link.borrow(), Link::Down);
     assert_eq!(changes.next().await.map(|change| change.count), Some(0), "though its stream is open");
-    // Once more, and where there is nothing to leave.
+    // Left twice, and without a backplane.
     here.leave().await;
     Hub::new().leave().await;
     drop(ann);
@@ -118,6 +118,6 @@ async fn feed_is_closed_as_soon_as_its_hub_is_dropped() {
     assert!(!closed.is_finished());
     drop(hub);
     closed.await.expect("the task ends");
-    // Also when it is asked for later.
+    // Awaited after the end, too.
     feed.closed().await;
 }

@@ -22,7 +22,7 @@ use crate::support::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A response with a length and all that goes with it.
+/// A response with a length and all headers that go with it.
 fn plain(status: u16, headers: &[(&str, &str)]) -> Response<Full<Bytes>> {
     let mut response = Response::builder().status(status);
     for &(name, value) in headers {
@@ -64,7 +64,7 @@ async fn only_conflicting_headers_are_removed() {
     assert_eq!(Reading::new(response.into_body()).rest().await, [":\n", "data: a\n\n"]);
 }
 
-/// Without `no-transform` a proxy that compresses holds events back.
+/// Without `no-transform` a proxy that compresses buffers events.
 #[tokio::test(start_paused = true)]
 async fn directives_of_cache_control_are_merged_and_kept() {
     let cases: [(&[&str], &[&str]); 13] = [
@@ -151,7 +151,7 @@ async fn any_success_without_a_coding_is_an_event_stream() {
     }
 }
 
-/// The responses that cannot be added to: the bytes are in a coding, or a part of others.
+/// The responses that cannot be decorated: the bytes are in a coding, or a part of others.
 const SEALED: [(u16, Headers); 5] = [
     (200, &[EVENT_STREAM, ("content-encoding", "gzip"), ("etag", "\"1\"")]),
     (200, &[EVENT_STREAM, ("content-encoding", "identity, br")]),
@@ -250,7 +250,7 @@ async fn endless_empty_frames_do_not_stop_heartbeats() {
     let endless = std::iter::repeat_with(|| bytes("")).take(1000);
     let mut body = decorate(SseLayer::decorate(), stream(endless)).await;
     body.next().await;
-    assert!(body.poll_once().is_pending(), "others get their turn");
+    assert!(body.poll_once().is_pending(), "the body yields");
     assert!(body.rest().await.is_empty());
 }
 
@@ -276,7 +276,7 @@ async fn data_of_any_buffer_type_is_accepted() {
     assert_eq!(decorate(SseLayer::decorate(), response).await.rest().await, [":\n", "data: a\n\n"]);
 }
 
-/// Data, and an error, that panic when they are looked at.
+/// Data, and an error, that panic when they are read.
 struct Bomb;
 
 impl Buf for Bomb {
@@ -310,7 +310,7 @@ async fn panicking_data_or_error_is_a_panicking_body() {
     }
 }
 
-/// Returns the bytes that are sent when the body fails after this text.
+/// Returns the bytes that are sent if the body fails after this text.
 async fn failed(text: &str, panics: bool, last: Option<&str>) -> (String, Vec<String>) {
     let recording = Recording::default();
     let mut layer = SseLayer::decorate().observer(recording.clone());
@@ -371,12 +371,12 @@ async fn deadline_within_an_event_waits_for_its_end() {
     assert_eq!(frames.pop().unwrap(), (12_000, String::from("ta: b\n\n")));
     assert_eq!(frames.len(), 2);
     assert!(recording.closed()[0].starts_with("deadline after 12000 ms: 1 events"), "{:?}", recording.closed());
-    assert!(life.is_dropped(), "the upstream is let go");
+    assert!(life.is_dropped(), "the upstream is dropped");
 }
 
 #[tokio::test(start_paused = true)]
 async fn deadline_within_an_endless_event_waits_for_the_grace() {
-    // Upstream stays within the event, silent, or always sending.
+    // The upstream stays within the event, silent or sending.
     for busy in [false, true] {
         let more = (0..if busy { 100_000 } else { 0 }).flat_map(|_| [bytes("x"), Wait(10)]);
         let steps = [bytes("data: a\n\ndata: b")].into_iter().chain(more).chain([Hang]);
@@ -443,13 +443,13 @@ async fn upstream_comment_is_not_an_unfinished_event() {
     let mut body = decorate(SseLayer::decorate().heartbeat(ping).observer(recording.clone()), response).await;
     let frames = body.frames_within(60 * SECOND).await;
     assert_eq!(frames[2].1, "event: ping\ndata: \n\n");
-    assert_eq!(frames.last().unwrap().0, 15_000, "there is nothing to wait for");
+    assert_eq!(frames.last().unwrap().0, 15_000, "no event is unfinished");
 }
 
-/// Such a stream never had a heartbeat again.
+/// A stream with a lone CR had no further heartbeat.
 #[tokio::test(start_paused = true)]
 async fn a_lone_cr_does_not_stop_the_heartbeats() {
-    // Sent by the upstream, the beat after that, sent by the upstream then, what is passed on of it, and how many events it all is.
+    // The upstream's bytes, the heartbeat after them, the next bytes, what of them passes, and the number of events.
     let cases = [
         ("data: a\r\r", "data: b\r\r", "\n:\n", "data: b\r\r", 2),
         ("data: a\r\n\r", "\ndata: b\r\n\r\n", "\n:\n", "data: b\r\n\r\n", 2),
@@ -465,7 +465,7 @@ async fn a_lone_cr_does_not_stop_the_heartbeats() {
         let frames = decorate(layer, stream(steps)).await.rest().await;
         assert_eq!(&frames[1..3], [before, beat], "{frames:?}");
         assert!(frames[3..frames.len() - 1].iter().all(|frame| frame == ":\n"), "{frames:?}");
-        assert!((6..=7).contains(&frames.len()), "beats in 35 s: {frames:?}");
+        assert!((6..=7).contains(&frames.len()), "heartbeats in 35 s: {frames:?}");
         assert_eq!(frames.last().unwrap(), rest, "{frames:?}");
         assert!(recording.closed()[0].contains(&format!("{events} events")), "{:?}", recording.closed());
     }

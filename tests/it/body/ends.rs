@@ -87,7 +87,7 @@ async fn panic_in_drop_does_not_reach_the_connection() {
     assert_eq!(recording.closed(), ["client gone after 1000 ms: 1 events, 11 bytes, 0 heartbeats"]);
 }
 
-/// Returns whether this is a `retry:` line from so many milliseconds up to half as many more.
+/// Returns whether this is a `retry:` line of so many milliseconds up to half as many more.
 fn comes_back_after(last: &str, millis: u64) -> bool {
     let retry = last.strip_prefix("retry: ").and_then(|rest| rest.strip_suffix('\n'));
     retry.is_some_and(|retry| (millis..=millis * 3 / 2).contains(&retry.parse().unwrap()))
@@ -125,7 +125,7 @@ async fn subscriber_leaves_its_topic_at_the_end_of_its_stream() {
     body.next().await;
     assert_eq!(topic.presence().count(), 1);
     assert!(comes_back_after(&body.next().await.unwrap(), 3_000));
-    assert_eq!(topic.presence().count(), 0, "the body is still there");
+    assert_eq!(topic.presence().count(), 0, "the body still exists");
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,7 +140,7 @@ async fn always_ready_stream_ends_at_its_deadline() {
     }
     tokio::time::advance(SECOND).await;
     let last = body.rest().await;
-    assert_eq!(last.len(), 1, "nothing stands between the deadline and the end");
+    assert_eq!(last.len(), 1, "nothing is sent between the deadline and the end");
     assert!(comes_back_after(&last[0], 3_000));
     assert!(recording.closed()[0].starts_with("deadline"));
 }

@@ -1,4 +1,4 @@
-//! The error of a body: an error by itself, which frameworks take, with the original inside.
+//! The error of a body: a `std::error::Error`, which frameworks require, with the original as its source.
 
 use std::{convert::Infallible, error::Error, fmt, future::ready, io};
 
@@ -36,7 +36,7 @@ where
     from_bytes_stream(BodyDataStream::new(body.map_err(io::Error::other)));
 }
 
-/// Asserts that a body fits `HttpResponse::streaming` of actix. Its error is a box that need not be `Send`.
+/// Asserts that a body fits `HttpResponse::streaming` of actix. Its error is a box that may not be `Send`.
 fn assert_fits_actix<B>(body: B)
 where
     B: Body<Data = Bytes> + 'static,
@@ -50,7 +50,7 @@ where
     streaming(BodyDataStream::new(body));
 }
 
-/// A stream whose parts can all be sent and shared.
+/// A stream whose parts are `Send` and `Sync`.
 async fn body() -> impl Body<Data = Bytes, Error = BodyError> + Send + Sync + 'static {
     let layer = SseLayer::from_fn(|_: Request<String>| async { Events::new(iter([Event::new("a")])) });
     let inside = service_fn(|_: Request<String>| ready(Ok::<_, Infallible>(Response::new(String::new()))));
@@ -66,7 +66,7 @@ async fn body_is_accepted_by_frameworks_that_require_an_error() {
 
 type Upstream = Script<Result<Frame<Bytes>, BoxError>>;
 
-/// A body that gives an event, and then an error.
+/// A body with an event and then an error.
 fn broken(kind: &'static str) -> Response<Upstream> {
     let reset = Give(Err(io::Error::from(io::ErrorKind::ConnectionReset).into()));
     let mut response = stream([bytes("data: a\n\n"), reset]);
@@ -74,7 +74,7 @@ fn broken(kind: &'static str) -> Response<Upstream> {
     response
 }
 
-/// The error of a body, which has to be its last item.
+/// Returns the error of a body, which has to be its last item.
 async fn error_of(response: Response<impl Body<Data = Bytes, Error = BodyError>>) -> BodyError {
     let mut body = std::pin::pin!(response.into_body());
     loop {
@@ -115,7 +115,7 @@ async fn error_of_each_kind_of_body_downcasts_to_the_original() {
 async fn observer_receives_the_error_without_the_wrapper() {
     let recording = Recording::default();
     let inner = SseLayer::decorate().early_end(EarlyEnd::Abort).layer(answers(broken("text/event-stream")));
-    // The mark by which a layer knows that another has seen to the stream is lost on the way.
+    // The marker that keeps a second layer from decorating the stream is lost on the way.
     let inner = inner.map_response(|mut response: Response<_>| {
         response.extensions_mut().clear();
         response

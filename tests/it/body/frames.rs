@@ -1,4 +1,4 @@
-//! Ready events leave at once, in as few frames as fit.
+//! Ready events are sent at once, in as few frames as possible.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use tower_sse::{Event, Events, SseLayer};
 
 use crate::support::{Give, Hang, Reading, Script, Wait, answers, error, event, events, get, open, paused, respond};
 
-/// The most that small events have of a frame.
+/// The largest part of a frame that small events fill.
 const FRAME: usize = 8 * 1024;
 
-/// An event that takes so many bytes.
+/// An event of this encoded length.
 fn sized(bytes: usize) -> Event {
     Event::new("x".repeat(bytes - "data: \n\n".len()))
 }
@@ -37,7 +37,7 @@ async fn burst_is_sent_in_frames_of_eight_kib() {
     let (prelude, frames) = frames.split_first().unwrap();
     assert_eq!(prelude, ":\n");
     let (last, full) = frames.split_last().unwrap();
-    assert!(full.iter().all(|frame| frame.len() <= FRAME && frame.len() > FRAME - 38), "each holds what fits");
+    assert!(full.iter().all(|frame| frame.len() <= FRAME && frame.len() > FRAME - 38), "each frame is full");
     assert!(last.len() <= FRAME);
     let all: String = (0..1000).map(|number| format!("data: {number:030}\n\n")).collect();
     assert_eq!(frames.concat(), all);
@@ -57,7 +57,7 @@ async fn a_large_event_has_its_own_frame_and_is_not_copied() {
     assert_eq!(frames[2].as_ptr(), large.to_bytes().as_ptr());
 }
 
-/// hyper held up to sixteen of them, whatever their size.
+/// hyper buffered up to sixteen of them, whatever their size.
 #[tokio::test(start_paused = true)]
 async fn endless_large_events_yield_so_that_they_are_sent() {
     let large = sized(16 * 1024);
@@ -70,7 +70,7 @@ async fn endless_large_events_yield_so_that_they_are_sent() {
         }
         assert_eq!(given, 4);
     }
-    // Nothing else wakes it.
+    // Nothing else wakes the task.
     for _ in 0..10 {
         assert_eq!(body.next().await.unwrap().len(), 16 * 1024);
     }
@@ -135,7 +135,7 @@ async fn events_before_an_error_arrive_before_it() {
     assert_eq!(body.rest().await.concat(), format!(":\n{all}"));
 }
 
-/// Sizes of events, and after each whether nothing is ready for a while.
+/// Sizes of events, and whether the source is pending after each.
 fn bursts() -> impl Strategy<Value = Vec<(usize, bool)>> {
     let size = prop_oneof![8 => 8..200_usize, 2 => 200..5000_usize, 1 => 5000..20_000_usize, 1 => 8190..8194_usize];
     prop::collection::vec((size, prop::bool::weighted(0.1)), 0..80)
@@ -153,7 +153,7 @@ proptest! {
     }
 }
 
-/// The sizes of the frames: each event goes into the frame before it if there is room and nothing stood between.
+/// The sizes of the frames: each event joins the frame before it if there is room and the source was not pending.
 fn expected(bursts: &[(usize, bool)]) -> Vec<usize> {
     let mut frames = Vec::new();
     let mut may_join = false;

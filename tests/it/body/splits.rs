@@ -14,7 +14,7 @@ use crate::support::{Wait, bytes, decorate, paused, stream};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// All texts of up to four of these tokens.
+/// Returns all texts of up to four of these tokens.
 fn texts() -> impl Iterator<Item = String> {
     let tokens = ["data:a", ":c", "\n", "\r", "id:1"];
     (0..=4_u32).flat_map(move |len| {
@@ -94,7 +94,7 @@ async fn deadline_anywhere_leaves_whole_events() {
             let comes_back = got.pop_if(|item| matches!(item, Item::Retry(_))).is_some();
             let expected = items(text.as_bytes());
             assert_eq!(got, expected[..got.len()], "{text:?} cut at {cut} became {sent:?}");
-            assert!(got.len() >= items(head).len(), "what had come is there");
+            assert!(got.len() >= items(head).len(), "all received events are delivered");
             assert!(comes_back || body.millis() == 10_000 || resumes == 7_000, "{text:?} cut at {cut}");
             assert!(!comes_back || !is_within_event(&sent), "{text:?} cut at {cut} became {sent:?}");
         }
@@ -130,7 +130,7 @@ async fn leading_mark_is_removed_and_a_later_one_kept() {
     }
 }
 
-/// Bytes as they come, and worse.
+/// Bytes of usual streams, and of unusual ones.
 fn parts() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let token = prop::sample::select(
         &["data: x\n", "\n", "\r", "\r\n", ": c", "id: 7", "event: e\r", "\u{feff}", "x", ":"][..],

@@ -1,4 +1,4 @@
-//! Decoding of bytes as a client does, wherever they are cut, and within which limits.
+//! Decoding of bytes as a client does, for all splits, and the limits of the decoder.
 
 use std::{error::Error, time::Duration};
 
@@ -62,12 +62,12 @@ fn decoded<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Naive>, String
         while let Some(item) = decoder.decode(&mut part).unwrap() {
             items.push(item.into());
         }
-        assert!(part.is_empty(), "all is taken before more is asked for");
+        assert!(part.is_empty(), "a part is consumed before the next");
     }
     (items, decoder.last_event_id().to_owned())
 }
 
-/// Whole, byte by byte, and cut once anywhere.
+/// Decoded whole, byte by byte, and cut once at each position.
 fn assert_any_split(input: &[u8], expected: &(Vec<Naive>, String), why: &str) {
     assert_eq!(&decoded([input]), expected, "{why}");
     assert_eq!(&decoded(input.chunks(1)), expected, "byte by byte: {why}");
@@ -157,7 +157,7 @@ fn a_line_beyond_its_limit_is_an_error_wherever_it_is_cut() {
             assert_eq!(error.to_string(), "a line of the stream exceeds 9 bytes");
         }
     }
-    // Without an end in sight too: that is what the limit is for.
+    // Without a line end, too: that is what the limit is for.
     assert!(limited(9, 100, &[b"data:45678"]).is_err());
 }
 
@@ -170,7 +170,7 @@ fn an_event_beyond_its_limit_is_an_error_wherever_it_is_cut() {
         let error = limited(100, 8, &parts).unwrap_err();
         assert_eq!(error.to_string(), "an event of the stream exceeds 8 bytes");
     }
-    // Empty lines of data are data: each is a break.
+    // Empty lines of data are data: each is a line break.
     assert!(limited(100, 100, &[&b"data\n".repeat(101)]).is_ok());
     assert!(limited(100, 100, &[&b"data\n".repeat(102)]).is_err());
 }
@@ -180,7 +180,7 @@ fn events_before_an_oversized_one_arrive_and_none_after() {
     let (mut decoder, mut input) = (Decoder::new().max_line(8), &b"data: a\n\n:too long\n\ndata: b\n\n"[..]);
     assert!(matches!(decoder.decode(&mut input), Ok(Some(Item::Event(_)))));
     let error = decoder.decode(&mut input).unwrap_err();
-    assert_eq!(decoder.decode(&mut input), Err(error), "each later call says the same");
+    assert_eq!(decoder.decode(&mut input), Err(error), "each later call returns the same error");
     assert_eq!(decoder.decode(&mut &b"data: c\n\n"[..]), Err(error));
 }
 
@@ -239,7 +239,7 @@ async fn the_largest_event_that_a_hub_publishes_is_read_by_default() {
         let hub = Hub::builder().retention(bounds).build();
         let topic = hub.topic("a").unwrap();
         let publish = |bytes: usize| topic.publish(Event::new("x".repeat(bytes))).try_result();
-        // What an event takes beside its data is less than a hundred bytes.
+        // An event takes less than a hundred bytes beside its data.
         let fits = (bytes - 100..=bytes).rev().find(|&bytes| publish(bytes).is_ok()).unwrap();
         let subscription = hub.subscribe(Subscribe::to("a").start(Start::Beginning)).unwrap();
         topic.close(None).try_result().unwrap();

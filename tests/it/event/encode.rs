@@ -1,4 +1,4 @@
-//! Encoding of events, and that nothing in one can become anything else.
+//! Encoding of events: no value of a field can become another field.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -38,7 +38,7 @@ fn event(id: Option<&str>, name: Option<&str>, data: &str) -> Event {
     builder.data(data)
 }
 
-/// The one event that these bytes are.
+/// Decodes the one event of these bytes.
 fn decoded(bytes: &[u8]) -> Message {
     let (mut decoder, mut input) = (Decoder::new().max_line(1 << 25).max_event(1 << 25), bytes);
     let Some(Item::Event(message)) = decoder.decode(&mut input).unwrap() else { panic!("no event in {bytes:?}") };
@@ -46,12 +46,12 @@ fn decoded(bytes: &[u8]) -> Message {
     message
 }
 
-/// Returns the data as a client has it: each break is an LF.
+/// Returns the data as a client receives it: each line break is an LF.
 fn received(data: &str) -> String {
     data.replace("\r\n", "\n").replace('\r', "\n")
 }
 
-/// Asserts that an event says what it is, and that a client receives just that.
+/// Asserts that an event has the fields that it was created with, and that a client receives them.
 fn assert_arrives(id: Option<&str>, name: Option<&str>, data: &str) {
     let event = event(id, name, data);
     assert_eq!(event.id().map(EventId::as_str), id);
@@ -79,7 +79,7 @@ fn events_are_encoded_as_the_table_says() {
     }
 }
 
-/// Text with more breaks, spaces and colons than chance would have.
+/// Text with more breaks, spaces and colons than a random one.
 fn text() -> impl Strategy<Value = String> {
     let pieces = [
         "\r", "\n", "\r\n", "\0", "\u{feff}", " ", ":", "data: ", "event: x", "id: 1\n", "é", "🦀", "\n\n", "retry: 1",
@@ -91,7 +91,7 @@ fn text() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn received_events_are_the_sent_ones(id in prop::option::of(text()), name in prop::option::of(text()), data in text()) {
-        // What cannot be a name or an id cannot be made.
+        // Invalid names and ids cannot be created.
         let id = id.filter(|id| {
             let valid = !id.contains(['\r', '\n', '\0']);
             assert_eq!(EventId::try_from(id.as_str()).is_ok(), valid);

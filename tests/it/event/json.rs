@@ -1,4 +1,4 @@
-//! JSON in events: written straight into the buffer, on one line whatever the value holds.
+//! JSON in events: written straight into the buffer, on one line for any value.
 
 use std::{collections::HashMap, error::Error};
 
@@ -70,7 +70,7 @@ fn only_line_breaks_of_raw_values_are_removed() {
 
 #[test]
 fn line_break_in_a_name_is_not_removed() {
-    // The name's own line ends with the one LF that has to stay.
+    // The line of the name ends with the one LF that has to stay.
     let raw = RawValue::from_string("[\n]".into()).unwrap();
     let event = Event::builder().name(event_name!("[]")).json(&raw).unwrap();
     assert_eq!(&event.to_bytes()[..], b"event: []\ndata: []\n\n");
@@ -83,7 +83,7 @@ fn ten_megabytes_of_json_arrive() {
     assert_eq!(received(&event).1, serde_json::to_string(&value).unwrap());
 }
 
-/// Makes an event of its own while it is made one.
+/// Creates another event while it is serialized.
 struct Nested(usize);
 
 impl Serialize for Nested {

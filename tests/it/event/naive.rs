@@ -1,4 +1,4 @@
-//! The standard's algorithm as it reads, over a whole stream: slow, and plainly right.
+//! The algorithm of the standard, over a whole stream: slow, and evidently right.
 //!
 //! [HTML §9.2.5 and §9.2.6](https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream).
 
@@ -29,11 +29,11 @@ impl From<Item> for Naive {
     }
 }
 
-/// All that comes of these bytes, and the last event id at their end.
+/// Decodes these bytes. Returns the items, and the last event id at the end.
 pub(crate) fn decode(bytes: &[u8]) -> (Vec<Naive>, String) {
     let text = String::from_utf8_lossy(bytes);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text).replace("\r\n", "\n").replace('\r', "\n");
-    // The last one has no end.
+    // The last line has no end.
     let mut lines: Vec<_> = text.split('\n').collect();
     lines.pop();
 

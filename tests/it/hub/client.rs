@@ -1,4 +1,4 @@
-//! A client that believes nothing: each thing that it is given is held against the model's list of all events.
+//! A client that trusts nothing: each update that it receives is compared with the model's list of all events.
 
 mod due;
 
@@ -13,16 +13,16 @@ use super::{
     reader::{Reader, Received, Through, sequence_of},
 };
 
-/// The id with which a client comes.
+/// The id with which a client subscribes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Has {
-    /// Nothing: it is new.
+    /// No id: a new client.
     Nothing,
     /// This position.
     Position(u64),
-    /// One of another hub.
+    /// A position of another hub.
     Foreign,
-    /// Something that no hub gives out.
+    /// A text that no hub assigns as an id.
     Garbage,
 }
 
@@ -37,53 +37,53 @@ impl Has {
     }
 }
 
-/// One connection, and all that is known of it.
+/// One connection, and its expected state.
 pub(super) struct Client {
     source: Reader,
     topics: Vec<usize>,
     lag: LagPolicy,
     has: Has,
     is_stream: bool,
-    /// Ends behind this are its own.
+    /// Ends behind this position count for the client.
     begins: u64,
-    /// The position of the hub when the client came.
+    /// The position of the hub when the client subscribed.
     head: u64,
     /// The client has received everything up to an end.
     may_end: bool,
     /// The end of the last gap.
-    told_to: u64,
-    /// Everything after this is to be given or told; for a new client that begins with the beginning, what is kept of it.
+    reported_to: u64,
+    /// Everything after this is to be delivered or reported; for a new client that starts at the beginning, what is retained of it.
     base: u64,
-    /// Everything up to here is hidden from it.
+    /// Everything up to here is hidden from the client.
     floor: u64,
-    /// The position of the hub when it came as a new client.
+    /// The position of the hub when the client joined as a new one.
     joined_at: u64,
-    /// Up to here only the present counts.
+    /// Up to here only the snapshot counts.
     present_through: u64,
-    /// The position evicted before it came, which does not concern a new client.
+    /// The position evicted before the client joined, which does not concern a new client.
     before: Vec<u64>,
     /// The expected `from` of its gaps.
     from: Option<String>,
     /// The position when the gap was found.
     found_at: u64,
-    /// Everything up to here was given, told to be missing, or had before.
+    /// Everything up to here was delivered, reported as missing, or received before.
     reached: u64,
-    /// Everything up to here may have been looked at.
+    /// Everything up to here may have been read.
     seen: u64,
-    /// Ends that are not known any more, and were over by here, it was told. If not all of them, up to the second.
-    told_behind: (u64, u64),
+    /// Forgotten ends up to the first position were reported. If not all of them, up to the second.
+    reported_ends: (u64, u64),
     /// The position up to which ends were forgotten after the last read.
     was_forgotten: Option<u64>,
-    /// The last id that it got.
+    /// The last id that the client received.
     pub(super) position: Option<u64>,
-    /// A gap was found up to here, and is not told yet.
+    /// A gap was found up to here, and is not reported yet.
     owed: Option<u64>,
-    /// The event that follows the gap that came last. It comes, whatever becomes of it in between.
+    /// The event that follows the last gap. It is delivered even if it is evicted meanwhile.
     promised: Option<u64>,
     has_read: bool,
     is_first: bool,
     pub(super) ended: Option<Reason>,
-    /// The events over all its connections.
+    /// The events over all connections of the client.
     pub(super) lineage: Lineage,
 }
 
@@ -100,14 +100,14 @@ pub(super) struct Wants {
 }
 
 impl Wants {
-    /// Everything up to here is hidden. Of a position that the hub has not given nothing is known: all of the past is.
+    /// Everything up to here is hidden. A position that the hub has not assigned is unknown: all of the past is hidden.
     fn floor(&self, head: u64) -> u64 {
         self.not_before.map_or(0, |bound| if bound <= head { bound.saturating_sub(1) } else { head })
     }
 }
 
 impl Client {
-    /// A client comes. With a lineage it comes back with the id that it got last.
+    /// Subscribes a client. With a lineage it resumes after the last id that it received.
     pub(super) fn new(hub: &Hub, epoch: &str, model: &mut Model, wants: &Wants, lineage: Option<Lineage>) -> Self {
         let Wants { names, through, lag, start, has, not_before } = wants.clone();
         let id = has.id(epoch);
@@ -134,7 +134,7 @@ impl Client {
             begins: base,
             head: model.head(),
             may_end: false,
-            told_to: 0,
+            reported_to: 0,
             base,
             floor,
             joined_at: if has == Has::Nothing { model.head() } else { 0 },
@@ -143,7 +143,7 @@ impl Client {
             found_at: base,
             reached: base,
             seen: base,
-            told_behind: (0, 0),
+            reported_ends: (0, 0),
             was_forgotten: None,
             position: None,
             owed: None,
@@ -161,8 +161,8 @@ impl Client {
         client
     }
 
-    /// One for which there is nothing begins at the head. It has been told of the ends that there are, or has nothing to be
-    /// told of.
+    /// A client without anything to receive begins at the head. The ends that there are were reported to it, or none are
+    /// to be reported.
     fn begin_behind_nothing(&mut self, model: &Model) {
         let is_mine = |event: &&Record| event.sequence > self.base && self.topics.contains(&event.topic);
         let is_missing = |event: &Record| self.has != Has::Nothing && self.is_gone(event);
@@ -174,12 +174,12 @@ impl Client {
         }
     }
 
-    /// The topics that it keeps from going.
+    /// The topics that the client keeps from eviction.
     pub(super) fn holds(&self) -> &[usize] {
         if self.ended.is_some() { &[] } else { &self.topics }
     }
 
-    /// The position that it came with.
+    /// The position of the client's id.
     pub(super) fn came_with(&self) -> Option<u64> {
         match self.has {
             Has::Position(position) => Some(position),
@@ -187,17 +187,17 @@ impl Client {
         }
     }
 
-    /// Reads one thing, or one frame. Whether there was any.
+    /// Reads one update, or one frame. Returns whether there was any.
     pub(super) fn read_one(&mut self, model: &Model) -> bool {
         self.read(model, usize::MAX)
     }
 
-    /// Reads one thing, or as much of a frame as arrives before the connection is cut.
+    /// Reads one update, or as much of a frame as arrives before the connection is cut.
     pub(super) fn read(&mut self, model: &Model, arrive: usize) -> bool {
         self.read_until(model, |_, arrived| arrived == arrive)
     }
 
-    /// Reads one thing, or as much of a frame as it takes to have an id.
+    /// Reads one update, or as much of a frame as is needed for an id.
     pub(super) fn read_to_id(&mut self, model: &Model) -> bool {
         self.read_until(model, |client, arrived| arrived > 0 && client.position.is_some())
     }
@@ -220,12 +220,12 @@ impl Client {
         any
     }
 
-    /// With the last thing that there is for it, it may have seen everything up to an end that it has to be told.
+    /// With its last update, a client may have read everything up to an end that has to be reported.
     fn has_seen(&mut self, was_in_present: bool, model: &Model) {
         let is_more = |event: &&Record| event.sequence > self.reached && self.promised != Some(event.sequence);
         let next = self.due(model).find(is_more).map(Record::number);
         let end = self.end(model);
-        let must = self.must_tell(model);
+        let must = self.must_report(model);
         self.may_end |= end.is_some() && next.is_none() && must.is_none();
         let through = match (self.owed, was_in_present) {
             (Some(owed), _) => owed,
@@ -237,17 +237,17 @@ impl Client {
             self.seen = self.seen.max(through.min(last));
         }
         self.seen = self.seen.max(self.reached.min(last));
-        self.was_forgotten = self.may_tell(model);
+        self.was_forgotten = self.may_report(model);
     }
 
     pub(super) fn read_all(&mut self, model: &Model) {
         while self.ended.is_none() && self.read_one(model) {}
     }
 
-    /// A gap is found with the look that finds something gone, and how far it reaches is fixed then.
+    /// A gap is found by the read that finds an event evicted, and its extent is fixed then.
     fn looks(&mut self, model: &Model) {
         if self.is_in_present() && self.next_of_present(model).is_none() {
-            // What it was has been superseded or has gone.
+            // The event was superseded or evicted.
             self.reached = if self.is_first { self.reached } else { self.present_through };
         }
         let is_disconnected = self.lag == LagPolicy::Disconnect && self.has_read;
@@ -261,13 +261,13 @@ impl Client {
         let is_first = std::mem::take(&mut self.is_first);
         match given {
             Received::Subscribed { at } => {
-                assert!(is_first && self.has == Has::Nothing, "a greeting is for new clients, and comes first");
+                assert!(is_first && self.has == Has::Nothing, "a first position is for new clients, and comes first");
                 self.check_first(at, model);
             }
             Received::Gap { from, to, at } => {
-                assert_eq!(to, at, "one that is cut right after a gap is not told it again");
+                assert_eq!(to, at, "a client that is cut right after a gap does not receive it again");
                 if self.is_in_place_of_end(to, model) {
-                    // What is missing is found after that.
+                    // Missing events are found after that.
                     (self.owed, self.found_at) = (None, self.reached);
                 }
                 self.check_from(from.as_deref(), model);
@@ -276,10 +276,10 @@ impl Client {
                 } else {
                     self.check_gap(to, model);
                 }
-                self.lineage.told(to);
+                self.lineage.reported(to);
             }
             Received::Event { id, topic, data } => {
-                assert!(!is_first || matches!(self.has, Has::Position(_)), "nothing comes before what is told first");
+                assert!(!is_first || matches!(self.has, Has::Position(_)), "nothing precedes a first report");
                 let sequence = data.parse().expect("the data of each is its number");
                 self.check_event(sequence, topic.as_deref(), &data, model);
                 self.check_id(id, sequence, model);
@@ -291,12 +291,12 @@ impl Client {
     fn check_first(&mut self, at: Option<u64>, model: &Model) {
         if self.is_in_present() {
             let has_present = self.next_of_present(model).is_some();
-            assert_eq!(at, (!has_present).then_some(self.present_through), "the present is not given yet");
+            assert_eq!(at, (!has_present).then_some(self.present_through), "the snapshot is not delivered yet");
         } else {
             let (at, next) = (at.expect("the event has an id"), self.next(model));
             assert!(at >= self.reached && next.is_none_or(|next| at < next), "{next:?} would be lost after {at}");
             let missing = self.missing(model);
-            assert!(missing.is_none() || at == self.reached, "what is missing would be lost after {at}");
+            assert!(missing.is_none() || at == self.reached, "missing events would be lost after {at}");
         }
         self.is_at(at);
     }
@@ -316,10 +316,10 @@ impl Client {
         self.reached = id.unwrap_or(0).max(self.reached);
     }
 
-    /// Returns the id of this connection or, without one, the position when the gap was found.
+    /// Returns the id of this connection or, without one, the position at which the gap was found.
     fn check_from(&self, from: Option<&str>, model: &Model) {
         if self.has != Has::Nothing {
-            return assert_eq!(from, self.from.as_deref(), "what this connection came with");
+            return assert_eq!(from, self.from.as_deref(), "the id of this connection");
         }
         let from = from.and_then(sequence_of).expect("the client has an id");
         let is_between = |event: &&Record| self.found_at < event.sequence && event.sequence <= from;
@@ -331,58 +331,58 @@ impl Client {
     }
 
     fn check_foreign(&mut self, at: u64, model: &Model) {
-        match (self.may_tell(model), self.next(model)) {
+        match (self.may_report(model), self.next(model)) {
             (Some(_), next) => assert!(next.is_none_or(|next| at < next), "{next:?} would be lost after {at}"),
-            (None, Some(next)) => assert_eq!(at, next - 1, "the position before the oldest that is kept"),
-            (None, None) => assert_eq!(at, self.end(model).unwrap_or(model.head()), "nothing is kept"),
+            (None, Some(next)) => assert_eq!(at, next - 1, "the position before the oldest retained event"),
+            (None, None) => assert_eq!(at, self.end(model).unwrap_or(model.head()), "nothing is retained"),
         }
         self.goes_behind_end(at, false, model);
         self.is_at(Some(at));
-        self.told_to = at;
+        self.reported_to = at;
         self.owed = self.missing(model);
     }
 
     fn check_gap(&mut self, to: u64, model: &Model) {
         assert!(
             self.lag != LagPolicy::Disconnect || !self.has_read || self.owed.is_some(),
-            "one that lags is disconnected"
+            "a lagging client is disconnected"
         );
         let is_in_place_of_end = self.is_in_place_of_end(to, model);
-        let (owed, may_tell) = (self.owed.take(), self.may_tell(model));
-        match (owed, may_tell) {
+        let (owed, may_report) = (self.owed.take(), self.may_report(model));
+        match (owed, may_report) {
             (Some(owed), _) => assert!(to == owed || (model.is_careful && to > owed), "a gap up to {owed}, not {to}"),
-            (None, Some(through)) => assert!(to <= through, "in the place of an end up to {through}, not {to}"),
-            (None, None) => assert!(model.is_careful, "a gap where nothing is missing, up to {to}"),
+            (None, Some(through)) => assert!(to <= through, "in place of an end up to {through}, not {to}"),
+            (None, None) => assert!(model.is_careful, "a gap without missing events, up to {to}"),
         }
         assert!(to > self.reached || (to == self.reached && is_in_place_of_end), "{to} is not after {}", self.reached);
         let left_out = self.due(model).find(|event| event.sequence > self.reached && event.sequence <= to);
         assert!(left_out.is_none(), "{left_out:?} is kept, and given before the gap up to {to}");
-        // One that stands for an end too is followed by no event before the next look.
+        // A gap that stands for an end, too, is followed by no event before the next read.
         let last_seen = self.reached.min(self.seen).max(to.saturating_sub(1));
-        let end = self.forgotten(last_seen, self.head.max(self.told_behind.0), model);
+        let end = self.forgotten(last_seen, self.head.max(self.reported_ends.0), model);
         let stands_for_end = is_in_place_of_end || end.is_some_and(|(at, _)| at == to);
         self.goes_behind_end(to, is_in_place_of_end, model);
         self.is_at(Some(to));
-        self.told_to = to;
+        self.reported_to = to;
         if self.is_stream && !stands_for_end && self.missing(model).is_none() {
             self.promised = self.next(model);
         }
     }
 
-    /// Returns whether a gap is told for an end that is not known any more, and for nothing that is missing.
+    /// Returns whether a gap reports a forgotten end, and no missing event.
     fn is_in_place_of_end(&self, to: u64, model: &Model) -> bool {
-        self.owed != Some(to) && self.may_tell(model).is_some_and(|through| to <= through)
+        self.owed != Some(to) && self.may_report(model).is_some_and(|through| to <= through)
     }
 
-    /// Takes a gap for an end that is not known any more. One that is told since something is missing may stand for it.
+    /// Applies a gap for a forgotten end. A gap for missing events may stand for it.
     fn goes_behind_end(&mut self, to: u64, is_in_place_of_end: bool, model: &Model) {
-        let joined_at = self.head.max(self.told_behind.0);
+        let joined_at = self.head.max(self.reported_ends.0);
         let end = self.forgotten(self.reached.min(self.seen), joined_at, model);
         if let Some((_, through)) = end.filter(|&(at, _)| at <= to || is_in_place_of_end) {
-            self.told_behind.0 = self.told_behind.0.max(through + 1);
+            self.reported_ends.0 = self.reported_ends.0.max(through + 1);
         }
-        if let Some(through) = self.may_tell(model).filter(|_| is_in_place_of_end) {
-            self.told_behind.1 = self.told_behind.1.max(self.was_forgotten.unwrap_or(through) + 1);
+        if let Some(through) = self.may_report(model).filter(|_| is_in_place_of_end) {
+            self.reported_ends.1 = self.reported_ends.1.max(self.was_forgotten.unwrap_or(through) + 1);
         }
     }
 
@@ -398,13 +398,13 @@ impl Client {
         if self.promised.take() != Some(sequence) {
             assert!(self.is_due(event, model), "{sequence} is not for this client, or not any more");
             assert!(self.end(model).is_none_or(|end| sequence <= end), "{sequence} is behind the end");
-            let told_first = self.must_tell(model);
+            let reported_first = self.must_report(model);
             assert!(
-                told_first.is_none_or(|(_, through)| sequence <= through),
-                "{told_first:?} is told before {sequence}"
+                reported_first.is_none_or(|(_, through)| sequence <= through),
+                "{reported_first:?} has to be reported before {sequence}"
             );
             let owed = self.owed.or_else(|| self.missing(model));
-            assert!(owed.is_none_or(|to| sequence < to), "the gap up to {owed:?} is told before {sequence}");
+            assert!(owed.is_none_or(|to| sequence < to), "the gap up to {owed:?} has to be reported before {sequence}");
             self.owed = owed;
         }
         let left_out = self.due(model).find(|event| event.sequence > self.reached && event.sequence < sequence);
@@ -417,14 +417,14 @@ impl Client {
     fn check_end(&mut self, reason: Reason, model: &Model) {
         match reason {
             Reason::Lagged => {
-                assert!(self.lag == LagPolicy::Disconnect && self.has_read, "it had not lagged");
-                assert_eq!(self.owed, None, "it is told the gap first");
-                let is_behind = self.missing(model).or(self.may_tell(model)).is_some();
-                assert!(is_behind || model.is_careful, "it had not missed anything");
+                assert!(self.lag == LagPolicy::Disconnect && self.has_read, "the client had not lagged");
+                assert_eq!(self.owed, None, "the gap comes first");
+                let is_behind = self.missing(model).or(self.may_report(model)).is_some();
+                assert!(is_behind || model.is_careful, "the client had missed nothing");
             }
             Reason::TopicClosed => {
-                assert!(self.may_end || self.end(model).is_some(), "its topics were not closed at one time");
-                // It stays at its end, whatever comes and goes behind that.
+                assert!(self.may_end || self.end(model).is_some(), "the topics were not closed at one time");
+                // The client stays at its end, whatever is published or evicted behind it.
                 if !self.may_end {
                     self.has_everything(model);
                 }
@@ -435,18 +435,18 @@ impl Client {
     }
 
     fn waits(&mut self, model: &Model) {
-        assert!(!self.is_first || matches!(self.has, Has::Position(_)), "it is told something first");
-        assert!(model.is_careful || self.end(model).is_none(), "it has come to its end");
+        assert!(!self.is_first || matches!(self.has, Has::Position(_)), "the client receives a report first");
+        assert!(model.is_careful || self.end(model).is_none(), "the client has reached its end");
         self.has_everything(model);
         self.has_read = true;
         self.is_first = false;
     }
 
     fn has_everything(&self, model: &Model) {
-        assert_eq!((self.owed, self.missing(model)), (None, None), "something is missing and was not told");
-        assert_eq!(self.must_tell(model), None, "it may have passed an end, and was not told");
+        assert_eq!((self.owed, self.missing(model)), (None, None), "an event is missing and was not reported");
+        assert_eq!(self.must_report(model), None, "an end may have been passed without a report");
         let left = self.next(model);
-        assert!(left.is_none(), "it was not given {left:?}");
+        assert!(left.is_none(), "{left:?} was not delivered");
         self.lineage.lacks_nothing(self.reached, &self.topics, self.lag, model);
     }
 }

@@ -15,7 +15,7 @@ use tower_sse::{
     observe::Reason,
 };
 
-/// The data of the events that can be read now, with `+` for the greeting and `gap` for a gap.
+/// Returns the data of the events that are ready, with `+` for the first position and `gap` for a gap.
 fn close(topic: &Topic, last: Option<&str>) -> EventId {
     topic.close(last.map(Event::new)).try_result().expect("the event is small")
 }
@@ -28,7 +28,7 @@ fn subscribe(hub: &Hub, subscribe: impl Into<Subscribe>) -> Subscription {
     hub.subscribe(subscribe).expect("the hub has room")
 }
 
-/// The cursor passed the event of the topic that was opened again, with and without a read between the steps.
+/// The cursor passed the event of the reopened topic, with and without a read between the steps.
 #[test]
 fn reopened_topic_reaches_streams_over_several_topics() {
     for reads in [false, true] {
@@ -51,7 +51,7 @@ fn reopened_topic_reaches_streams_over_several_topics() {
         let third = publish(&b, "3");
         got.extend(read(&mut both));
         assert_eq!(got, ["+", "1", "last of a", "2", "3"], "reads between: {reads}");
-        // Both topics are held by the stream, so nothing was let go.
+        // The stream holds both topics, so none was removed.
         let mut back = subscribe(&hub, Subscribe::to("a").and("b").resume_after(after(&first)));
         assert_eq!(read(&mut back), ["last of a", "2", "3"]);
         let mut back = subscribe(&hub, Subscribe::to("a").and("b").resume_after(after(&third)));
@@ -78,7 +78,7 @@ fn several_rounds_of_closing_lose_nothing() {
     assert_eq!(both.end_reason(), None, "b was never closed");
 }
 
-/// A stream that had not read yet when its topic was opened again went on, and one that had read ended.
+/// A stream that had not read yet when its topic was reopened continued, and one that had read ended.
 #[test]
 fn stream_ends_at_the_first_position_with_all_topics_closed() {
     for reads in [false, true] {
@@ -111,14 +111,14 @@ fn client_that_returns_after_an_end_resumes_behind_it() {
         let mut first = subscribe(&hub, "a");
         let _holds = subscribe(&hub, "a");
         let (event, end) = (publish(&a, "1"), close(&a, last));
-        // An end without an event has no id that a client gets.
+        // An end without an event has no id that a client receives.
         let id = if last.is_some() { end } else { event };
         read(&mut first);
         assert_eq!(first.end_reason(), Some(Reason::TopicClosed));
         // While the topic is closed, and again once it is open.
         let mut waits = subscribe(&hub, Subscribe::to("a").resume_after(after(&id)));
         assert_eq!(read(&mut waits), [""; 0]);
-        assert_eq!(waits.end_reason(), None, "its end was told before");
+        assert_eq!(waits.end_reason(), None, "its end was reported before");
         publish(&a, "2");
         assert_eq!(read(&mut waits), ["2"]);
         let mut back = subscribe(&hub, Subscribe::to("a").resume_after(after(&id)));
@@ -147,7 +147,7 @@ fn retained_events_before_a_close_precede_the_end() {
         assert_eq!(read(&mut stream), expected);
         assert_eq!(stream.end_reason(), Some(Reason::TopicClosed));
     }
-    // Closings that were over before a stream came do not end it.
+    // Closings that were over before a stream joined do not end it.
     publish(&a, "again");
     let mut all = subscribe(&hub, Subscribe::to("a").start(Start::Beginning));
     assert_eq!(read(&mut all), ["+", "1", "2", "x", "last", "again"]);
@@ -169,12 +169,12 @@ fn waiting_on_a_closed_name_does_not_open_it() {
     assert_eq!((read(&mut both), read(&mut comes_late)), (vec!["last".to_owned()], vec!["last".to_owned()]));
     assert_eq!((both.end_reason(), comes_late.end_reason()), (Some(Reason::TopicClosed), Some(Reason::TopicClosed)));
     assert_eq!((read(&mut waits), waits.end_reason()), (vec![], None));
-    // Nothing but the one that waits holds the topic by now.
+    // Only the waiting stream holds the topic now.
     publish(&hub.topic("a").unwrap(), "1");
     assert_eq!(read(&mut waits), ["1"]);
 }
 
-/// The name of a topic that is gone is still known to be closed.
+/// The name of a removed topic is remembered as closed.
 #[test]
 fn closed_name_is_remembered_while_not_held() {
     let hub = Hub::builder().max_topics(2).build();
@@ -185,7 +185,7 @@ fn closed_name_is_remembered_while_not_held() {
     close(&hub.topic("b").unwrap(), None);
     assert_eq!((read(&mut both), both.end_reason()), (vec![], Some(Reason::TopicClosed)));
     assert_eq!(hub.topic_count(), 0);
-    // A publish opens it, also for names that are looked up later.
+    // A publish opens the topic, also for names that are looked up later.
     publish(&hub.topic("a").unwrap(), "1");
     let mut both = subscribe(&hub, Subscribe::to("a").and("b").start(Start::Beginning));
     assert_eq!(read(&mut both), ["+", "1"]);
@@ -207,7 +207,7 @@ fn topic_closed_twice_ends_subscribers_that_joined_between() {
     assert_eq!((read(&mut between), between.end_reason()), (vec![], Some(Reason::TopicClosed)));
 }
 
-/// A position is of the hub: an end that has none of its own could not be told from one that a client has seen.
+/// A position belongs to the hub: an end without its own position was indistinguishable from one that a client has received.
 #[test]
 fn each_close_has_its_own_position() {
     let hub = Hub::new();
@@ -217,7 +217,7 @@ fn each_close_has_its_own_position() {
     assert_eq!(positions, ["1", "2", "3", "4"]);
 }
 
-/// Bounds of its own were those of the topic that had been closed.
+/// The bounds of the reopened topic were those of the closed one.
 #[test]
 fn bounds_of_a_topic_hold_after_it_is_reopened() {
     for holds in [true, false] {
@@ -277,7 +277,7 @@ async fn presence_changes_end_at_the_first_close_even_if_reopened() {
     close(&a, None);
     publish(&a, "again");
     assert_eq!(changes.next().await, None);
-    // Presence of a closed topic counts its waiting subscribers.
+    // The presence of a closed topic counts its waiting subscribers.
     close(&a, None);
     let mut changes = pin!(a.presence().changes());
     let mut waits = subscribe(&hub, Subscribe::to("a").member("ann"));
@@ -297,7 +297,7 @@ fn wait_for_readers_completes_at_a_close_even_if_reopened() {
     close(&a, None);
     publish(&a, "2");
     assert!(polled.now_or_never().is_some());
-    // What is published after the close is waited for as ever, by the same readers.
+    // Events after the close are waited for as before, by the same readers.
     let mut later = Box::pin(a.wait_for_readers(0));
     assert!((&mut later).now_or_never().is_none());
     drop(unpolled);
@@ -305,7 +305,7 @@ fn wait_for_readers_completes_at_a_close_even_if_reopened() {
     assert!(later.now_or_never().is_some());
 }
 
-/// A task that counts how often it is woken.
+/// A task that counts its wake-ups.
 #[derive(Default)]
 struct Task(std::sync::atomic::AtomicUsize);
 
@@ -349,14 +349,14 @@ fn closed_topic_retains_nothing_once_released() {
     assert!(hub.bytes_used() > 0, "the presence holds it");
     drop(presence);
     assert_eq!((hub.topic_count(), hub.bytes_used()), (0, 0));
-    // What went is known to be gone.
+    // Evicted closings are reported as evicted.
     let first = id.as_str().rsplit_once('-').map(|(epoch, _)| format!("{epoch}-0")).unwrap();
     let first = EventId::try_from(first.as_str()).unwrap();
     let mut back = subscribe(&hub, Subscribe::to("a").resume_after(after(&first)));
     assert_eq!(read(&mut back), ["gap"]);
 }
 
-/// The closings that are known are those of what is kept, however often a topic was closed while a reader stalled.
+/// The known closings are those of retained events, however often a topic was closed while a reader stalled.
 #[test]
 fn reader_behind_many_closings_stops_at_each_kept_one() {
     let hub = Hub::builder().retention(Retention::new().events(2)).build();
@@ -367,14 +367,14 @@ fn reader_behind_many_closings_stops_at_each_kept_one() {
         publish(&a, &round.to_string());
         close(&a, None);
     }
-    let Some(Some(Update::Gap(gap))) = slow.next().now_or_never() else { panic!("999 are gone") };
+    let Some(Some(Update::Gap(gap))) = slow.next().now_or_never() else { panic!("999 are evicted") };
     assert_eq!((read(&mut slow), slow.end_reason()), (vec![], Some(Reason::TopicClosed)));
     let mut back = subscribe(&hub, Subscribe::to("a").resume_after(after(&gap.to)));
     assert_eq!(read(&mut back), ["998", "999"], "closings that were over do not end it");
     assert_eq!(back.end_reason(), Some(Reason::TopicClosed));
 }
 
-/// The end was forgotten with the event that opened the topic again, of which a reader of the latest values misses nothing.
+/// The end was forgotten with the event that reopened the topic, which is no loss to a conflating reader.
 #[test]
 fn conflating_reader_ends_at_the_first_end_despite_eviction() {
     let hub = Hub::builder().retention(Retention::new().events(1)).build();
@@ -394,7 +394,7 @@ fn conflating_reader_ends_at_the_first_end_despite_eviction() {
     assert_eq!((read(&mut back), back.end_reason()), (vec!["y".to_owned(), "z".to_owned()], None));
 }
 
-/// Of more closings than 64 the first were forgotten, and the reader went on to the first that was known.
+/// Of more than 64 closings the first were forgotten, and the reader continued to the first known one.
 #[test]
 fn forgotten_end_is_replaced_by_a_gap() {
     for rounds in [64, 65, 100] {

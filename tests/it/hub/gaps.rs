@@ -1,4 +1,4 @@
-//! A gap is sent at its end, after what is kept up to there: a client that is cut anywhere resumes after it.
+//! A gap is sent at its end, after the retained events up to there: a client that is cut anywhere resumes after it.
 
 use tower_sse::{
     Event, EventId,
@@ -12,7 +12,7 @@ use super::reader::{Reader, Received, Through};
 
 const BOTH: [Through; 2] = [Through::Wire, Through::Stream];
 
-/// Topics `a`, which has lost all up to 10, and `b`, which keeps 2 to 9. The first id, that was in `a`.
+/// Topics `a`, which has lost all events up to 10, and `b`, which retains 2 to 9. Returns the first id, which was in `a`.
 fn one_has_lost() -> (Hub, Topic, Topic, EventId) {
     let hub = Hub::new();
     let (a, b) = (hub.topic_with("a", Retention::new().events(1)), hub.topic("b"));
@@ -30,7 +30,7 @@ fn both() -> Subscribe {
     Subscribe::to("a").and("b")
 }
 
-/// Returns what there is now, in short.
+/// Returns the ready updates, in short.
 fn read(source: &mut Reader) -> Vec<String> {
     let mut read = Vec::new();
     loop {
@@ -46,7 +46,7 @@ fn read(source: &mut Reader) -> Vec<String> {
                     format!("{data}@{}", id.map_or("?".to_owned(), |id| id.to_string()))
                 }
                 Received::Gap { from, to, at } => {
-                    assert_eq!(to, at, "its id is its end");
+                    assert_eq!(to, at, "the id of a gap is its end");
                     let from = from.as_deref().and_then(|from| from.rsplit('-').next()).unwrap_or("?").to_owned();
                     format!("gap {from}..{to}")
                 }
@@ -87,7 +87,7 @@ fn until_gap(hub: &Hub, subscribe: Subscribe, saved: &str, seen: &mut Vec<u64>) 
     }
 }
 
-/// The page of the documents saves the id of a gap and loads itself anew, with that id in its address.
+/// The documented page saves the id of a gap and reloads, with that id in its address.
 #[test]
 fn page_that_reloads_at_a_gap_reloads_once() {
     for lag in [LagPolicy::Disconnect, LagPolicy::Skip, LagPolicy::Conflate] {
@@ -101,10 +101,10 @@ fn page_that_reloads_at_a_gap_reloads_once() {
         while let Some(gap) = until_gap(&hub, both().lag(lag), &saved, &mut seen) {
             saved = format!("{epoch}-{gap}");
             reloads += 1;
-            assert!(reloads < 5, "it reloads for ever");
+            assert!(reloads < 5, "the page reloads for ever");
         }
-        assert_eq!(reloads, 1, "it is told once");
-        assert!(seen.windows(2).all(|pair| pair[0] < pair[1]), "nothing comes twice: {seen:?}");
+        assert_eq!(reloads, 1, "the gap is received once");
+        assert!(seen.windows(2).all(|pair| pair[0] < pair[1]), "no event is received twice: {seen:?}");
     }
 }
 
@@ -126,14 +126,14 @@ fn client_cut_after_each_event_receives_a_gap_once() {
                 }
                 other => unreachable!("{other:?}"),
             };
-            assert!(next > id, "it comes ahead");
+            assert!(next > id, "the client makes progress");
             id = next;
         }
-        assert_eq!(told, [(Some(format!("{epoch}-9")), 10)], "from what its last connection came with");
+        assert_eq!(told, [(Some(format!("{epoch}-9")), 10)], "from the id of the last connection");
     }
 }
 
-/// The newest of a key is kept below the end of the gap: it was skipped by one that was cut between the two.
+/// The newest event of a key is retained below the end of the gap: a client that was cut between the two skipped it.
 #[test]
 fn newest_of_each_key_comes_before_the_gap() {
     for through in BOTH {
@@ -172,16 +172,16 @@ fn eviction_after_a_found_gap_is_another_gap() {
     publish(&a, "12");
     publish(&b, "13");
     publish(&a, "14");
-    // It has read something, and is not ended: a gap is still to be told to it.
+    // The client has read something, and is not ended: a gap is still to be reported to it.
     let rest: Vec<_> = (0..8).flat_map(|_| slow.read()).collect();
     assert!(matches!(rest[7], Received::Gap { to: 10, .. }), "{rest:?}");
-    assert_eq!(read(&mut slow), ["Lagged"], "and is ended for what it lost after that");
+    assert_eq!(read(&mut slow), ["Lagged"], "ended for what was evicted after that");
     let id = first.as_str().replace("-1", "-10");
     let mut back = Reader::new(&hub, both(), Some(id), Through::Stream);
     assert_eq!(read(&mut back), ["gap 10..12", "13", "14"]);
 }
 
-/// A client got 901 events of the past, or a gap where those had gone, and never the key that was the present.
+/// A client received 901 events of the past, or a gap if those were evicted, and never the key of the snapshot.
 #[test]
 fn client_cut_within_the_snapshot_gets_the_snapshot_again() {
     for through in BOTH {
@@ -194,7 +194,7 @@ fn client_cut_within_the_snapshot_gets_the_snapshot_again() {
                 topic.publish_keyed("z", Event::new(number.to_string())).try_result().expect("the event is small");
             }
             let new = || Reader::new(&hub, Subscribe::to("a").start(Start::Snapshot), None, through);
-            // Nothing has an id before all of it has come: it has none to come back with.
+            // No event has an id before all of the snapshot has arrived: the client has no id to resume after.
             assert_eq!(read(&mut new()), ["+?", "x@?", "y@?", "899@902"]);
             let mut whole = new();
             read(&mut whole);
@@ -215,7 +215,7 @@ fn client_with_an_empty_snapshot_has_a_position_at_once() {
     }
 }
 
-/// With the head of one and the present of another, in frames that do not hold all of it.
+/// With the head of one hub and the snapshot of another, in frames that do not hold all of it.
 #[test]
 fn snapshot_of_many_frames_has_an_id_at_its_end_only() {
     let hub = Hub::new();

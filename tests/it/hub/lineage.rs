@@ -1,4 +1,4 @@
-//! The lineage of a client: what it got over all its connections, each of which began with the last id of the one
+//! The lineage of a client: the events of all its connections, each of which began with the last id of the one
 //! before.
 //!
 //! The rules here are independent of how a gap is found: nothing is delivered twice, and each event that was not
@@ -10,15 +10,15 @@ use super::model::{Model, Record};
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Lineage {
-    /// The events that it was given, in order.
+    /// The delivered events, in order.
     given: Vec<u64>,
-    /// The ends of its gaps.
+    /// The ends of the gaps.
     gaps: Vec<u64>,
-    /// The position after which it asked for all that comes.
+    /// The position after which the client requested all events.
     base: u64,
-    /// The position at which the hub was when it came as a new client.
+    /// The position of the hub when the client joined as a new one.
     joined_at: u64,
-    /// The events that it came too late for, as a new client.
+    /// The events that precede a new client.
     no_loss: Vec<u64>,
 }
 
@@ -35,12 +35,12 @@ impl Lineage {
         }
     }
 
-    pub(super) fn told(&mut self, to: u64) {
-        assert!(!self.gaps.contains(&to), "the gap up to {to} is told again");
+    pub(super) fn reported(&mut self, to: u64) {
+        assert!(!self.gaps.contains(&to), "the gap up to {to} is reported again");
         self.gaps.push(to);
     }
 
-    /// Asserts that it lacks nothing, after it has read everything up to here.
+    /// Asserts that the client lacks nothing, after it has read everything up to here.
     pub(super) fn lacks_nothing(&self, reached: u64, topics: &[usize], lag: LagPolicy, model: &Model) {
         let is_owed = |event: &&Record| {
             let sequence = event.sequence;
@@ -57,7 +57,7 @@ impl Lineage {
         }
     }
 
-    /// Returns whether only the present counts for an event: it was superseded, or removed, or let go as the past of a
+    /// Returns whether an event does not count: it was superseded, removed, or evicted as the past of a
     /// client that was new.
     fn is_past(&self, event: &Record) -> bool {
         event.key.is_some() && ((!event.is_latest && !event.was_latest) || event.sequence <= self.joined_at)

@@ -1,4 +1,4 @@
-//! Many long schedules, drawn at random, of several clients at a time: each gets exactly what the rules say.
+//! Many long schedules, drawn at random, of several clients at a time: each receives what the rules say.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const NAMES: [&str; 3] = ["a", "b", "c"];
 
 const KEYS: [&str; 3] = ["x", "y", "z"];
 
-/// Numbers of which a step is made. A union of strategies would seed a generator for each of its parts, for each step: that
+/// Numbers from which a step is made. A union of strategies would seed a generator for each of its parts, for each step: that
 /// took longer than the schedules.
 type Drawn = (u32, usize, usize, usize, u64);
 
@@ -57,8 +57,8 @@ fn any_wants() -> impl Strategy<Value = Wants> {
         .prop_map(|(names, through, lag, start, not_before)| Wants { not_before, ..wants(&names, through, lag, start) })
 }
 
-/// A hub that is bounded by what its topics keep, or by what it keeps itself. The latter without keys: which of them goes is
-/// the hub's choice.
+/// A hub that is bounded by what its topics retain, or by what it retains itself. The latter without keys, since the hub chooses
+/// which of them it evicts.
 fn any_limits(data: usize) -> impl Strategy<Value = Limits> {
     let size = size_of(&" ".repeat(data), Some("x"));
     prop_oneof![
@@ -71,12 +71,12 @@ fn any_limits(data: usize) -> impl Strategy<Value = Limits> {
 struct Long {
     beginning: Beginning,
     schedule: Vec<Step>,
-    /// Within a runtime, so that a pump joins and wakes, or without one. It gets its turn where the schedule says so.
+    /// Within a runtime, so that a pump joins frames and wakes, or without one. The pump runs where the schedule says so.
     is_within: bool,
     ending: Ending,
 }
 
-/// With small events, and with such that a frame has room for two of.
+/// With small events, and with events of which a frame has room for two.
 fn any_long() -> impl Strategy<Value = Long> {
     let data = prop::sample::select(vec![3_usize, 3000]);
     let limits = data.prop_flat_map(|data| (Just(data), any_limits(data)));
@@ -131,5 +131,5 @@ fn run_many(cases: u32) {
         long.run();
         Ok(())
     });
-    assert!(all.is_ok(), "{}", all.expect_err("one has failed"));
+    assert!(all.is_ok(), "{}", all.expect_err("a schedule has failed"));
 }

@@ -1,23 +1,23 @@
-//! A naive hub: every event that was ever published, and whether it is still kept. Nothing is clever here, so that it can be
-//! believed; what a client may be given follows from it by looking at all events.
+//! A naive hub: every event that was ever published, and whether it is still retained. The model is simple, so that it can be
+//! trusted; the updates that a client may receive follow from a scan of all events.
 
 /// Returns the size of a publish of the model on the wire without its id, with its key, and with the cost of its entry.
 pub(super) fn size_of(data: &str, key: Option<&str>) -> usize {
     "data: \n\n".len() + data.len() + key.map_or(0, str::len) + 64
 }
 
-/// Bounds as the hub has them.
+/// The bounds of the hub.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// For each topic.
+    /// Events of each topic.
     pub(super) events: usize,
-    /// For each topic.
+    /// Keys of each topic.
     pub(super) keys: usize,
-    /// For the hub.
+    /// Events of the hub.
     pub(super) bytes: usize,
 }
 
-/// One event, for ever.
+/// One event, kept for ever.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) sequence: u64,
@@ -27,12 +27,12 @@ pub(super) struct Record {
     pub(super) closes: bool,
     /// An end without an event.
     pub(super) is_bare: bool,
-    /// The topic was closed, and removed with all that it had.
+    /// The topic was closed, and removed with all that it retained.
     pub(super) is_removed: bool,
     pub(super) key: Option<&'static str>,
     pub(super) data: String,
     pub(super) in_log: bool,
-    /// The newest of its key, and kept as such.
+    /// The newest of its key, and retained as such.
     pub(super) is_latest: bool,
     /// The newest of its key, but evicted.
     pub(super) was_latest: bool,
@@ -50,7 +50,7 @@ pub(super) enum End {
 }
 
 impl End {
-    /// Returns the first position at which it may be.
+    /// Returns the first position at which the end may be.
     pub(super) fn at(self) -> u64 {
         match self {
             Self::At(at) | Self::Forgotten { at, .. } => at,
@@ -58,7 +58,7 @@ impl End {
     }
 }
 
-/// The number of closings of a topic that are known.
+/// The number of known closings of a topic.
 pub(super) const KNOWN_CLOSINGS: usize = 64;
 
 impl Record {
@@ -74,11 +74,11 @@ pub(super) struct Model {
     pub(super) topics: Vec<&'static str>,
     /// The positions in each topic, in order, so that long schedules take seconds.
     positions: Vec<Vec<u64>>,
-    /// Of these, those at which it is closed.
+    /// Of these, the positions at which it is closed.
     closings: Vec<Vec<u64>>,
-    /// The positions of what is kept, so that what is gone is not looked at again.
+    /// The positions of retained events, so that evicted ones are not scanned again.
     kept: Vec<u64>,
-    /// A topic was removed for which there was no room in the table of those.
+    /// A topic was removed for which the table of tombstones had no room.
     pub(super) is_careful: bool,
 }
 
@@ -115,7 +115,7 @@ impl Model {
         positions.get(positions.partition_point(|&position| position <= at)).copied()
     }
 
-    /// Returns the last closing of a topic that is not known any more, and the position through which the topic was closed.
+    /// Returns the last forgotten closing of a topic, and the position through which the topic was closed.
     fn forgotten(&self, topic: usize) -> Option<(u64, u64)> {
         let closings = &self.closings[topic];
         let last = closings[closings.len().checked_sub(KNOWN_CLOSINGS + 1)?];
@@ -123,7 +123,7 @@ impl Model {
     }
 
     /// Returns the first position behind `after` at which all of these topics are closed, unless that was over when the client
-    /// came. A position that the client has not seen counts as one if that is not known any more.
+    /// joined. A position that the client has not reached counts as one if it is forgotten.
     pub(super) fn first_end(&self, topics: &[usize], after: u64, seen: u64, joined_at: u64) -> Option<End> {
         if topics.iter().any(|&topic| self.closings[topic].is_empty()) {
             return None;
@@ -156,7 +156,7 @@ impl Model {
         self.make_room(topic);
     }
 
-    /// Room is made after all of them.
+    /// Bounds are applied after all of them.
     pub(super) fn publish_all(&mut self, name: &'static str, data: [String; 2]) {
         let topic = self.topic(name);
         for data in data {
@@ -184,12 +184,12 @@ impl Model {
         }
     }
 
-    /// A topic that is closed and not held is gone, with all that it kept. Those of `held` stay.
+    /// A topic that is closed and not held is removed, with all that it retained. Those of `held` stay.
     pub(super) fn let_go(&mut self, held: &[usize]) {
         let goes = |topic: usize| !held.contains(&topic) && self.is_closed(topic, self.head());
         let going: Vec<_> = (0..self.topics.len()).filter(|&topic| goes(topic)).collect();
         for topic in going {
-            // Those before one that is removed are, too.
+            // Those before a removed one are removed, too.
             let positions = self.positions[topic].iter().rev().map(|&position| position as usize - 1);
             let kept: Vec<_> = positions.take_while(|&at| !self.events[at].is_removed).collect();
             for at in kept {

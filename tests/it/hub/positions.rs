@@ -1,4 +1,4 @@
-//! Tests of what a client may see of the past, whatever it says that it has.
+//! Bounds on the visible past of a client, whatever id it sends.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use super::support::{publish, read_with};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Returns what there is now: data, `+` for the greeting, and the end of a gap.
+/// Returns the ready updates: data, `+` for the first position, and the end of a gap.
 fn read(subscription: &mut Subscription) -> Vec<String> {
     read_with(subscription, |gap| format!("gap {}", gap.to.as_str().rsplit('-').next().unwrap_or_default()))
 }
 
-/// Each way to ask for the past: as a new client by each start, and with ids that are from before, foreign, or none.
+/// Each request for the past: by each start as a new client, and with ids that are earlier, foreign, or invalid.
 fn asked(topic: &str, before: &EventId) -> Vec<Subscribe> {
     let ids =
         [before.as_str(), "0123456789abcdef-1", "garbage"].map(|id| EventId::try_from(id).expect("the id is valid"));
@@ -29,7 +29,7 @@ fn asked(topic: &str, before: &EventId) -> Vec<Subscribe> {
     .collect()
 }
 
-/// An old or a foreign id gave a client all that was kept, though `Start::Live` had it see nothing of the past.
+/// With an old or a foreign id a client received all retained events, though `Start::Live` hides the past.
 #[test]
 fn not_before_hides_earlier_events_for_any_start_and_id() {
     let hub = Hub::new();
@@ -49,7 +49,7 @@ fn not_before_hides_earlier_events_for_any_start_and_id() {
     }
     let back = Subscribe::to("room").resume_after(LastEventId::from_id(&first)).not_before(joined.clone());
     let mut back = hub.subscribe(back).expect("the hub has room");
-    assert_eq!(read(&mut back)[..3], ["gap 3", "ann is here", "hello"], "it is told that there was more");
+    assert_eq!(read(&mut back)[..3], ["gap 3", "ann is here", "hello"], "the hidden events are reported");
     let all = Subscribe::to("room").start(Start::Beginning).not_before(joined);
     assert_eq!(read(&mut hub.subscribe(all).expect("the hub has room"))[..3], ["+", "ann is here", "hello"]);
 }
@@ -67,7 +67,7 @@ fn bound_of_another_hub_hides_the_whole_past() {
             assert!(!read(&mut client).iter().any(|data| data.starts_with("secret")));
             publish(&room, "news");
             assert_eq!(read(&mut client), ["news"]);
-            // The next one finds it in the past.
+            // The next read finds the event in the past.
             room.publish_all((0..1024).map(|_| Event::new("secret"))).try_result().expect("the events are small");
         }
     }
@@ -87,7 +87,7 @@ async fn not_older_than_hides_old_events_but_no_keyed_values() {
         let mut client = hub.subscribe(asked.clone().not_older_than(5 * MINUTE)).expect("the hub has room");
         let all = read(&mut client);
         assert!(!all.iter().any(|data| data.starts_with("secret")), "{asked:?} gets {all:?}");
-        // However long it reads.
+        // However long the client reads.
         tokio::time::sleep(Duration::from_millis(1)).await;
         publish(&room, "lately");
         assert_eq!(read(&mut client), ["lately"], "{asked:?}");
@@ -97,12 +97,12 @@ async fn not_older_than_hides_old_events_but_no_keyed_values() {
     let back =
         |lag| Subscribe::to("room").resume_after(LastEventId::from_id(&first)).lag(lag).not_older_than(5 * MINUTE);
     let mut all = hub.subscribe(back(LagPolicy::Skip)).expect("the hub has room");
-    assert_eq!(read(&mut all)[..2], ["gap 3", "lately"], "it is told that there was more");
+    assert_eq!(read(&mut all)[..2], ["gap 3", "lately"], "the hidden events are reported");
     let mut latest = hub.subscribe(back(LagPolicy::Conflate)).expect("the hub has room");
     assert_eq!(read(&mut latest)[..3], ["x", "gap 3", "lately"]);
 }
 
-/// A stream that was open when the node began another history was given what is loaded, from before its bound.
+/// A stream that was open when the node began another epoch received the loaded events before its bound.
 #[tokio::test(start_paused = true)]
 async fn bounds_of_a_client_hold_in_another_epoch() {
     use crate::backplane::memory::Memory;
@@ -116,7 +116,7 @@ async fn bounds_of_a_client_hold_in_another_epoch() {
     memory.lose();
     room.publish(Event::new("secret")).await.expect("the publish succeeds");
     tokio::time::sleep(MINUTE).await;
-    assert_eq!(read(&mut ann), ["gap 1"], "nothing is known of where it may begin");
+    assert_eq!(read(&mut ann), ["gap 1"], "the bound is of another epoch");
     room.publish(Event::new("news")).await.expect("the publish succeeds");
     tokio::time::sleep(MINUTE).await;
     assert_eq!(read(&mut ann), ["news"]);
@@ -143,6 +143,6 @@ async fn two_bounds_hide_what_either_hides() {
         let all = read(&mut back);
         let events: Vec<_> = all.iter().filter(|data| !data.starts_with("gap")).cloned().collect();
         assert_eq!(events, expected, "{lag:?}");
-        assert_eq!(all.len(), events.len() + 1, "it is told once that there was more: {all:?}");
+        assert_eq!(all.len(), events.len() + 1, "the hidden events are reported once: {all:?}");
     }
 }

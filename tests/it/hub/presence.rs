@@ -63,7 +63,7 @@ fn unpolled_subscriber_is_not_present() {
 fn publisher_waits_for_the_slowest_reader_and_no_longer() {
     let hub = Hub::new();
     let room = hub.topic("room").unwrap();
-    assert!(room.wait_for_readers(0).now_or_never().is_some(), "there is nobody to wait for");
+    assert!(room.wait_for_readers(0).now_or_never().is_some(), "there is no reader to wait for");
     let (mut quick, mut slow) = (join(&hub, "quick"), join(&hub, "slow"));
     room.publish_all(["1", "2", "3"].map(Event::new)).try_result().unwrap();
     while quick.next().now_or_never().is_some() {}
@@ -71,14 +71,14 @@ fn publisher_waits_for_the_slowest_reader_and_no_longer() {
     let mut within_none = Box::pin(room.wait_for_readers(0));
     assert!((&mut within_two).now_or_never().is_none());
     assert!(room.wait_for_readers(3).now_or_never().is_some());
-    // What was given last counts as unread until the subscriber comes for more.
+    // The last update counts as unread until the subscriber polls for the next.
     assert!(slow.next().now_or_never().is_some());
     assert!((&mut within_two).now_or_never().is_none());
     assert!(slow.next().now_or_never().is_some());
     assert!(within_two.now_or_never().is_some());
     assert!((&mut within_none).now_or_never().is_none());
     drop(slow);
-    assert!(within_none.now_or_never().is_some(), "one that has left is not waited for");
+    assert!(within_none.now_or_never().is_some(), "a reader that has left is not waited for");
 }
 
 #[tokio::test]
@@ -117,19 +117,19 @@ fn closed_topic_drains_ends_and_frees_its_name() {
     assert_eq!(rest(&mut unpolled), ["1", "last"]);
     assert_eq!(behind.end_reason(), Some(Reason::TopicClosed));
 
-    // The next publish opens it again.
+    // The next publish opens the topic again.
     let mut new = join(&hub, "new");
     room.publish(Event::new("2")).try_result().unwrap();
     assert!(matches!(new.next().now_or_never(), Some(Some(Update::Event { event, .. })) if event.data() == "2"));
     room.close(Event::new("last again")).try_result().unwrap();
     assert_eq!(rest(&mut new), ["last again"]);
     room.close(Event::new("of nothing")).try_result().unwrap();
-    assert_eq!(hub.topic_count(), 1, "it is held");
+    assert_eq!(hub.topic_count(), 1, "the topic is held");
     drop(room);
     assert_eq!(hub.topic_count(), 0);
 }
 
-/// They went on with the topic that had been closed.
+/// The readers continued with the topic that had been closed.
 #[test]
 fn held_topic_is_reused_after_it_was_reopened() {
     let hub = Hub::new();
@@ -140,7 +140,7 @@ fn held_topic_is_reused_after_it_was_reopened() {
     assert_eq!(room.presence().count(), 1);
     room.publish(Event::new("1")).try_result().unwrap();
     let mut drained = Box::pin(room.wait_for_readers(0));
-    assert!((&mut drained).now_or_never().is_none(), "one is behind");
+    assert!((&mut drained).now_or_never().is_none(), "a reader is behind");
     while stalled.next().now_or_never().is_some() {}
     assert!(drained.now_or_never().is_some());
     room.remove_key("x");
@@ -164,7 +164,7 @@ fn wait_for_readers_waits_for_a_lagging_reader_to_read_or_leave() {
     let mut drained = Box::pin(room.wait_for_readers(0));
     assert!((&mut drained).now_or_never().is_none());
     room.publish_all(["2", "3", "4"].map(Event::new)).try_result().unwrap();
-    assert!((&mut drained).now_or_never().is_none(), "it is still the slowest");
+    assert!((&mut drained).now_or_never().is_none(), "the reader is still the slowest");
     assert!(stalled.next().now_or_never().is_some());
     assert_eq!(stalled.end_reason(), Some(Reason::Lagged));
     assert!(drained.now_or_never().is_some());
@@ -180,7 +180,7 @@ fn an_idempotency_key_publishes_once() {
     assert_ne!(room.publish_once("order 8", Event::new("3")).try_result().unwrap(), first);
 }
 
-/// The second topic got the id of the first one's event, and nothing was published there.
+/// The second topic returned the id of the first one's event, and nothing was published there.
 #[test]
 fn an_idempotency_key_belongs_to_its_topic() {
     let hub = Hub::new();
@@ -192,7 +192,7 @@ fn an_idempotency_key_belongs_to_its_topic() {
     assert!(matches!(reader.next().now_or_never(), Some(Some(Update::Subscribed(_)))));
     let event = reader.next().now_or_never();
     assert!(matches!(&event, Some(Some(Update::Event { event, .. })) if event.data() == "to bob"), "{event:?}");
-    // Each is known by its own key, also after a topic was closed and opened again.
+    // Each topic has its own keys, also after it was closed and reopened.
     bob.close(None).try_result().unwrap();
     assert_eq!(bob.publish_once("request 1", Event::new("again")).try_result().unwrap(), second);
     assert_eq!(ann.publish_once("request 1", Event::new("again")).try_result().unwrap(), first);

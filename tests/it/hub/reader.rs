@@ -15,7 +15,7 @@ use tower_sse::{
     observe::Reason,
 };
 
-/// The way in which a client reads.
+/// A mode of reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Through {
     /// As a `Stream`, one update at a time.
@@ -24,7 +24,7 @@ pub(super) enum Through {
     Wire,
 }
 
-/// Something that a client was given, in whichever way.
+/// An update that a client received, in either mode.
 #[derive(Debug)]
 pub(super) enum Received {
     Subscribed { at: Option<u64> },
@@ -33,7 +33,7 @@ pub(super) enum Received {
     Ended(Reason),
 }
 
-/// The source of its events.
+/// The source of a client's events.
 pub(super) enum Reader {
     Stream(Box<Subscription>),
     Wire { body: Frames, decoder: Box<Decoder>, rest: Vec<u8> },
@@ -64,7 +64,7 @@ impl Reader {
             },
             Self::Wire { body, decoder, rest } => match body.frame().now_or_never() {
                 None => Vec::new(),
-                // Which of the two it was is seen by the `retry:` before it.
+                // The reason is distinguished by the `retry:` before it.
                 Some(None) => vec![Received::Ended(if rest.is_empty() { Reason::TopicClosed } else { Reason::Lagged })],
                 Some(Some(frame)) => {
                     let data = frame.expect("the body never fails").into_data().expect("the body has no trailers");
@@ -96,7 +96,7 @@ impl From<Update> for Received {
     }
 }
 
-/// The events of a frame. A `retry:` is put aside: it comes before an end.
+/// Decodes the events of a frame. A `retry:` is set aside: it comes before an end.
 fn decoded(decoder: &mut Decoder, mut data: &[u8], rest: &mut Vec<u8>) -> Vec<Received> {
     let mut given = Vec::new();
     while let Some(item) = decoder.decode(&mut data).expect("the data is an event stream") {
@@ -122,12 +122,12 @@ fn message_given(message: &Message) -> Received {
     }
 }
 
-/// The number in an id.
+/// Returns the sequence of an id.
 pub(super) fn sequence_of(id: &str) -> Option<u64> {
     id.rsplit_once('-')?.1.parse().ok()
 }
 
-/// The body of a response that these events are the stream of, outside of any runtime.
+/// Returns the body of a response with this stream, outside of any runtime.
 fn body(hub: &Hub, subscribe: Subscribe, id: Option<String>) -> Frames {
     let events = hub.service(move |_: &RequestHead<'_>| subscribe.clone());
     let inside =

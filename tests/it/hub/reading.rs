@@ -11,7 +11,7 @@ use tower_sse::{
 
 use super::support::{after, publish, read_with};
 
-/// Returns the ready updates, in short: data of events, `+` for the greeting, `gap` for a gap.
+/// Returns the ready updates, in short: data of events, `+` for the first position, `gap` for a gap.
 fn read(subscription: &mut Subscription) -> Vec<String> {
     read_with(subscription, |gap| format!("gap {}..{}", gap.from.as_ref().map_or("?".into(), short), short(&gap.to)))
 }
@@ -55,7 +55,7 @@ fn client_that_missed_events_receives_one_gap() {
     assert_eq!(read(&mut back), ["gap 1..3", "4", "5"]);
 }
 
-/// A gap by its keys was sent: the newest of a key had been evicted before the client came.
+/// A gap was sent for keys whose newest event had been evicted before the client joined.
 #[test]
 fn new_client_receives_no_gap_for_any_start() {
     for lag in [LagPolicy::Skip, LagPolicy::Conflate] {
@@ -88,7 +88,7 @@ fn eviction_within_a_sent_gap_sends_no_other() {
     assert_eq!(read(&mut slow), ["gap 0..3", "4", "5", "6", "7"], "2 is within the gap");
 }
 
-/// A reader that had `1` and `2` when the log of two went on to `5`.
+/// A reader that had received `1` and `2` when the log of two advanced to `5`.
 fn overtaken(lag: LagPolicy) -> (Topic, Subscription) {
     let hub = Hub::new();
     let topic = hub.topic_with("a", Retention::new().events(2)).expect("the hub has room");
@@ -194,10 +194,10 @@ async fn subscribers_are_woken_by_the_pump() {
         assert!(matches!(&got[2], Update::Event { event, .. } if event.data() == "2"), "{got:?}");
     }
     drop(topic);
-    assert_eq!(hub.topic_count(), 1, "its log is still there");
+    assert_eq!(hub.topic_count(), 1, "the log is still retained");
 }
 
-/// Only gaps were sent: by the time that the reader came for an event, that one was gone.
+/// Only gaps were sent: by the time that the reader asked for an event, it was evicted.
 ///
 /// One update each time, while two are published: it never catches up.
 #[test]

@@ -7,7 +7,7 @@ use tower_sse::{
 
 use super::support::read;
 
-/// The data of the events that can be read now, with `+` for the greeting and `gap` for a gap.
+/// Publishes an event with the name of its topic as data, and returns its id.
 fn publish(hub: &Hub, name: &str) -> EventId {
     hub.topic(name).expect("the hub has room").publish(Event::new(name)).try_result().expect("the event is small")
 }
@@ -20,7 +20,7 @@ fn publish_keyed(hub: &Hub, name: &str, key: &str) {
         .expect("the event is small");
 }
 
-/// A client that reads a topic, and leaves.
+/// Reads a topic as a client, and leaves.
 fn visit(hub: &Hub, name: &str) {
     read(&mut hub.subscribe(name).expect("the hub has room"));
 }
@@ -29,12 +29,12 @@ fn hub(topics: usize) -> Hub {
     Hub::builder().max_topics(topics).build()
 }
 
-/// The data that are kept. Looking at them is a visit.
+/// Returns the retained data. Reading them counts as a visit.
 fn kept(hub: &Hub, name: &str) -> Vec<String> {
     read(&mut hub.subscribe(Subscribe::to(name).start(Start::Beginning)).expect("the hub has room")).split_off(1)
 }
 
-/// One user who published to many names had all others refused.
+/// A user who published to many names had the topics of all others refused.
 #[test]
 fn unread_topics_are_evicted_for_subscribers() {
     let hub = hub(100);
@@ -66,7 +66,7 @@ fn least_recently_read_topics_are_evicted_first() {
     visit(&hub, "keyed");
     visit(&hub, "read last");
     let mut there = vec!["never read", "read first", "read last", "keyed"];
-    // One that comes is subscribed to, and stays.
+    // A topic with a subscriber stays.
     let mut others = Vec::new();
     for number in 0..4 {
         others.push(hub.subscribe(format!("other {number}")).unwrap());
@@ -94,13 +94,13 @@ fn topics_are_evicted_in_the_order_of_the_model() {
             visit(&hub, name);
         }
         publish(&hub, "another");
-        // The other one is not touched: it would be the next.
+        // The other topic is not evicted: it would be the next.
         let mut back = hub.subscribe(Subscribe::to(stays).start(Start::Beginning)).unwrap();
         assert_eq!(read(&mut back).len(), 2, "{stays} stays when {goes} goes");
     }
 }
 
-/// The one that was created first went, however much was published there since.
+/// The topic that was created first was evicted, however much was published there since.
 #[test]
 fn topic_with_newer_events_is_evicted_later() {
     let hub = hub(2);
@@ -132,7 +132,7 @@ fn keyed_values_evicted_by_a_bound_are_counted() {
         topic.publish_keyed(key, Event::new(key)).try_result().unwrap();
     }
     topic.remove_key("y");
-    assert_eq!(hub.health().evicted_keys, 0, "one that is replaced or removed is not lost");
+    assert_eq!(hub.health().evicted_keys, 0, "a replaced or removed value is not lost");
     for number in 0..100 {
         topic.publish_keyed(number.to_string(), Event::new("1")).try_result().unwrap();
     }
@@ -155,7 +155,7 @@ fn clients_of_an_evicted_topic_receive_a_gap() {
     }
 }
 
-/// Of topics beyond the table only one number is known: up to where their events may be gone.
+/// Of topics beyond the table only one number is known: the position up to which their events may be evicted.
 #[test]
 fn forgotten_topic_names_cost_a_gap_at_worst() {
     let hub = hub(3);
@@ -169,19 +169,19 @@ fn forgotten_topic_names_cost_a_gap_at_worst() {
     for number in 0..4 {
         publish(&hub, &format!("unread {number}"));
     }
-    assert_eq!(back("never there"), [""; 0], "all that went are known by name");
+    assert_eq!(back("never there"), [""; 0], "all evicted topics are known by name");
     for number in 4..100 {
         publish(&hub, &format!("unread {number}"));
     }
-    assert_eq!(back("never there"), ["gap"], "too careful, since it is not known to have had nothing");
-    assert_eq!(back("held"), ["2"], "what is there is known exactly");
+    assert_eq!(back("never there"), ["gap"], "conservative, since the name is unknown");
+    assert_eq!(back("held"), ["2"], "a retained topic is exact");
     // A client that resumes with a newer id receives no gap.
     let last = held.publish(Event::new("3")).try_result().unwrap();
     let mut new = hub.subscribe(Subscribe::to("never there").resume_after(LastEventId::from_id(&last))).unwrap();
     assert_eq!(read(&mut new), [""; 0]);
 }
 
-/// No number moved when clients were refused.
+/// No counter changed when clients were refused.
 #[test]
 fn refusals_are_counted_and_a_full_hub_is_reported() {
     let hub = hub(2);
@@ -210,7 +210,7 @@ fn refusals_are_counted_and_a_full_hub_is_reported() {
 fn number_of_topics_of_a_subscription_is_limited() {
     let hub = Hub::builder().max_topics_per_subscription(3).build();
     let three = ["a", "b", "c", "a", "a"];
-    assert!(hub.subscribe(Subscribe::to_all(three)).is_ok(), "one that is named again counts once");
+    assert!(hub.subscribe(Subscribe::to_all(three)).is_ok(), "a repeated name counts once");
     let refused = hub.subscribe(Subscribe::to_all(three).and("d")).unwrap_err();
     assert!(matches!(refused, SubscribeError::TooManyTopics { topics: 4, limit: 3, .. }), "{refused}");
     assert_eq!(Refusal::from(refused).status_for(&http::Method::GET), 400);
@@ -222,7 +222,7 @@ fn number_of_topics_of_a_subscription_is_limited() {
     ));
 }
 
-/// As many notes as one user of the production example posted.
+/// As many notes as a user of the production example posted.
 #[test]
 fn ten_thousand_unread_names_refuse_no_subscriber() {
     let hub = Hub::new();
@@ -257,12 +257,12 @@ fn get_topic_never_creates_a_topic() {
     assert!(hub.get_topic("a").is_none());
     assert_eq!(hub.topic_count(), 0);
     drop(hub.topic("a").expect("the hub has room"));
-    assert!(hub.get_topic("a").is_none(), "it was empty, and not held");
+    assert!(hub.get_topic("a").is_none(), "the topic was empty, and not held");
     publish(&hub, "a");
     let topic = hub.get_topic("a").expect("the topic exists");
     topic.close(None).try_result().expect("the topic is open");
-    assert_eq!(hub.get_topic("a"), Some(topic), "it is closed, and held");
-    assert!(hub.get_topic("a").is_none(), "it was closed, and not held");
+    assert_eq!(hub.get_topic("a"), Some(topic), "the topic is closed, and held");
+    assert!(hub.get_topic("a").is_none(), "the topic was closed, and not held");
     assert!(hub.get_topic("a".repeat(1000)).is_none());
 }
 
@@ -284,7 +284,7 @@ fn topics_are_equal_if_they_have_one_name_and_one_hub() {
     assert_eq!(a, a.clone());
     assert_eq!(a, one.clone().topic("a").expect("the hub has room"));
     a.close(None).try_result().expect("the topic is open");
-    assert_eq!(a, one.topic("a").expect("the hub has room"), "it is closed, and held");
+    assert_eq!(a, one.topic("a").expect("the hub has room"), "the topic is closed, and held");
     assert_ne!(a, one.topic("b").expect("the hub has room"));
     assert_ne!(a, other.topic("a").expect("the hub has room"));
 }

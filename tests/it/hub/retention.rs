@@ -11,7 +11,7 @@ use tower_sse::{
     hub::{Hub, LagPolicy, PublishError, Retention, Start, Subscribe, Update},
 };
 
-/// The data of all events that are kept.
+/// Returns the data of all retained events.
 fn kept(hub: &Hub, topic: &str) -> Vec<String> {
     let mut all = hub.subscribe(Subscribe::to(topic).start(Start::Beginning)).expect("the hub has room");
     let mut data = Vec::new();
@@ -44,7 +44,7 @@ fn events_and_bytes_of_a_topic_are_bounded() {
     assert!(matches!(error, PublishError::TooLarge { limit: 250, .. }), "{error}");
     let error = small.publish_all([Event::new("6"), Event::new("7".repeat(200))]).try_result().unwrap_err();
     assert!(matches!(error, PublishError::TooLarge { .. }), "{error}");
-    assert_eq!(kept(&hub, "small"), ["3", &"4".repeat(100)], "if one is too large none is published");
+    assert_eq!(kept(&hub, "small"), ["3", &"4".repeat(100)], "an oversized event publishes none");
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn keys_beyond_the_bytes_of_a_hub_are_evicted() {
     }
 }
 
-/// They were not found any more, for as long as one client did not read.
+/// Keys of a closed topic were not found, as long as one client did not read.
 #[test]
 fn full_hub_evicts_keys_of_closed_topics() {
     let hub = Hub::builder().max_bytes(1000).build();
@@ -116,10 +116,10 @@ fn full_hub_evicts_keys_of_closed_topics() {
     }
     publish(&hub, "open", &"x".repeat(900));
     assert!(hub.bytes_used() <= 1000, "{}", hub.bytes_used());
-    assert!(matches!(stalled.next().now_or_never(), Some(Some(Update::Gap(_)))), "it has missed some");
+    assert!(matches!(stalled.next().now_or_never(), Some(Some(Update::Gap(_)))), "the client has missed some");
 }
 
-/// A publish there was evicted at once, and every reader of it was sent a gap.
+/// A publish there was evicted at once, and every reader of it received a gap.
 #[test]
 fn hub_full_of_keys_delivers_new_events() {
     let hub = Hub::builder().max_bytes(1000).build();
@@ -141,7 +141,7 @@ fn hub_full_of_keys_delivers_new_events() {
     }
 }
 
-/// Frames that readers share went out however old they were.
+/// Frames that readers share were sent however old they were.
 #[tokio::test(start_paused = true)]
 async fn late_subscriber_receives_no_expired_events() {
     let hub = Hub::builder().retention(Retention::new().age(Duration::from_secs(60))).build();
@@ -157,7 +157,7 @@ async fn late_subscriber_receives_no_expired_events() {
         bodies.push(body);
     }
     publish(&hub, "a", "old");
-    // The pump joins it for those who wait. Two come late.
+    // The pump joins the frame for waiting readers. Two join late.
     tokio::task::yield_now().await;
     let frame = bodies[0].frame().await.unwrap().unwrap().into_data().unwrap();
     assert!(frame.ends_with(b"data: old\n\n"), "{frame:?}");
@@ -181,7 +181,7 @@ async fn expired_events_are_evicted_when_any_topic_is_used() {
     for _ in 0..4 {
         publish(&hub, "b", "x");
     }
-    assert_eq!(hub.topic_count(), 1, "what nobody uses and has no event is no topic");
+    assert_eq!(hub.topic_count(), 1, "an unheld topic without an event is removed");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Subscribers are woken wherever they are polled, and whatever becomes of the runtime that they were in.
+//! Subscribers are woken on whichever runtime they are polled, and whatever happens to a runtime that they were polled on.
 
 use std::{
     future::Future,
@@ -16,7 +16,7 @@ use tower_sse::{
     hub::{Hub, Subscription, Topic, Update},
 };
 
-/// Longer than anything takes on a busy machine.
+/// Longer than any step takes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn current_thread() -> Runtime {
@@ -31,7 +31,7 @@ fn publish(topic: &Topic, data: &str) {
     topic.publish(Event::new(data)).try_result().expect("the event is small");
 }
 
-/// The data of the next event.
+/// Returns the data of the next event.
 async fn next(subscription: &mut Subscription) -> String {
     loop {
         match subscription.next().await.expect("the topic stays") {
@@ -61,12 +61,12 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Within so much time.
+/// Waits for a value within the limit.
 fn soon<T>(receiver: &mpsc::Receiver<T>) -> T {
     receiver.recv_timeout(LIMIT).expect("the reader is woken")
 }
 
-/// Waits until so many are there and wait.
+/// Waits until so many subscribers have joined and wait.
 fn until_there_are(topic: &Topic, count: usize) {
     while topic.presence().count() != count {
         thread::yield_now();
@@ -96,7 +96,7 @@ fn plain_thread_publishes_to_subscribers_of_any_runtime() {
     until_there_are(&topic, 12);
     for data in ["1", "2", "3"] {
         publish(&topic, data);
-        // Each has it before the next comes, so each has to be woken for each.
+        // Each subscriber has received the event before the next is published, so each has to be woken for each.
         let got: Vec<_> = (0..12).map(|_| soon(&receiver)).collect();
         assert_eq!(got, [data; 12]);
     }
@@ -109,7 +109,7 @@ fn moved_subscriber_is_woken_by_its_current_runtime() {
     let hub = Hub::new();
     let topic = hub.topic("a").unwrap();
     let mut subscription = hub.subscribe("a").unwrap();
-    // A runtime that is there, but runs nothing any more.
+    // A runtime that exists, but runs nothing any more.
     let idle = current_thread();
     idle.block_on(async { while subscription.next().now_or_never().is_some() {} });
     let (sender, receiver) = mpsc::channel();
@@ -149,7 +149,7 @@ fn ended_runtime_leaves_no_subscriber_waiting_elsewhere() {
         });
     });
     until_there_are(&topic, 101);
-    // A wake queued just before the end is carried out all the same.
+    // A wake queued just before the end is carried out.
     publish(&topic, "1");
     drop(first);
     assert_eq!(soon(&receiver), "1");
@@ -188,7 +188,7 @@ fn topic_closed_while_a_runtime_ends_ends_streams_elsewhere() {
         let runtime = current_thread();
         let mut subscription = hub.subscribe("a").unwrap();
         runtime.block_on(async { while subscription.next().now_or_never().is_some() {} });
-        // Recording to the pump, which does not run any more.
+        // The queue has a pump, which does not run any more.
         topic.close(Event::new("last")).try_result().unwrap();
         let (sender, receiver) = mpsc::channel();
         let reader = thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! Every short schedule of publishes, evictions, removals, subscribes, reads and resumes: a client gets exactly what the rules
+//! Every short schedule of publishes, evictions, removals, subscribes, reads and resumes: a client receives what the rules
 //! say.
 
 use tower_sse::hub::{LagPolicy, Start};
@@ -10,23 +10,23 @@ use super::{
     simulation::{Beginning, Ending, MANY, Step, kinds, run},
 };
 
-/// Returns whether a step can make a difference after these. Others are left out: they equal another, shorter schedule.
+/// Returns whether a step can make a difference after these. Others are omitted: they equal another, shorter schedule.
 fn is_worth(schedule: &[Step], step: Step) -> bool {
     let before = schedule.last();
     match step {
         Step::Read(number) => before != Some(&Step::ReadAll(number)),
         Step::ReadAll(number) => {
-            // The same as one reading more.
+            // The same as one more read.
             before != Some(&Step::Read(number)) && before != Some(&Step::ReadAll(number))
         }
         Step::Leave(number) => !matches!(before, Some(Step::Resume(other) | Step::Leave(other)) if *other == number),
-        // A client is cut after each thing at the end of each schedule.
+        // At the end of each schedule a client is cut after each update.
         Step::Resume(number) => !matches!(before, Some(Step::Resume(other)) if *other == number),
         _ => true,
     }
 }
 
-/// Runs every schedule of so many of these steps. How many there were.
+/// Runs every schedule of so many of these steps. Returns their number.
 fn every(beginning: &Beginning, steps: &[Step], length: usize) -> usize {
     let mut count = 0;
     let mut schedule = Vec::with_capacity(length);
@@ -48,7 +48,7 @@ fn extend(beginning: &Beginning, steps: &[Step], length: usize, schedule: &mut V
     }
 }
 
-/// One that is cut after each thing comes back with an id, and where it began is of no matter then.
+/// A client that is cut after each update resumes with an id, so its start does not matter.
 fn endings(beginning: &Beginning) -> impl Iterator<Item = Ending> {
     let is_cut = beginning.wants.iter().all(|wants| wants.start == Start::Live || wants.through == Through::Wire);
     Ending::ALL.into_iter().filter(move |ending| *ending == Ending::ReadAll || is_cut)
@@ -117,7 +117,7 @@ fn short_schedules_resume_any_id_or_send_a_gap() {
     all(&kinds, &steps, 3);
 }
 
-/// Holds for every id with which a client comes.
+/// Holds for every id that a client may send.
 #[test]
 fn short_schedules_hide_events_outside_of_a_clients_bounds() {
     use Step::{Come, Publish, PublishKeyed, ReadAll, Resume};
@@ -149,7 +149,7 @@ fn short_schedules_with_removed_keys_match_the_model() {
     all(&latest.collect::<Vec<_>>(), &steps, 5);
 }
 
-/// The log of a topic keeps one event, so that the event that opened the topic again goes before its closing is forgotten.
+/// The log of a topic retains one event, so that the event that reopened the topic is evicted before its closing is forgotten.
 #[test]
 fn short_schedules_pass_no_end_silently() {
     use Step::{Close, CloseOften, PublishKeyed, Read, ReadAll, Resume};
@@ -168,7 +168,7 @@ fn short_schedules_pass_no_end_silently() {
     all(&kinds(&["a", "b"], limits, true), &two, 4);
 }
 
-/// Of removed topics two are remembered by name: of the others only that they are gone.
+/// Two removed topics are remembered by name. The others share a floor.
 #[test]
 fn short_schedules_with_forgotten_topics_are_conservative() {
     use Step::{Close, Publish, ReadAll, Resume};

@@ -1,4 +1,4 @@
-//! A hub and its model, through which a schedule goes step by step.
+//! A hub and its model, through which a schedule runs step by step.
 
 use std::time::Duration;
 
@@ -21,27 +21,27 @@ use super::{
 pub(super) enum Step {
     Publish(&'static str),
     PublishKeyed(&'static str, &'static str),
-    /// Two at once.
+    /// Publishes two events at once.
     PublishAll(&'static str),
-    /// With a last event, or without.
+    /// Closes a topic, with a last event or without.
     Close(&'static str, bool),
-    /// As often as closings of a topic are known, without a last event.
+    /// Closes a topic as often as closings are remembered, without a last event.
     CloseOften(&'static str),
     RemoveKey(&'static str, &'static str),
-    /// This client, of those that there are, reads one thing or frame.
+    /// Reads one update or frame as this client.
     Read(usize),
     ReadAll(usize),
-    /// A connection is cut, and resumed with the last id that the client got, if it got one.
+    /// Cuts a connection, and resumes with the last id that the client received, if any.
     Resume(usize),
-    /// One more read, after so many things of which the connection is cut: the client comes back.
+    /// Reads once more, and cuts the connection after so many updates: the client resumes.
     Cut(usize, usize),
-    /// A client reconnects with something else.
+    /// Reconnects a client with another id.
     Come(usize, Has),
-    /// With the head's id: it has everything.
+    /// Resumes with the id of the head: the client has everything.
     ComeWithHead(usize),
-    /// A client leaves.
+    /// Removes a client.
     Leave(usize),
-    /// The pump gets its turn, if there is one.
+    /// Runs the pump once, if there is one.
     Pump,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Simulation {
     clients: Vec<Option<Client>>,
 }
 
-/// The beginning of a schedule.
+/// The initial state of a schedule.
 #[derive(Debug, Clone)]
 pub(super) struct Beginning {
     pub(super) limits: Limits,
@@ -64,7 +64,7 @@ pub(super) struct Beginning {
     pub(super) wants: Vec<Wants>,
     /// The bytes of each event's data, so that some share a frame or do not.
     pub(super) data: usize,
-    /// Each subscribes before the first step.
+    /// The clients that subscribe before the first step.
     pub(super) is_there: bool,
     /// The time for which topics gather events.
     pub(super) linger: Duration,
@@ -77,7 +77,9 @@ impl Simulation {
         let hub = Hub::builder().retention(bounds).max_bytes(bytes).max_topics(beginning.topics);
         let hub = hub.linger(beginning.linger).build();
         let first = hub.subscribe("a").map(|mut new| new.next().now_or_never()).expect("the hub has room");
-        let Some(Some(Update::Subscribed(Some(at)))) = first else { unreachable!("a new client is told where it is") };
+        let Some(Some(Update::Subscribed(Some(at)))) = first else {
+            unreachable!("a new client receives its position")
+        };
         let epoch = at.as_str().rsplit_once('-').expect("the id is valid").0.to_owned();
         let mut simulation = Self {
             hub,
@@ -141,10 +143,10 @@ impl Simulation {
     }
 
     pub(super) fn keeps_what_it_should(&self) {
-        assert_eq!(self.hub.bytes_used(), self.model.bytes(), "what is kept");
+        assert_eq!(self.hub.bytes_used(), self.model.bytes(), "retained bytes");
     }
 
-    /// At the end everything is as it should be, too.
+    /// Asserts that the final state matches the model, too.
     pub(super) fn end(&mut self, ending: Ending) {
         for number in 0..self.clients.len() {
             match ending {
@@ -154,7 +156,7 @@ impl Simulation {
         }
     }
 
-    /// A client is cut after each single thing, and comes back, until there is nothing more.
+    /// Cuts a client after each update, and resumes it, until there is nothing more.
     fn cut_each(&mut self, number: usize) {
         // Each event, a gap before each, and the first update.
         for _ in 0..2 * self.model.head() + 3 {
@@ -164,15 +166,15 @@ impl Simulation {
             if !any || client.ended == Some(Reason::TopicClosed) {
                 return;
             }
-            // One that has no id yet would begin anew: it reads on.
+            // A client without an id would begin again: it reads on.
             if client.position.is_some() {
                 self.resume(number);
             }
         }
-        unreachable!("one that is cut after each event does not come ahead");
+        unreachable!("a client that is cut after each event makes no progress");
     }
 
-    /// A client comes back with the last id that it got, or with what it came with.
+    /// Resumes a client after the last id that it received, or with its first id.
     fn resume(&mut self, number: usize) {
         let Some(client) = &self.clients[number] else { return self.come(number, Has::Nothing) };
         match client.position.or(client.came_with()) {
@@ -206,7 +208,7 @@ impl Simulation {
         self.hub.topic(name).expect("the hub has room")
     }
 
-    /// Every other one is short.
+    /// Every other event is short.
     fn data(&self, more: u64) -> String {
         let number = self.model.head() + 1 + more;
         let len = if number % 2 == 0 { 3 } else { self.beginning.data };
@@ -214,11 +216,11 @@ impl Simulation {
     }
 }
 
-/// A way in which clients read what is left at the end of a schedule.
+/// A mode of reading the rest at the end of a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
     ReadAll,
-    /// They are cut after each single thing.
+    /// Clients are cut after each update.
     CutEach,
 }
 
@@ -241,7 +243,7 @@ pub(super) async fn run_within(beginning: &Beginning, schedule: &[Step], ending:
     let mut simulation = Simulation::new(beginning);
     for &step in schedule {
         simulation.step(step);
-        // A topic that is removed is kept by the pump's queue until its turn.
+        // A removed topic is held by the pump's queue until its turn.
         let is_turn = matches!(step, Step::Pump | Step::Close(..) | Step::CloseOften(_));
         if step == Step::Pump && !beginning.linger.is_zero() {
             tokio::time::advance(Duration::from_millis(1)).await;
@@ -254,7 +256,7 @@ pub(super) async fn run_within(beginning: &Beginning, schedule: &[Step], ending:
     simulation.end(ending);
 }
 
-/// Tells the schedule if it ends in a panic.
+/// Prints the schedule if it ends in a panic.
 pub(super) struct Recording<'a>(&'a Beginning, &'a [Step], Ending);
 
 impl Drop for Recording<'_> {
@@ -267,7 +269,7 @@ pub(super) const LAGS: [LagPolicy; 3] = [LagPolicy::Disconnect, LagPolicy::Skip,
 
 pub(super) const STARTS: [Start; 3] = [Start::Live, Start::Snapshot, Start::Beginning];
 
-/// More than any schedule makes.
+/// More updates than any schedule makes.
 pub(super) const MANY: usize = 1 << 20;
 
 pub(super) fn wants(names: &[&'static str], through: Through, lag: LagPolicy, start: Start) -> Wants {

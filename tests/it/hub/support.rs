@@ -11,7 +11,7 @@ pub(crate) fn publish(topic: &Topic, data: &str) -> EventId {
     topic.publish(Event::new(data)).try_result().expect("the event is small")
 }
 
-/// Returns the updates that are ready: the data of events, `+` for the greeting, and `gap`.
+/// Returns the updates that are ready: the data of events, `+` for the first position, and `gap`.
 pub(crate) fn read(subscription: &mut Subscription) -> Vec<String> {
     read_with(subscription, |_| "gap".to_owned())
 }

@@ -1,4 +1,4 @@
-//! No waker is woken or dropped while a lock is held: what it does then may use the hub, and drop subscribers and bodies.
+//! No waker is woken or dropped while a lock is held: a waker may use the hub, and drop subscribers and bodies.
 
 use std::{
     future::Future,
@@ -19,11 +19,11 @@ use tower_sse::{
     hub::{Hub, Subscribe, Subscription, Topic},
 };
 
-/// A task that, when it is woken and when it is dropped, does all that takes a lock.
+/// A task that takes every lock when it is woken and when it is dropped.
 struct Busybody {
     hub: Hub,
     topic: Topic,
-    /// Dropped when it is woken, as a server drops a body.
+    /// Dropped when the task is woken, as a server drops a body.
     holds: Mutex<Vec<Subscription>>,
     counts: Arc<Counts>,
 }
@@ -66,7 +66,7 @@ impl Drop for Busybody {
     }
 }
 
-/// A lock that is held for ever is seen by the time that this takes.
+/// A lock counts as held for ever after this time.
 fn within_a_minute(test: impl FnOnce() + Send + 'static) {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
@@ -75,10 +75,10 @@ fn within_a_minute(test: impl FnOnce() + Send + 'static) {
     });
     let end = receiver.recv_timeout(Duration::from_secs(60));
     assert_ne!(end, Err(mpsc::RecvTimeoutError::Timeout), "a lock is held");
-    assert_eq!(end, Ok(()), "it panicked");
+    assert_eq!(end, Ok(()), "the thread panicked");
 }
 
-/// Polls until there is nothing more, and leaves this waker.
+/// Polls until nothing is ready, and leaves this waker.
 fn wait(subscription: &mut Subscription, waker: &Waker) {
     while let Poll::Ready(update) = subscription.poll_next_unpin(&mut Context::from_waker(waker)) {
         assert!(update.is_some());
@@ -91,7 +91,7 @@ fn waits(hub: &Hub, waker: &Waker) -> Subscription {
     subscription
 }
 
-/// In each way in which a waker is woken or dropped.
+/// Covers each way in which a waker is woken or dropped.
 fn in_each_way(hub: &Hub, and_then: impl Fn()) {
     let (topic, counts) = (hub.topic("a").expect("the hub has room"), Arc::new(Counts::default()));
     let busybody = |holds| Busybody::waker(hub, &topic, holds, &counts);
@@ -99,21 +99,21 @@ fn in_each_way(hub: &Hub, and_then: impl Fn()) {
     let dropped = || counts.dropped.load(SeqCst);
     let is_now = |times: (usize, usize)| assert_eq!((woken(), dropped()), times);
 
-    // One replaces another.
+    // A waker replaces another.
     let mut subscription = waits(hub, &busybody(Vec::new()));
     wait(&mut subscription, &busybody(Vec::new()));
     is_now((0, 1));
-    // Its subscription is dropped.
+    // The subscription of the waker is dropped.
     drop(subscription);
     is_now((0, 2));
-    // It is woken, and drops others that wait, one of which is in the same list.
+    // The waker is woken, and drops others that wait, one of which is in the same list.
     let other = waits(hub, &busybody(Vec::new()));
     let stays = waits(hub, &busybody(vec![other]));
     topic.publish(Event::new("1")).try_result().expect("the event is small");
     and_then();
-    assert!((1..=2).contains(&woken()), "the one that was dropped may have been woken before");
+    assert!((1..=2).contains(&woken()), "the dropped waker may have been woken before");
     assert_eq!(dropped(), 4);
-    // A publisher waits for one that does not read, and is woken when that one leaves.
+    // A publisher waits for a reader that does not read, and is woken when the reader leaves.
     let before = woken();
     let mut drained = Box::pin(topic.wait_for_readers(0));
     let waker = busybody(Vec::new());
@@ -122,7 +122,7 @@ fn in_each_way(hub: &Hub, and_then: impl Fn()) {
     drop(stays);
     is_now((before + 1, 5));
     assert!(drained.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
-    // One that waits no more is dropped.
+    // A waker that waits no more is dropped.
     let stalls = waits(hub, Waker::noop());
     topic.publish(Event::new("2")).try_result().expect("the event is small");
     let mut drained = Box::pin(topic.wait_for_readers(0));

@@ -1,4 +1,4 @@
-//! An event service that takes long: its head goes out in time, and of its answer what is possible.
+//! A slow event service: the head is sent at the deadline, and of the late answer as much as possible.
 
 use std::{
     future::{Future, pending},
@@ -22,7 +22,7 @@ use crate::support::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// When the head of this layer's answer comes, in milliseconds, and its status.
+/// Returns the time of the head of this layer's answer in milliseconds, and its status.
 async fn head<E>(layer: SseLayer<E>, request: Request<String>) -> (u128, StatusCode)
 where
     E: Service<Request<String>, Response: IntoReply, Error: Into<Refusal>> + Clone,
@@ -68,7 +68,7 @@ async fn head_is_sent_at_the_deadline_with_heartbeats_after_it() {
     assert!(recording.closed()[0].starts_with("finished after 75000 ms: 2 events"), "{:?}", recording.closed());
 }
 
-/// A layer whose event service gives this answer half a second after the head.
+/// A layer whose event service answers this half a second after the head.
 fn late<T>(answer: Result<T, Refusal>) -> SseLayer<impl Service<Request<String>, Response = T, Error = Refusal> + Clone>
 where
     T: IntoReply,
@@ -105,7 +105,7 @@ async fn late_events_end_at_their_own_deadline() {
     let recording = Recording::default();
     let layer = late(Ok(events([Hang]).deadline(Instant::now() + 4 * SECOND))).observer(recording.clone());
     let frames = open(layer).await.frames_within(60 * SECOND).await;
-    assert_eq!(frames.last().unwrap().0, 3_000, "a second after the head was a second less");
+    assert_eq!(frames.last().unwrap().0, 3_000, "the second before the head is subtracted");
     assert!(frames.last().unwrap().1.starts_with("retry: "));
     assert!(recording.closed()[0].starts_with("deadline after 3000 ms"), "{:?}", recording.closed());
 }
@@ -227,7 +227,7 @@ async fn late_stream_in_a_coding_ends_and_frees_its_slot() {
         assert_eq!(frames, expected[..if method == Method::POST { 3 } else { 2 }], "{name}");
         assert!(recording.closed()[0].starts_with("refused after 500 ms: 1 events"), "{:?}", recording.closed());
         assert!(recording.closed()[0].ends_with(why), "{:?}", recording.closed());
-        assert_eq!((recording.closed().len(), streams.len()), (1, 0), "and the body is still there");
+        assert_eq!((recording.closed().len(), streams.len()), (1, 0), "while the body still exists");
     }
 }
 
@@ -256,7 +256,7 @@ async fn panic_before_the_head_propagates() {
     assert!(caught.is_err());
 }
 
-/// A service that holds this while it is asked, for ever.
+/// A service that holds this value during its call, for ever.
 fn hangs_with<T>(held: T) -> impl Service<Request<String>, Response = Response<String>, Error = Refusal> + Clone {
     let held = Arc::new(Mutex::new(Some(held)));
     service_fn(move |_: Request<String>| {

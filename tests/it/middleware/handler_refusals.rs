@@ -1,4 +1,4 @@
-//! Refusals of handlers: behind a layer they are answered and observed as those of an event service are.
+//! Refusals of handlers: a layer answers and observes them as it does those of an event service.
 
 use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
@@ -49,7 +49,7 @@ impl No {
     }
 }
 
-/// The response that a client got, but for the time that it is to wait.
+/// The response that a client received, without the time that it is to wait.
 #[derive(PartialEq, Eq)]
 struct Got {
     status: StatusCode,
@@ -63,7 +63,7 @@ impl fmt::Debug for Got {
     }
 }
 
-/// Asks a service, and says what came back, without the headers that a server and a router add by themselves.
+/// Calls a service, and describes its response, without the headers that a server and a router add.
 async fn ask<S, B>(service: S, method: &Method) -> Got
 where
     S: Service<Request<Body>, Response = Response<B>, Error: fmt::Debug>,
@@ -89,7 +89,7 @@ fn router(no: No) -> Router {
     Router::new().route("/", any(move || async move { Err::<Events<Never>, _>(no.refusal()) }))
 }
 
-/// Returns the outcome of an event service's refusal, which is what all others have to come to as well.
+/// Returns the outcome of an event service's refusal, which all others have to equal.
 async fn by_event_service(no: No, method: &Method) -> (Got, Vec<String>) {
     let recording = Recording::default();
     let layer = SseLayer::from_fn(move |_: Request<Body>| async move { Err::<Events<Never>, _>(no.refusal()) });
@@ -115,7 +115,7 @@ async fn a_handler_behind_a_layer_refuses_as_an_event_service() {
         let app = router(no).layer(SseLayer::decorate().observer(recording.clone()));
         let got = (ask(app, &method).await, recording.lines());
         assert_eq!(got, by_event_service(no, &method).await, "{no:?} {method}");
-        // Nothing but the answer changes if nothing is observed.
+        // Only the answer changes if nothing is observed.
         assert_eq!(ask(router(no).layer(SseLayer::decorate()), &method).await, got.0, "{no:?} {method}");
     }
 }
@@ -130,7 +130,7 @@ async fn each_layer_observes_a_refusal_once() {
         assert_eq!(ask(app, &method).await, expected.0, "{no:?} {method}");
         assert_eq!((inner.lines(), outer.lines()), (expected.1.clone(), expected.1.clone()), "{no:?} {method}");
 
-        // An event service inside has refused by itself.
+        // An inner event service has refused.
         let (inner, outer) = (Recording::default(), Recording::default());
         let events = SseLayer::from_fn(move |_: Request<Body>| async move { Err::<Events<Never>, _>(no.refusal()) });
         let events = events.methods(METHODS).observer(inner.clone()).layer(page());
@@ -170,7 +170,7 @@ async fn headers_of_intermediate_layers_are_kept() {
     }
 }
 
-/// A layer between that makes another answer of a refusal has its way, and what it says is what the client gets.
+/// An intermediate layer that replaces a refusal takes precedence: its response reaches the client.
 #[tokio::test]
 async fn status_changed_by_an_intermediate_layer_is_kept() {
     let changes = |mut response: axum::response::Response| {
@@ -181,10 +181,10 @@ async fn status_changed_by_an_intermediate_layer_is_kept() {
     let app = router(No::Later).layer(tower::util::MapResponseLayer::new(changes));
     let got = ask(app.layer(SseLayer::decorate().observer(recording.clone())), &Method::POST).await;
     assert_eq!(got.status, StatusCode::IM_A_TEAPOT);
-    assert_eq!(recording.lines().len(), 1, "it is observed all the same");
+    assert_eq!(recording.lines().len(), 1, "the refusal is observed all the same");
 }
 
-/// A handler may say which method it thinks of. An `EventSource` that got a 503 would not come back.
+/// A handler may state a method. An `EventSource` that received a 503 would not reconnect.
 #[tokio::test]
 async fn layer_adapts_a_refusal_to_the_method() {
     let refuses = |of: Method| move || std::future::ready(Err::<Events<Never>, _>(later_for(&of)));
@@ -256,7 +256,7 @@ async fn late_refusal_of_a_handler_is_observed_with_its_source() {
     }
 }
 
-/// The observer knows of the late stream already, and gets its end with the source of the refusal.
+/// The observer has the late stream already, and receives its end with the source of the refusal.
 #[tokio::test(start_paused = true)]
 async fn observer_of_a_late_layer_gets_an_inner_refusal_once() {
     for no in ALL {
@@ -306,7 +306,7 @@ async fn without_a_layer_a_refusal_uses_get_or_the_given_method() {
         let response = axum::response::IntoResponse::into_response(refusal());
         assert_eq!(response.status().as_u16(), status, "{method:?}");
         assert_eq!(response.headers().contains_key("retry-after"), has_retry_after, "{method:?}");
-        // Behind a layer it is the method of the request that counts.
+        // Behind a layer the method of the request counts.
         let refuses = move || Err::<Events<Never>, _>(Refusal::later(TEN_SECONDS).for_method(&Method::GET));
         let app = Router::new().route("/", any(async move || refuses())).layer(SseLayer::decorate());
         assert_eq!(ask(app, &Method::POST).await.status, StatusCode::SERVICE_UNAVAILABLE);

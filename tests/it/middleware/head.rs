@@ -1,11 +1,11 @@
-//! The head of a stream, and which setting wins.
+//! The head of a stream, and the precedence of settings.
 
 use http::{HeaderName, HeaderValue, header};
 use tower_sse::SseLayer;
 
 use crate::support::{answers, event, events, get, respond};
 
-/// The head's headers, sorted.
+/// Returns the headers of the head, sorted.
 async fn head(own: &[(HeaderName, &'static str)]) -> Vec<(String, String)> {
     let events = own.iter().fold(events([event("a")]), |events, (name, value)| {
         events.append_header(name.clone(), HeaderValue::from_static(value))

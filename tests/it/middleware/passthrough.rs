@@ -1,4 +1,4 @@
-//! Requests that are not ours, and their responses, pass as they are, and nothing of ours holds what is theirs.
+//! Foreign requests and their responses pass unchanged, and a stream holds nothing of the inner service.
 
 use std::{
     convert::Infallible,
@@ -15,7 +15,7 @@ use tower_sse::{BoxError, Event, Events, Negotiate, Sse, SseLayer};
 
 use crate::support::{Hang, Reading, Script, answers, answers_again, bytes, error, event, events, get, trailers};
 
-/// The layers that a request without `Accept` is not for.
+/// The layers that pass a request without `Accept`.
 macro_rules! for_each_layer {
     (|$layer:ident| $test:expr) => {{
         let $layer = SseLayer::new(answers_again(|| events([event("ours")])));
@@ -76,7 +76,7 @@ async fn inner_frames_trailers_errors_and_hints_pass_unchanged() {
             assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), data);
         }
         assert!(body.frame().await.unwrap().unwrap().trailers_ref().unwrap().contains_key("x-sum"));
-        // The box as it is, not in another.
+        // The original box, not boxed again.
         assert_eq!(body.frame().await.unwrap().unwrap_err().into_inner().to_string(), "reset");
         assert!(body.frame().await.is_none());
     });
@@ -162,7 +162,7 @@ fn layer_is_ready_when_the_inner_service_is() {
     }
 }
 
-/// A service for one request at a time that waits for ever.
+/// A service for one request at a time whose calls never complete.
 fn narrow() -> ConcurrencyLimit<impl Service<Request<String>, Response = Response<String>, Error = Infallible> + Clone>
 {
     let inside = service_fn(|_: Request<String>| std::future::pending::<Result<Response<String>, Infallible>>());
@@ -180,7 +180,7 @@ async fn stream_holds_no_permit_of_the_inner_service() {
     let mut other = service.clone();
     assert!(is_ready(&mut service) && !is_ready(&mut other));
     let response = service.call(get());
-    assert!(is_ready(&mut other), "while the event service is asked");
+    assert!(is_ready(&mut other), "while the event service is called");
     drop(std::mem::replace(&mut other, service.clone()));
     let mut body = Reading::new(response.await.unwrap().into_body());
     body.next().await;
@@ -197,7 +197,7 @@ async fn refused_request_holds_no_permit_of_the_inner_service() {
     let mut request = get();
     request.headers_mut().insert("accept", http::HeaderValue::from_static("text/html"));
     assert_eq!(service.call(request).await.unwrap().status(), StatusCode::NOT_ACCEPTABLE);
-    assert!(is_ready(&mut other), "nor does the service that it went through");
+    assert!(is_ready(&mut other), "and neither is the service that it went through");
 }
 
 #[tokio::test]

@@ -211,7 +211,7 @@ async fn refusal_passes_a_second_layer_unchanged() {
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let text = std::str::from_utf8(&body).unwrap();
     assert!(text.starts_with(":\nretry: 1") && text.lines().count() == 2, "{text}");
-    assert_eq!(recording.lines(), ["refused GET 200 OK"], "it is not a stream");
+    assert_eq!(recording.lines(), ["refused GET 200 OK"], "the refusal is not a stream");
 }
 
 #[tokio::test(start_paused = true)]

@@ -57,7 +57,7 @@ async fn who(negotiate: Negotiate, accept: &[Vec<u8>]) -> Result<(&'static str, 
         (StatusCode::OK, None) => "inside",
         other => return Err(format!("{other:?}").into()),
     };
-    assert_eq!(asked.load(SeqCst), usize::from(who == "inside"), "the service inside is asked only if it answers");
+    assert_eq!(asked.load(SeqCst), usize::from(who == "inside"), "the inner service is called only if it answers");
     Ok((who, response.headers().get("vary").is_some_and(|vary| vary == "accept")))
 }
 
@@ -80,7 +80,7 @@ async fn accept_selects_as_the_table_says() {
     }
 }
 
-/// Header lines out of pieces of the grammar, and out of any bytes that a header can hold.
+/// Header lines of pieces of the grammar, and of any bytes that a header may contain.
 fn lines() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let pieces = [
         "text/event-stream",
@@ -114,7 +114,7 @@ proptest! {
         for negotiate in [Negotiate::Listed, Negotiate::Wildcards, Negotiate::Require, Negotiate::Always] {
             chosen.push(paused(who(negotiate, &lines)).unwrap().0);
         }
-        // Each policy takes what the stricter one takes.
+        // Each policy selects what the stricter one selects.
         prop_assert!(chosen[0] != "stream" || chosen[1] == "stream", "{:?}", chosen);
         prop_assert!(chosen[1] != "stream" || chosen[2] == "stream", "{:?}", chosen);
         prop_assert_eq!(chosen[3], "stream");
@@ -138,7 +138,7 @@ async fn vary_is_merged_on_both_branches() {
 
         let layer = SseLayer::new(answers(events([event("a")])));
         let response = layer.layer(inside()).oneshot(Request::new(String::new())).await.unwrap();
-        assert_eq!(varies(response.headers()), expected, "from inside");
+        assert_eq!(varies(response.headers()), expected, "a response of the inner service");
         let response = SseLayer::new(inside()).layer(inside()).oneshot(get()).await.unwrap();
         assert_eq!(varies(response.headers()), expected, "a response of the event service");
         let events = own.iter().fold(events([event("a")]), |events, vary| {
@@ -213,7 +213,7 @@ async fn head_gets_the_head_of_get_and_no_body() {
     let head = respond(layer(), ask(Method::HEAD)).await;
     assert_eq!((head.status(), head.headers()), (get.status(), get.headers()));
     assert!(head.body().is_end_stream(), "a body on HEAD is a protocol error on HTTP/2");
-    assert_eq!(head.body().size_hint().exact(), None, "the length of the stream is not said to be none");
+    assert_eq!(head.body().size_hint().exact(), None, "the length of the stream is not given as zero");
     assert!(head.into_body().collect().await.unwrap().to_bytes().is_empty());
 }
 

@@ -1,4 +1,4 @@
-//! `Last-Event-ID` as the event service sees it.
+//! `Last-Event-ID` as the event service receives it.
 
 use std::{
     future::ready,
@@ -18,7 +18,7 @@ use tower_sse::{
 
 use crate::support::{Reading, answers, answers_again, respond};
 
-/// The id that the event service finds for this request.
+/// Returns the id that the event service finds in this request.
 async fn seen(query: Option<&str>, uri: &str, headers: &[&[u8]]) -> Option<Vec<u8>> {
     let mut request = Request::get(uri).header("accept", "text/event-stream").body(String::new()).unwrap();
     for value in headers {
@@ -43,7 +43,7 @@ async fn header_is_read_as_bytes() {
     assert_eq!(seen(None, "/", &[b"42"]).await.unwrap(), b"42");
     assert_eq!(seen(None, "/", &["größe 🦀".as_bytes()]).await.unwrap(), "größe 🦀".as_bytes());
     assert_eq!(seen(None, "/", &[b"\xff\xfe"]).await.unwrap(), b"\xff\xfe");
-    assert_eq!(seen(None, "/", &[b""]).await, None, "empty is none");
+    assert_eq!(seen(None, "/", &[b""]).await, None, "an empty id is absent");
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn query_parameter_counts_only_if_named_and_without_header() {
     assert_eq!(seen(Some("last"), uri, &[]).await, None);
     assert_eq!(seen(Some("last-event-id"), uri, &[]).await.unwrap(), b"7");
     assert_eq!(seen(Some("last-event-id"), uri, &[b"8"]).await.unwrap(), b"8", "the header is newer");
-    assert_eq!(seen(Some("last-event-id"), uri, &[b""]).await, None, "also where it is empty");
+    assert_eq!(seen(Some("last-event-id"), uri, &[b""]).await, None, "also if it is empty");
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn a_query_parameter_is_decoded_as_a_form_encodes() {
     assert_eq!(seen(Some("last id"), "/?last+id=1", &[]).await.unwrap(), b"1");
 }
 
-/// Clients that reconnect append the newer value to what the page gave them.
+/// Clients that reconnect append the newer value to the address that the page gave them.
 #[tokio::test]
 async fn the_last_of_several_values_counts() {
     for uri in ["/?id=1&id=2", "/?id=1&other=3&id=2&other=4", "/?id=1&%69d=2"] {
@@ -102,7 +102,7 @@ fn tells() -> impl Service<Request<String>, Response = Response<String>, Error =
     })
 }
 
-/// The id that is found in this request on each way in.
+/// Returns the id that each entry point finds in this request.
 async fn on_each_way(uri: &'static str, header: Option<&'static str>) -> Vec<(&'static str, String)> {
     let request = || {
         let mut request = Request::get(uri).header("accept", "text/event-stream").body(String::new()).unwrap();
@@ -128,7 +128,7 @@ async fn on_each_way(uri: &'static str, header: Option<&'static str>) -> Vec<(&'
     note!("event service behind decorate", named.layer(SseLayer::new(tells()).layer(page())));
     note!("behind another name", named.layer(SseLayer::decorate().last_event_id_query("other").layer(tells())));
     note!(
-        "event service out of a function",
+        "event service from a function",
         SseLayer::from_fn(|request| tells().oneshot(request)).last_event_id_query("id").layer(page())
     );
     found
@@ -150,7 +150,7 @@ async fn each_entry_point_finds_the_same_id() {
     }
 }
 
-/// A hub, too, goes on after the id in the query, and a head is as good as a request.
+/// A hub, too, resumes after the id in the query, and a head serves as well as a request.
 #[tokio::test]
 async fn request_heads_have_the_same_accessors() {
     let heads = Arc::new(Mutex::new(Vec::new()));

@@ -1,4 +1,4 @@
-//! Refusals for each method, so that the client does what is meant.
+//! Refusals for each method, which make the client do what is intended.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::support::{ask, respond};
 
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 
-/// Answers a request by this method with what the closure refuses with.
+/// Answers a request of this method with the refusal that the closure returns.
 async fn refused(
     method: Method,
     refuse: impl Fn() -> Refusal + Clone + Send + 'static,
@@ -65,7 +65,7 @@ async fn later_for_other_methods_is_503_with_retry_after() {
         let (head, body) = refused(Method::POST, || Refusal::later(Duration::from_millis(9_001))).await;
         assert_eq!((head.status, body.as_str()), (StatusCode::SERVICE_UNAVAILABLE, ""));
         let seconds: u64 = head.headers["retry-after"].to_str().unwrap().parse().unwrap();
-        assert!((10..=14).contains(&seconds), "never sooner than asked: {seconds}");
+        assert!((10..=14).contains(&seconds), "never sooner than set: {seconds}");
         assert!(!head.headers.contains_key("content-type"));
     }
 }
@@ -122,7 +122,7 @@ async fn error_of_an_async_function_is_a_refusal() {
     assert_eq!(respond(SseLayer::from_fn(open), ask(Method::GET)).await.status(), StatusCode::OK);
 }
 
-/// A stand-in for `anyhow::Error`: it converts into a boxed error, and is none itself.
+/// A stand-in for `anyhow::Error`: it converts into a boxed error, and does not implement `Error`.
 struct Opaque;
 
 impl From<Opaque> for BoxError {

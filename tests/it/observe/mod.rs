@@ -1,4 +1,4 @@
-//! Observers: what they are called with, and in which order.
+//! Observers: their callbacks, and the order of them.
 
 mod observer;
 mod reasons;

@@ -1,4 +1,4 @@
-//! Observers are notified of everything once and in order, and can harm nothing.
+//! Observers are notified of everything once and in order, and cannot affect a stream.
 
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ fn refuse() -> Result<Response<String>, Refusal> {
     Err(Refusal::status(http::StatusCode::FORBIDDEN).with_source("no ticket"))
 }
 
-/// Writes down what it can see of a request.
+/// Records what it can see of a request.
 struct Sees(Recording);
 
 impl Observer for Sees {

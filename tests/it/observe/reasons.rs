@@ -17,7 +17,7 @@ use crate::support::{
     Panic, Reading, Recording, Step, answers, answers_after, bytes, decorate, error, event, events, open, stream,
 };
 
-/// Two observers, and where streams are counted.
+/// Two observers, and the registry of the streams.
 struct Watched {
     streams: Streams,
     recording: [Recording; 2],
@@ -33,7 +33,7 @@ impl Watched {
         layer.streams(&self.streams).stream_key(|_| Some("key".into())).observer(one.clone()).observer(other.clone())
     }
 
-    /// Opens a stream and reads what there is.
+    /// Opens a stream and reads its ready frames.
     async fn open<E>(&self, layer: SseLayer<E>) -> Reading<impl http_body::Body<Data = bytes::Bytes, Error = BodyError>>
     where
         E: Service<Request<String>, Response: IntoReply, Error: Into<Refusal>> + Clone,
@@ -43,7 +43,7 @@ impl Watched {
         body
     }
 
-    /// Asserts that the stream has ended for this reason, also when the body is gone, and nothing is left of it.
+    /// Asserts that the stream has ended for this reason, also when the body is dropped, and nothing is left of it.
     fn ended(self, reason: &str) {
         for recording in &self.recording {
             let lines = recording.lines();
@@ -56,7 +56,7 @@ impl Watched {
     }
 }
 
-/// A layer's stream, read to its end.
+/// Opens a layer's stream, and reads it to its end.
 async fn read_to_its_end<E>(layer: SseLayer<E>, reason: &str)
 where
     E: Service<Request<String>, Response: IntoReply, Error: Into<Refusal>> + Clone,

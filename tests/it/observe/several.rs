@@ -142,7 +142,7 @@ fn user(head: &RequestHead<'_>) -> Option<Arc<str>> {
     head.uri().query().map(Arc::from)
 }
 
-/// A stream whose observer ends it when it is told this, and reads on for a second at most: its frames, and its end.
+/// Reads a stream for a second at most, whose observer ends it in this callback. Returns its frames, and its end.
 async fn ended_by_its_observer(when: &'static str) -> (usize, Vec<String>) {
     let (streams, recording) = (Streams::new(), Recording::default());
     let handle = streams.clone();
@@ -205,7 +205,7 @@ async fn observer_that_skips_a_stream_does_not_affect_the_others() {
 
     impl Observer for Looks {
         fn opened(&self, _: &RequestHead<'_>) -> Option<Box<dyn StreamObserver>> {
-            assert!(!self.0, "one that panics does not look either");
+            assert!(!self.0, "a panicking observer checks nothing");
             None
         }
     }

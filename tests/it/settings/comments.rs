@@ -1,4 +1,4 @@
-//! Streams for clients that do not take all of the standard: without a comment, or with a blank line after the last `retry:`.
+//! Streams for clients that do not follow all of the standard: without comments, or with a blank line after the last `retry:`.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use crate::support::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A minute of silence, an event, and a minute more.
+/// A minute of silence, an event, and another minute.
 fn quiet() -> Events<impl Source> {
     events([Wait(60_000), event("a"), Wait(60_000)])
 }
 
-/// Reads the streams that a layer with these settings makes, on each way in.
+/// Reads the streams of a layer with these settings at each entry point.
 macro_rules! on_each_way {
     ($set:expr, $request:expr) => {{
         let page = || answers(Response::new(String::new()));
@@ -93,7 +93,7 @@ async fn comments_of_the_stream_override_the_layers() {
     assert_eq!(Reading::new(response.into_body()).rest().await, ["data: a\n\n"], "without a layer");
 }
 
-/// The comments of an answer are those that the same answer has in time.
+/// The comments of a late answer are those of the same answer in time.
 #[tokio::test(start_paused = true)]
 async fn comments_of_a_late_answer_enable_heartbeats() {
     for late in [0, 20_000] {
@@ -148,7 +148,7 @@ async fn without_comments_a_refusal_has_none() {
     }
 }
 
-/// The answers of a handler that refuses, at once or after 20 s, on each way in, by GET and by POST.
+/// The answers of a handler that refuses, at once or after 20 s, at each entry point, by GET and by POST.
 async fn refused_without_comments(refuse: fn() -> Refusal) -> Vec<(Method, Response<String>)> {
     let mut answers = Vec::new();
     macro_rules! read {
@@ -191,7 +191,7 @@ async fn refused_without_comments(refuse: fn() -> Refusal) -> Vec<(Method, Respo
     answers
 }
 
-/// Asserts that an answer is this status, or its last event where it is late, or else that it tells the client to come back.
+/// Asserts that an answer has this status, or if it is late, that its last event has, or else that it is a retry.
 fn assert_is_refusal(status: Option<u16>, method: &Method, response: &Response<String>) {
     let (code, text) = (response.status().as_u16(), response.body().as_str());
     if let Some(status) = status {
@@ -235,7 +235,7 @@ async fn full_layer_without_comments_sends_none() {
     }
 }
 
-/// Streams that end so that their client comes back, and refusals.
+/// Streams that end so that their client reconnects, and refusals.
 async fn ended(form: Option<LastRetry>) -> Vec<String> {
     let mut last = Vec::new();
     macro_rules! read {

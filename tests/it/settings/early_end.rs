@@ -1,5 +1,5 @@
-//! An end that comes before the stream's own: closed for clients that come back, aborted for clients that would take what they
-//! have for the whole, on each way in, and as it is set.
+//! An end that is not the stream's own: clean for clients that reconnect, an abort for clients that would take the stream for
+//! complete, at each entry point, and as set.
 
 use std::{
     pin::pin,
@@ -27,7 +27,7 @@ use crate::support::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The frames of a body, and the innermost error if it ends by one.
+/// Returns the frames of a body, and the innermost error if the body ends with one.
 struct Read {
     frames: Vec<String>,
     error: Option<String>,
@@ -78,7 +78,7 @@ impl Cause {
         Self::Logout,
     ];
 
-    /// The text of the error of an aborted body.
+    /// Returns the text of the error of an aborted body.
     fn error(self) -> &'static str {
         match self {
             Self::Error => "broken",
@@ -136,7 +136,7 @@ impl Cause {
     }
 }
 
-/// A way in which a stream comes to its layer.
+/// An entry point of a stream.
 #[derive(Debug, Clone, Copy)]
 enum Way {
     EventService,
@@ -327,7 +327,7 @@ async fn abort_waits_for_a_limited_time() {
     drop(held);
 }
 
-/// Asserts that the error comes when the last frame is let go of, and not before.
+/// Asserts that the error comes when the last frame is released, and not before.
 async fn assert_waits_for_frames(body: impl Body<Data = Bytes, Error: Into<BoxError>>, expected: &[&str]) {
     let mut body = pin!(body);
     let mut frames = Vec::new();
@@ -353,7 +353,7 @@ async fn an_abort_without_last_bytes_waits_for_those_before() {
     let failing = || Events::new(Script::new([event("a"), error("broken")]));
     let upstream = || stream([bytes("data: a\n\n"), error("broken")]);
 
-    // A stream of which each byte is an event's has no comment to end with.
+    // A stream that consists of events only has no comment to end with.
     let layer = || SseLayer::new(answers(failing())).methods([Method::POST]);
     let response = layer().comments(Comments::Omit).layer(page()).oneshot(request()).await.unwrap();
     assert_waits_for_frames(response.into_body(), &["data: a\n\n"]).await;
@@ -375,13 +375,13 @@ async fn an_abort_without_last_bytes_waits_for_those_before() {
     let response = layer.layer(answers(upstream())).oneshot(request()).await.unwrap();
     assert_waits_for_frames(response.into_body(), &["data: a\n\n"]).await;
 
-    // Without a layer, and behind one that is met later.
+    // Without a layer, and behind a layer that is attached later.
     let alone = || Response::from(failing().comments(Comments::Omit).early_end(EarlyEnd::Abort));
     assert_waits_for_frames(alone().into_body(), &["data: a\n\n"]).await;
     let response = SseLayer::decorate().layer(answers(alone())).oneshot(ask(Method::GET)).await.unwrap();
     assert_waits_for_frames(response.into_body(), &["data: a\n\n"]).await;
 
-    // Nothing can be added to what is in a coding.
+    // Nothing can be added to bytes in a coding.
     for method in [Method::GET, Method::POST] {
         let mut coded = upstream();
         coded.headers_mut().insert("content-encoding", http::HeaderValue::from_static("br"));
@@ -400,7 +400,7 @@ fn an_abort_needs_no_runtime() {
         Poll::Ready(read) => Some(read),
         Poll::Pending => None,
     };
-    // Polled again and again, as a task that was woken is.
+    // Polled repeatedly, as a task is that was woken.
     let read = (0..10).find_map(|_| poll());
     assert_eq!(read.unwrap().error.as_deref(), Some("broken"));
 }

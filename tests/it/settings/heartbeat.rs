@@ -1,4 +1,4 @@
-//! Heartbeats of a silent stream: only then, in time, and not from all streams at once.
+//! Heartbeats of an idle stream: in time, and not of all streams at once.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::{Hang, Wait, answers, event, events, open};
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// The times between frames in milliseconds.
+/// Returns the times between frames in milliseconds.
 fn gaps(frames: &[(u64, String)]) -> Vec<u64> {
     frames.windows(2).map(|pair| pair[1].0 - pair[0].0).collect()
 }
@@ -19,7 +19,7 @@ fn gaps(frames: &[(u64, String)]) -> Vec<u64> {
 async fn idle_stream_has_a_heartbeat_within_its_jitter() {
     let mut body = open(SseLayer::new(answers(events([Hang]))).heartbeat(10 * SECOND)).await;
     let frames = body.frames_within(HOUR).await;
-    assert!(frames.iter().all(|(_, text)| text == ":\n"), "one newline, and nothing else");
+    assert!(frames.iter().all(|(_, text)| text == ":\n"), "one comment, and nothing else");
     let gaps = gaps(&frames);
     // The timer counts whole milliseconds and never fires early.
     assert!(gaps.iter().all(|gap| (8_000..=10_001).contains(gap)), "{gaps:?}");
@@ -45,7 +45,7 @@ async fn busy_stream_has_no_heartbeats() {
 #[tokio::test(start_paused = true)]
 async fn idleness_counts_from_the_last_frame() {
     for busy_for in [1, 7_900, 9_999, 30_000] {
-        // Events up to then, less than 8 s apart, then nothing.
+        // Events until then, less than 8 s apart, then nothing.
         let ticks = (0..busy_for / 5_000).flat_map(|_| [Wait(5_000), event("tick")]);
         let steps = ticks.chain([Wait(busy_for % 5_000), event("last"), Hang]);
         let mut body = open(SseLayer::new(answers(events(steps))).heartbeat(10 * SECOND)).await;
@@ -66,7 +66,7 @@ async fn event_at_the_timers_millisecond_keeps_heartbeats() {
     assert!(gaps.len() >= 10_004 && gaps.iter().all(|gap| *gap <= 10_001), "{:?}", gaps.last());
 }
 
-/// The timer was not polled, for the task had used up its turn, and then was believed to be: the stream never beat again.
+/// The timer was not polled, as the task had used up its budget, and counted as polled: the stream had no further heartbeat.
 #[tokio::test(start_paused = true)]
 async fn events_beyond_the_task_budget_keep_heartbeats() {
     let (sender, events) = Events::channel(1000);
@@ -134,5 +134,5 @@ async fn unread_stream_has_one_heartbeat_when_read_again() {
     assert!(body.poll_once().is_pending());
     tokio::time::advance(HOUR).await;
     assert_eq!(body.next().await.unwrap(), ":\n");
-    assert!(body.poll_once().is_pending(), "not one for each that was missed");
+    assert!(body.poll_once().is_pending(), "one heartbeat, not one for each missed interval");
 }

@@ -1,4 +1,4 @@
-//! Times that clients are asked to wait: none is longer than the timers of clients take, jitter included.
+//! Times that clients are to wait: none is longer than the timers of clients accept, jitter included.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use tower_sse::{Event, Events, Refusal, SseLayer, StreamSettings, streams::Strea
 
 use crate::support::{Hang, answers, answers_after, ask, bytes, decorate, event, events, get, open, respond, stream};
 
-/// The longest time that `setTimeout` takes, in milliseconds. A longer time is 1 ms to it.
+/// The longest time that `setTimeout` accepts, in milliseconds. A longer time counts as 1 ms.
 const LONGEST: u64 = (1 << 31) - 1;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Longer than a timer takes, or long enough for jitter to make it so.
+/// Longer than a timer accepts, or so long that jitter makes it longer.
 const TOO_LONG: [Duration; 3] = [Duration::from_millis(LONGEST), DAY.saturating_mul(30), Duration::MAX];
 
 /// Asserts that the text has this many `retry:` lines, each with the longest time.

@@ -1,4 +1,4 @@
-//! Limits, and a place among streams, on every way in.
+//! Limits and slots of streams at every entry point.
 
 use std::{
     future::ready,
@@ -58,7 +58,7 @@ fn accepts(accept: &'static str) -> Request<String> {
     request
 }
 
-/// Checks what comes of a second request for the only place, while the first is under way.
+/// Checks the outcome of a second request for the only slot, while the first is in flight.
 async fn counts_under_way(request: Make, is_known: bool) {
     let (streams, recording) = (Streams::builder().max_streams(1).build(), Recording::default());
     let refused = || recording.lines().iter().filter(|line| line.starts_with("refused")).count();
@@ -169,7 +169,7 @@ async fn head_request_counts_for_the_rate_at_every_entry_point() {
     }
 }
 
-/// A HEAD request that waits, by the way of this number, for a place that is free after 20 ms or not.
+/// Sends a HEAD request that waits, at the entry point of this number, for a slot that is released after 20 ms or never.
 async fn head_waits(streams: Streams, number: usize, is_freed: bool) {
     let recording = Recording::default();
     let asks = Asks { key: Some("me"), ..Asks::of(&streams).recording(&recording) };
@@ -202,7 +202,7 @@ async fn waiting_head_request_frees_its_slot_with_its_head() {
     }
 }
 
-/// A request that accepts something else, or says nothing.
+/// A request that accepts another type, or has no `Accept`.
 #[tokio::test(start_paused = true)]
 async fn event_service_for_all_requests_admits_any_accept() {
     let (streams, recording) = (Streams::builder().max_streams(1).build(), Recording::default());
@@ -224,7 +224,7 @@ async fn event_service_for_all_requests_admits_any_accept() {
     }
 }
 
-/// As a client of an LLM gets that asks for no stream.
+/// The answer for a client of an LLM that requests no stream.
 #[tokio::test(start_paused = true)]
 async fn document_frees_its_slot_with_its_head() {
     let (streams, recording) = (Streams::builder().max_streams(1).build(), Recording::default());
@@ -234,11 +234,11 @@ async fn document_frees_its_slot_with_its_head() {
     for request in [get, || ask(Method::POST), || ask(Method::HEAD)] {
         let (response, ended) = tokio::join!(ask_for(&service, request()), async {
             sleep(SECOND).await;
-            assert_eq!((streams.len(), streams.len_for_key("me")), (1, 1), "what it will be is not known");
+            assert_eq!((streams.len(), streams.len_for_key("me")), (1, 1), "the answer is not known yet");
             streams.end_key("me", "over")
         });
         assert_eq!((ended, response.headers()["content-type"].as_bytes()), (1, &b"application/json"[..]));
-        assert_eq!((streams.len(), streams.len_for_key("me")), (0, 0), "and the document is still there");
+        assert_eq!((streams.len(), streams.len_for_key("me")), (0, 0), "while the document still exists");
     }
     assert!(recording.lines().is_empty(), "{:?}", recording.lines());
 }

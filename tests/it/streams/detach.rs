@@ -66,18 +66,18 @@ async fn stalled_reader_is_not_waited_for_and_not_present() {
     });
 
     sleep(11 * SECOND).await;
-    assert!(waits.is_finished(), "the publisher goes on");
+    assert!(waits.is_finished(), "the publisher continues");
     assert_eq!(members(&room), ("bob".into(), 1));
     assert_eq!(*changes.next().await.unwrap().left, [Arc::from("alice")]);
 
-    // Her reader id stays reserved: a new reader is another one, and stays when her connection ends at last.
+    // Her reader id stays reserved: a new reader has another one, and stays when her connection ends at last.
     let mut third = Reading::new(ask_for(&service, of("carol")).await.into_body());
     while third.poll_once().is_ready() {}
     let rest = stalled.rest().await;
     assert!(rest.iter().all(|frame| !frame.contains("data")), "{rest:?}");
     drop(stalled);
     room.publish(Event::new("2")).try_result().unwrap();
-    assert_eq!((members(&room), is_done(&room)), (("bob carol".into(), 2), false), "others are waited for");
+    assert_eq!((members(&room), is_done(&room)), (("bob carol".into(), 2), false), "the other readers are waited for");
     for body in [&mut reads, &mut third] {
         while body.poll_once().is_ready() {}
     }
@@ -108,11 +108,11 @@ async fn logged_out_member_leaves_the_presence_at_once() {
         assert_eq!(members(&room), (String::new(), 0), "reads: {reads}");
         drop(room);
         drop(body);
-        assert_eq!(hub.topic_count(), 0, "what is empty goes with the last that holds it");
+        assert_eq!(hub.topic_count(), 0, "an empty topic is removed with its last hold");
     }
 }
 
-/// With bounds to what it may see it is made once more then, and was given up as the one that it had been.
+/// A subscription with bounds is created again in a new epoch, and was detached as the one before.
 #[tokio::test(start_paused = true)]
 async fn stalled_reader_is_not_present_in_another_epoch() {
     for bounded in [false, true] {
@@ -131,7 +131,7 @@ async fn stalled_reader_is_not_present_in_another_epoch() {
         assert_eq!(changes.next().await.unwrap().count, 1);
         for epoch in 2..4 {
             feed.begin_epoch(epoch, 0);
-            assert!(!bounded || stalled.poll_once().is_pending(), "it waits for its node");
+            assert!(!bounded || stalled.poll_once().is_pending(), "the subscription waits for its node");
             feed.synced_through(0);
             assert!(stalled.next().await.unwrap().contains("event: gap"));
             assert_eq!(members(&room), ("alice".into(), 1), "bounded: {bounded}");

@@ -34,7 +34,7 @@ async fn drained_streams_end_at_once_with_a_spread_retry() {
     assert_eq!(streams.len(), 0);
 }
 
-/// Ten seconds of work.
+/// A stream of ten seconds of work.
 fn work() -> Events<impl tower_sse::Source> {
     events([event("a"), Wait(10_000), event("b")]).on_drain(OnDrain::Finish)
 }
@@ -95,7 +95,7 @@ async fn stream_with_an_event_at_the_drain_is_cut_at_the_deadline() {
     let mut body = read(&service).await;
     let frames = tokio::spawn(async move { body.frames_within(60 * SECOND).await });
     sleep(SECOND).await;
-    // The drain has the stream woken, which then finds an event.
+    // The drain wakes the stream, which then finds an event.
     streams.start_drain();
     sender.send(Event::new("a")).await.unwrap();
     streams.drain(20 * SECOND).await;
@@ -115,7 +115,7 @@ async fn unfinished_streams_are_cut_at_the_deadline() {
     let (frames, drained) = tokio::join!(body.frames_within(100 * SECOND), streams.drain(20 * SECOND));
     assert!(start.elapsed() >= 19 * SECOND);
     let (at, last) = frames.last().unwrap();
-    assert_eq!(*at, 19_000, "a second is left for it to be read: {frames:?}");
+    assert_eq!(*at, 19_000, "a second is left to send it: {frames:?}");
     let come_back = retry(last.strip_prefix("data: sorry\n\n").unwrap()).unwrap();
     assert!((3_000..=4_000).contains(&come_back), "{last}");
     assert_eq!((drained.ended, drained.aborted), (1, 0));
@@ -169,7 +169,7 @@ async fn stalled_readers_are_not_waited_for_and_count_as_aborted() {
     let (_, drained) = tokio::join!(reads.rest(), streams.drain(60 * SECOND));
     assert!(begin.elapsed() <= SECOND, "{:?}", begin.elapsed());
     assert_eq!((drained.ended, drained.aborted, streams.len()), (1, 3, 3));
-    // The server goes, and all its connections with it.
+    // The server stops, and closes all its connections.
     drop(stalled);
     let stalled = recording.closed().iter().filter(|closed| closed.starts_with("stalled after ")).count();
     assert_eq!((stalled, recording.closed().len(), streams.len()), (3, 4, 0), "{:?}", recording.closed());
@@ -197,7 +197,7 @@ async fn finishing_stream_of_a_slow_reader_is_waited_for() {
     assert_eq!((frames, drained.ended, drained.aborted, took), (6, 1, 0, 30 * SECOND));
 }
 
-/// With the buffers that a kernel begins with, a body is polled this seldom while its client reads 40 KB each second.
+/// With the initial buffers of a kernel, a body is polled this seldom while its client reads 40 KB each second.
 #[tokio::test(start_paused = true)]
 async fn finishing_stream_with_full_buffers_is_waited_for() {
     let large = || Events::new(futures_util::stream::iter((0..3).map(|_| Event::new("x".repeat(9_000)))));
@@ -288,9 +288,9 @@ async fn drained_beside(answer: Result<(), Refusal>, client_leaves_after: Durati
 #[tokio::test(start_paused = true)]
 async fn unanswered_request_is_waited_for() {
     let counts = |(took, drained): (Duration, DrainReport)| (took, drained.ended, drained.aborted);
-    assert_eq!(counts(drained_beside(Ok(()), 60 * SECOND).await), (15 * SECOND, 1, 0), "it opens a stream");
+    assert_eq!(counts(drained_beside(Ok(()), 60 * SECOND).await), (15 * SECOND, 1, 0), "the request opens a stream");
     assert_eq!(counts(drained_beside(Err(Refusal::stop()), 60 * SECOND).await), (5 * SECOND, 0, 0));
-    assert_eq!(counts(drained_beside(Ok(()), 3 * SECOND).await), (3 * SECOND, 0, 0), "its client leaves");
+    assert_eq!(counts(drained_beside(Ok(()), 3 * SECOND).await), (3 * SECOND, 0, 0), "the client leaves");
 }
 
 #[tokio::test(start_paused = true)]
@@ -300,13 +300,13 @@ async fn drain_can_be_started_twice_and_dropped() {
     let mut body = read(&serve(&layer)).await;
     let begin = Instant::now();
     let drains = async {
-        // Dropped: what has begun goes on.
+        // Dropped: a drain that has begun continues.
         assert!(timeout(SECOND, streams.drain(60 * SECOND)).await.is_err());
         assert!(streams.is_draining());
         tokio::join!(streams.drain(60 * SECOND), streams.drain(100 * SECOND))
     };
     let (frames, (one, other)) = tokio::join!(body.rest(), drains);
-    assert_eq!(frames.len(), 3, "it finished: {frames:?}");
+    assert_eq!(frames.len(), 3, "the stream finished: {frames:?}");
     assert_eq!((one.ended, one.aborted, begin.elapsed()), (1, 0, 10 * SECOND));
     assert_eq!(other, one);
     let nobody = streams.drain(60 * SECOND).await;
@@ -334,7 +334,7 @@ async fn extreme_drain_deadlines_are_accepted() {
         let (streams, recording) = (Streams::new(), Recording::default());
         let mut body = read(&serve(&endless(&streams, &recording))).await;
         let (_, drained) = tokio::join!(body.rest(), streams.drain(deadline));
-        // Without any time, no stream is waited for.
+        // Without time, no stream is waited for.
         assert_eq!(drained.ended + drained.aborted, 1);
         assert_eq!((streams.len(), recording.closed().len()), (0, 1));
     }

@@ -1,4 +1,4 @@
-//! A drain of streams that are not plain: decorated ones, within an event, late ones, a handler's.
+//! A drain of other streams: decorated ones, within an event, late ones, those of a handler.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ async fn decorated_stream_leaves_at_the_end_of_its_event() {
 #[tokio::test(start_paused = true)]
 async fn decorated_stream_with_an_endless_event_leaves_after_a_grace() {
     let (frames, drained, recording) = drained(vec![bytes("data: a\nda"), Hang], OnDrain::Leave, 60 * SECOND).await;
-    assert_eq!(frames.len(), 2, "nothing is put into the event: {frames:?}");
+    assert_eq!(frames.len(), 2, "nothing is inserted into the event: {frames:?}");
     assert_eq!((drained.ended, drained.aborted), (1, 0));
     assert!(recording.closed()[0].starts_with("drained after 6000 ms"), "{:?}", recording.closed());
 }

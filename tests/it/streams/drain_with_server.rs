@@ -1,5 +1,5 @@
-//! A drain beside a stopping server: together they take no longer than the deadline, and no less time for others
-//! than there is.
+//! A drain beside a server that shuts down: together they take no longer than the deadline, and other requests have no less time
+//! than that.
 
 use std::future::{pending, ready};
 
@@ -28,7 +28,7 @@ async fn a_server_that_does_not_end_is_dropped_at_the_deadline() {
     let mut stalled = read(&serve(&endless(&streams, &Recording::default()))).await;
     assert!(stalled.poll_once().is_ready());
     let begin = Instant::now();
-    // It holds the connection of one that does not read.
+    // The future of the server holds the connection of a client that does not read.
     let server = async move {
         let _held = stalled;
         pending::<()>().await;

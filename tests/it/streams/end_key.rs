@@ -1,4 +1,4 @@
-//! The streams of a key are ended at once, whatever they do, and no other.
+//! The streams of a key are ended at once, in any state, and no others.
 
 use std::{sync::Arc, time::Duration};
 
@@ -43,7 +43,7 @@ async fn only_the_streams_of_the_key_end() {
         streams.end_key("alice", "logged out")
     });
     assert_eq!((ended, alices.millis()), (1, 1_000));
-    assert_eq!(frames, [":\n", "data: a\n\n"], "the client is not told why");
+    assert_eq!(frames, [":\n", "data: a\n\n"], "the client receives no reason");
     assert_eq!(recording.closed(), ["access revoked after 1000 ms: 1 events, 11 bytes, 0 heartbeats, logged out"]);
     for body in &mut others {
         assert_eq!(body.next().await.unwrap(), ":\n");
@@ -55,7 +55,7 @@ async fn only_the_streams_of_the_key_end() {
 
 #[tokio::test(start_paused = true)]
 async fn unpolled_stream_ends_from_outside_once() {
-    // How often it was polled: never; up to a frame; up to waiting.
+    // Polled never; up to a frame; until pending.
     for polls in 0..4 {
         let (streams, recording) = (Streams::builder().stall_timeout(None).build(), Recording::default());
         let service = house(&streams, &recording);
@@ -70,7 +70,7 @@ async fn unpolled_stream_ends_from_outside_once() {
         assert_eq!(streams.len(), usize::from(waits), "its permit is free");
         assert_eq!(streams.end_key("alice", "again"), usize::from(waits));
 
-        // It is polled again, and goes at once.
+        // The stream is polled again, and ends at once.
         let rest = body.rest().await;
         assert_eq!(rest.len(), usize::from(polls == 0), "nothing but the prelude: {rest:?}");
         assert_eq!((recording.closed().len(), streams.len()), (1, 0), "once");
@@ -146,7 +146,7 @@ async fn end_key_ends_many_streams_and_leaves_others() {
         while body.poll_once().is_ready() {}
         bodies.push(body);
     }
-    // Places that were free are taken again.
+    // Released slots are used again.
     bodies.drain(..500);
     for _ in 0..50 {
         bodies.push(Reading::new(ask_for(&service, of("alice")).await.into_body()));

@@ -1,4 +1,4 @@
-//! All ways in which a stream comes about.
+//! All entry points of a stream.
 
 use std::{
     pin::Pin,
@@ -26,7 +26,7 @@ use crate::support::{Reading, Recording, ask, get};
 pub(super) type AnyBody = Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send>>;
 pub(super) type AnyService = BoxCloneService<Request<String>, Response<AnyBody>, Refusal>;
 
-/// The demands that a layer makes of its streams.
+/// The settings that a layer has for its streams.
 #[derive(Clone, Default)]
 pub(super) struct Asks {
     pub(super) streams: Option<Streams>,
@@ -70,7 +70,7 @@ impl Asks {
     }
 }
 
-/// A way in, and how often what answers has run.
+/// An entry point, and the number of runs of what answers.
 #[derive(Clone)]
 pub(super) struct Way {
     pub(super) name: &'static str,
@@ -113,7 +113,7 @@ pub(super) fn slow<T: Send + 'static>(
     })
 }
 
-/// All ways in to a stream that this makes, after so long, by a layer that asks for this.
+/// All entry points to a stream that this closure creates, after so long, through a layer with these settings.
 pub(super) fn ways<S>(asks: &Asks, after: Duration, make: fn() -> Events<S>) -> Vec<Way>
 where
     S: tower_sse::Source + Send + 'static,
@@ -153,7 +153,7 @@ where
     ]
 }
 
-/// By an event service that gets each request, whatever it accepts.
+/// Through an event service that receives each request, whatever it accepts.
 pub(super) fn for_all_requests<S>(asks: &Asks, after: Duration, make: fn() -> Events<S>) -> Vec<Way>
 where
     S: tower_sse::Source + Send + 'static,
@@ -174,7 +174,7 @@ where
     ]
 }
 
-/// By the service inside.
+/// Through the inner service.
 fn by_decorate<S>(asks: &Asks, after: Duration, make: fn() -> Events<S>) -> Vec<Way>
 where
     S: tower_sse::Source + Send + 'static,
@@ -203,7 +203,7 @@ where
 
 pub(super) type Make = fn() -> Request<String>;
 
-/// The same, each asked as an `EventSource` asks, and by POST.
+/// The same, each requested as by an `EventSource`, and by POST.
 pub(super) fn both<S>(asks: &Asks, after: Duration, make: fn() -> Events<S>) -> impl Iterator<Item = (Make, Way)>
 where
     S: tower_sse::Source + Send + 'static,
@@ -215,14 +215,14 @@ where
 
 pub(super) const ALL: [Method; 3] = [Method::GET, Method::HEAD, Method::POST];
 
-/// A response of which no layer knows that it is this crate's.
+/// A response that no layer recognises as this crate's.
 fn theirs<S: tower_sse::Source>(events: Events<S>) -> Response<impl Body<Data = Bytes, Error = BodyError>> {
     let mut response = Response::from(events).map(Theirs);
     response.extensions_mut().clear();
     response
 }
 
-/// The same as if it were in a coding.
+/// The same in a coding.
 fn coded<B>(mut response: Response<B>) -> Response<B> {
     response.headers_mut().insert("content-encoding", http::HeaderValue::from_static("gzip"));
     response

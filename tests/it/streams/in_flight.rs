@@ -1,4 +1,4 @@
-//! Requests under way that are answered from several streams, or with another one than the one that a layer inside opened.
+//! In-flight requests that are answered from several streams, or with another stream than the one that an inner layer opened.
 
 use std::{
     future::ready,
@@ -22,14 +22,14 @@ pub(super) fn of_me(streams: &Streams) -> SseLayer<NoEvents> {
     SseLayer::decorate().streams(streams).stream_key(|_| Some("me".into()))
 }
 
-/// The same request once more, for a service inside.
+/// Returns the same request again, for an inner service.
 pub(super) fn again(request: &Request<String>) -> Request<String> {
     let mut again = get();
     again.extensions_mut().clone_from(request.extensions());
     again
 }
 
-/// A service that opens so many streams of a layer inside and drops them, and answers a stream after so long.
+/// A service that opens so many streams of an inner layer and drops them, and answers with a stream after so long.
 fn drops_first(
     streams: &Streams,
     dropped: usize,
@@ -140,7 +140,7 @@ async fn layers_with_different_streams_each_count_once() {
 
 type Kept<B> = Arc<Mutex<Vec<Reading<B>>>>;
 
-/// Opens a stream of the layer inside, which is kept, and answers another one.
+/// Opens a stream of the inner layer, which is kept, and answers with another one.
 async fn answers_beside<S, B>(inner: S, request: Request<String>, kept: Kept<B>) -> Result<Events<OpenEnd>, Refusal>
 where
     S: Service<Request<String>, Response = Response<B>, Error = Refusal>,
@@ -153,7 +153,7 @@ where
     Ok(open_end())
 }
 
-/// Ends both at this second, by their key or by a drain. Returns how many places the key had: they share one.
+/// Ends both at this second, by their key or by a drain. Returns the number of slots of the key: the streams share one.
 async fn both_are_ended_at(at: u32, is_drain: bool) -> usize {
     let streams = Streams::new();
     let inner = SseLayer::from_fn(|_: Request<String>| ready(open_end())).streams(&streams).layer(Inside);

@@ -1,4 +1,4 @@
-//! Streams that a layer meets when they, or its own head, have begun.
+//! Streams that have begun, or whose head was sent, before a layer is attached.
 
 use std::{
     future::ready,
@@ -44,7 +44,7 @@ async fn late_stream_keeps_the_settings_of_its_innermost_layer() {
 
     let mut body = open(late(SseLayer::decorate().lifetime(5 * SECOND), open_end)).await;
     body.rest().await;
-    // From when the stream was made: a second after the head.
+    // From the time when the stream was created: a second after the head.
     assert!((5_000..=6_001).contains(&body.millis()), "{} ms after the head", body.millis());
 
     let mut body = open(late(SseLayer::decorate().heartbeat(5 * SECOND), open_end)).await;
@@ -59,7 +59,7 @@ async fn late_stream_keeps_the_settings_of_its_innermost_layer() {
         streams.drain(10 * SECOND).await
     });
     assert_eq!(drained.ended, 1);
-    assert!(body.millis() > 10_000, "it was let go on: {frames:?}");
+    assert!(body.millis() > 10_000, "the stream continued: {frames:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,7 +75,7 @@ async fn late_stream_fails_with_the_innermost_last_event() {
     }
 }
 
-/// A body whose first frame was looked at.
+/// A body whose first frame was polled.
 struct Looked<B: Body> {
     first: Option<Result<Frame<B::Data>, B::Error>>,
     body: B,
@@ -97,7 +97,7 @@ impl<B: Body<Data: Unpin, Error: Unpin> + Unpin> Body for Looked<B> {
     }
 }
 
-/// A layer around a service that has looked at the first frame of its handler's stream.
+/// A layer around a service that has polled the first frame of its handler's stream.
 async fn met_after_its_first_frame(layer: SseLayer<NoEvents>) -> Reading<impl Body<Data = Bytes, Error = BodyError>> {
     let (parts, mut body) = Response::from(open_end()).into_parts();
     let chained = Looked { first: body.frame().await, body };
@@ -136,7 +136,7 @@ async fn stream_polled_before_its_layer_attached_is_still_ended() {
     assert!((7..=11).contains(&frames.len()), "prelude, event, and the heartbeats of the layer: {frames:?}");
 }
 
-/// The task of a body that was woken while it waited may be another one than the one that the layer's response is read by.
+/// The task that polled a waiting body may be another one than the task that reads the layer's response.
 #[tokio::test(start_paused = true)]
 async fn waiting_stream_is_woken_when_a_layer_attaches() {
     let (parts, body) = Response::from(open_end()).into_parts();
@@ -156,13 +156,13 @@ async fn waiting_stream_is_woken_when_a_layer_attaches() {
     drop(sink);
 }
 
-/// Answers a stream after 2 s.
+/// Answers with a stream after 2 s.
 async fn slow(_: Request<String>) -> Result<Response<impl Body<Data = Bytes, Error = BodyError>>, Refusal> {
     sleep(2 * SECOND).await;
     Ok(Response::from(open_end()))
 }
 
-/// A late layer around this service, read for 10 s, with an observer and a check that it shares with a layer inside.
+/// Reads a late layer around this service for 10 s, with an observer and a check that it shares with an inner layer.
 async fn acts_once<S>(inner: impl FnOnce(Arc<dyn Observer>, AccessCheck) -> S)
 where
     S: Service<Request<String>, Response: IntoReply, Error = Refusal> + Clone,

@@ -33,7 +33,7 @@ async fn in_flight_request_is_ended_by_its_key() {
         assert_eq!(ended, (0, 1), "{}", way.name);
         let rest = body.rest().await.concat();
         assert!(!rest.contains("data"), "{}: {rest}", way.name);
-        // That of a POST is aborted, a moment after its last frame.
+        // A POST is aborted, a moment after its last frame.
         assert!((streams.len(), body.millis() <= 50) == (0, true), "{}: {} ms", way.name, body.millis());
         let Some(closed) = recording.closed().pop().filter(|_| is_observed) else {
             assert!(!is_observed && recording.lines().is_empty());
@@ -90,7 +90,7 @@ async fn open_stream_is_ended_by_its_layers_settings() {
             });
             let text: String = frames.iter().map(|(_, text)| text.as_str()).collect();
             assert!(text.starts_with(":\n") && text.contains("data: a\n\n"), "{}: {text}", way.name);
-            // What is in a coding ends by an error, a moment later.
+            // A stream in a coding ends by an error, a moment later.
             assert!(frames.iter().all(|&(at, _)| at <= 1_050), "{}: {frames:?}", way.name);
             assert!(body.rest().await.is_empty(), "{}", way.name);
             let lines = recording.lines();
@@ -144,7 +144,7 @@ async fn outer_layer_tightens_the_limits_of_an_inner_one() {
         let service = SseLayer::decorate().lifetime(outer * SECOND).layer(service);
         let mut body = Reading::new(ask_for(&service, get()).await.into_body());
         body.rest().await;
-        // Its own stands above the innermost layer's, and the outer layer's above both.
+        // The stream's own setting overrides the innermost layer's, and the outer layer's limit both.
         let ends_at = if own.is_some() { outer } else { ends_at };
         let (millis, at_most) = (body.millis(), u64::from(ends_at) * 1_000);
         assert!((at_most * 4 / 5..=at_most).contains(&millis), "{outer}, {inner}, {own:?}: {millis}");

@@ -1,4 +1,4 @@
-//! No stream is open for longer than it may be, and those that opened together do not end together.
+//! No stream is open longer than its lifetime, and streams that opened together do not end together.
 
 use http::Response;
 use tokio::time::Instant;
@@ -21,12 +21,12 @@ async fn lifetimes_end_spread_over_their_last_fifth() {
         (body.millis(), retry(frames.last().unwrap()))
     });
     for (at, retry) in futures_util::future::join_all(read).await {
-        assert!((3_000..=4_500).contains(&retry.unwrap()), "they come back");
+        assert!((3_000..=4_500).contains(&retry.unwrap()), "the clients reconnect");
         ends.push(at);
     }
     ends.sort_unstable();
     assert!((80_000..=85_000).contains(&ends[0]) && (95_000..=100_001).contains(&ends[99]), "{ends:?}");
-    assert!(ends.windows(2).all(|pair| pair[1] - pair[0] < 5_000), "all over it: {ends:?}");
+    assert!(ends.windows(2).all(|pair| pair[1] - pair[0] < 5_000), "spread over the fifth: {ends:?}");
     assert!(recording.closed().iter().all(|closed| closed.starts_with("lifetime after ")));
 }
 

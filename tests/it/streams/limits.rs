@@ -26,7 +26,7 @@ use crate::support::{Hang, Reading, Recording, Script, answers, answers_after, a
 
 /// Returns the query, as the user's name.
 fn user(head: &RequestHead<'_>) -> Option<Arc<str>> {
-    assert_ne!(head.uri().query(), Some("panic"), "the function that tells the key panics");
+    assert_ne!(head.uri().query(), Some("panic"), "the key function panics");
     head.uri().query().map(Arc::from)
 }
 
@@ -109,7 +109,7 @@ fn counts_runs(
     let (handle, runs) = (streams.clone(), Arc::clone(runs));
     let events = service_fn(move |_: Request<String>| {
         runs.fetch_add(1, SeqCst);
-        assert_eq!(handle.len(), 1, "it has a permit while it runs");
+        assert_eq!(handle.len(), 1, "the call has a permit");
         ready(Ok::<_, Refusal>(open_end()))
     });
     SseLayer::new(events).streams(streams)
@@ -130,7 +130,7 @@ async fn head_request_is_admitted_like_others() {
             serve(&counts_runs(&streams, &runs).stream_key(|_| Some("me".into())).observer(recording.clone()));
         for _ in 0..100 {
             let head = ask_for(&service, ask(Method::HEAD)).await;
-            assert_eq!(head.headers()["content-type"], "text/event-stream", "come back later");
+            assert_eq!(head.headers()["content-type"], "text/event-stream", "a refusal to retry");
             assert!(head.body().is_end_stream());
         }
         assert_eq!(runs.load(SeqCst), 0, "{why}");
@@ -216,7 +216,7 @@ async fn panicking_key_function_fails_only_its_request() {
     assert_eq!(recording.lines()[1..], [format!("refused GET 500 Internal Server Error, {why}")]);
     assert_eq!((streams.len(), other.frames_within(SECOND).await.len()), (1, 2));
 
-    // A request for a stream is refused, and so is an answer that is one. Another answer is given.
+    // A request for a stream is refused, and so is an answer with one. Other answers pass.
     let layer = SseLayer::decorate().streams(&streams).stream_key(user);
     let inside = stream([bytes("data: a\n\n"), Hang]);
     let response = layer.layer(answers(inside)).oneshot(of("panic")).await.unwrap();
@@ -282,7 +282,7 @@ mod rate {
         assert!(!is_a_stream(&service, of("a")).await);
         assert_eq!(recording.lines().last().unwrap(), "refused GET 200 OK, streams of this key are opened too often");
         assert!(is_a_stream(&service, of("b")).await);
-        assert!(is_a_stream(&service, get()).await, "it has no key");
+        assert!(is_a_stream(&service, get()).await, "the request has no key");
     }
 
     #[tokio::test(start_paused = true)]
@@ -290,7 +290,7 @@ mod rate {
         let recording = Recording::default();
         let service = limited(3, Duration::ZERO, &recording);
         for _ in 0..10 {
-            assert!(is_a_stream(&service, of("a")).await, "nothing is said of a time of nothing");
+            assert!(is_a_stream(&service, of("a")).await, "a window of zero sets no rate");
         }
         let service = limited(3, Duration::MAX, &recording);
         for number in 0..5 {
@@ -321,7 +321,7 @@ impl<B: Send + 'static> Observer for Drops<B> {
     }
 }
 
-/// A body that others share.
+/// A body that is shared.
 struct Shared<B>(Arc<Mutex<Option<B>>>);
 
 impl<B: http_body::Body + Unpin> http_body::Body for Shared<B> {
@@ -339,7 +339,7 @@ impl<B: http_body::Body + Unpin> http_body::Body for Shared<B> {
     }
 }
 
-/// The permit was left in an unused slot, for ever without a watchdog.
+/// The permit stayed in an unused slot, for ever without a watchdog.
 #[tokio::test(start_paused = true)]
 async fn body_dropped_while_its_layer_attaches_holds_no_permit() {
     let streams = Streams::builder().stall_timeout(None).build();

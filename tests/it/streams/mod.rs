@@ -1,4 +1,4 @@
-//! Streams from outside: counted, limited, ended together, looked at.
+//! The registry of open streams: counts, limits, ends, drain, watchdog.
 
 mod admission;
 mod detach;
@@ -36,7 +36,7 @@ use crate::support::{Give, Hang, Reading, Recording, Script, get};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-/// An event, and then nothing for ever.
+/// Returns a stream of one event that stays open.
 pub(crate) fn open_end() -> Events<OpenEnd> {
     Events::new(Script::new([Give(Event::new("a")), Hang]))
 }
@@ -89,7 +89,7 @@ impl Service<Request<String>> for Inside {
     }
 }
 
-/// Asks the service for a stream.
+/// Requests a stream of the service.
 pub(crate) async fn ask_for<S, B>(service: &S, request: Request<String>) -> Response<B>
 where
     S: Service<Request<String>, Response = Response<B>, Error = Refusal> + Clone,
@@ -106,7 +106,7 @@ where
     Reading::new(ask_for(service, get()).await.into_body())
 }
 
-/// The milliseconds that a frame says to wait before coming back.
+/// Returns the milliseconds of the `retry:` in a frame.
 pub(crate) fn retry(frame: &str) -> Option<u64> {
     frame.strip_prefix("retry: ")?.strip_suffix('\n')?.parse().ok()
 }

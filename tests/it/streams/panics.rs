@@ -1,4 +1,4 @@
-//! Panics of handlers and of wakers, which cost no other stream anything.
+//! Panics of handlers and of wakers, which affect no other stream.
 
 use std::{
     sync::{

@@ -29,7 +29,7 @@ async fn ten_thousand_reconnect_evenly_over_the_spread() {
         let after = usize::try_from(retry(&last).unwrap()).unwrap() - 2_000;
         parts[(after * PARTS / 20_001).min(PARTS - 1)] += 1;
     }
-    println!("of 10,000 streams, told to come back after 2 to 22 s, come back in each 2 s: {parts:?}");
+    println!("reconnects of 10,000 streams in each 2 s of their 2 to 22 s: {parts:?}");
     assert_eq!(parts.iter().sum::<usize>(), 10_000);
     // 1,000 each, with a standard deviation of 30.
     assert!(parts.iter().all(|part| part.abs_diff(1_000) < 200), "{parts:?}");

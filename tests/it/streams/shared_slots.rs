@@ -1,5 +1,5 @@
-//! Places that layers share, and requests that a service makes inside of one: the first shares its place, each other one is
-//! admitted by itself.
+//! Slots that layers share, and requests that a service makes within a request: the first shares its slot, each other one is
+//! admitted separately.
 
 use std::{
     future::ready,
@@ -39,11 +39,11 @@ async fn layers_with_the_same_streams_share_one_slot() {
             assert_eq!(streams.len(), is_known);
         });
         let counts = || (streams.len(), streams.len_for_key("tenant"), streams.len_for_key("user"));
-        assert_eq!(counts(), (1, 1, 1), "it did not refuse its own request");
+        assert_eq!(counts(), (1, 1, 1), "the layer did not refuse its own request");
         let mut body = Reading::new(response.into_body());
         assert_eq!(body.frames_within(SECOND).await.len(), 2);
         let (rest, ended) = tokio::join!(body.rest(), async { streams.end_key("tenant", "over") });
-        // That of a POST is aborted, behind a comment.
+        // A POST is aborted, behind a comment.
         assert_eq!(rest.is_empty(), request().method() == Method::GET, "{rest:?}");
         assert!(!rest.concat().contains("data"), "{rest:?}");
         assert_eq!((ended, counts()), (1, (0, 0, 0)));
@@ -64,7 +64,7 @@ async fn late_event_service_shares_the_slot_of_its_inner_layer() {
         inner.oneshot(request).await
     }
 
-    // The layer inside is asked before the head goes out, or after it.
+    // The inner layer is called before the head is sent, or after it.
     for asked_after in [Duration::ZERO, 3 * SECOND] {
         let inner = inner.clone();
         let delayed = service_fn(move |request| delayed(inner.clone(), asked_after, request));
@@ -101,7 +101,7 @@ async fn merged_inner_streams_are_all_counted() {
     });
     let layer = SseLayer::decorate().streams(&streams).stream_key(|_| Some("me".into()));
     let mut body = Reading::new(ask_for(&layer.layer(merges), get()).await.into_body());
-    // The first shares the place of the request with the stream that is answered.
+    // The first shares the slot of the request with the stream that is answered.
     assert_eq!((streams.len(), streams.end_key("me", "over"), body.rest().await.len()), (2, 2, 1));
     let held = std::mem::take(&mut *held.lock().unwrap());
     for mut body in held {
@@ -110,7 +110,7 @@ async fn merged_inner_streams_are_all_counted() {
     assert_eq!(streams.len(), 0);
 }
 
-/// Answers a stream a second later, so that all requests have come by then.
+/// Answers with a stream a second later, when all requests have arrived.
 async fn slow(_: Request<String>) -> Result<Events<OpenEnd>, Refusal> {
     sleep(SECOND).await;
     Ok(open_end())
@@ -120,7 +120,7 @@ fn user(head: &RequestHead<'_>) -> Option<Arc<str>> {
     Some(head.headers().get("x-user")?.to_str().ok()?.into())
 }
 
-/// The services that a request inside may be for, each with these streams.
+/// The services that an inner request may be for, each with these streams.
 fn inner_services(streams: &Streams, recording: &Recording) -> Vec<(&'static str, AnyService)> {
     let new = || SseLayer::new(service_fn(slow)).streams(streams).observer(recording.clone()).stream_key(user);
     let decorate = || SseLayer::decorate().streams(streams).observer(recording.clone()).stream_key(user);
@@ -164,7 +164,7 @@ async fn made_at_once(
     (streams.len(), answers.into_iter().filter(is_stream).collect())
 }
 
-/// Both requests outside, each with the number of each service inside.
+/// Both outer requests, each with the number of the inner service.
 fn each_way() -> impl Iterator<Item = (fn() -> Request<String>, usize)> {
     WAYS.into_iter().flat_map(|request| (0..4).map(move |number| (request, number)))
 }
@@ -215,13 +215,13 @@ async fn concurrent_inner_requests_have_their_own_keys() {
     }
 }
 
-/// Opens a stream while the first is open, and one when it is gone.
+/// Opens a stream while the first is open, and one after it has ended.
 async fn opens_one_after_another(inner: AnyService, request: Request<String>) -> Result<Response<String>, Refusal> {
     let first = ask_for(&inner, again(&request)).await;
     let second = ask_for(&inner, again(&request)).await;
     assert!(is_stream(&first) && !is_stream(&second));
     drop(first);
-    assert!(is_stream(&ask_for(&inner, again(&request)).await), "the place is its own again");
+    assert!(is_stream(&ask_for(&inner, again(&request)).await), "the slot is free for it again");
     Ok(Response::new(String::from("done")))
 }
 
@@ -238,7 +238,7 @@ async fn stream_beside_a_shared_slot_is_admitted() {
 
 type Kept = Arc<Mutex<Vec<Reading<AnyBody>>>>;
 
-/// Opens a stream inside, which is kept, and answers one of its own.
+/// Opens an inner stream, which is kept, and answers with its own.
 async fn answers_one_of_its_own(
     inner: AnyService,
     request: Request<String>,
@@ -266,7 +266,7 @@ async fn stream_made_of_an_inner_one_has_its_slot() {
     }
 }
 
-/// The wait stayed in the queue for as long as the request outside, and was given a slot that it had no use for.
+/// The wait stayed in the queue as long as the outer request, and received a slot that it did not use.
 #[tokio::test(start_paused = true)]
 async fn cancelled_inner_wait_takes_no_slot() {
     let streams = Streams::builder().max_streams(1).build();

@@ -1,4 +1,4 @@
-//! A client that closes its stream and opens another one: the second waits a moment for the place of the first.
+//! A client that closes its stream and opens another one: the second request waits briefly for the slot of the first.
 
 use std::{
     future::ready,
@@ -45,10 +45,10 @@ pub(super) fn refused(recording: &Recording) -> usize {
     recording.lines().iter().filter(|line| line.starts_with("refused")).count()
 }
 
-/// A request that is on its way.
+/// A request in flight.
 fn begin<F: Future>(request: F) -> Pin<Box<F>> {
     let mut request = Box::pin(request);
-    assert!((&mut request).now_or_never().is_none(), "it waits");
+    assert!((&mut request).now_or_never().is_none(), "the request waits");
     request
 }
 
@@ -107,7 +107,7 @@ async fn a_request_over_its_limit_is_refused_within_100_ms() {
         assert!(begin.elapsed() < 100 * MS && begin.elapsed() >= 50 * MS, "{:?}", begin.elapsed());
         assert_eq!((refused(&recording), streams.len()), (1, 1));
         drop(held);
-        assert!(is_stream(&ask_for(&service, of("a")).await), "nothing is left of it");
+        assert!(is_stream(&ask_for(&service, of("a")).await), "the wait has left nothing behind");
     }
 }
 
@@ -137,10 +137,10 @@ async fn at_most_64_requests_wait_and_are_served_in_order() {
     assert!(!is_stream(&ask_for(&service, of("one-more")).now_or_never().expect("at once")));
     assert!(!is_stream(&ask_for(&service, get()).now_or_never().expect("at once, without a key too")));
     for number in 0..10 {
-        // One that leaves is passed over.
+        // A request that has left is skipped.
         drop(waiting.remove(1));
         drop(held.remove(0));
-        assert!((&mut waiting[1]).now_or_never().is_none(), "not before the one that came first");
+        assert!((&mut waiting[1]).now_or_never().is_none(), "the first request in the queue is served first");
         let first = waiting.remove(0).now_or_never().expect("the slot is free");
         assert!(is_stream(&first), "{number}");
         held.push(first);
@@ -156,7 +156,7 @@ async fn slot_of_a_request_that_has_left_goes_to_the_next() {
     let held = ask_for(&service, of("a")).await;
     let (first, second) = (begin(ask_for(&service, of("b"))), begin(ask_for(&service, of("c"))));
     drop(held);
-    assert_eq!((streams.len_for_key("b"), streams.len_for_key("c")), (1, 0), "given, and not looked at yet");
+    assert_eq!((streams.len_for_key("b"), streams.len_for_key("c")), (1, 0), "granted, and not polled yet");
     drop(first);
     assert!(is_stream(&second.now_or_never().expect("the slot is free")));
 }
@@ -215,14 +215,14 @@ async fn a_key_over_its_rate_does_not_wait() {
     let waits = begin(ask_for(&service, of("a")));
     drop(first);
     let second = waits.now_or_never().expect("the slot is free");
-    assert!(is_stream(&second), "the rate is asked once");
+    assert!(is_stream(&second), "the rate is spent once");
     assert!(!is_stream(&ask_for(&service, of("a")).now_or_never().expect("at once")));
     assert!(recording.lines().pop().unwrap().ends_with("opened too often"), "{:?}", recording.lines());
     drop(second);
     assert!(!is_stream(&ask_for(&service, of("a")).now_or_never().expect("at once")));
 }
 
-/// Opens a stream for this user, again and again.
+/// Opens streams for this user, one after the other.
 async fn opens_again(service: Sse<Inside, Endless>, streams: Streams, user: usize) -> usize {
     let mut opened = 0;
     for _ in 0..200 {
@@ -259,7 +259,7 @@ async fn waiting_request_holds_no_permit_of_the_inner_service() {
     let ready = other.ready().now_or_never().expect("the service has room");
     assert!(ready.is_ok());
     drop((held, other));
-    assert!(is_stream(&waits.await.unwrap()), "it waits until the service is ready");
+    assert!(is_stream(&waits.await.unwrap()), "the request waits until the service is ready");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! The time that a request waits for room, where it meets several layers.
+//! The time that a request waits for a slot in several layers.
 
 use std::{
     future::ready,
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::support::{Recording, answers_again, ask, get};
 
-/// Asks for two streams within this request, for the second 30 ms later. Counts those that are opened.
+/// Requests two streams within this request, the second 30 ms later. Returns the number of opened ones.
 async fn asks_twice(
     inner: Sse<Inside, Endless>,
     request: Request<String>,
@@ -66,14 +66,14 @@ async fn inner_requests_each_have_their_own_waiting_time() {
     }
 }
 
-/// A stream that takes a place.
+/// A stream that occupies a slot.
 async fn takes_a_place(streams: &Streams) -> Response<impl Body> {
     let layer = SseLayer::from_fn(|_: Request<String>| ready(open_end())).streams(streams);
     ask_for(&serve(&layer), get()).await
 }
 
-/// Asks a layer around a layer. The streams of both are full, and have room one after the other, each after so long, but for
-/// those that stay full. Returns whether a stream is opened, and how long that takes.
+/// Calls a layer around a layer. The streams of both are full, and have room one after the other, each after so long, except for
+/// those that stay full. Returns whether a stream is opened, and the time that it takes.
 async fn waits_in_two_layers(
     stays: Option<usize>,
     freed_after: Duration,
@@ -98,7 +98,7 @@ async fn waits_in_two_layers(
     };
     let (answered, ()) = tokio::join!(asked, frees);
     let full = |number| usize::from(stays == Some(number));
-    assert_eq!((outer.len(), inner.len()), (full(0), full(1)), "nothing is left of it");
+    assert_eq!((outer.len(), inner.len()), (full(0), full(1)), "the wait has left nothing behind");
     answered
 }
 
@@ -139,7 +139,7 @@ async fn waits_for_total_and_key_share_one_waiting_time() {
     }
 }
 
-/// The first wait was in a layer that has let it in, and the answer takes longer than any wait.
+/// The first wait was in a layer that has admitted the request, and the answer takes longer than any wait.
 #[tokio::test(start_paused = true)]
 async fn only_time_spent_waiting_for_a_slot_counts() {
     let (ours, theirs) = (Streams::builder().max_streams(1).build(), Streams::builder().max_streams(1).build());

@@ -1,4 +1,4 @@
-//! Streams whose clients do not read are found from outside, and no others.
+//! Streams whose clients do not read are detected from outside, and no others.
 
 use std::{
     sync::Arc,
@@ -90,7 +90,7 @@ impl Wake for Panics {
     }
 }
 
-/// A waker that panicked ended the watch over all others, until one more stream opened.
+/// A waker that panicked ended the watchdog of all others, until one more stream opened.
 #[tokio::test(start_paused = true)]
 async fn panicking_waker_does_not_end_the_watchdog() {
     let streams = Streams::builder().stall_timeout(8 * SECOND).build();
@@ -105,14 +105,14 @@ async fn panicking_waker_does_not_end_the_watchdog() {
     let mut panics = Box::pin(ask_for(&serve(&once.streams(&streams)), get()).await.into_body());
     let waker = Arc::new(Panics).into();
     let mut cx = Context::from_waker(&waker);
-    // Its head, then nothing, which leaves a waker, and then a frame.
+    // A stream that sends its head, stays pending, which leaves a waker, and then sends a frame.
     while http_body::Body::poll_frame(panics.as_mut(), &mut cx).is_ready() {}
     assert!(http_body::Body::poll_frame(panics.as_mut(), &mut cx).is_ready());
     let mut other = read(&serve(&endless(&streams, &Recording::default()))).await;
     assert!(other.poll_once().is_ready());
     assert_eq!(streams.len(), 2);
     sleep(20 * SECOND).await;
-    assert_eq!(streams.len(), 0, "both are found");
+    assert_eq!(streams.len(), 0, "both are detected");
 }
 
 #[tokio::test(start_paused = true)]
@@ -144,7 +144,7 @@ fn a_runtime_that_ends_with_open_streams_ends() {
             0 => runtime(),
             _ => tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_time().build().unwrap(),
         };
-        // Its body is held outside, so that there is a stream when the watchdog's task is dropped.
+        // The body is held outside, so that there is a stream when the watchdog's task is dropped.
         let held = runtime.block_on(read(&service));
         assert_eq!(streams.len(), 1);
         drop(runtime);
@@ -189,7 +189,7 @@ async fn slow_reader_of_a_full_send_buffer_is_not_stalled() {
     let service = serve(&endless(&streams, &recording));
     let mut body = read(&service).await;
     for _ in 0..3 {
-        // The last that it gives is a frame: the client does not take the next.
+        // The last poll returns a frame: the client does not read the next.
         assert!(body.next().await.is_some());
         sleep(Duration::from_secs(4 << 20 >> 14)).await;
         assert_eq!((streams.len(), recording.closed().len()), (1, 0));
@@ -199,7 +199,7 @@ async fn slow_reader_of_a_full_send_buffer_is_not_stalled() {
     assert!(recording.closed()[0].starts_with("stalled after "), "{:?}", recording.closed());
 }
 
-/// A body that is dropped before the watchdog has looked.
+/// A body that is dropped before the watchdog has checked it.
 #[tokio::test(start_paused = true)]
 async fn dropped_body_counts_as_stalled_after_the_stall_timeout() {
     for (stalled_after, waits, reason) in [

@@ -20,7 +20,7 @@ pub(crate) struct Reading<B> {
 
 impl<B: Body<Data = Bytes, Error: Error>> Reading<B> {
     pub(crate) fn new(body: B) -> Self {
-        assert!(!body.is_end_stream(), "hyper would drop a body that says so at once");
+        assert!(!body.is_end_stream(), "hyper would drop a body that has ended");
         Self { body: Box::pin(body), start: Instant::now(), ended: false }
     }
 
@@ -33,11 +33,11 @@ impl<B: Body<Data = Bytes, Error: Error>> Reading<B> {
         assert_eq!(self.body.size_hint().upper(), None, "a length would cut the stream");
         let frame = self.body.as_mut().poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &frame {
-            assert!(!self.ended, "nothing comes after the end");
+            assert!(!self.ended, "nothing follows the end");
             assert!(frame.data_ref().is_none_or(|data| !data.is_empty()), "no frame is empty");
         }
         self.ended |= matches!(frame, Poll::Ready(None));
-        assert!(!self.ended || self.body.is_end_stream(), "what has ended says so");
+        assert!(!self.ended || self.body.is_end_stream(), "an ended body reports its end");
         frame
     }
 
@@ -68,7 +68,7 @@ impl<B: Body<Data = Bytes, Error: Error>> Reading<B> {
             frames.push(frame);
         }
         for _ in 0..3 {
-            assert!(matches!(self.poll_once(), Poll::Ready(None)), "the end stays the end");
+            assert!(matches!(self.poll_once(), Poll::Ready(None)), "the end is final");
         }
         frames
     }

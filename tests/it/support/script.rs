@@ -93,7 +93,7 @@ impl<T> Script<T> {
                 }
                 Some(Panic) => {
                     self.ended = true;
-                    panic!("the script says so")
+                    panic!("the script panics")
                 }
                 None => {
                     self.ended = true;
@@ -107,7 +107,7 @@ impl<T> Script<T> {
 impl<T> Drop for Script<T> {
     fn drop(&mut self) {
         self.life.0.drops.fetch_add(1, SeqCst);
-        assert!(self.life.0.panics_in_drop.load(SeqCst) == 0, "the script says so, in drop");
+        assert!(self.life.0.panics_in_drop.load(SeqCst) == 0, "the script panics in drop");
     }
 }
 
@@ -127,7 +127,7 @@ impl Body for Script<Result<Frame<Bytes>, BoxError>> {
         self.poll_step(cx)
     }
 
-    /// A length that what is added would make wrong.
+    /// A length that would be wrong with added bytes.
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(1)
     }

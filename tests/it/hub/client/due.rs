@@ -1,4 +1,4 @@
-//! The rules by which a client is given events, ends, or is told that something is missing: they follow from all events.
+//! The rules by which a client receives events, ends and gaps: they follow from the list of all events.
 
 use tower_sse::hub::LagPolicy;
 
@@ -8,17 +8,18 @@ use super::{
 };
 
 impl Client {
-    /// Returns the first known position at which it ends. An end within what is missing is missing, too, but within the
-    /// present nothing is.
+    /// Returns the first known position at which the client ends. An end within missing events is missing, too, but within
+    /// the snapshot none is.
     pub(super) fn end(&self, model: &Model) -> Option<u64> {
         let first_end = |after: u64| model.first_end(&self.topics, after, u64::MAX - 1, self.head).map(End::at);
         let end = first_end(self.begins)?;
         if end <= self.present_through { Some(end) } else { first_end(self.begins.max(self.last_missing(model))) }
     }
 
-    /// Returns the first position at which it may have ended, and how far that is not known any more, if it has to be told so.
-    pub(super) fn must_tell(&self, model: &Model) -> Option<(u64, u64)> {
-        let joined_at = self.head.max(self.told_behind.0);
+    /// Returns the first position at which the client may have ended, and the position through which that is forgotten, if that has
+    /// to be reported.
+    pub(super) fn must_report(&self, model: &Model) -> Option<(u64, u64)> {
+        let joined_at = self.head.max(self.reported_ends.0);
         let end = self.forgotten(self.seen, joined_at, model)?;
         if end.0 <= self.present_through {
             return Some(end);
@@ -27,9 +28,9 @@ impl Client {
         self.forgotten(self.seen.max(self.last_missing(model)), joined_at, model).filter(|_| is_behind_present)
     }
 
-    /// Returns how far it may have ended at a position that is not known any more, if it may be told so.
-    pub(super) fn may_tell(&self, model: &Model) -> Option<u64> {
-        let joined_at = self.head.max(self.told_behind.1);
+    /// Returns the position through which an end is forgotten at which the client may have ended, if a gap may report it.
+    pub(super) fn may_report(&self, model: &Model) -> Option<u64> {
+        let joined_at = self.head.max(self.reported_ends.1);
         self.forgotten(self.reached.min(self.seen), joined_at, model).map(|(_, through)| through)
     }
 
@@ -40,12 +41,12 @@ impl Client {
         }
     }
 
-    /// Returns the position before the last event that is missing, or was told to be.
+    /// Returns the position before the last event that is missing, or was reported as missing.
     fn last_missing(&self, model: &Model) -> u64 {
-        self.all_missing(model).next_back().unwrap_or(0).max(self.told_to).saturating_sub(1)
+        self.all_missing(model).next_back().unwrap_or(0).max(self.reported_to).saturating_sub(1)
     }
 
-    /// The next event that it is to be given, of those that there are.
+    /// Returns the next retained event that the client is to receive.
     pub(super) fn next(&self, model: &Model) -> Option<u64> {
         self.due(model).map(Record::number).find(|&sequence| sequence > self.reached)
     }
@@ -62,7 +63,7 @@ impl Client {
     /// Returns the position up to which something is missing without a gap sent.
     pub(super) fn missing(&self, model: &Model) -> Option<u64> {
         if self.is_in_present() {
-            // A new client has no claim to any of it.
+            // A new client has no claim to any of them.
             return None;
         }
         let end = self.end(model).unwrap_or(u64::MAX);
@@ -76,7 +77,7 @@ impl Client {
         missing.map(Record::number)
     }
 
-    /// Returns whether an event that the client should have had is not there any more.
+    /// Returns whether an event that the client should have received is not retained any more.
     pub(super) fn is_gone(&self, event: &Record) -> bool {
         if event.is_bare || !self.topics.contains(&event.topic) {
             return false;
@@ -90,7 +91,7 @@ impl Client {
             return !is_past;
         }
         match (self.lag, event.key) {
-            // To a new client, keys that go are the past.
+            // To a new client, evicted keys are the past.
             (LagPolicy::Conflate, Some(_)) => event.was_latest && event.sequence > self.joined_at,
             _ => !event.in_log,
         }
