@@ -1,4 +1,4 @@
-//! No `Accept` fails, its lines may come in any order, and a policy that is wider never says no where a narrower says yes.
+//! No `Accept` fails, its lines may come in any order, and a wider policy never refuses what a narrower one selects.
 
 use std::{convert::Infallible, future::ready};
 
@@ -7,7 +7,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use tower::{Layer, Service, service_fn};
 use tower_sse::{Event, Events, Negotiate, SseLayer};
 
-/// Panics where it does not hold for these lines.
+/// Panics if the property does not hold for these lines.
 pub(crate) fn check(input: &[u8]) {
     let mut lines: Vec<_> = input.split(|&byte| byte == b'\n').take(32).flat_map(HeaderValue::from_bytes).collect();
     let chosen = POLICIES.map(|policy| chooses_stream(policy, &lines));
@@ -21,7 +21,7 @@ pub(crate) fn check(input: &[u8]) {
     }
     lines.reverse();
     again(&lines, "in reverse");
-    // A quote that is left open ends with its line.
+    // An open quote ends with its line.
     if !input.contains(&b'"') {
         let parts: Vec<_> = lines.iter().map(HeaderValue::as_bytes).collect();
         again(&HeaderValue::from_bytes(&parts.join(&b", "[..])).into_iter().collect::<Vec<_>>(), "as one line");

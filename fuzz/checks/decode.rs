@@ -1,13 +1,13 @@
-//! Bytes mean what the standard's algorithm says, wherever they are cut.
+//! Bytes are decoded as the standard's algorithm does, for all splits.
 
 use tower_sse::decode::{DecodeError, Decoder, Item};
 
 use super::naive::{self, Naive};
 
-/// Panics where it does not hold for these bytes.
+/// Panics if the property does not hold for these bytes.
 pub(crate) fn check(bytes: &[u8]) {
     let Decoded { items, last, error } = decoded(Decoder::new(), [bytes]);
-    assert_eq!(error, None, "nothing here is beyond the limits");
+    assert_eq!(error, None, "the input is within the limits");
     assert_eq!((items.into_iter().map(Naive::from).collect(), last), naive::decode(bytes));
     each_cut_gives_the_same(&Decoder::new(), bytes);
     // Limits that most inputs reach.
@@ -41,7 +41,7 @@ fn each_cut_gives_the_same(decoder: &Decoder, bytes: &[u8]) {
     for size in 1..=4 {
         assert_eq!(decoded(decoder.clone(), bytes.chunks(size)), whole, "in parts of {size}");
     }
-    // Of long inputs some, since each costs as much as the whole.
+    // Some splits of long inputs, since each costs as much as the whole.
     for at in (0..=bytes.len()).step_by(1 + bytes.len() / 64) {
         let (head, tail) = bytes.split_at(at);
         assert_eq!(decoded(decoder.clone(), [head, tail]), whole, "cut at {at}");

@@ -1,7 +1,7 @@
-//! A stream that is decorated means what it meant, however its bytes come.
+//! A decorated stream means what it meant before, however its bytes arrive.
 //!
-//! The input is a plan: a byte of [options](Plan::read), and then parts, each behind a byte that says how long it is, and
-//! what happens before it comes. So a text of printable characters is a plan too.
+//! The input is a plan: a byte of [options](Plan::read), and then parts, each behind a byte with its length and with
+//! what happens before it arrives. So a text of printable characters is a plan, too.
 
 use std::{
     collections::VecDeque,
@@ -24,7 +24,7 @@ use tower_sse::{
     event_name,
 };
 
-/// Panics where it does not hold for this plan.
+/// Panics if the property does not hold for this plan.
 pub(crate) fn check(input: &[u8]) {
     let plan = Plan::read(input);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
@@ -32,15 +32,15 @@ pub(crate) fn check(input: &[u8]) {
     let own = plan.bytes();
     let (before, after) = (plan.meant_by(&own), plan.meant_by(&sent));
     match plan.end {
-        // What is sent is whole events, and none is passed over.
+        // Whole events are sent, and none is skipped.
         End::Deadline => assert!(events(&before.0).starts_with(&events(&after.0)), "{sent:?}"),
-        // The line that was cut is ended, and may be a comment or a `retry:`.
+        // An unfinished line is ended, and may be a comment or a `retry:`.
         End::Error => assert_eq!(events(&after.0), events(&before.0), "{sent:?}"),
         End::Clean => assert_eq!(after, before, "{sent:?}"),
     }
     if let (Beat::Off, End::Clean) = (plan.beat, plan.end) {
         let without = if MARK.starts_with(&own) { Some(&b""[..]) } else { own.strip_prefix(MARK) };
-        // A second mark has a comment before it.
+        // A second mark is preceded by a comment.
         let guard = if without.is_some_and(|rest| rest.starts_with(&MARK[..1])) { PRELUDE } else { b"" };
         assert_eq!(sent, [PRELUDE, guard, without.unwrap_or(&own)].concat());
     }
@@ -70,7 +70,7 @@ enum End {
 #[derive(Debug, Clone)]
 enum Step {
     Give(Bytes),
-    /// Nothing now, and at once again.
+    /// Pending now, and ready at once again.
     Yield,
     Wait(Duration),
 }
@@ -117,7 +117,7 @@ impl Plan {
             assert!(!data.is_empty(), "an empty frame");
             sent.extend_from_slice(&data);
         }
-        assert!(body.as_mut().frame().await.is_none(), "the end stays the end");
+        assert!(body.as_mut().frame().await.is_none(), "the end is final");
         sent
     }
 
@@ -153,7 +153,7 @@ fn events(items: &[Item]) -> Vec<&Item> {
     items.iter().filter(|item| matches!(item, Item::Event(_))).collect()
 }
 
-/// A body that goes by a plan.
+/// A body that follows a plan.
 struct Scripted {
     steps: VecDeque<Step>,
     fails: bool,
@@ -183,7 +183,7 @@ impl Body for Scripted {
     }
 }
 
-/// The first is that of small letters, and longer than the interval of heartbeats.
+/// The first step is that of small letters, and longer than the interval of heartbeats.
 const WAITS: [u32; 5] = [12, 4, 8, 16, 20];
 const SECOND: Duration = Duration::from_secs(1);
 const MARK: &[u8] = "\u{feff}".as_bytes();

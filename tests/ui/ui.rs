@@ -2,9 +2,9 @@
 //!
 //! Each file in `cases` is one mistake, beside the error that the pinned compiler prints. The file names a `remedy` that the error
 //! must contain, or says after `no remedy:` why it cannot. An error shows the user's line first and has at most 40 lines; a file
-//! whose error is longer says why after `longer:`.
+//! whose error is longer gives the reason after `longer:`.
 //!
-//! After a change, `TRYBUILD=overwrite cargo test -p tower-sse-ui` writes the errors anew. Read them. With
+//! After a change, `TRYBUILD=overwrite cargo test -p tower-sse-ui` writes the errors again. Read them. With
 //! `--no-default-features` the cases are those of a missing feature.
 //!
 //! Other compilers word their errors otherwise, so there the test prints a note and passes.

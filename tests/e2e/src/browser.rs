@@ -1,4 +1,4 @@
-//! Chromium and Firefox without a window, each with a profile that begins and ends with the test.
+//! Chromium and Firefox without a window, each with a profile that is created and removed with the test.
 
 use std::{ffi::OsStr, fmt, fs, io};
 
@@ -6,9 +6,9 @@ use tempfile::TempDir;
 
 use crate::{certificate::Certificate, program::Program};
 
-/// Which browser.
+/// A browser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "those that the tests run")]
+#[expect(clippy::exhaustive_enums, reason = "the browsers that the tests run")]
 pub enum Kind {
     /// Debian's `chromium`.
     Chromium,
@@ -19,7 +19,7 @@ pub enum Kind {
 /// A browser that shows a page, until it is dropped.
 #[derive(Debug)]
 pub struct Browser {
-    // Before its profile, since it is dropped first.
+    // Dropped before the profile.
     program: Program,
     _home: TempDir,
 }
@@ -29,7 +29,7 @@ impl Browser {
     ///
     /// # Errors
     ///
-    /// The profile cannot be made, or the program cannot be started.
+    /// Errors if the profile cannot be created, or the program cannot be started.
     pub fn open(kind: Kind, url: &str, trusted: &Certificate) -> io::Result<Self> {
         let home = tempfile::tempdir()?;
         let profile = home.path().join("profile");
@@ -69,7 +69,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// As root there is no sandbox. A page may open tabs. The rest keeps it from asking anything of any host but the test's.
+/// As root there is no sandbox. A page may open tabs. The rest keeps the browser from contacting any host but the test's.
 const CHROMIUM: &[&str] = &[
     "--headless",
     "--no-sandbox",

@@ -1,4 +1,4 @@
-//! A certificate for loopback, and an authority behind it that browsers can be told to trust.
+//! A certificate for loopback, and its authority, which browsers can be configured to trust.
 
 use std::{error::Error, fs, io, path::Path, process::Command, sync::Arc};
 
@@ -17,11 +17,11 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// A new authority, and a certificate by it.
+    /// Creates an authority, and a certificate of it.
     ///
     /// # Errors
     ///
-    /// An error of the library.
+    /// Returns the error of the library.
     pub fn new() -> Result<Self, rcgen::Error> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "authority of a test");
@@ -38,11 +38,11 @@ impl Certificate {
         Ok(Self { authority, server, key })
     }
 
-    /// A server that speaks these protocols and no other.
+    /// Returns the configuration of a server that speaks these protocols only.
     ///
     /// # Errors
     ///
-    /// An error of the library.
+    /// Returns the error of the library.
     pub fn server(&self, protocols: &[&str]) -> Result<Arc<ServerConfig>, Box<dyn Error + Send + Sync>> {
         let chain = vec![CertificateDer::from(self.server.der().to_vec())];
         let key = PrivateKeyDer::try_from(self.key.serialize_der())?;
@@ -51,29 +51,29 @@ impl Certificate {
         Ok(Arc::new(config))
     }
 
-    /// Certificate and key, one after the other, as haproxy wants them; nginx takes the file for both.
+    /// Writes certificate and key, one after the other, as haproxy expects them; nginx takes the file for both.
     ///
     /// # Errors
     ///
-    /// The file cannot be written.
+    /// Errors if the file cannot be written.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         fs::write(path, self.server.pem() + &self.key.serialize_pem())
     }
 
-    /// The authority, for a client to trust.
+    /// Writes the authority, for a client to trust.
     ///
     /// # Errors
     ///
-    /// The file cannot be written.
+    /// Errors if the file cannot be written.
     pub fn write_authority(&self, path: &Path) -> io::Result<()> {
         fs::write(path, self.authority.pem())
     }
 
-    /// Puts the authority in a new NSS database, where Chromium and Firefox look for whom to trust.
+    /// Puts the authority into a new NSS database, where Chromium and Firefox look up trusted authorities.
     ///
     /// # Errors
     ///
-    /// The directory cannot be made, or certutil is not there or fails.
+    /// Errors if the directory cannot be created, or certutil is missing or fails.
     pub fn trust_in(&self, directory: &Path) -> io::Result<()> {
         fs::create_dir_all(directory)?;
         let authority = directory.join("authority.pem");

@@ -1,4 +1,4 @@
-//! A client with one connection, over either version of HTTP, and how long a test waits for what must come.
+//! A client with one connection, over either version of HTTP, and the time limit of a test.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -34,7 +34,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The server is not there, or does not speak HTTP.
+    /// Errors if no server listens, or it does not speak HTTP.
     pub async fn connect(address: SocketAddr, version: Version) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -50,11 +50,11 @@ impl Client {
         Ok(Self { sender, connection, address })
     }
 
-    /// Sends a request that asks for events, as an `EventSource` does.
+    /// Sends a request for events, as an `EventSource` does.
     ///
     /// # Errors
     ///
-    /// An error of the connection.
+    /// Returns the error of the connection.
     pub async fn ask(&mut self, method: Method, path: &str) -> hyper::Result<Response<Incoming>> {
         let mut request = Request::new(Empty::new());
         request.headers_mut().insert(ACCEPT, http::HeaderValue::from_static("text/event-stream"));
@@ -67,7 +67,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// An error of the connection.
+    /// Returns the error of the connection.
     pub async fn send(&mut self, mut request: Asking) -> hyper::Result<Response<Incoming>> {
         let authority = self.address.to_string();
         match &mut self.sender {
@@ -93,14 +93,14 @@ impl Drop for Client {
     }
 }
 
-/// A limit for what must come. Only a failure takes as long: a machine that is busy with a hundred other things does not.
+/// A limit for anything that a test waits for. Only a failure takes as long, even on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(120);
 
-/// Waits for what must come, up to [`LIMIT`].
+/// Waits for a future, up to [`LIMIT`].
 ///
 /// # Panics
 ///
-/// The future does not complete in time.
+/// Panics if the future does not complete in time.
 pub async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(LIMIT, future).await.expect("the future completes in time")
 }

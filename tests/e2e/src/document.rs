@@ -1,5 +1,5 @@
-//! Code out of the crate's documents, so that what they say is what is tested.
-#![expect(clippy::panic, reason = "a test whose document is not as it thinks cannot go on")]
+//! Code from the crate's documents, so that the documented lines are the tested ones.
+#![expect(clippy::panic, reason = "a test cannot continue if its document has changed")]
 
 use std::{fs, path::Path};
 
@@ -15,7 +15,7 @@ impl Document {
     ///
     /// # Panics
     ///
-    /// There is none.
+    /// Panics if there is none.
     #[must_use]
     pub fn read(name: &str) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
@@ -29,11 +29,11 @@ impl Document {
         self.text.contains(text)
     }
 
-    /// The only fenced block in this language that holds this text.
+    /// Returns the only fenced block in this language that contains this text.
     ///
     /// # Panics
     ///
-    /// There is none, or more than one.
+    /// Panics if there is none, or more than one.
     #[must_use]
     pub fn block(&self, language: &str, holds: &str) -> String {
         let mut blocks = self.blocks(language);
@@ -44,7 +44,7 @@ impl Document {
         std::mem::take(block)
     }
 
-    /// Blocks may stand in a list, and are given back without what leads them there.
+    /// Blocks may stand in a list, and are returned without the indentation there.
     fn blocks(&self, language: &str) -> Vec<String> {
         let (mut blocks, fence) = (Vec::new(), format!("```{language}"));
         let mut lines = self.text.lines();
@@ -57,11 +57,11 @@ impl Document {
     }
 }
 
-/// The same text with another value in a place that must be there.
+/// Returns the same text with another value in a place that must exist.
 ///
 /// # Panics
 ///
-/// There is no such place.
+/// Panics if there is no such place.
 #[must_use]
 pub fn with(text: &str, place: &str, value: &str) -> String {
     assert!(text.contains(place), "`{place}` is not in:\n{text}");

@@ -1,4 +1,4 @@
-//! The examples, each built as it is and started as a process of its own.
+//! The examples, each built unchanged and started as a separate process.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::process::Process;
 
-/// An example that listens, until this is dropped.
+/// An example that listens, until it is dropped.
 #[derive(Debug)]
 pub struct Example {
     process: Process,
@@ -25,16 +25,16 @@ impl Example {
     ///
     /// # Errors
     ///
-    /// The example does not build, or does not start.
+    /// Errors if the example does not build, or does not start.
     pub async fn start(name: &str) -> io::Result<Self> {
         Self::start_with(name, &[]).await
     }
 
-    /// The same, with more in its environment.
+    /// Starts an example with additions to its environment.
     ///
     /// # Errors
     ///
-    /// The example does not build, or does not start.
+    /// Errors if the example does not build, or does not start.
     pub async fn start_with(name: &str, environment: &[(&str, &str)]) -> io::Result<Self> {
         let mut command = command(name)?;
         command.env("PORT", "0").envs(environment.iter().copied());
@@ -43,7 +43,7 @@ impl Example {
         Ok(Self { process, origin: address.trim_end_matches('/').to_owned() })
     }
 
-    /// The address of a path of it.
+    /// Returns the address of a path of the example.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.origin)
@@ -53,17 +53,17 @@ impl Example {
     ///
     /// # Errors
     ///
-    /// The output ends before there is such a line.
+    /// Errors if the output ends before there is such a line.
     pub async fn line(&mut self, beginning: &str) -> io::Result<String> {
         self.process.line(beginning).await
     }
 }
 
-/// The program of an example, to be run in another way.
+/// Returns the program of an example, to be run in another way.
 ///
 /// # Errors
 ///
-/// The examples do not build, or there is none of this name.
+/// Errors if the examples do not build, or there is none of this name.
 pub fn command(name: &str) -> io::Result<tokio::process::Command> {
     static BUILT: OnceLock<Result<Programs, String>> = OnceLock::new();
     let built = BUILT.get_or_init(|| build().map_err(|error| error.to_string()));

@@ -12,7 +12,7 @@ use tonic::transport::server::Connected;
 
 /// A connection without vectored writes: hyper copies what it sends into one buffer.
 #[derive(Debug)]
-#[expect(clippy::exhaustive_structs, reason = "tests make it")]
+#[expect(clippy::exhaustive_structs, reason = "tests create it")]
 pub struct Flat<I>(pub I);
 
 impl<I: AsyncRead + Unpin> AsyncRead for Flat<I> {
@@ -38,7 +38,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Flat<I> {
 
 /// A listener of such connections, for `axum::serve`.
 #[derive(Debug)]
-#[expect(clippy::exhaustive_structs, reason = "tests make it")]
+#[expect(clippy::exhaustive_structs, reason = "tests create it")]
 pub struct FlatListener<L>(pub L);
 
 impl<L: Listener> Listener for FlatListener<L> {

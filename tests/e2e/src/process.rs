@@ -1,4 +1,4 @@
-//! Other programs: each ends with its test, when that fails too.
+//! Other programs: each ends with its test, also if the test fails.
 
 use std::{
     io,
@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::client::LIMIT;
 
-/// A program that runs until this is dropped.
+/// A program that runs until it is dropped.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -22,22 +22,22 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it. What it writes to standard error appears among what the test does.
+    /// Starts the program. Its standard error appears in the output of the test.
     ///
     /// # Errors
     ///
-    /// The process could not be started.
+    /// Errors if the process could not be started.
     pub fn start(mut command: Command) -> io::Result<Self> {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let output = child.stdout.take().ok_or_else(|| io::Error::other("standard output was not asked for"))?;
         Ok(Self { child, output: BufReader::new(output).lines() })
     }
 
-    /// The next line of its output that begins with this, without it. Lines before that are passed over.
+    /// Returns the rest of the next line of its output that begins with this prefix. Skips the lines before.
     ///
     /// # Errors
     ///
-    /// The program ended without such a line, or did not write one for a long time.
+    /// Errors if the program ended without such a line, or did not write one for a long time.
     pub async fn line(&mut self, beginning: &str) -> io::Result<String> {
         timeout(LIMIT, self.find(beginning)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
@@ -46,7 +46,7 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// The program has ended.
+    /// Errors if the program has ended.
     pub async fn signal(&self, name: &str) -> io::Result<()> {
         let id = self.child.id().ok_or_else(|| io::Error::other("the program has ended"))?;
         let mut kill = Command::new("kill");
@@ -54,11 +54,11 @@ impl Process {
         run(kill).await.map(drop)
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the program.
     ///
     /// # Errors
     ///
-    /// The process did not end for a long time.
+    /// Errors if the process does not end for a long time.
     pub async fn ended(&mut self) -> io::Result<ExitStatus> {
         timeout(LIMIT, self.child.wait()).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
@@ -73,11 +73,11 @@ impl Process {
     }
 }
 
-/// Runs a program to its end and gives its output.
+/// Runs a program to its end and returns its output.
 ///
 /// # Errors
 ///
-/// The process could not be started, did not end for a long time, or failed; the error then holds what it wrote to standard error.
+/// Errors if the process could not be started, did not end for a long time, or failed; then the error contains its standard error.
 pub async fn run(mut command: Command) -> io::Result<Vec<u8>> {
     let ended = command.stdin(Stdio::null()).kill_on_drop(true).output();
     let output = timeout(LIMIT, ended).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;

@@ -29,7 +29,7 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// There is no shell.
+    /// Errors if there is no shell.
     pub fn start(
         name: &str,
         arguments: impl IntoIterator<Item = impl Into<OsString>>,
@@ -38,7 +38,7 @@ impl Program {
         let mut shell = Command::new("sh");
         shell.args(["-c", LEASH, "sh", name]).args(arguments.into_iter().map(Into::into));
         shell.envs(environment.iter().copied()).process_group(0);
-        // One pipe for both, which is at its end when the last process that holds it is.
+        // One pipe for both streams, which ends when the last process that holds it does.
         let (mut output, writer) = io::pipe()?;
         shell.stdin(Stdio::piped()).stdout(writer.try_clone()?).stderr(writer);
         let mut child = shell.spawn()?;
@@ -80,9 +80,9 @@ impl Drop for Program {
     }
 }
 
-/// Ends the whole group when the program does, or when the other end of standard input is closed: by a drop, or by the
+/// Ends the whole group when the program ends, or when the other end of standard input is closed: by a drop, or by the
 /// death of its owner.
 const LEASH: &str = r#"{ "$@" </dev/null; echo "ended: $?"; kill -KILL 0; } & read -r _; kill -KILL 0"#;
 
-/// Crash handlers have a group of their own, and end a little later, by themselves.
+/// Crash handlers have a group of their own, and end a little later.
 const GONE: Duration = Duration::from_secs(10);

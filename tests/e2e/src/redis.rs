@@ -1,4 +1,4 @@
-//! Redis, as Debian has it: on a free port of loopback, in a directory of its own, with no file of settings.
+//! Redis as packaged by Debian: on a free port of loopback, in a directory of its own, without a configuration file.
 
 use std::{
     io::{self, Read, Write},
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::program::Program;
 
-/// A Redis that runs until it is killed, or this is dropped. Its files stay as long.
+/// A Redis that runs until it is killed or dropped. Its files are kept as long.
 #[derive(Debug)]
 pub struct Redis {
     server: String,
@@ -23,44 +23,44 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts one with these options, as on the command line, and waits until it answers.
+    /// Starts a Redis with these options, as on the command line, and waits until it responds.
     ///
     /// # Errors
     ///
-    /// Redis is not installed, or does not start.
+    /// Errors if Redis is not installed, or does not start.
     pub fn start(options: &[&str]) -> io::Result<Self> {
         let mut redis = Self::new(options)?;
         redis.restart()?;
         Ok(redis)
     }
 
-    /// One that does not run yet.
+    /// Creates a Redis that does not run yet.
     ///
     /// # Errors
     ///
-    /// There is no free port, or no place for its files.
+    /// Errors if there is no free port, or no room for its files.
     pub fn new(options: &[&str]) -> io::Result<Self> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let options = options.iter().map(|&option| option.to_owned()).collect();
         Ok(Self { server: "redis-server".to_owned(), port, options, directory: TempDir::new()?, program: None })
     }
 
-    /// Starts another server that does as Redis does.
+    /// Starts another server that is compatible with Redis.
     ///
     /// # Errors
     ///
-    /// Redis is not there, or does not start.
+    /// Errors if the server is not installed, or does not start.
     pub fn start_as(server: &str, options: &[&str]) -> io::Result<Self> {
         let mut redis = Self { server: server.to_owned(), ..Self::new(options)? };
         redis.restart()?;
         Ok(redis)
     }
 
-    /// Kills it if it runs, and starts it on the same port, with the files that it has written.
+    /// Kills Redis if it runs, and starts it on the same port, with the files that it has written.
     ///
     /// # Errors
     ///
-    /// Redis does not start.
+    /// Errors if Redis does not start.
     pub fn restart(&mut self) -> io::Result<()> {
         self.kill();
         let directory = self.directory.path().display().to_string();
@@ -83,16 +83,16 @@ impl Redis {
         Ok(())
     }
 
-    /// Ends it by SIGKILL.
+    /// Ends Redis by SIGKILL.
     pub fn kill(&mut self) {
         self.program = None;
     }
 
-    /// Removes its files, as on a new disk.
+    /// Removes the files of Redis, as on a new disk.
     ///
     /// # Errors
     ///
-    /// There is no place for new ones.
+    /// Errors if there is no room for new ones.
     pub fn forget(&mut self) -> io::Result<()> {
         self.directory = TempDir::new()?;
         Ok(())
@@ -114,28 +114,28 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// Redis is not installed, or failed.
+    /// Errors if Redis is not installed, or failed.
     pub fn cli(&self, arguments: &[&str]) -> io::Result<String> {
         let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(arguments).output()?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    /// A number of one line of `INFO`.
+    /// Returns a number of one line of `INFO`.
     ///
     /// # Errors
     ///
-    /// There is no such line.
+    /// Errors if there is no such line.
     pub fn info(&self, name: &str) -> io::Result<String> {
         let info = self.cli(&["INFO", "ALL"])?;
         let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         value.map(|value| value.trim().to_owned()).ok_or_else(|| io::Error::other(format!("no {name} in INFO")))
     }
 
-    /// Sends a signal to it, as `STOP` and `CONT`.
+    /// Sends a signal to Redis, such as `STOP` and `CONT`.
     ///
     /// # Errors
     ///
-    /// Redis does not run.
+    /// Errors if Redis does not run.
     pub fn signal(&self, process: &str, signal: &str) -> io::Result<()> {
         let status = Command::new("kill").args([&format!("-{signal}"), process]).status()?;
         if status.success() { Ok(()) } else { Err(io::Error::other("it does not run")) }

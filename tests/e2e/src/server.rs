@@ -15,7 +15,7 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tower::Service;
 use tower_sse::BoxError;
 
-/// A server until it is dropped, or until [`stop`](Self::stop) has let its connections end.
+/// A server that runs until it is dropped, or until [`stop`](Self::stop) has waited for its connections.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -24,11 +24,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Plain hyper around a tower service: HTTP/1, and HTTP/2 by prior knowledge.
+    /// Serves a tower service by plain hyper: HTTP/1, and HTTP/2 by prior knowledge.
     ///
     /// # Errors
     ///
-    /// There is no port.
+    /// Errors if no port is free.
     pub async fn hyper<S, B>(service: S) -> io::Result<Self>
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send>,
@@ -38,16 +38,16 @@ impl Server {
         Self::start(|listener, stopped| serve(listener, service, stopped)).await
     }
 
-    /// axum's own server.
+    /// Serves by axum's own server.
     ///
     /// # Errors
     ///
-    /// There is no port.
+    /// Errors if no port is free.
     pub async fn axum(app: axum::Router) -> io::Result<Self> {
         Self::start(|listener, stopped| async {
             let stopped = async { drop(stopped.await) };
             let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-            // It says that it never gives an error.
+            // Documented to never return an error.
             let _ = axum::serve(listener, app.into_make_service()).with_graceful_shutdown(stopped).await;
         })
         .await
@@ -57,7 +57,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// There is no port.
+    /// Errors if no port is free.
     pub async fn start<F>(serve: impl FnOnce(TcpListener, oneshot::Receiver<()>) -> F) -> io::Result<Self>
     where
         F: Future<Output = ()> + Send + 'static,
@@ -68,13 +68,13 @@ impl Server {
         Ok(Self { address, stop, task: tokio::spawn(serve(listener, stopped)) })
     }
 
-    /// Returns the address on which it listens.
+    /// Returns the address of the listener.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Takes no more connections, and waits until those that are open have ended by themselves.
+    /// Accepts no more connections, and waits until the open ones have ended.
     pub async fn stop(self) {
         let _ = self.stop.send(());
         let _ = self.task.await;
@@ -94,7 +94,7 @@ where
             accepted = listener.accept() => accepted,
             _ = &mut stopped => break,
         };
-        // A client that has left again is no reason to stop.
+        // A client that has already left is no reason to stop.
         let Ok((stream, _)) = accepted else { continue };
         // With Nagle's algorithm small frames wait for the client's delayed acknowledgement: 40 ms each time.
         let _ = stream.set_nodelay(true);

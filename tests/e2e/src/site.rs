@@ -1,4 +1,4 @@
-//! A site on loopback that speaks one protocol: HTTP/1.1 in plain text, or HTTP/2 by TLS.
+//! A site on loopback that speaks one protocol: HTTP/1.1 in plain text, or HTTP/2 over TLS.
 
 use std::{error::Error, fmt, io, net::SocketAddr, sync::Arc};
 
@@ -18,15 +18,15 @@ use crate::certificate::Certificate;
 
 /// The protocol of a site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "those that the tests use")]
+#[expect(clippy::exhaustive_enums, reason = "the protocols that the tests use")]
 pub enum Protocol {
     /// HTTP/1.1 in plain text.
     Http1,
-    /// HTTP/2 by TLS, which has to be agreed on by ALPN.
+    /// HTTP/2 over TLS, which has to be agreed on by ALPN.
     Http2,
 }
 
-/// A server until it is dropped, with all its connections.
+/// A server with all its connections, until it is dropped.
 #[derive(Debug)]
 pub struct Site {
     protocol: Protocol,
@@ -39,7 +39,7 @@ impl Site {
     ///
     /// # Errors
     ///
-    /// There is no port, or the certificate is of no use.
+    /// Errors if no port is free, or the certificate is invalid.
     pub async fn start(
         protocol: Protocol,
         certificate: &Certificate,
@@ -55,7 +55,7 @@ impl Site {
         Ok(Self { protocol, address, accept })
     }
 
-    /// Returns its address, without a path.
+    /// Returns the address of the site, without a path.
     #[must_use]
     pub fn origin(&self) -> String {
         match self.protocol {
@@ -83,7 +83,7 @@ impl fmt::Display for Protocol {
 /// Connections end with this future.
 async fn accept(listener: TcpListener, tls: Option<Arc<ServerConfig>>, router: Router) {
     let mut connections = JoinSet::new();
-    // A client that has left again is no reason to stop.
+    // A client that has already left is no reason to stop.
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         let (tls, router) = (tls.clone(), router.clone());
@@ -92,7 +92,7 @@ async fn accept(listener: TcpListener, tls: Option<Arc<ServerConfig>>, router: R
                 None => plain(stream, router).await,
                 Some(config) => encrypted(stream, config, router).await,
             };
-            // That a browser goes away in the middle is what some tests want.
+            // Some tests close a browser in the middle of a connection.
             drop(result);
         });
         while connections.try_join_next().is_some() {}

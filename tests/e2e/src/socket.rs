@@ -1,4 +1,4 @@
-//! The options of a connection, as `docs/serving.md` has them, each to be left out.
+//! The options of a connection, as documented in `docs/serving.md`, each optional.
 
 use std::{io, time::Duration};
 
@@ -7,19 +7,19 @@ use tokio::net::TcpStream;
 
 /// The options beside `TCP_NODELAY`.
 #[derive(Debug, Clone, Copy, Default)]
-#[expect(clippy::exhaustive_structs, reason = "tests make it")]
+#[expect(clippy::exhaustive_structs, reason = "tests create it")]
 pub struct Options {
     /// The time after which unacknowledged data closes the connection.
     pub user_timeout: Option<Duration>,
-    /// So many bytes that are not sent yet wait in the kernel at most.
+    /// The limit of bytes that wait in the kernel to be sent.
     pub not_sent: Option<u32>,
 }
 
-/// Sets them.
+/// Sets the options.
 ///
 /// # Errors
 ///
-/// The connection is gone, or the system has no such option.
+/// Errors if the connection is closed, or the system has no such option.
 pub fn tune(stream: &TcpStream, options: Options) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);

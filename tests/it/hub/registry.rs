@@ -81,7 +81,7 @@ fn least_recently_read_topics_are_evicted_first() {
 }
 
 #[test]
-fn topics_are_evicted_in_the_order_of_the_model() {
+fn topics_are_evicted_in_the_documented_order() {
     for (goes, stays) in [("never read", "read"), ("read", "keyed"), ("read first", "read last"), ("old", "new")] {
         let hub = hub(2);
         for name in [goes, stays] {
@@ -102,7 +102,7 @@ fn topics_are_evicted_in_the_order_of_the_model() {
 
 /// The topic that was created first was evicted, however much was published there since.
 #[test]
-fn topic_with_newer_events_is_evicted_later() {
+fn topic_with_a_newer_event_is_evicted_later() {
     let hub = hub(2);
     publish(&hub, "busy");
     publish(&hub, "quiet");

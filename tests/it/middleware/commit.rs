@@ -44,7 +44,7 @@ async fn an_answer_before_the_deadline_keeps_its_status() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn commit_deadline_needs_a_request_for_a_stream() {
+async fn always_has_no_commit_deadline_by_default() {
     let document = || Ok::<_, Refusal>(Response::builder().status(StatusCode::CREATED).body(String::new()).unwrap());
     let layer = SseLayer::new(answers_after(60_000, document())).negotiate(Negotiate::Always);
     assert_eq!(head(layer, get()).await, (60_000, StatusCode::CREATED));

@@ -149,7 +149,7 @@ async fn internal_converts_every_boxed_error() {
 }
 
 #[test]
-fn refusal_displays_its_kind() {
+fn refusal_shows_its_source_and_status() {
     let refusal = Refusal::later(TEN_SECONDS).with_source("full");
     assert_eq!(refusal.source().unwrap().to_string(), "full");
     assert_eq!(format!("{refusal:?}"), "Refusal { later: 10s, source: Some(\"full\") }");

@@ -12,14 +12,14 @@ use tokio::{
 };
 use tower_sse::BoxError;
 
-/// Open until they are dropped.
+/// Streams that are open until they are dropped.
 pub(crate) enum Streams {
-    Http1(#[expect(dead_code, reason = "it is held")] Vec<TcpStream>),
-    Http2(#[expect(dead_code, reason = "it is held")] Vec<Incoming>),
+    Http1(#[expect(dead_code, reason = "it keeps the streams open")] Vec<TcpStream>),
+    Http2(#[expect(dead_code, reason = "it keeps the streams open")] Vec<Incoming>),
 }
 
 impl Streams {
-    /// Opens so many, and waits until each has its first bytes.
+    /// Opens so many streams, and waits until each has its first bytes.
     pub(crate) async fn open(address: &str, streams: usize, by_http2: bool) -> Result<Self, BoxError> {
         if !by_http2 {
             let opening = stream::iter(0..streams).map(|_| open(address)).buffer_unordered(64);
@@ -62,13 +62,13 @@ async fn connection(address: &str, streams: usize) -> Result<Vec<Incoming>, BoxE
     Ok(bodies)
 }
 
-/// As many as browsers and proxies open.
+/// As many streams on a connection as browsers and proxies open.
 const ON_ONE_CONNECTION: usize = 100;
 
 /// The beginning of the first event.
 const FIRST: &str = "event: subscribed";
 
-/// About as long as a browser's.
+/// About as long as the request of a browser.
 const BROWSER: &str = "user-agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)\r\n\
     accept-encoding: gzip, deflate, br, zstd\r\naccept-language: en-US,en;q=0.9\r\ncache-control: no-cache\r\n\
     cookie: session=0123456789abcdef0123456789abcdef0123456789abcdef\r\nreferer: http://127.0.0.1/\r\n";

@@ -6,7 +6,7 @@
 //! LD_PRELOAD=libjemalloc.so.2 cargo run --release -p tower-sse-e2e --example idle
 //! ```
 //!
-//! Each server is a process of its own. Linux only: it looks into `/proc`.
+//! Each server is a separate process. Linux only: it reads `/proc`.
 
 mod client;
 mod serve;
@@ -41,7 +41,7 @@ async fn measure(streams: usize, kinds: &[Kind]) -> Result<(), BoxError> {
         let mut server = Process::start(command)?;
         let id: u32 = server.line("process ").await?.parse()?;
         let address = server.line("listening on ").await?;
-        // What is made for the first stream is not the stream's.
+        // Memory that the first stream initialises is not counted.
         drop(Streams::open(&address, 1, kind.is_http2()).await?);
         let before = (resident(id)?, descriptors(id)?);
         let open = Streams::open(&address, streams, kind.is_http2()).await?;
@@ -54,7 +54,7 @@ async fn measure(streams: usize, kinds: &[Kind]) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Bytes of memory that a process has.
+/// Returns the bytes of memory of a process.
 fn resident(id: u32) -> io::Result<usize> {
     let status = fs::read_to_string(format!("/proc/{id}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -1,4 +1,4 @@
-//! The servers that are compared, with the same app: twenty routes, and subscribers of a topic.
+//! The servers of the comparison, with the same app: twenty routes, and subscribers of a topic.
 
 use std::{future::ready, process, time::Duration};
 
@@ -33,15 +33,15 @@ pub(crate) enum Kind {
     Axum,
     /// With `into_make_service` and `tap_io`.
     AxumLines,
-    /// The same, with a limit by key, a look at access, and an observer.
+    /// The same, with a limit per key, access checks, and an observer.
     AxumWatched,
-    /// With the lines, by HTTP/2.
+    /// With the lines, over HTTP/2.
     AxumHttp2,
-    /// hyper-util's connection that is HTTP/1 or 2.
+    /// hyper-util's connection that serves HTTP/1 and HTTP/2.
     HyperAuto,
-    /// hyper's connection that is HTTP/1.
+    /// hyper's connection that serves HTTP/1.
     HyperHttp1,
-    /// tonic, by HTTP/1.1.
+    /// tonic, over HTTP/1.1.
     Tonic,
 }
 
@@ -117,13 +117,13 @@ async fn accept(listener: TcpListener, serve: impl Fn(TcpStream)) {
                 tune(&stream);
                 serve(stream);
             }
-            // There is no descriptor left: some client has to leave first.
+            // There is no descriptor left until a client leaves.
             Err(_) => sleep(Duration::from_secs(1)).await,
         }
     }
 }
 
-/// That a client leaves in the middle is how a stream ends.
+/// A client that leaves ends its stream this way.
 async fn connection_auto(stream: TcpStream, app: Router) {
     let builder = auto::Builder::new(TokioExecutor::new());
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(app));
@@ -159,7 +159,7 @@ fn watched() -> Router {
     pages().layer(layer)
 }
 
-/// Looks at each stream, and at nothing.
+/// An observer of each stream that does nothing.
 struct Watch;
 
 impl Observer for Watch {

@@ -18,7 +18,7 @@ use tower_sse_e2e::socket::Options;
 
 use crate::{clients::Clients, serve::Server};
 
-/// The servers of a comparison, the first of which is what the others are compared with.
+/// The servers of a comparison; the first is the baseline.
 const KINDS: [&str; 7] = ["hyper", "hyper-flat-16", "hyper-flat-64", "axum", "axum-flat", "tonic", "tonic-flat"];
 
 const SIZES: [usize; 8] = [32, 256, 1 << 10, 4 << 10, 8 << 10, 16 << 10, 64 << 10, 256 << 10];
@@ -101,7 +101,7 @@ fn held(kind: &str, size: usize) -> Result<f64, BoxError> {
     server.publish(size);
     clients.read_event()?;
     let before = resident()?;
-    // Far more than the kernel takes with `TCP_NOTSENT_LOWAT`, and hyper after it.
+    // Far more than the kernel buffers with `TCP_NOTSENT_LOWAT`, and hyper after it.
     let (mut last, mut same) = (0, 0);
     while same < 8 {
         for _ in 0..(1 << 20) / size {
@@ -116,7 +116,7 @@ fn held(kind: &str, size: usize) -> Result<f64, BoxError> {
     Ok(last.saturating_sub(before) as f64 / count as f64)
 }
 
-/// Returns the bytes of memory that this process has.
+/// Returns the bytes of memory of this process.
 fn resident() -> io::Result<usize> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -1,4 +1,4 @@
-//! The servers that are compared, each in a thread of its own.
+//! The servers of the comparison, each in a thread of its own.
 
 use std::{fs, net::SocketAddr, path::PathBuf, sync::mpsc, thread, time::Duration};
 

@@ -2,11 +2,11 @@
 //!
 //! | path | |
 //! |---|---|
-//! | `/events/leave` | a stream that says `hello`, and leaves in a drain |
-//! | `/events/work` | one that finishes its work in a drain, and not before |
-//! | `/events/endless` | one whose work has no end |
-//! | `/events/flood` | one whose every event is larger than what a client that does not read takes |
-//! | `/slow` | a page that is answered while the drain goes on |
+//! | `/events/leave` | a stream that sends `hello`, and leaves in a drain |
+//! | `/events/work` | a stream that finishes its work in a drain, and not before |
+//! | `/events/endless` | a stream whose work has no end |
+//! | `/events/flood` | a stream whose every event is larger than the buffers of a client that does not read |
+//! | `/slow` | a page that is answered during the drain |
 
 use std::{
     collections::BTreeMap,
@@ -48,10 +48,10 @@ use tower_sse_e2e::socket::{Options, tune};
 fn main() -> Result<(), BoxError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (drained, server) = runtime.block_on(serve())?;
-    // The connections that are left go with it.
+    // Dropping the runtime closes the remaining connections.
     drop(runtime);
     println!("drained {} {} {}", drained.ended, drained.aborted, if server { "ended" } else { "dropped" });
-    println!("reasons {:?}", REASONS.lock().map_err(|_| "nobody panics with it")?);
+    println!("reasons {:?}", REASONS.lock().map_err(|_| "no thread panics under the lock")?);
     Ok(())
 }
 
@@ -140,7 +140,7 @@ fn is_stream(head: &RequestHead<'_>) -> bool {
     head.uri().path().starts_with("/events/")
 }
 
-/// The event service, whatever the requests' bodies are.
+/// Returns the event service, for requests with any body.
 fn answers<B>(streams: &Streams) -> impl Fn(Request<B>) -> std::future::Ready<Answer> + Clone + use<B> {
     let streams = streams.clone();
     move |request| std::future::ready(answer(request.uri().path(), streams.clone()))
@@ -205,7 +205,7 @@ impl StreamObserver for Ends {
     }
 }
 
-/// Clients on HTTP/2 that do not read take 2 MB.
+/// Clients on HTTP/2 that do not read buffer 2 MB.
 static FLOOD: LazyLock<Event> = LazyLock::new(|| Event::new("x".repeat(16 << 20)));
 
 const OPTIONS: Options = Options { user_timeout: None, not_sent: Some(16 << 10) };

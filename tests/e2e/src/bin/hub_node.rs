@@ -1,4 +1,4 @@
-//! A node of a hub on Redis, as a process of its own: `GET /events`, with `as=NAME` as a member, and `POST /publish` with the
+//! A node of a hub on Redis, as a separate process: `GET /events`, with `as=NAME` as a member, and `POST /publish` with the
 //! data as body.
 
 use std::{env, time::Duration};
@@ -27,7 +27,7 @@ async fn publish(State(hub): State<Hub>, data: String) -> Result<String, (Status
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
-    // More than a machine takes that is busy with other things.
+    // Longer than any step takes on a busy machine.
     let mut redis = Redis::builder(env::var("REDIS_URL")?).publish_timeout(Duration::from_secs(10));
     if let Ok(seconds) = env::var("NODE_EXPIRES") {
         redis = redis.presence_ttl(Duration::from_secs(seconds.parse()?));

@@ -1,7 +1,7 @@
 //! News that a page watches, for tests of what a browser misses while a server stops and another starts.
 //!
-//! Prints what the page reports: `same [...]` after its stream was ended and it came back to this process, `next [...]` after
-//! it came from another.
+//! Prints the page's reports: `same [...]` after its stream was ended and the page reconnected to this process, `next [...]` if
+//! the page had been on another.
 
 use std::{future::IntoFuture, pin::pin, time::Duration};
 
@@ -67,7 +67,7 @@ async fn publish(news: Topic, name: String) {
     }
 }
 
-/// Ends the page's stream, as a drain does. It comes back here.
+/// Ends the page's stream, as a drain does. The page reconnects here.
 async fn end(State(streams): State<Streams>) {
     streams.end_key("page", "to see what it misses");
 }
@@ -76,7 +76,7 @@ async fn report(Path(from): Path<String>, report: String) {
     println!("{from} {report}");
 }
 
-/// Notes all that it sees, and reports when it has come back and seen ten more.
+/// Records all events, and reports after a reconnect and ten more events.
 const PAGE: &str = r#"<!doctype html>
 <meta charset="utf-8"><link rel="icon" href="data:,"><title>news</title>
 <script>
