@@ -1,4 +1,4 @@
-//! Ten thousand clients connect and leave at random points; nothing of them is left.
+//! Ten thousand clients connect and leave at random points, and leave nothing behind.
 //!
 //! A test binary of its own, since it counts all memory of its process.
 
@@ -37,7 +37,7 @@ static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_leaving_clients_leave_nothing_behind() {
-    // What the process has from its first clients on is not theirs: threads, the runtime's own tables.
+    // Memory that the process keeps after its first clients is not theirs: threads, the runtime's own tables.
     let seen = Seen::default();
     abandon(&seen, 0..500).await;
 
@@ -49,8 +49,8 @@ async fn ten_thousand_leaving_clients_leave_nothing_behind() {
     let Counts { asked, alive, opened, closed } = &*seen.counts;
     let [asked, opened, closed] = [asked, opened, closed].map(|count| count.load(SeqCst));
     println!("{asked} requests were read, {opened} streams opened; left: {left:?}");
-    assert!(asked > 1000 && opened > 1000, "too few came that far to show anything");
-    assert_eq!(closed, opened, "what observers were told");
+    assert!(asked > 1000 && opened > 1000, "too few requests got that far to show anything");
+    assert_eq!(closed, opened, "each opened stream is reported as closed");
     assert_eq!(alive.load(SeqCst), 0, "event services and streams");
     let of_key = |kind: usize| seen.streams.len_for_key(&format!("/{kind}"));
     assert_eq!((seen.streams.len(), (0..KINDS).map(of_key).sum::<usize>()), (0, 0), "permits");
@@ -58,7 +58,7 @@ async fn ten_thousand_leaving_clients_leave_nothing_behind() {
     assert!(left.curr_blocks < 100 && left.curr_bytes < 100_000, "memory: {left:?}");
 }
 
-/// Serves these clients, until no task is left of them.
+/// Serves these clients, until all their tasks have ended.
 async fn abandon(seen: &Seen, clients: std::ops::Range<u64>) {
     let layer = SseLayer::from_fn({
         let seen = seen.clone();
@@ -115,17 +115,17 @@ async fn answer(seen: Seen, request: Request<Incoming>) -> Events<impl Source> {
     .heartbeat(Duration::from_millis(1))
 }
 
-/// Sends a part of a request, or all of it, reads a part of the answer, or nothing, and is gone: properly, or by a reset.
+/// Sends a part of a request, or all of it, reads a part of the answer, or nothing, and leaves: properly, or by a reset.
 async fn leave(address: SocketAddr, client: u64) {
     let mut dice = Dice { client, rolls: 0 };
     let kind = dice.roll(KINDS);
     let request = if dice.roll(2) == 0 { http1_request(kind) } else { http2_request(kind) };
     let mut stream = TcpStream::connect(address).await.expect("the server listens");
-    // Half of them all of it.
+    // Half of the clients send all of it.
     let sent = dice.roll(2 * request.len()).min(request.len());
     let _ = stream.write_all(&request[..sent]).await;
     if sent == request.len() && dice.roll(4) > 0 {
-        // The shortest answer is longer than a hundred bytes, the endless one goes on to the end of the window.
+        // The shortest answer is longer than a hundred bytes, the endless one continues to the end of the window.
         let wanted = dice.roll(if kind == ENDLESS { 60_000 } else { 100 });
         let mut read = 0;
         while read < wanted {
@@ -158,7 +158,7 @@ fn http2_request(kind: usize) -> Vec<u8> {
     request
 }
 
-/// The same for each run.
+/// The same seed for each run.
 struct Dice {
     client: u64,
     rolls: u64,
@@ -219,7 +219,7 @@ impl StreamObserver for Seen {
 
 const AT_ONCE: usize = 64;
 
-// What the event service does, by path.
+// The behaviour of the event service, by path.
 const KINDS: usize = 5;
 const NEVER: usize = 0;
 const LATE: usize = 1;

@@ -52,7 +52,7 @@ fn a_request_that_is_not_for_events_costs_nothing() {
     let decorate = SseLayer::decorate();
     assert_eq!(whole("decorated, and no event stream", decorate.layer(inside()), get("text/event-stream")), alone);
 
-    // Where `Accept` decides there is a `Vary` to be put among the page's headers, where there is room for it.
+    // Where `Accept` decides, `Vary` is added to the page's headers, which have room for it.
     assert_eq!(whole("by its `Accept`", events().layer(inside()), get("text/html, */*;q=0.8")), alone);
     let observed = events().observer(Watching);
     assert_eq!(whole("by its `Accept`, observed", observed.layer(inside()), get("text/html")), alone);
@@ -64,18 +64,18 @@ fn a_request_that_is_not_for_events_costs_nothing() {
 }
 
 fn an_event_stream_costs_eight_blocks() {
-    // Two for the headers, three for the extension that marks it, the event service while it is asked, the running stream,
-    // its record.
+    // Two for the headers, three for the extension that marks the response, the future of the event service, the running stream,
+    // and its control block.
     let (answer, _) = answer(&events());
     println!("the answer to a request for events: {answer:?}");
     assert_eq!(answer.blocks, 8);
-    // A copy of the request's head with its headers, and what observer and record share; the observer has nothing to box. Four
-    // for the extension by which a layer inside finds that it is observed already, should the head go out first.
+    // A copy of the request's head with its headers, and the part that observer and control block share; the observer has nothing
+    // to box. Four for the extension by which an inner layer finds that the stream is observed, if the head is sent first.
     let (observed, _) = self::answer(&events().observer(Watching));
     println!("the same, observed: {observed:?}");
     assert_eq!(observed.blocks, 8 + 6 + 4);
-    // What is noted of the request, and what the record holds for others; three for the extension by which a layer inside
-    // finds the place. The key is the user's, and is looked up; the places of all streams are made as they are needed.
+    // The state of the request, and the resources in the control block; three for the extension by which an inner layer
+    // finds the slot. The key is the user's, and is looked up; the table of slots grows as needed.
     let streams = Streams::builder().stall_timeout(None).build();
     let counted = events().streams(&streams).stream_key(|_| Some(Arc::from("a user")));
     let held: Vec<_> = (0..100).map(|_| self::answer(&counted).1).collect();
@@ -85,7 +85,7 @@ fn an_event_stream_costs_eight_blocks() {
     drop(held);
 }
 
-/// Settings without a hook are one value of the layer's, however many of them there are.
+/// Settings without a hook are one value of the layer, whatever their number.
 fn a_hook_that_is_not_there_costs_nothing() {
     let (alone, response) = answer(&events());
     let size = size_of_val(response.body());
@@ -96,7 +96,7 @@ fn a_hook_that_is_not_there_costs_nothing() {
         .observer(Watching)
         .streams(&Streams::new())
         .access(AccessCheck::every(minute, |_| ready(AccessDecision::Allow)));
-    assert_eq!(size_of_val(answer(&watched).1.body()), size, "what a hook needs is elsewhere");
+    assert_eq!(size_of_val(answer(&watched).1.body()), size, "the state of a hook is kept elsewhere");
 }
 
 fn only_a_frame_of_several_events_costs_anything() {
@@ -126,7 +126,7 @@ fn an_event_is_one_block_of_its_own_size() {
         let held = (after.curr_blocks - before.curr_blocks, after.curr_bytes - before.curr_bytes);
         assert_eq!(held, (1, event.encoded_len()), "{what}");
     };
-    // What JSON is written into is the thread's, once.
+    // The thread's buffer for JSON is allocated once.
     let json = |size: usize| Event::json(&"x".repeat(size)).expect("the value is JSON");
     json(4000);
     for size in [1, 100, 2000] {
@@ -138,10 +138,10 @@ fn an_event_is_one_block_of_its_own_size() {
         held("JSON", &|| json(size));
     }
     let (cost, _) = cost(|| Event::new("one line"));
-    assert_eq!(cost.blocks, 1, "not even one that is let go of again");
+    assert_eq!(cost.blocks, 1, "no temporary block");
 }
 
-/// So many events, with a pause after each burst.
+/// Returns so many events, with a pause after each burst.
 fn bursts(event: Event) -> impl Stream<Item = Event> {
     let mut bursts = [1, 0, 2, 200].into_iter();
     let mut left = bursts.next();
@@ -162,7 +162,7 @@ fn events() -> SseLayer<impl Service<Request<()>, Response: IntoReply, Error: In
     SseLayer::from_fn(|_| ready(Events::new(stream::pending::<Event>())))
 }
 
-/// Blocks, and bytes of all of them.
+/// A number of blocks, and the bytes of all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cost {
     blocks: u64,
@@ -215,7 +215,7 @@ where
     cost(|| service.call(request).now_or_never().expect("at once").expect("no error"))
 }
 
-/// Looks at each stream, and remembers nothing.
+/// An observer of each stream that records nothing.
 struct Watching;
 
 impl Observer for Watching {

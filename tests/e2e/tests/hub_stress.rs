@@ -1,4 +1,4 @@
-//! Many threads publish, thousands of subscribers come, leave and come back anywhere: each sees exactly what it should.
+//! Many threads publish, thousands of subscribers join, leave and resume on any thread: each receives what the rules say.
 
 use std::{
     collections::BTreeSet,
@@ -23,7 +23,7 @@ const PUBLISHERS: usize = 4;
 const SUBSCRIBERS: u64 = 2000;
 const EVENTS: usize = 6000;
 
-/// A limit for all of it, which is some seconds of work for a machine that does nothing else.
+/// A limit for the whole test, which takes some seconds on an idle machine.
 const ALL: Duration = LIMIT.saturating_mul(10);
 
 #[test]
@@ -36,7 +36,7 @@ fn subscribers_match_the_model_on_many_threads() {
     stress(&runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("the runtime is built"));
 }
 
-/// A time that a subscriber had a stream: its topics, after what, what it saw, all of it or up to the last.
+/// One stream of a subscriber: its topics, its first id, its events, and whether it was read to the end.
 struct Visit {
     topics: Vec<usize>,
     after: u64,
@@ -68,7 +68,7 @@ fn stress(runtime: &runtime::Runtime) {
 
     let mut of_topic = vec![BTreeSet::new(); TOPICS];
     for (topic, id) in published.into_iter().chain(ends) {
-        assert!(of_topic[topic].insert(id), "no id is given twice");
+        assert!(of_topic[topic].insert(id), "no id is assigned twice");
     }
     let visits: Vec<Visit> = visits.into_iter().flatten().collect();
     for visit in &visits {
@@ -80,7 +80,7 @@ fn stress(runtime: &runtime::Runtime) {
     let delivered = delivered.load(Relaxed);
     println!("{delivered} deliveries in {} visits of {SUBSCRIBERS} subscribers", visits.len());
     assert!(delivered >= 1_000_000);
-    assert_eq!((0..TOPICS).map(|topic| count(&hub, topic)).sum::<usize>(), 0, "nobody is left");
+    assert_eq!((0..TOPICS).map(|topic| count(&hub, topic)).sum::<usize>(), 0, "no subscriber is left");
 }
 
 fn count(hub: &Hub, topic: usize) -> usize {
@@ -99,14 +99,14 @@ fn publish(hub: &Hub, topic: usize, data: &str) -> (usize, u64) {
     (topic, sequence(&handle.publish(Event::new(data)).try_result().expect("the event is small")))
 }
 
-/// Comes and goes until it has seen the end of each of its topics.
+/// Subscribes and leaves until it has received the end of each of its topics.
 async fn subscribe(hub: Hub, number: u64, delivered: Arc<AtomicUsize>) -> Vec<Visit> {
     let mut random = Random(1000 + number);
     let topics: BTreeSet<usize> = (0..=random.below(3)).map(|_| random.below(TOPICS)).collect();
     let topics: Vec<usize> = topics.into_iter().collect();
     let mut visits: Vec<Visit> = Vec::new();
     loop {
-        // Where it was, or anywhere that it ever was.
+        // At its last position, or at any earlier one.
         let after = visits.last().and_then(|visit| pick(&visits, visit, &mut random));
         let names = topics.iter().map(ToString::to_string);
         let mut asked = Subscribe::to_all(names).start(Start::Beginning);
@@ -134,7 +134,7 @@ async fn subscribe(hub: Hub, number: u64, delivered: Arc<AtomicUsize>) -> Vec<Vi
     }
 }
 
-/// Mostly the last thing that was seen, sometimes one of before.
+/// Returns mostly the last id that was received, sometimes an earlier one.
 fn pick(visits: &[Visit], last: &Visit, random: &mut Random) -> Option<u64> {
     let visit = if random.below(2) == 0 { last } else { &visits[random.below(visits.len())] };
     let seen = &visit.seen;
@@ -144,7 +144,7 @@ fn pick(visits: &[Visit], last: &Visit, random: &mut Random) -> Option<u64> {
     Some(seen[if random.below(2) == 0 { seen.len() - 1 } else { random.below(seen.len()) }])
 }
 
-/// The id of this place, with the epoch that the hub gives.
+/// Returns the id of this sequence, with the epoch of the hub.
 fn id(hub: &Hub, sequence: u64) -> EventId {
     let epoch = hub.topic("epoch").expect("the hub has room").publish_once("epoch", Event::new("")).try_result();
     let epoch = epoch.expect("the event is small");
@@ -156,7 +156,7 @@ fn sequence(id: &EventId) -> u64 {
     id.as_str().rsplit('-').next().and_then(|digits| digits.parse().ok()).expect("an id is epoch and sequence")
 }
 
-/// Enough of chance for a test, the same each time.
+/// Random enough for a test, and the same each time.
 struct Random(u64);
 
 impl Random {

@@ -1,5 +1,5 @@
-//! A client that stops reading: it is seen, counted with its reason, and its connection is cut within the time that is set,
-//! by axum, by hyper and by tonic; what the kernel holds for it is what is set.
+//! A client that stops reading: it is detected, counted with its reason, and its connection is cut within the set time,
+//! by axum, by hyper and by tonic; the kernel buffers as much as is set.
 #![cfg(test)]
 #![cfg(target_os = "linux")]
 
@@ -42,7 +42,7 @@ enum Told {
     Dropped,
 }
 
-/// Tells it.
+/// Sends a report.
 #[derive(Clone)]
 struct Tells(mpsc::UnboundedSender<Told>);
 
@@ -58,7 +58,7 @@ impl StreamObserver for Tells {
     }
 }
 
-/// Says when the stream is dropped.
+/// Reports the drop of the stream.
 struct Held(mpsc::UnboundedSender<Told>);
 
 impl Drop for Held {
@@ -67,7 +67,7 @@ impl Drop for Held {
     }
 }
 
-/// Events of which each is more than the kernel takes.
+/// Events each of which is larger than the kernel's buffers.
 fn flood(held: Held) -> Events<StreamSource<stream::BoxStream<'static, Event>>> {
     let (held, event) = (Arc::new(held), Event::new("x".repeat(16 << 20)));
     Events::new(
@@ -122,7 +122,7 @@ async fn page(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible>
     Ok(Response::new("the page".into()))
 }
 
-/// A client that has read the head, and nothing from there on.
+/// A client that has read the head, and nothing after it.
 async fn stops_reading(address: SocketAddr) -> TcpStream {
     let mut client = TcpStream::connect(address).await.unwrap();
     client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\naccept: text/event-stream\r\n\r\n").await.unwrap();
@@ -144,7 +144,7 @@ async fn unread_stream_is_cut_in_time_and_counted_as_stalled() {
         // The observer is notified before the permit is released.
         within(all_are_closed(&streams)).await;
         assert_eq!(within(tells.recv()).await, Some(Told::Dropped), "{server}");
-        println!("{server}: seen after {seen:?}, cut after {:?}", begin.elapsed());
+        println!("{server}: detected after {seen:?}, cut after {:?}", begin.elapsed());
         assert!(seen >= Duration::from_millis(400) && begin.elapsed() >= Duration::from_secs(1), "{server}");
         assert!(tells.try_recv().is_err(), "once");
         drop(client);
@@ -172,7 +172,7 @@ fn held(server: SocketAddr, client: SocketAddr) -> [u64; 2] {
     [queues(server, client)[0], queues(client, server)[1]]
 }
 
-/// The same when it has not become more for many looks. A machine that is busy has fewer of them in a second.
+/// Returns the same once it has not grown for many samples. A busy machine takes fewer of them in a second.
 async fn held_at_last(server: SocketAddr, client: &TcpStream) -> [u64; 2] {
     let (mut last, mut same) = ([0; 2], 0);
     while same < LOOKS {

@@ -1,4 +1,4 @@
-//! The page of `docs/topics.md` that loads its state anew when it gets a gap: it does so once, and comes to rest.
+//! The page of `docs/topics.md` that reloads its state at a gap: it reloads once.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -32,7 +32,7 @@ struct Said {
     done: Arc<Notify>,
 }
 
-/// A hub whose topic `a` has lost events that stand behind some that topic `b` still keeps, and the id before all of them.
+/// A hub whose topic `a` has lost events that are behind some that topic `b` retains, and the id before all of them.
 fn hub() -> (Hub, Topic, String) {
     let hub = Hub::new();
     let a = hub.topic_with("a", Retention::new().events(1)).expect("a topic");
@@ -60,7 +60,7 @@ fn site(cuts: bool, said: &Said) -> Router {
         )
 }
 
-/// The streams of the hub, each cut after one event or going on.
+/// Returns the streams of the hub, each cut after one event or continued.
 fn events(hub: Hub, cuts: bool) -> MethodRouter {
     let inside = get(StatusCode::NOT_ACCEPTABLE);
     if !cuts {
@@ -84,7 +84,7 @@ fn one_by_one(subscription: Subscription) -> impl futures_util::Stream<Item = Ev
     })
 }
 
-/// The code of the documents, which keeps what it has seen over reloads.
+/// The code of the documents, which keeps its events over reloads.
 fn page(first: &str) -> String {
     let saved = Document::read("browser.md").block("js", "sessionStorage");
     let reloads = Document::read("topics.md").block("js", "location.reload");
@@ -102,7 +102,7 @@ if (loads > 9) {{ finish(); throw 'it does not come to rest'; }}
 source.addEventListener('message', (event) => {{ note(event.data); if (event.data == 'end') finish(); }});
 source.addEventListener('gap', () => note('gap'));
 {reloads}
-// Not before: what a page is given while it is on its way out is none of the next one's.
+// Not before: a message to a page that is being unloaded does not reach the next page.
 if (loads == 2) say('/end');
 </script>"
     )
@@ -123,8 +123,8 @@ async fn page_reloads_once_after_a_gap() {
     }
 }
 
-/// Above what Firefox makes of anything shorter.
+/// Above the wait that Firefox uses for anything shorter.
 const QUICK: Duration = Duration::from_millis(600);
 
-/// Far more than it takes, on a machine that does much else.
+/// Far more than needed, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(300);

@@ -1,9 +1,9 @@
 //! Chromium and Firefox as clients of the layer's streams, over HTTP/1.1 and over HTTP/2.
 //!
-//! Each of the four shows one page once, whose script runs all scenarios and reports what it saw; the tests look at the
-//! reports, and at what the server saw. Nothing waits for a time to be over but the browsers' own `retry`.
+//! Each of the four shows one page once, whose script runs all scenarios and reports its events; the tests check the
+//! reports, and the requests that the server received. No test waits for a time, except for the browsers' own `retry`.
 
-#![expect(clippy::panic, reason = "a test tells so what is wrong")]
+#![expect(clippy::panic, reason = "a test reports a failure by a panic")]
 
 mod gap;
 mod promises;

@@ -12,7 +12,7 @@ use crate::{
     streams::{LONG, ODD_ID, PING, PINGS, fields},
 };
 
-/// A report, as it should be.
+/// The expected report.
 macro_rules! entries {
     ($([$($part:expr),+]),+ $(,)?) => { vec![$(vec![$($part),+]),+] };
 }
@@ -36,7 +36,7 @@ fn events_arrive_unchanged() {
             }
             let mut data = event.data().replace(&"x".repeat(300_000), "300000 times x");
             if session.browser == Kind::Firefox {
-                // It leaves them out, which the document says.
+                // Chromium omits them, as documented.
                 data = data.replace('\0', "");
             }
             vec![event.name().unwrap_or("message").to_owned(), data, last_id.clone()]
@@ -96,7 +96,7 @@ fn browser_reconnects_after_a_clean_end_with_its_last_event_id() {
 fn the_browser_waits_at_least_retry() {
     for session in sessions() {
         let waited = waited(session, "/events/retry");
-        println!("{session}: came back {waited:?} after an end, told {LONG:?}");
+        println!("{session}: reconnected {waited:?} after an end, with a retry of {LONG:?}");
         assert!(waited >= LONG, "{session}: {waited:?}");
         assert_eq!(*session.report("retry"), there_and_back(), "{session}");
     }
@@ -111,7 +111,7 @@ fn without_retry_chromium_waits_three_seconds_and_firefox_five() {
             Kind::Firefox => Duration::from_secs(5),
         };
         let waited = waited(session, "/events/default");
-        println!("{session}: came back {waited:?} after an end, told nothing");
+        println!("{session}: reconnected {waited:?} after an end, without a retry");
         assert!(waited >= own, "{session}: {waited:?}");
         assert_eq!(*session.report("default"), there_and_back(), "{session}");
     }
@@ -123,7 +123,7 @@ fn browser_does_not_reconnect_after_stop() {
     for session in sessions() {
         let expected = entries![["open"], ["message", "only", ""], ["error", "connecting"], ["error", "closed"]];
         assert_eq!(*session.report("stop"), expected, "{session}");
-        // The page went on for longer than any browser waits by itself.
+        // The page was open for longer than any browser waits by default.
         assert_eq!(session.visits.of("/events/stop").len(), 2, "{session}");
     }
 }
@@ -188,7 +188,7 @@ fn over_http1_a_seventh_stream_waits_and_over_http2_it_does_not() {
 #[ignore = "needs Chromium and Firefox; run by ./tests/run"]
 fn the_quick_start_shows_message_time_state_and_reconnects() {
     for session in sessions() {
-        // State, message, events, reconnects, and whether the time is the one that was sent.
+        // State, message, events, reconnects, and whether the time is the sent one.
         let expected = entries![
             ["open", "Hello, SSE!", "1", "0", "true"],
             ["connection lost, reconnecting", "Hello, SSE!", "1", "0", "true"],
@@ -203,7 +203,7 @@ fn the_quick_start_shows_message_time_state_and_reconnects() {
 fn tabs_recipe_shares_one_stream_and_hands_it_over() {
     for session in sessions() {
         let mut shown = session.report("share").clone();
-        // Either of them may show it first.
+        // Either of the tabs may show the event first.
         shown[..2].sort();
         let expected = entries![["shown", "first", "one"], ["shown", "second", "one"], ["shown", "second", "two"]];
         assert_eq!(shown, expected, "{session}");
@@ -219,7 +219,7 @@ fn watchdog_recipe_reopens_only_when_heartbeats_stop() {
         let after = second.at - first.at;
         let beats = u32::try_from(PINGS - 1).expect("a small number");
         assert!(after >= beats * PING + WATCHED, "{session}: {after:?}");
-        // The page let go of the first before it asked for the second.
+        // The page closed the first stream before it requested the second.
         assert_eq!(session.visits.ends("/events/watchdog")[0].reason, Reason::ClientGone, "{session}");
     }
 }

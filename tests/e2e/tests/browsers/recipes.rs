@@ -1,10 +1,10 @@
-//! Pages out of the code in `docs/browser.md`.
+//! Pages with the code in `docs/browser.md`.
 
 use std::time::Duration;
 
 use tower_sse_e2e::document::{Document, with};
 
-/// A page that runs a recipe, with the recipe's address replaced by its own and what is shown told to the page around it.
+/// A page that runs a recipe, with the recipe's address replaced, and with the shown text reported to the page around it.
 pub(crate) fn page(name: &str) -> String {
     let document = Document::read("browser.md");
     let (code, before, after) = match name {
@@ -25,6 +25,6 @@ pub(crate) fn page(name: &str) -> String {
     )
 }
 
-/// The timeout of the watchdog, 12 s in the document: long for a machine that does much else, and shorter than
-/// heartbeats come.
+/// The timeout of the watchdog, 12 s in the document: long for a busy machine, and shorter than the interval of
+/// heartbeats.
 pub(crate) const WATCHED: Duration = Duration::from_secs(8);

@@ -65,8 +65,8 @@ async fn page_that_reopens_its_only_stream_is_not_refused() {
     }
 }
 
-/// Returns how many of 200 were refused, in the best of several rounds. A place is waited for for 80 ms: on a machine that is
-/// busy, the end of the stream before may be seen later than that.
+/// Returns the refusals of 200 openings, in the best of several rounds. A request waits 80 ms for a slot: on a busy
+/// machine, the end of the stream before may be detected later than that.
 async fn fewest_refusals(protocol: Protocol, certificate: &Certificate) -> usize {
     let mut fewest = usize::MAX;
     for _ in 0..ROUNDS {
@@ -78,7 +78,7 @@ async fn fewest_refusals(protocol: Protocol, certificate: &Certificate) -> usize
     fewest
 }
 
-/// Returns how many of 200 were refused, all of which are let in in the end.
+/// Returns the refusals of 200 openings, all of which are admitted in the end.
 async fn refusals(protocol: Protocol, certificate: &Certificate) -> usize {
     let (counts, done) = (Counts::default(), Arc::new(Notify::new()));
     let site = Site::start(protocol, certificate, site(&counts, &done)).await.expect("a server");
@@ -93,9 +93,9 @@ const ROUNDS: usize = 3;
 /// The refusals that a busy machine may cost in each round. Without the wait it was 13.
 const BUSY: usize = 3;
 
-/// Each stream is closed a moment after its event. Over HTTP/1.1 a stream that is closed while its event is being handed on
-/// keeps its connection for five seconds: Chromium reads on, in the hope that the response ends and the connection can be used
-/// again. No server can tell that from a client that is there.
+/// Each stream is closed a moment after its event. Over HTTP/1.1 a stream that is closed while its event is being delivered
+/// keeps its connection for five seconds: Chromium reads on, in case the response ends and the connection can be used
+/// again. A server cannot distinguish that from a client that reads.
 const PAGE: &str = "<!doctype html><script>
 function open(left) {
   if (left == 0) return fetch('/done');
@@ -106,5 +106,5 @@ function open(left) {
 open(200);
 </script>";
 
-/// Far more than it takes, since one that is refused comes back after ten seconds, on a machine that does much else.
+/// Far more than needed, since a refused page reconnects after ten seconds, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(600);

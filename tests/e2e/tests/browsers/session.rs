@@ -1,4 +1,4 @@
-//! One browser, over one protocol, shows the page once; every test looks at what came of it.
+//! One browser, over one protocol, shows the page once; every test checks the outcome.
 
 use std::{collections::HashMap, fmt, sync::LazyLock, time::Duration};
 
@@ -23,7 +23,7 @@ pub(crate) struct Session {
     reports: HashMap<String, Report>,
 }
 
-/// The four of them. Each runs once, when it is first asked for.
+/// The four sessions. Each runs once, when it is first needed.
 pub(crate) fn sessions() -> impl Iterator<Item = &'static Session> {
     static SESSIONS: [LazyLock<Session>; 4] = [
         LazyLock::new(|| Session::run(Kind::Chromium, Protocol::Http1)),
@@ -40,7 +40,7 @@ impl Session {
         self.reports.get(scenario).unwrap_or_else(|| panic!("{self}: no report of {scenario}"))
     }
 
-    // One thread: what the browser does first is seen first.
+    // One thread: requests are recorded in the order in which the browser sends them.
     #[tokio::main(flavor = "current_thread")]
     async fn run(browser: Kind, protocol: Protocol) -> Self {
         let certificate = Certificate::new().expect("a certificate");
@@ -66,5 +66,5 @@ impl fmt::Display for Session {
     }
 }
 
-/// A page takes some twenty seconds. Far more on a machine that does much else.
+/// A page takes some twenty seconds. Far more on a busy machine.
 const LIMIT: Duration = Duration::from_secs(600);

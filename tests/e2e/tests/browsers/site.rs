@@ -1,4 +1,4 @@
-//! The server of the browser: the page with its scripts, its words and reports, and the layer around all of it.
+//! The server of the browser: the page with its scripts, its messages and reports, and the layer around all of it.
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,7 @@ use crate::{
     visits::Visits,
 };
 
-/// The entries of a scenario, in order: each is a word and its arguments.
+/// The entries of a scenario, in order: each is a name and its arguments.
 pub(crate) type Report = Vec<Vec<String>>;
 
 /// The reports of a page.
@@ -30,7 +30,7 @@ pub(crate) struct Seen {
     pub(crate) visits: Visits,
     reports: Arc<Mutex<HashMap<String, Report>>>,
     words: Words,
-    /// The page has nothing more to do, or cannot.
+    /// The page has finished, or failed.
     pub(crate) done: Arc<Notify>,
 }
 
@@ -66,7 +66,7 @@ async fn recipe(Path(name): Path<String>) -> Html<String> {
     Html(recipes::page(&name))
 }
 
-/// Answers when the path below `/events/` was asked for so many times.
+/// Answers when the path below `/events/` was requested so many times.
 async fn until(State(seen): State<Seen>, Path((path, number)): Path<(String, usize)>) {
     seen.visits.until(&format!("/events/{path}"), number).await;
 }

@@ -31,7 +31,7 @@ impl Words {
     }
 }
 
-/// The answer to the visit with this number (from 0) to this path.
+/// Returns the answer to the visit with this number (from 0) to this path.
 pub(crate) fn answer(
     path: &str,
     number: usize,
@@ -40,7 +40,7 @@ pub(crate) fn answer(
 ) -> Result<Events<StreamSource<Sent>>, Refusal> {
     let words = words.clone();
     Ok(match (path, number) {
-        // Nothing but the prelude leaves before the page has said that it is open.
+        // Only the prelude is sent before the page has reported that the stream is open.
         ("/events/open", _) => {
             open(once(async move { words.opened.notified().await }, "first")).heartbeat(Heartbeat::off())
         }
@@ -77,7 +77,7 @@ pub(crate) fn answer(
     })
 }
 
-/// Each kind of thing that an event can hold, the last named `end`.
+/// Each kind of field that an event can have; the last event is named `end`.
 pub(crate) fn fields() -> Vec<Event> {
     let named = |name: &str, data: &str| Event::builder().name(name.try_into().expect("a name")).data(data);
     vec![
@@ -98,7 +98,7 @@ pub(crate) fn fields() -> Vec<Event> {
     ]
 }
 
-/// The visits of a client that comes back for more: ids in, ids out.
+/// The visits of a client that resumes: ids in, ids out.
 fn resume(number: usize) -> Events<StreamSource<Sent>> {
     match number {
         0 => ending(list([Event::new("a").with_id(1), Event::new("b").with_id(ODD_ID)])),
@@ -108,12 +108,12 @@ fn resume(number: usize) -> Events<StreamSource<Sent>> {
     }
 }
 
-/// A stream that stays open after these.
+/// Returns a stream that stays open after these events.
 fn open(events: impl Stream<Item = Item> + Send + 'static) -> Events<StreamSource<Sent>> {
     Events::new(boxed(events.chain(silence(future::pending()))))
 }
 
-/// A stream that ends after these, for a client that comes back quickly.
+/// Returns a stream that ends after these events, for a client that reconnects quickly.
 fn ending(events: impl Stream<Item = Item> + Send + 'static) -> Events<StreamSource<Sent>> {
     Events::new(boxed(events)).retry(QUICK).on_failure(Event::builder().name(event_name!("failed")).data("sorry"))
 }
@@ -126,17 +126,17 @@ fn list<const N: usize>(events: [Event; N]) -> impl Stream<Item = Item> + Send {
     stream::iter(events.map(Ok))
 }
 
-/// One event, when this is done.
+/// Returns one event, when this future completes.
 fn once(when: impl Future<Output = ()> + Send + 'static, data: &'static str) -> impl Stream<Item = Item> + Send {
     silence(when).chain(list([Event::new(data)]))
 }
 
-/// No event, until this is done.
+/// Returns no event, until this future completes.
 fn silence(until: impl Future<Output = ()> + Send + 'static) -> impl Stream<Item = Item> + Send {
     stream::once(until).filter_map(|()| future::ready(None))
 }
 
-/// An event, then an error, or a panic.
+/// Returns an event, then an error, or a panic.
 fn last_words(error: Option<&'static str>) -> impl Stream<Item = Item> + Send {
     let end = stream::once(async move { Err(error.expect("a stream that panics on purpose").into()) });
     list([Event::new("before")]).chain(end)
@@ -147,7 +147,7 @@ fn hello() -> impl Stream<Item = Item> + Send {
     list([Event::new(r#"{"message":"Hello, SSE!","time":1700000000}"#)])
 }
 
-/// So many named heartbeats, then nothing: what a connection that died looks like to a page.
+/// Returns so many named heartbeats, then nothing: like a connection that died, to a page.
 fn pings(number: usize) -> impl Stream<Item = Item> + Send {
     let ping = || Ok(Event::builder().name(event_name!("ping")).data(""));
     stream::unfold(tokio::time::interval(SOON), |mut interval| async {
@@ -158,17 +158,17 @@ fn pings(number: usize) -> impl Stream<Item = Item> + Send {
     .take(number)
 }
 
-/// An id that is neither ASCII nor fit for an address.
+/// An id that is neither ASCII nor valid in an address.
 pub(crate) const ODD_ID: EventId = event_id!("ünï +&=%✓");
 const EMPTY: EventId = event_id!("");
 
 /// Pings for longer than the watchdog waits.
 pub(crate) const PINGS: usize = 90;
-/// The time between two of them.
+/// The time between two pings.
 pub(crate) const PING: Duration = SOON;
 
 const SOON: Duration = Duration::from_millis(100);
-/// Above what Firefox makes of anything shorter.
+/// Above the wait that Firefox uses for anything shorter.
 const QUICK: Duration = Duration::from_millis(600);
-/// Longer than any browser waits by itself.
+/// Longer than any browser waits by default.
 pub(crate) const LONG: Duration = Duration::from_secs(6);

@@ -21,11 +21,11 @@ pub(crate) struct Visit {
     pub(crate) version: Version,
     /// The header, as bytes.
     pub(crate) header: Option<Vec<u8>>,
-    /// The last event id of the layer, or of the query.
+    /// The last event id, from the header or the query.
     pub(crate) last_event_id: Option<LastEventId>,
 }
 
-/// A stream that is over.
+/// A stream that has ended.
 #[derive(Debug, Clone)]
 pub(crate) struct End {
     pub(crate) path: String,
@@ -33,7 +33,7 @@ pub(crate) struct End {
     pub(crate) reason: Reason,
 }
 
-/// All of it, while it happens and afterwards.
+/// All visits, as they are recorded.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Visits {
     log: Arc<Mutex<Log>>,
@@ -50,7 +50,7 @@ struct Log {
 }
 
 impl Visits {
-    /// Writes a request down. Its number among those for its path, the first being 0.
+    /// Records a request. Returns its number among those for its path, from 0.
     pub(crate) fn note<B>(&self, request: &Request<B>) -> usize {
         let visit = Visit {
             path: request.uri().path().to_owned(),
@@ -66,12 +66,12 @@ impl Visits {
         number
     }
 
-    /// The requests for this path.
+    /// Returns the requests for this path.
     pub(crate) fn of(&self, path: &str) -> Vec<Visit> {
         self.log(|log| log.visits.iter().filter(|visit| visit.path == path).cloned().collect())
     }
 
-    /// The ends of this path's streams.
+    /// Returns the ends of this path's streams.
     pub(crate) fn ends(&self, path: &str) -> Vec<End> {
         self.log(|log| log.ends.iter().filter(|end| end.path == path).cloned().collect())
     }
@@ -81,14 +81,14 @@ impl Visits {
         self.log(|log| log.most_open)
     }
 
-    /// Waits until this path was asked for so many times.
+    /// Waits until this path was requested so many times.
     pub(crate) async fn until(&self, path: &str, number: usize) {
         let mut changed = self.count.subscribe();
-        // The sender lives as long as this.
+        // The sender lives as long as `self`.
         let _ = changed.wait_for(|_| self.of(path).len() >= number).await;
     }
 
-    /// Waits until so many more heartbeats of [`BEATING`] went out.
+    /// Waits until so many more heartbeats of [`BEATING`] were sent.
     pub(crate) async fn heartbeats(&self, number: u64) {
         let mut beats = self.heartbeats.subscribe();
         let until = *beats.borrow_and_update() + number;

@@ -1,4 +1,4 @@
-//! The way to the chat, which can be shut: then all connections are cut, and new ones are refused.
+//! The way to the chat, which can be closed: then all connections are cut, and new ones are refused.
 
 use std::{
     net::SocketAddr,
@@ -29,7 +29,7 @@ use tokio::{
 };
 use tower_sse::BoxError;
 
-/// One address for the browser, whatever is behind it.
+/// One address for the browser, whichever server is behind it.
 #[derive(Debug)]
 pub(crate) struct Door {
     address: SocketAddr,
@@ -42,14 +42,14 @@ pub(crate) struct Door {
 #[derive(Debug, Clone)]
 struct Forward {
     client: Client<HttpConnector, Body>,
-    /// The chat's address, without a path.
+    /// Returns the chat's address, without a path.
     origin: Arc<Mutex<String>>,
-    /// Goes with each page.
+    /// The script that is added to each page.
     script: Arc<str>,
 }
 
 impl Door {
-    /// Shut, to begin with.
+    /// Closed, to begin with.
     pub(crate) fn new(script: String) -> Result<Self, BoxError> {
         let port = socket(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let client = Client::builder(TokioExecutor::new()).build_http();
@@ -84,7 +84,7 @@ impl Drop for Door {
     }
 }
 
-/// One of several at the same port, of which one at most listens.
+/// One of several sockets at the same port, of which one at most listens.
 fn socket(address: SocketAddr) -> Result<TcpSocket, BoxError> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;

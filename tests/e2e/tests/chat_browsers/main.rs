@@ -1,6 +1,6 @@
-//! Chromium and Firefox in the `chat` example: three tabs that are reloaded, lose the connection, and come back.
+//! Chromium and Firefox in the `chat` example: three tabs that are reloaded, lose the connection, and reconnect.
 //!
-//! Their pages are the example's own, with a script beside that reports what they show.
+//! Their pages are the example's own, with an additional script that reports their content.
 
 #![cfg(test)]
 
@@ -43,25 +43,25 @@ async fn each_tab_of_firefox_shows_each_line_once() {
 async fn each_tab_shows_each_line_once(kind: Kind) {
     let mut room = Room::enter(kind).await;
 
-    // All are there.
+    // All tabs are connected.
     room.say(1..=200).await;
     room.all_show(200).await;
 
-    // Each is reloaded while lines come.
+    // Each tab is reloaded while lines arrive.
     for tab in 0..TABS {
         let from = 201 + 100 * tab;
         let ((), ()) = tokio::join!(room.say(from..=from + 99), room.tabs.reload(tab));
     }
     room.all_show(500).await;
 
-    // All are offline, and come back by themselves.
+    // All tabs are offline, and reconnect.
     room.door.shut();
     room.tabs.until("the tabs see that they are offline", |page| page.state == "connecting").await;
     room.say(501..=800).await;
     room.open_door();
     room.all_show(800).await;
 
-    // One says something itself, one is reloaded as soon as it is back, and nothing comes meanwhile.
+    // One tab sends a line, one is reloaded as soon as it has reconnected, and no other line arrives meanwhile.
     room.tabs.order(0, json!(["say", "801"]));
     room.tabs.reload(1).await;
     room.all_show(801).await;
@@ -91,7 +91,7 @@ struct Room {
     door: Door,
     chat: Example,
     client: Client<HttpConnector, Body>,
-    // The browser goes before what it talks to.
+    // The browser is dropped before the servers.
     _browser: Browser,
     _control: Site,
 }
@@ -114,7 +114,7 @@ impl Room {
         Self { tabs, door, chat, client, _browser: browser, _control: control }
     }
 
-    /// Says these numbers, past the door.
+    /// Sends these numbers, past the door.
     async fn say(&self, numbers: RangeInclusive<usize>) {
         for number in numbers {
             let request = Request::post(self.chat.url("/rooms/lobby?as=test")).body(number.to_string().into());
@@ -123,7 +123,7 @@ impl Room {
         }
     }
 
-    /// Each tab shows all up to here, in order, and nothing twice.
+    /// Asserts that each tab shows all lines up to here, in order, and none twice.
     async fn all_show(&self, last: usize) {
         let what = format!("each tab shows all up to {last}");
         self.tabs.until(&what, |page| page.lines.last() == Some(&last.to_string())).await;
@@ -137,7 +137,7 @@ impl Room {
         self.door.open(self.chat.url("")).expect("the port is still ours");
     }
 
-    /// Behind the shut door.
+    /// Behind the closed door.
     async fn restart(&mut self) {
         self.door.shut();
         self.chat = Example::start("chat").await.expect("the example");

@@ -1,4 +1,4 @@
-//! The content of the tabs, and their orders: from a server that is always running, beside the chat's.
+//! The content of the tabs, and the commands for them: through a server that is always running, beside the chat's.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -17,7 +17,7 @@ use tower_sse_e2e::client::LIMIT;
 /// The tabs of a browser.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tabs {
-    /// Each page that was loaded, in this order. What it reports last may come after the first of its successor.
+    /// Each page that was loaded, in this order. The last report of a page may arrive after the first of its successor.
     pages: Arc<watch::Sender<Vec<Page>>>,
     orders: Arc<watch::Sender<HashMap<String, Vec<Value>>>>,
 }
@@ -39,7 +39,7 @@ impl Tabs {
             .with_state(self.clone())
     }
 
-    /// Waits until each tab shows what it should.
+    /// Waits until each tab shows the expected content.
     pub(crate) async fn until(&self, what: &str, is_so: impl Fn(&Page) -> bool) {
         let mut pages = self.pages.subscribe();
         let all = pages.wait_for(|pages| (0..TABS).all(|tab| newest(pages, tab).is_some_and(&is_so)));
@@ -64,7 +64,7 @@ impl Tabs {
         assert!(came, "tab {tab} is not reloaded");
     }
 
-    /// Tells the tab's page to do something.
+    /// Sends a command to the tab's page.
     pub(crate) fn order(&self, tab: usize, order: Value) {
         let page = self.page(tab).expect("the tab is open");
         self.orders.send_modify(|orders| orders.entry(page.load).or_default().push(order));
@@ -88,7 +88,7 @@ async fn report(State(tabs): State<Tabs>, page: String) -> impl IntoResponse {
     [FOR_EVERY_ORIGIN]
 }
 
-/// The order of this number, when there is one.
+/// Returns the command of this number, when there is one.
 async fn order(State(tabs): State<Tabs>, Path((load, number)): Path<(String, usize)>) -> impl IntoResponse {
     let mut orders = tabs.orders.subscribe();
     let of_page =

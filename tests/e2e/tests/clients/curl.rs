@@ -30,7 +30,7 @@ async fn the_bytes_are_prelude_heartbeats_and_events_and_nothing_else() {
         curl.args([version, &server.url("/")]);
         let body = text(curl).await;
         assert!(body.starts_with(":\n"), "{body}");
-        // Over HTTP/2 they are longer.
+        // Over HTTP/2 the heartbeats are longer.
         let beats = body.lines().filter(|line| line.trim_end() == ":").count();
         assert!(beats > score.events().len(), "{beats} heartbeats");
         let rest = body.split_inclusive('\n').filter(|line| line.trim_end() != ":").collect::<String>();
@@ -81,7 +81,7 @@ async fn invalid_accept_reaches_the_inner_service() {
     let long = "a/b,".repeat(2_000);
     let garbage =
         [",", ";;;", "text/event-stream;q=2", "text/event-stream;q=", "\"text/event-stream", "text", "/", &long];
-    // `Name;` is how curl sends an empty header.
+    // `Name;` is curl's syntax for an empty header.
     let headers = garbage.map(|accept| format!("accept: {accept}")).into_iter().chain(["accept;".to_owned()]);
     for (header, version) in headers.flat_map(|header| VERSIONS.map(|version| (header.clone(), version))) {
         let mut curl = curl();
@@ -110,7 +110,7 @@ async fn oversized_last_event_id_fails_only_its_own_request() {
     let server = Server::start(page_and_events(&seen)).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("header");
-    // What servers take in a head, and what is far beyond it. That one may be answered, or cut while it still comes.
+    // An id that servers accept in a head, and one that is far too long. That request may be answered, or cut while it is sent.
     for (version, taken) in VERSIONS.into_iter().zip([100_000, 1_000]) {
         for (length, is_taken) in [(taken, true), (900_000, false)] {
             std::fs::write(&file, format!("last-event-id: {}\n", "9".repeat(length))).unwrap();
@@ -127,14 +127,14 @@ async fn oversized_last_event_id_fails_only_its_own_request() {
     assert_eq!(text(after).await, PAGE);
 }
 
-/// An app that hands the other end of each of its streams to the test.
+/// An app that hands the sender of each of its streams to the test.
 fn feedable() -> (Router, Receiver<EventSender>) {
     let (senders, opened) = channel(1);
     let sse = SseLayer::from_fn(move |_: Request| {
         let senders = senders.clone();
         async move {
             let (sender, events) = Events::channel(1);
-            // The test is there as long as its server.
+            // The test runs as long as its server.
             let _ = senders.send(sender).await;
             events
         }
@@ -142,7 +142,7 @@ fn feedable() -> (Router, Receiver<EventSender>) {
     (Router::new().layer(sse), opened)
 }
 
-/// A page inside and a short stream beside it, which notes how long the ids are that it sees.
+/// A page as inner service, and a short stream beside it, which records the lengths of the ids that it receives.
 fn page_and_events(seen: &Arc<Mutex<Vec<usize>>>) -> Router {
     let seen = Arc::clone(seen);
     let sse = SseLayer::from_fn(move |request: Request| {

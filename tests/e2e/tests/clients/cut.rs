@@ -1,4 +1,4 @@
-//! The SDKs of OpenAI and Anthropic where an answer breaks off: they raise, as they do without the layer.
+//! The SDKs of OpenAI and Anthropic if an answer ends early: they raise, as they do without the layer.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -26,7 +26,7 @@ async fn sdk_raises_if_the_upstream_fails() {
     for (layer, raises) in [
         (None, true),
         (Some(SseLayer::decorate()), true),
-        // The answer that it took for the whole.
+        // The answer that the client took for complete.
         (Some(SseLayer::decorate().early_end(EarlyEnd::Close)), false),
     ] {
         let app = layer.map_or_else(app, |layer| app().layer(layer));
@@ -66,7 +66,7 @@ async fn assert_raises(server: &Server, raises: bool) {
     }
 }
 
-/// Three chunks of an answer, in the words of the interface that has this path.
+/// Three chunks of an answer, in the format of the interface that has this path.
 fn events(path: &str) -> Vec<Event> {
     let words = ["1 ", "2 ", "3 "];
     if path.ends_with("/chat/completions") {
@@ -91,7 +91,7 @@ fn events(path: &str) -> Vec<Event> {
     events
 }
 
-/// The same as an upstream that breaks off then. It lets go of them first, as a network does.
+/// The same chunks of an upstream that fails then. It sends them first, as a network does.
 fn broken(path: &str) -> Response {
     let chunks = stream::iter(events(path)).map(|event| Ok(Bytes::from(event))).chain(breaks_off());
     Response::builder().header("content-type", "text/event-stream").body(Body::from_stream(chunks)).unwrap()

@@ -1,4 +1,4 @@
-//! Clients that give events one by one: each reads a score that is cut into connections, resuming by the last id.
+//! Clients that return events one by one: each reads a score that is cut into connections, resuming by the last id.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ async fn eventsource_reads_only_the_events_and_reconnects() {
     assert_eq!(heard.connections, score.connections());
 }
 
-/// The polyfill sends its id in the address only, as `docs/browser.md` says.
+/// The polyfill sends its id in the address only, as documented in `docs/browser.md`.
 #[tokio::test]
 #[ignore = "needs event-source-polyfill of npm; run by ./tests/run"]
 async fn event_source_polyfill_resumes_by_the_query() {
@@ -68,7 +68,7 @@ async fn blank_line_after_a_heartbeat_is_an_event_once_an_id_was_seen() {
         let (spurious, sent): (Vec<_>, Vec<_>) =
             heard.events.into_iter().partition(|event| event["event"] == "message" && event["data"] == "");
         assert_eq!(without_retry(sent), score.report(), "{client}");
-        // At the least those before the next event of a connection, and before its end.
+        // At least those before the next event of a connection, and before its end.
         assert!(spurious.len() >= score.events().len(), "{client}: {}", spurious.len());
     }
 }
@@ -88,7 +88,7 @@ async fn reads_just_the_events(client: &str) {
     let score = Score::hard();
     let server = Server::start(plays(&score)).await.unwrap();
     let heard = listen(client, &server).await;
-    // `retry:` stands before the first event of a connection, without a blank line of its own: to these it is a part of it.
+    // `retry:` precedes the first event of a connection, without a blank line: to these clients it is part of the event.
     for (number, event) in heard.events.iter().enumerate() {
         let retry = if number % 2 == 0 { json!(RETRY.as_millis()) } else { Value::Null };
         assert_eq!(event["retry"], retry, "{client}, {event}");

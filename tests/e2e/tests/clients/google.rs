@@ -1,4 +1,4 @@
-//! The SDKs of Google, which take no comment: they read all of a stream that has none.
+//! The SDKs of Google, which accept no comments: they read all of a stream without comments.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -80,7 +80,7 @@ async fn answers(server: &Server) -> Vec<Value> {
     answers
 }
 
-/// Each word comes after a silence in which a stream with heartbeats has some.
+/// Each word follows a pause in which a stream with heartbeats has some.
 fn words() -> impl Stream<Item = Event> + Send {
     stream::iter(["1 ", "2 ", "3 "]).then(async |word| {
         tokio::time::sleep(20 * HEARTBEAT).await;

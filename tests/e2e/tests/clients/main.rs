@@ -1,7 +1,7 @@
 //! Real clients as readers: curl, the SDKs of OpenAI and Anthropic, httpx-sse, sseclient-py and clients of npm.
 //!
-//! Above all, no client makes an event of a heartbeat or of the prelude. So heartbeats go out every few milliseconds here,
-//! some between any two events, and what a client reports has to be the exact list of events.
+//! Above all, no client dispatches an event for a heartbeat or for the prelude. So heartbeats are sent every few milliseconds
+//! here, some between any two events, and the reports of a client have to be the exact list of events.
 
 #![cfg(test)]
 

@@ -1,4 +1,4 @@
-//! The programs that the tests run, and what they need from outside.
+//! The programs that the tests run, and their dependencies.
 
 use std::path::Path;
 

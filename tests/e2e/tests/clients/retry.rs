@@ -1,4 +1,5 @@
-//! Node's own `EventSource`, undici's, reads `retry:` only at a blank line: the last one of a stream is lost on it, unless it is a block.
+//! Node's own `EventSource`, undici's, reads `retry:` only at a blank line: it ignores the last one of a stream, unless that is a
+//! block.
 
 use std::{
     sync::{Arc, Mutex},
@@ -29,7 +30,7 @@ async fn stays_away(retry: Duration, form: LastRetry, refuses: bool) -> Duration
     let _script = Process::start(script).unwrap();
     let begin = Instant::now();
     while visits.lock().unwrap().len() < 2 {
-        assert!(begin.elapsed() < Duration::from_secs(60), "it comes back");
+        assert!(begin.elapsed() < Duration::from_secs(60), "undici reconnects");
         sleep(Duration::from_millis(10)).await;
     }
     let visits = visits.lock().unwrap();
@@ -40,7 +41,7 @@ async fn stays_away(retry: Duration, form: LastRetry, refuses: bool) -> Duration
 #[ignore = "needs undici of npm; run by ./tests/run"]
 async fn undici_waits_its_own_time_after_a_last_retry_that_is_a_line() {
     for refuses in [false, true] {
-        // Its own time is 3 s. Had it read the line, it would stay away for far longer than the test waits.
+        // Its own wait is 3 s. If it had read the line, it would wait for far longer than the test does.
         let away = stays_away(Duration::from_secs(600), LastRetry::Line, refuses).await;
         assert!(away >= Duration::from_millis(2_900), "{away:?}");
     }

@@ -11,7 +11,7 @@ use tower_sse::{
     observe::{Observer, Sent, StreamObserver},
 };
 
-/// The events to send: to each connection a few of these, from the client's last id, then nothing any more.
+/// The events to send: to each connection a few of these, from the client's last id, then nothing.
 #[derive(Clone)]
 pub(crate) struct Score {
     events: Arc<[Event]>,
@@ -24,7 +24,7 @@ impl Score {
         Self { events: events.into(), at_once }
     }
 
-    /// Names, ids, an event without one in a connection of its own, several lines, spaces, and more than fits a frame.
+    /// Names, ids, an event without an id in a connection of its own, several lines, spaces, and more than fits into a frame.
     pub(crate) fn hard() -> Self {
         let named = || Event::builder().name(event_name!("price"));
         let events = [
@@ -40,7 +40,7 @@ impl Score {
         Self::new(events, 2)
     }
 
-    /// Returns the number of connections that receive all of it.
+    /// Returns the number of connections after which a client has received all of it.
     pub(crate) fn connections(&self) -> usize {
         self.events.len().div_ceil(self.at_once)
     }
@@ -98,7 +98,7 @@ fn between_heartbeats(
     })
 }
 
-/// The number of heartbeats of one stream. The server puts it beside a request, the observer counts, the source waits.
+/// The number of heartbeats of one stream. The server attaches it to a request, the observer counts, the source waits.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Beats(Arc<watch::Sender<u64>>);
 

@@ -1,4 +1,4 @@
-//! The official SDKs of OpenAI and Anthropic, by what they offer to their users, against the example `llm`.
+//! The official SDKs of OpenAI and Anthropic, through their public interfaces, against the example `llm`.
 
 use serde_json::{Value, json};
 use tower_sse_e2e::{example::Example, process::Process};
@@ -66,7 +66,7 @@ async fn the_model_stops_when_anthropic_closes_its_stream() {
     stops(example, leave).await;
 }
 
-/// The script closes its stream, says so, and stays: it is the closing that ends it.
+/// The script closes its stream, reports it, and stays: the stream is ended by the close alone.
 async fn stops(mut example: Example, leave: tokio::process::Command) {
     let mut leave = Process::start(leave).unwrap();
     leave.line("closed").await.unwrap();

@@ -1,4 +1,4 @@
-//! The servers that clients read from: a score as the layer plays it, and as it would be with a blank line too many.
+//! The servers of the clients: a score as the layer plays it, and one with an additional blank line.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -55,7 +55,7 @@ pub(crate) fn plays(score: &Score) -> Router {
     }))
 }
 
-/// The same, but that each heartbeat is what most servers send: a comment and a blank line.
+/// The same, but each heartbeat is the one that most servers send: a comment and a blank line.
 pub(crate) fn plays_with_blank_lines(score: &Score) -> Router {
     let doubled = |data| if data == ":\n" { Bytes::from_static(b":\n\n") } else { data };
     let in_body = move |body: Body| Body::new(body.map_frame(move |frame| frame.map_data(doubled)));

@@ -1,4 +1,4 @@
-//! Times that clients wait. The timers of JavaScript take a time of more than 2^31 − 1 ms for 1 ms.
+//! Times that clients wait. The timers of JavaScript treat a time of more than 2^31 − 1 ms as 1 ms.
 
 use std::{
     sync::{
@@ -15,7 +15,7 @@ use tower_sse_e2e::{client::LIMIT, process::Process};
 
 use crate::{programs::node, server::Server};
 
-/// Refuses each request for a month, and counts them.
+/// Refuses each request for a month, and counts the requests.
 fn closed(requests: &Arc<AtomicUsize>) -> Router {
     let requests = Arc::clone(requests);
     let sse = SseLayer::from_fn(move |_: Request| {
@@ -36,7 +36,7 @@ async fn requests_of(client: &str) -> usize {
     while requests.load(SeqCst) == 0 && Instant::now() < until {
         sleep(Duration::from_millis(10)).await;
     }
-    // One that takes the time for 1 ms comes hundreds of times in this time.
+    // A client with a wait of 1 ms reconnects hundreds of times in this time.
     sleep(Duration::from_secs(2)).await;
     requests.load(SeqCst)
 }

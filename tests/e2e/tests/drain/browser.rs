@@ -1,4 +1,4 @@
-//! Chromium, whose stream ends: it comes back by itself, to the same process or to the next one on the same port.
+//! Chromium, whose stream ends: it reconnects, to the same process or to the next one on the same port.
 
 use tokio::process::Command;
 use tower_sse_e2e::{
@@ -19,7 +19,7 @@ async fn report(process: &mut Process, from: &str) -> Vec<String> {
     serde_json::from_str(&process.line(from).await.unwrap()).unwrap()
 }
 
-/// Returns whether these are the events of one process without one missing.
+/// Returns whether these are the events of one process without loss.
 fn is_whole(events: &[String], name: &str) -> bool {
     let numbers: Option<Vec<u64>> = events.iter().map(|event| event.strip_prefix(name)?.trim().parse().ok()).collect();
     numbers.is_some_and(|numbers| !numbers.is_empty() && numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]))
@@ -32,7 +32,7 @@ async fn browser_resumes_after_a_drain_without_loss() {
     let (mut first, address) = news("first", "0").await;
     let _browser = Browser::open(Kind::Chromium, &format!("http://{address}/"), &certificate).unwrap();
 
-    // Its stream was ended, events went on, and it came back.
+    // The stream was ended, events were published, and the page reconnected.
     let seen = report(&mut first, "same ").await;
     assert_eq!(seen[0], "subscribed");
     assert!(seen.len() >= 20 && is_whole(&seen[1..], "first"), "{seen:?}");
@@ -46,5 +46,5 @@ async fn browser_resumes_after_a_drain_without_loss() {
     let gap = seen.iter().position(|event| event == "gap").expect("the page receives a gap");
     assert!(is_whole(&seen[1..gap], "first"), "{seen:?}");
     assert!(is_whole(&seen[gap + 1..], "second"), "{seen:?}");
-    assert_eq!(seen[gap + 1], "second 1", "all that there is");
+    assert_eq!(seen[gap + 1], "second 1", "all retained events");
 }

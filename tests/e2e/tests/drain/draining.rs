@@ -1,4 +1,4 @@
-//! A server as a process of its own, its many clients, and its end.
+//! A server as a separate process, its many clients, and its end.
 
 use std::{net::SocketAddr, process::ExitStatus, time::Duration};
 
@@ -49,7 +49,7 @@ impl Draining {
         within(Client::connect(self.address, version)).await.unwrap()
     }
 
-    /// Waits until so many requests are asked for the page that is slow.
+    /// Waits until so many requests for the slow page have arrived.
     pub(crate) async fn asked(&mut self, requests: usize) {
         for _ in 0..requests {
             self.process.line("asked").await.unwrap();
@@ -64,7 +64,7 @@ impl Draining {
         (client, response)
     }
 
-    /// So many streams, each with a connection, by turns over HTTP/1.1 and over HTTP/2, of which this was read.
+    /// Opens so many streams, each on a connection, alternately over HTTP/1.1 and HTTP/2, and reads each up to this text.
     pub(crate) async fn open(&self, streams: usize, path: &str, until: &str) -> Vec<Reading> {
         let versions = [Version::HTTP_11, Version::HTTP_2].into_iter().cycle().take(streams);
         let open = |version| async move {
@@ -95,7 +95,7 @@ impl Reading {
         }
     }
 
-    /// All that it said, up to a clean end. An error is one that is not clean.
+    /// Returns the rest of the stream, up to a clean end. Another end is an error.
     pub(crate) async fn rest(mut self) -> hyper::Result<String> {
         while let Some(frame) = within(self.body.frame()).await {
             self.text += std::str::from_utf8(&frame?.into_data().unwrap_or_default()).unwrap();
@@ -104,7 +104,7 @@ impl Reading {
     }
 }
 
-/// The milliseconds of the `retry:` that is the last line of a stream.
+/// Returns the milliseconds of the `retry:` that is the last line of a stream.
 pub(crate) fn retry(text: &str) -> Option<u64> {
     text.strip_suffix('\n')?.rsplit_once("\nretry: ")?.1.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! A client whose stream is drained comes back to the same topics, and has missed nothing.
+//! A client whose stream is drained resumes its topics, and has missed nothing.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn serves(hub: &Hub) -> (Server, Streams) {
     (Server::axum(Router::new().layer(layer)).await.unwrap(), streams)
 }
 
-/// The data of events up to this, or to the end, and the id to come back with; what is no plain event by its name.
+/// Returns the data of events up to this, or to the end, and the id to resume after; another event is given by its name.
 async fn read(
     server: &Server,
     version: Version,
@@ -86,7 +86,7 @@ async fn client_resumes_after_a_drained_connection_without_loss() {
         let (more, _) = read(&second, version, &last, "199", None).await;
         seen.extend(more);
         let expected = std::iter::once("subscribed".to_owned()).chain((0..200).map(|number| number.to_string()));
-        assert_eq!(seen, expected.collect::<Vec<_>>(), "no gap, nothing twice");
+        assert_eq!(seen, expected.collect::<Vec<_>>(), "no gap, no duplicate");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The lines for each server: streams end as they are to, a request that is under way is answered, and a reader that does
+//! The lines for each server: streams end as set, an in-flight request is answered, and a reader that does
 //! not read delays the end up to the deadline and no longer.
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::draining::{Draining, retry};
 
 async fn drains(server: &str) {
     for has_stalled in [false, true] {
-        // With readers that do not read it takes all of it. All else has to come to its end before.
+        // With readers that do not read the drain takes all of it. Everything else has to end before.
         let mut process = Draining::start(server, Duration::from_secs(if has_stalled { 20 } else { 3600 })).await;
         let leaving = process.open(10, "/events/leave", "data: hello\n\n").await;
         let work = process.open(10, "/events/work", "data: hello\n\n").await;

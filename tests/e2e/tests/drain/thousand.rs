@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 
 use crate::draining::{Draining, Reading, retry};
 
-/// Readers of all these streams to their clean ends, while something else runs.
+/// Reads all these streams to their clean ends, while a future runs.
 struct All(JoinSet<hyper::Result<String>>);
 
 impl All {
@@ -55,7 +55,7 @@ async fn unfinished_streams_are_cut_before_the_deadline() {
     for text in work.ended().await {
         assert!(text.ends_with("data: step 5\n\n") && text.matches("data: step").count() == 5, "{text}");
     }
-    // Their end has a second to be read, which is not enough for all on a machine that does much else.
+    // A second is left to send the end, which does not suffice for all on a busy machine.
     let endless = endless.ended_in_time().await;
     assert!(!endless.is_empty(), "none had its end: {left:?}");
     for text in endless {
@@ -79,5 +79,5 @@ async fn stalled_streams_are_cut_at_the_drain_deadline() {
     drop(stalled);
 }
 
-/// A deadline within which all that ends by itself does, on a machine that does much else.
+/// A deadline that suffices for all streams that end themselves, on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(20);

@@ -51,10 +51,10 @@ async fn resuming_page_receives_the_rest_once() {
         ids.push(next_line(&mut page).await.0);
     }
     drop(page);
-    // Reloaded, with what it stored.
+    // Reloaded, with the id that it stored.
     let mut page = chat.enter(&format!("lobby?as=ann&after={}", ids[0])).await;
     assert_eq!(next_line(&mut page).await.1["text"], "two");
-    // Brought back by the browser, which repeats the address, and has a newer id.
+    // Reconnected by the browser, which repeats the address, and has a newer id.
     let again = get_events(chat.url(&format!("lobby?as=ann&after={}", ids[0]))).header("last-event-id", &ids[1]);
     let mut page = events(send(again).await);
     assert_eq!(next_line(&mut page).await.1["text"], "three");
@@ -172,7 +172,7 @@ impl Chat {
     }
 }
 
-/// The next event of this name.
+/// Returns the next event of this name.
 async fn next_event(reader: &mut EventReader<Incoming>, name: &str) -> Message {
     loop {
         let event = next(reader).await.expect("the stream continues");
@@ -187,7 +187,7 @@ fn name(event: &Message) -> &str {
     event.name().map_or("message", |name| name.as_str())
 }
 
-/// The id and the line.
+/// Returns the id and the line.
 async fn next_line(reader: &mut EventReader<Incoming>) -> (String, Value) {
     let event = next_event(reader, "message").await;
     (event.id().unwrap().as_str().to_owned(), serde_json::from_str(event.data()).unwrap())

@@ -47,7 +47,7 @@ async fn load_of_a_core_is_measured_since_the_last_sample() {
     let dashboard = machine.dashboard().await;
     let mut stream = events(send(get_events(dashboard.url("/"))).await);
     assert_eq!(next_of(&mut stream, "cpu").await["busy"], 0.0);
-    // 75 ticks of work and 25 of rest; what guests took is a part of the work.
+    // 75 ticks of work and 25 idle ones; those of guests are part of the work.
     machine.write("stat", "cpu  9 9 9 9\ncpu0 140 10 25 120 5 0 0 0 40 0\ncpu1 0 0 0 0 0 0 0 0\nctxt 5\n");
     loop {
         let cpu = next_of(&mut stream, "cpu").await;
@@ -72,7 +72,7 @@ async fn resuming_client_receives_the_newest_value_of_each_key() {
             of_memory.push(time(&serde_json::from_str(event.data()).unwrap()));
         }
     }
-    // By now three seconds were measured that this one does not know of.
+    // Three seconds were measured meanwhile that this client has not received.
     let back = get_events(dashboard.url("/")).header("last-event-id", left_at.unwrap());
     let mut back = events(send(back).await);
     let mut seen = BTreeSet::new();
@@ -89,11 +89,11 @@ async fn new_client_receives_no_removed_values() {
     let dashboard = machine.dashboard().await;
     let mut stream = events(send(get_events(dashboard.url("/"))).await);
     next_of(&mut stream, "network").await;
-    // Memory is looked at before the network is, so that who sees this change knows that the other was seen.
+    // Memory is read before the network, so a client that receives this change has received the other.
     machine.write("net/dev", "  lo:  0 0 0 0 0 0 0 0  0 0 0 0 0 0 0 0\n");
     machine.write("meminfo", "MemTotal: 1000 kB\nMemAvailable: 1 kB\n");
     while next_of(&mut stream, "memory").await["used"] != 999 * 1024 {}
-    // It is forgotten once all is published: before the next look.
+    // The value is removed once all are published: before the next sample.
     next_of(&mut stream, "memory").await;
     let mut new = events(send(get_events(dashboard.url("/"))).await);
     assert_eq!(next(&mut new).await.unwrap().name().unwrap().as_str(), "subscribed");
@@ -127,7 +127,7 @@ async fn missing_proc_is_reported() {
     assert!(said.contains("set PROC to a directory with Linux's /proc files"), "{said}");
 }
 
-/// A machine on paper.
+/// The files of a fictional machine.
 struct Machine(TempDir);
 
 impl Machine {
@@ -147,7 +147,7 @@ impl Machine {
         machine
     }
 
-    /// All at once.
+    /// Writes all files at once.
     fn write(&self, file: &str, text: &str) {
         let new = self.path().join("new");
         fs::write(&new, text).unwrap();
@@ -164,7 +164,7 @@ impl Machine {
     }
 }
 
-/// The next value, and its topic.
+/// Returns the next value, and its topic.
 async fn next_value(stream: &mut EventReader<Incoming>) -> (String, Value) {
     let event = next(stream).await.expect("the stream continues");
     let topic = event.name().unwrap().as_str().to_owned();
@@ -172,7 +172,7 @@ async fn next_value(stream: &mut EventReader<Incoming>) -> (String, Value) {
     (topic, serde_json::from_str(event.data()).unwrap())
 }
 
-/// The next value of this topic.
+/// Returns the next value of this topic.
 async fn next_of(stream: &mut EventReader<Incoming>, topic: &str) -> Value {
     loop {
         let event = next(stream).await.expect("the stream continues");
@@ -191,5 +191,5 @@ fn time(value: &Value) -> f64 {
     value["time"].as_f64().unwrap()
 }
 
-/// The available values.
+/// Returns the available values.
 const MACHINE: [&str; 5] = ["cpu cpu0", "cpu cpu1", "memory all", "network eth0", "network lo"];

@@ -111,7 +111,7 @@ async fn model_stops_when_the_client_of_a_document_leaves() {
     let url = example.url("/status");
     let asked = ask(&example, OPENAI, "count to 1000000000", false);
     tokio::select! {
-        _ = asked => panic!("nobody counts as fast"),
+        _ = asked => panic!("the answer takes longer"),
         () = async {
             while json(send(get(&url)).await).await["running"] != 1 {}
         } => {}
@@ -121,7 +121,7 @@ async fn model_stops_when_the_client_of_a_document_leaves() {
     assert_eq!(running(&example).await, 0);
 }
 
-/// As the SDKs ask: `Accept` says nothing of streams.
+/// A request as the SDKs send it: `Accept` does not mention streams.
 async fn ask(example: &Example, path: &str, prompt: &str, stream: bool) -> Response<Incoming> {
     let question = json!({
         "model": "small", "max_tokens": 2_000_000_000, "stream": stream,
@@ -150,7 +150,7 @@ fn names_of(said: &[Message]) -> String {
     said.iter().map(name).collect::<Vec<_>>().join(" ")
 }
 
-/// All events of an answer that does not end cleanly: an SDK takes a clean end for the end of the whole answer.
+/// Returns all events of an answer that does not end cleanly: an SDK takes a clean end for the end of the whole answer.
 async fn said_before_an_abort(response: Response<Incoming>) -> Vec<Message> {
     let mut stream = events(response);
     let mut said = Vec::new();

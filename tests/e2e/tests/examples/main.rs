@@ -1,4 +1,4 @@
-//! Each example, started as its own process, over a real socket: its page, its stream, and what it promises beyond.
+//! Each example, started as a separate process, over a real socket: its page, its stream, and its further promises.
 
 #![cfg(test)]
 

@@ -38,7 +38,7 @@ async fn late_watcher_receives_the_current_progress() {
     let mut late = jobs.watch(&job).await;
     let present = next_progress(&mut late).await;
     assert!(percent(&present) >= percent(&seen), "{present:?} after {seen:?}");
-    // And goes on, with the count of those who watch.
+    // The stream continues, with the number of watchers.
     let on = next_progress(&mut late).await;
     assert!(percent(&on) > percent(&present), "{on:?} after {present:?}");
 }
@@ -118,7 +118,7 @@ impl Jobs {
         Self(Example::start("progress").await.unwrap())
     }
 
-    /// Starts a job and gives its path.
+    /// Starts a job and returns its path.
     async fn post(&self, below: u64) -> String {
         let response = send_body(Request::post(self.0.url("/jobs")), &below.to_string()).await;
         assert_eq!(response.status(), StatusCode::CREATED);
@@ -129,7 +129,7 @@ impl Jobs {
         events(send(get_events(self.0.url(job))).await)
     }
 
-    /// Three who watch the same job. One that ends before they are there makes place for a longer one.
+    /// Three watchers of the same job. A job that ends before they have joined is replaced by a longer one.
     async fn three_watchers(&self) -> [EventReader<Incoming>; 3] {
         let mut below = LONG / 1000;
         loop {
@@ -143,7 +143,7 @@ impl Jobs {
     }
 }
 
-/// Everything to the end, but for the greeting.
+/// Reads everything to the end, but for the first position.
 async fn watched(mut stream: EventReader<Incoming>) -> Vec<Message> {
     let mut told = Vec::new();
     while let Some(event) = next(&mut stream).await {

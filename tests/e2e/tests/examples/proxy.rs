@@ -41,7 +41,7 @@ async fn cut_upstream_event_gets_no_heartbeat_within_a_line() {
     let (response, mut socket) = tokio::join!(send(get_events(example.url("/"))), upstream.accept());
     let mut stream = events(response);
     assert_eq!(within(stream.next()).await.unwrap().unwrap(), Item::Comment(String::new()));
-    // The line is open: a heartbeat that is due has to wait for its end. Two seconds of the proxy's go by, seen by the
+    // The line is unfinished: a heartbeat that is due has to wait for its end. Two seconds pass in the proxy, measured by the
     // heartbeats of another stream.
     socket.write_all(b"data: on").await.unwrap();
     let (response, mut other) = tokio::join!(send(get_events(example.url("/"))), upstream.accept());
@@ -73,7 +73,7 @@ async fn upstream_detects_that_the_client_has_left() {
     let (response, mut socket) = tokio::join!(send(get_events(example.url("/"))), upstream.accept());
     drop(response);
     let mut rest = Vec::new();
-    // The end of what it sends, or a reset.
+    // The end of the response, or a reset.
     let _ = within(socket.read_to_end(&mut rest)).await;
     assert_eq!(rest, b"");
 }
@@ -85,7 +85,7 @@ async fn unreachable_upstream_is_a_bad_gateway() {
     assert_eq!(send(get(example.url("/"))).await.status(), StatusCode::BAD_GATEWAY);
 }
 
-/// An upstream by hand: one event stream for a connection, whose body is up to the test.
+/// An upstream by hand: one event stream on a connection, whose body the test writes.
 struct Upstream {
     listener: TcpListener,
     origin: String,

@@ -17,12 +17,12 @@ pub(crate) fn get(url: impl AsRef<str>) -> Builder {
     Request::get(url.as_ref())
 }
 
-/// As an `EventSource` asks.
+/// Sends a request as an `EventSource` does.
 pub(crate) fn get_events(url: impl AsRef<str>) -> Builder {
     get(url).header("accept", "text/event-stream").header("cache-control", "no-store")
 }
 
-/// As a browser asks for a page.
+/// Sends a request as a browser does for a page.
 pub(crate) fn get_page(url: impl AsRef<str>) -> Builder {
     get(url).header("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
 }
@@ -52,7 +52,7 @@ pub(crate) async fn json(response: Response<Incoming>) -> Value {
     serde_json::from_str(&text(response).await).unwrap()
 }
 
-/// A page came, and nothing else.
+/// Asserts that the response is a page.
 pub(crate) async fn assert_page(url: impl AsRef<str>, title: &str) {
     let response = send(get_page(url)).await;
     assert_eq!(response.status(), StatusCode::OK);
@@ -61,7 +61,7 @@ pub(crate) async fn assert_page(url: impl AsRef<str>, title: &str) {
     assert!(page.contains(&format!("<title>{title}</title>")), "{page}");
 }
 
-/// The stream that a response must be.
+/// The stream of a response.
 pub(crate) fn events(response: Response<Incoming>) -> EventReader<Incoming> {
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()[CONTENT_TYPE], "text/event-stream");
@@ -69,7 +69,7 @@ pub(crate) fn events(response: Response<Incoming>) -> EventReader<Incoming> {
     EventReader::new(response.into_body())
 }
 
-/// The next event; comments and `retry:` are passed over. `None`: the stream has ended, cleanly.
+/// Returns the next event; skips comments and `retry:`. Returns `None` if the stream has ended cleanly.
 pub(crate) async fn next(reader: &mut EventReader<Incoming>) -> Option<Message> {
     loop {
         match within(reader.next()).await?.unwrap() {

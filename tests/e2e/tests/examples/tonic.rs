@@ -25,7 +25,7 @@ async fn grpc_and_events_share_one_source() {
     let mut grpc = Process::start(grpc).unwrap();
     let mut stream = events(send(get_events(example.url("/"))).await);
 
-    // A reader that is slow may miss some, so they are compared where both have one.
+    // A slow reader may miss some, so they are compared where both have one.
     let mut by_event = BTreeMap::new();
     let mut same = 0;
     while same < 3 {

@@ -51,5 +51,5 @@ async fn restart_is_one_gap_without_duplicates() {
 
     let mut again = Watcher::open(&server, Some(&id)).await;
     news.publish(Event::new("3")).try_result().expect("the event is small");
-    assert_eq!(again.word().await, "3", "the gap was told once, and 2 is not given again");
+    assert_eq!(again.word().await, "3", "one gap was sent, and 2 is not sent again");
 }

@@ -1,4 +1,4 @@
-//! Topics over real sockets: clients that are cut, that come back, that do not read, and that read too slowly.
+//! Topics over real sockets: clients that are cut, that reconnect, that do not read, and that read too slowly.
 
 mod back;
 mod slow;

@@ -12,7 +12,7 @@ use crate::support::{Watcher, serve};
 const HEALTHY: usize = 100;
 const EVENTS: usize = 1500;
 
-/// More than hyper and the sockets of a client that does not read can hold.
+/// More than hyper and the sockets of a client that does not read can buffer.
 fn event(number: usize) -> Event {
     Event::new(format!("{number} {}", "x".repeat(8000)))
 }
@@ -24,14 +24,14 @@ async fn hub_with(lag: LagPolicy) -> (Hub, Topic, tower_sse_e2e::server::Server)
     (hub, news, server)
 }
 
-/// Publishes all events to healthy clients, each once they have the one before. How long it took.
+/// Publishes all events to healthy clients, each once they have received the one before. Returns the time taken.
 async fn publish_to(news: &Topic, healthy: &mut [Watcher], events: std::ops::Range<usize>) -> Duration {
     let begin = Instant::now();
     for number in events {
         news.publish(event(number)).try_result().expect("the event is small");
         for watcher in &mut *healthy {
             let word = watcher.word().await;
-            assert!(word.starts_with(&format!("{number} ")), "each gets every event: {word:.20}");
+            assert!(word.starts_with(&format!("{number} ")), "each client receives every event: {word:.20}");
         }
     }
     begin.elapsed()
@@ -53,7 +53,7 @@ async fn stalled_reader_delays_none_and_follows_its_lag_policy() {
         assert_eq!(watcher.word().await, "subscribed");
         healthy.push(watcher);
     }
-    // As long as all read; and then with one that does not.
+    // While all clients read; and then with one that does not.
     let alone = publish_to(&news, &mut healthy, 0..EVENTS / 5).await;
     let before = resident_kib();
     let mut stalled = Watcher::open(&server, None).await;
@@ -67,7 +67,7 @@ async fn stalled_reader_delays_none_and_follows_its_lag_policy() {
     );
     assert!(hub.bytes_used() <= 64 * 8200, "a reader that does not read holds no event");
 
-    // It reads again: what was on its way, then the gap, then what is kept, to the newest.
+    // The client reads again: the buffered events, then the gap, then the retained events up to the newest.
     let mut words = Vec::new();
     loop {
         let word = stalled.word().await;
@@ -78,10 +78,10 @@ async fn stalled_reader_delays_none_and_follows_its_lag_policy() {
         }
     }
     assert_eq!(words[0], "subscribed");
-    assert_eq!(words.iter().filter(|word| *word == "gap").count(), 1, "it is told once");
+    assert_eq!(words.iter().filter(|word| *word == "gap").count(), 1, "one gap is sent");
     let numbers: Vec<usize> = words.iter().filter_map(|word| word.split(' ').next()?.parse().ok()).collect();
     let jumps = numbers.windows(2).filter(|pair| pair[1] != pair[0] + 1).count();
-    assert_eq!(jumps, 1, "what is missing is where the gap is");
+    assert_eq!(jumps, 1, "events are missing only at the gap");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,7 +95,7 @@ async fn slow_client_is_disconnected_and_resumes_after_a_gap() {
     let (mut ends, mut gaps, mut newest) = (0, 0, None);
     while newest != Some(EVENTS - 1) {
         let Some(message) = slow.next().await else {
-            // It comes back with its id, as a browser does.
+            // The client reconnects with its id, as a browser does.
             ends += 1;
             let id = slow.last_event_id().to_owned();
             slow = Watcher::open(&server, Some(&id)).await;
@@ -103,14 +103,14 @@ async fn slow_client_is_disconnected_and_resumes_after_a_gap() {
         };
         match message.data().split(' ').next().and_then(|number| number.parse().ok()) {
             Some(number) => {
-                assert!(newest.is_none_or(|newest| number > newest), "nothing comes twice");
+                assert!(newest.is_none_or(|newest| number > newest), "no event is sent twice");
                 newest = Some(number);
             }
             None => gaps += 1,
         }
     }
-    assert!(ends >= 1, "it was sent away");
-    assert_eq!(gaps, ends, "each time it is told what it missed when it comes back");
+    assert!(ends >= 1, "the client was disconnected");
+    assert_eq!(gaps, ends, "each reconnect receives one gap");
 }
 
 #[tokio::test]
@@ -132,5 +132,5 @@ async fn conflating_reader_gets_the_newest_of_each_key() {
         }
     }
     println!("of {EVENTS} events of two keys {read} were read");
-    assert!(read < EVENTS, "what was superseded is not given");
+    assert!(read < EVENTS, "superseded events are not sent");
 }

@@ -14,7 +14,7 @@ use tower_sse_e2e::{
     server::Server,
 };
 
-/// Serves one topic, `news`, to all.
+/// Serves one topic, `news`, to all clients.
 pub(crate) async fn serve(hub: &Hub, subscribe: impl Fn() -> Subscribe + Clone + Send + 'static) -> Server {
     let layer = SseLayer::new(hub.service(move |_| subscribe()));
     let inside = tower::service_fn(|_: Request<Incoming>| async {
@@ -23,7 +23,7 @@ pub(crate) async fn serve(hub: &Hub, subscribe: impl Fn() -> Subscribe + Clone +
     Server::hyper(layer.layer(inside)).await.expect("a port is free")
 }
 
-/// A connection of its own, which asks for events after this id.
+/// A connection of its own, which requests the events after this id.
 pub(crate) struct Watcher {
     _client: Client,
     reader: EventReader<Incoming>,
@@ -42,7 +42,7 @@ impl Watcher {
         Self { _client: client, reader: EventReader::new(response.into_body()) }
     }
 
-    /// The next event. `None`: the end.
+    /// Returns the next event, or `None` at the end.
     pub(crate) async fn next(&mut self) -> Option<Message> {
         use futures_util::StreamExt;
         loop {
@@ -54,7 +54,7 @@ impl Watcher {
         }
     }
 
-    /// The next event in short: its name, if it has one, or its data.
+    /// Returns the next event in short: its name, if it has one, or its data.
     pub(crate) async fn word(&mut self) -> String {
         let message = self.next().await.expect("the stream continues");
         message.name().map_or_else(|| message.data().to_owned(), ToString::to_string)

@@ -21,7 +21,7 @@ use tower_sse::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Two events, ten seconds of nothing but two heartbeats (each comes after 3.6 to 4.5 s), an error.
+/// Two events, ten seconds with two heartbeats only (each is sent after 3.6 to 4.5 s), an error.
 fn fails() -> Events<impl Source> {
     let broken = stream::once(async {
         sleep(10 * SECOND).await;
@@ -41,7 +41,7 @@ macro_rules! page {
 }
 use page;
 
-/// Lets this observer see: a stream that fails, one whose client leaves, one with a gap, a refusal to each of two methods.
+/// Shows this observer a stream that fails, one whose client leaves, one with a gap, and a refusal for each of two methods.
 async fn show(observer: impl Observer + Clone) {
     let layer = SseLayer::from_fn(|_: Request<String>| async { fails() }).observer(observer.clone());
     let service = layer.layer(page!());
@@ -59,7 +59,7 @@ async fn show(observer: impl Observer + Clone) {
     for number in 0..5 {
         topic.publish(Event::new(number.to_string())).try_result().unwrap();
     }
-    assert!(!skips.message().await.unwrap().data().is_empty(), "what is missing");
+    assert!(!skips.message().await.unwrap().data().is_empty(), "the gap");
     topic.close(None).try_result().unwrap();
     skips.collect().await;
 
@@ -75,7 +75,7 @@ async fn show(observer: impl Observer + Clone) {
     layer.layer(page!()).oneshot(request).await.unwrap();
 }
 
-/// Lets this observer see a hub that is fed, by something that is away twice, and once has lost everything.
+/// Shows this observer a hub with a backplane, which is away twice, and once has lost everything.
 fn show_link(observer: &impl LinkObserver) {
     let refused = io::Error::new(io::ErrorKind::ConnectionRefused, "nobody listens");
     for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! Each metric that the documentation names, by Prometheus' own text.
+//! Each documented metric, in the text format of Prometheus.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ async fn metrics_count_what_has_happened() {
         (r#"sse_streams_refused_total{service="prices",status="503",cause="full"}"#, 1.0),
         (r#"sse_streams_refused_total{service="prices",status="403",cause="other"}"#, 1.0),
         (r#"sse_gaps_total{service="prices"}"#, 1.0),
-        // Two, and two of the one that left; what the log still had.
+        // Two, and two of the stream that left; those that the log still had.
         (r#"sse_events_sent_total{service="prices"}"#, 6.0),
         (r#"sse_heartbeats_sent_total{service="prices"}"#, 2.0),
         (r#"sse_first_event_seconds_count{service="prices"}"#, 3.0),
@@ -74,7 +74,7 @@ fn link_of_a_backplane_is_counted() {
     }
 }
 
-/// Records a hub that has let a topic go, with its keyed value, and has refused another.
+/// Records a hub that has evicted a topic, with its keyed value, and has refused another.
 fn record_full_hub(metrics: &Metrics) {
     let hub = Hub::builder().max_topics(2).build();
     let _held = hub.topic("held").expect("the hub has room");

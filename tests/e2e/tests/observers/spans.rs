@@ -68,7 +68,7 @@ async fn said(level: Level) -> Vec<Value> {
     lines.read()
 }
 
-/// The lines with this message.
+/// Returns the lines with this message.
 fn with<'a>(lines: &'a [Value], message: &str) -> Vec<&'a Value> {
     lines.iter().filter(|line| line["fields"]["message"] == message).collect()
 }
@@ -92,8 +92,8 @@ async fn end_of_a_stream_is_logged_within_its_span() {
     );
     assert_eq!((&span["reason"], &span["events"], &span["heartbeats"]), (&"failed".into(), &2.into(), &2.into()));
     assert!(span["bytes"].as_u64() > Some(10), "{span}");
-    assert_eq!(closed[0]["spans"][0]["id"], 7, "it is within the request's");
-    // The span is over with its stream.
+    assert_eq!(closed[0]["spans"][0]["id"], 7, "the span is within the request's");
+    // The span ends with its stream.
     assert_eq!(with(&lines, "close").iter().filter(|line| line["span"]["name"] == "sse.stream").count(), 3);
 }
 
@@ -134,7 +134,7 @@ fn link_and_skipped_entries_are_logged() {
     assert_eq!((&lines[7]["fields"]["id"], &lines[7]["fields"]["reason"]), (&"17-0".into(), &"it has no topic".into()));
 }
 
-/// A client that reads only after each fifth event, of which two are kept: a thousand gaps, and one more a while later.
+/// A client that reads only after each fifth event, of which two are retained: a thousand gaps, and one more later.
 async fn lag_for_long(observer: Tracing) {
     let hub = Hub::builder().retention(Retention::new().events(2)).build();
     let topic = hub.topic("a").unwrap();

@@ -11,7 +11,7 @@ async fn server_is_alive_and_ready() {
     assert_eq!(server.get("/events", &["accept: text/html"]).await.status, 406);
 }
 
-/// A load balancer needs time to see it, and sends clients until it does.
+/// A load balancer needs time to detect it, and sends clients until then.
 #[tokio::test]
 async fn draining_server_serves_and_is_not_ready() {
     let server = Server::start(&[("LEAVE_AFTER_SECONDS", "3600")]).await;

@@ -18,7 +18,7 @@ async fn server() -> Server {
     Server::start(&settings).await
 }
 
-/// Signals, and waits for the end of the process, long before its deadline, and of all that is read from it.
+/// Sends the signal, and waits for the end of the process, long before its deadline, and of all streams.
 async fn leaves_as_soon_as_all_have_ended(mut server: Server, mut readers: JoinSet<String>) {
     server.metric_becomes("sse_streams_open", STREAMS as f64).await;
     let begin = Instant::now();
@@ -34,7 +34,7 @@ async fn leaves_as_soon_as_all_have_ended(mut server: Server, mut readers: JoinS
         let retry = text.trim_end().rsplit_once("\nretry: ").expect("a drained stream ends with a retry").1;
         retries.insert(retry.parse::<u64>().expect("the retry is a number"));
     }
-    // Between what is set, 3 s if nothing is, and 5 s more.
+    // Between the set minimum, 3 s by default, and 5 s more.
     assert!(retries.iter().all(|retry| (3000..=8000).contains(retry)), "{retries:?}");
     assert!(retries.len() > STREAMS / 4, "only {} different times to come back", retries.len());
     let left = &server.logged("left").await[0]["fields"];

@@ -28,7 +28,7 @@ async fn each_user_has_a_limit_of_streams() {
     let _bobs = server.events(&[&bob]).await;
     let _anybodys = server.events(&[]).await;
 
-    // No stream was evicted, and one that leaves makes room.
+    // No stream was evicted, and a stream that leaves makes room.
     server.metric_becomes("sse_streams_open", 4.0).await;
     drop(first);
     server.metric_becomes("sse_streams_open", 3.0).await;
@@ -45,12 +45,12 @@ async fn streams_have_a_total_limit() {
     assert_eq!(server.metric("app_streams_limit").await, Some(2.0));
 }
 
-/// A user has a topic: the last to come were refused by the hub, below the number of streams that was set.
+/// Each user has a topic: the last users were refused by the hub, below the set number of streams.
 #[tokio::test]
 async fn total_limit_holds_for_different_users() {
     for streams in [10_000, 50_000] {
         let server = Server::start(&[("STREAMS", &streams.to_string())]).await;
-        // Beside them are the topic of the status and that of notes to all.
+        // In addition there are the topic of the status and that of public notes.
         let topics = server.metric("app_topics_limit").await.expect("a gauge");
         assert!(topics >= f64::from(streams + 2), "{topics} for {streams}");
     }
@@ -99,7 +99,7 @@ async fn number_of_proxies_selects_the_address_from_the_end() {
     is_refused(&server, &["x-forwarded-for: 203.0.113.2, 192.0.2.1, 198.51.100.8"], "full_for_key").await;
     let _two = server.events(&["x-forwarded-for: 192.0.2.1, 192.0.2.2, 198.51.100.7"]).await;
 
-    // A request that has not come through both has the address of its connection.
+    // A request that has not passed both proxies has the address of its connection.
     let _direct = server.events(&["x-forwarded-for: 192.0.2.3"]).await;
     is_refused(&server, &["x-forwarded-for: 192.0.2.4"], "full_for_key").await;
     is_refused(&server, &[], "full_for_key").await;
@@ -122,7 +122,7 @@ async fn zone_of_an_address_is_ignored() {
     for again in ["fe80::1%eth0", "[fe80::1%eth0]", "[fe80::1%2]:4711", "[fe80::1%eth0]:4711"] {
         is_refused(&server, &[&format!("x-forwarded-for: {again}")], "full_for_key").await;
     }
-    // What is none is the proxy's, and counts by that.
+    // An invalid address counts as the proxy's.
     let _proxys = server.events(&["x-forwarded-for: [fe80::1%eth0]:x"]).await;
 }
 
@@ -161,7 +161,7 @@ async fn each_user_has_a_rate_of_posts() {
             break answer;
         }
         published += 1;
-        assert!(published < 1000, "nothing bounds how often a user posts");
+        assert!(published < 1000, "posts of a user are not limited");
     };
     assert!(published >= 5, "refused after {published}");
     assert_eq!(refused.status, 429);
@@ -184,7 +184,7 @@ async fn logins_are_limited_by_address() {
         assert_eq!(answer.status, 204);
         cookie = cookie_of(&answer);
     }
-    panic!("nothing bounds how many users a client is");
+    panic!("logins of a client are not limited");
 }
 
 #[tokio::test]
@@ -201,7 +201,7 @@ async fn unread_notes_do_not_fill_the_hub() {
             status => panic!("{status} after {published}"),
         }
     }
-    assert!(published < 1000.0, "nothing bounds what one user can create");
+    assert!(published < 1000.0, "topics of a user are not limited");
     assert!(server.metric("sse_hub_topics").await <= Some(before + published));
     assert_eq!(server.metric("sse_hub_refused_total").await, Some(0.0));
     assert_eq!(server.get("/readyz", &[]).await.status, 200);

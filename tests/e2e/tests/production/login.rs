@@ -10,7 +10,7 @@ async fn anonymous_client_receives_only_the_public_topic() {
     assert_eq!(server.post("/notes", &[], &json!({ "text": "hello" })).await.status, 401);
 
     let mut stream = server.events(&[]).await;
-    // Two of them: all that was published before the second would have come.
+    // Two status events: every note published before the second would have arrived.
     stream.until("event: status\n").await;
     let text = stream.until("data: {\"streams\":1}\n\n").await;
     assert!(!text.contains("event: note\n"), "{text}");
@@ -102,7 +102,7 @@ async fn login_survives_a_restart_with_the_same_key() {
 
 #[tokio::test]
 async fn logout_ends_only_the_streams_of_the_user() {
-    // A look at the session would be too late for this test.
+    // A check of the session would be too late for this test.
     let server = Server::start(&[("ACCESS_SECONDS", "3600")]).await;
     let (ann, bob) = (server.log_in("ann").await, server.log_in("bob").await);
     let (mut one, mut two) = (server.events(&[&ann]).await, server.events(&[&ann]).await);

@@ -1,4 +1,4 @@
-//! The example `production`, as a process of its own: logins, limits, settings, what an operator sees, and how it leaves.
+//! The example `production`, as a separate process: logins, limits, settings, logs and metrics, and its shutdown.
 #![cfg(test)]
 
 mod health;

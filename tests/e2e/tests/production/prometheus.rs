@@ -1,4 +1,4 @@
-//! The dashboard and the alerts in `docs/`, asked of a real Prometheus that scrapes the example.
+//! The dashboard and the alerts in `docs/`, evaluated by a real Prometheus that scrapes the example.
 
 use std::{collections::BTreeSet, fmt::Write as _, fs, net::TcpListener, path::Path, time::Duration};
 
@@ -16,9 +16,9 @@ use crate::{
     wire::{Stream, request},
 };
 
-/// One that scrapes each second, until it is dropped.
+/// A Prometheus that scrapes each second, until it is dropped.
 struct Prometheus {
-    // Before its directory, since it is dropped first.
+    // Dropped before the directory.
     _program: Program,
     _directory: TempDir,
     address: String,
@@ -43,7 +43,7 @@ impl Prometheus {
             if is_up(&mut program, &address).await {
                 return Self { _program: program, _directory: directory, address };
             }
-            eprintln!("it does not listen: {}", program.said());
+            eprintln!("prometheus does not listen: {}", program.said());
         }
         panic!("prometheus does not start")
     }
@@ -53,7 +53,7 @@ impl Prometheus {
         serde_json::from_str(&answer.body).unwrap_or_else(|_| panic!("{answer:?}"))
     }
 
-    /// Asks until there is a result: a rate needs two scrapes.
+    /// Queries until there is a result: a rate needs two scrapes.
     async fn has_a_result(&self, expression: &str) {
         let until = Instant::now() + LIMIT;
         loop {
@@ -68,7 +68,7 @@ impl Prometheus {
     }
 }
 
-/// Asks until it is ready, or has ended.
+/// Waits until Prometheus is ready, or has ended.
 async fn is_up(program: &mut Program, address: &str) -> bool {
     let until = Instant::now() + LIMIT;
     while program.is_running() && Instant::now() < until {
@@ -81,7 +81,7 @@ async fn is_up(program: &mut Program, address: &str) -> bool {
     false
 }
 
-/// Something of all that is counted: a stream, one that left, a gap, a note, one that was refused.
+/// Produces everything that is counted: a stream, one that left, a gap, a note, a refusal.
 async fn traffic(server: &Server) -> Vec<Stream> {
     let ann = server.log_in("ann").await;
     let mut behind = Stream::open(&server.address, "/events", &[&ann, "last-event-id: of another process"]).await;
@@ -106,7 +106,7 @@ async fn dashboard_and_alerts_use_existing_metrics() {
         prometheus.has_a_result(expression).await;
     }
 
-    // An alert that does not fire has no result, so it is looked at whether what it names is there.
+    // An alert that does not fire has no result, so its metrics are queried instead.
     let there = prometheus.ask("label/__name__/values").await;
     let there: BTreeSet<_> = there["data"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     let alerts = alerts();
@@ -121,11 +121,11 @@ async fn dashboard_and_alerts_use_existing_metrics() {
     for rule in rules {
         assert_eq!(rule["health"], "ok", "{rule}");
         let name = rule["name"].as_str().unwrap();
-        assert!(documented.holds(&format!("`{name}`")), "the text has no word on {name}");
+        assert!(documented.holds(&format!("`{name}`")), "{name} is not documented");
     }
 }
 
-/// All expressions of the dashboard, with what Grafana puts in the place of its variables.
+/// Returns all expressions of the dashboard, with its variables replaced as Grafana does.
 fn dashboard() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/grafana.json");
     let dashboard: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();

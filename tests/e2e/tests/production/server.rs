@@ -22,7 +22,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it with these settings, on loopback.
+    /// Starts the example with these settings, on loopback.
     pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log");
@@ -56,19 +56,19 @@ impl Server {
         stream
     }
 
-    /// Logs in, and gives the header that says so.
+    /// Logs in, and returns the header with the cookie.
     pub(crate) async fn log_in(&self, user: &str) -> String {
         let answer = self.post("/login", &[], &json!({ "user": user })).await;
         assert_eq!(answer.status, 204);
         cookie_of(&answer)
     }
 
-    /// Whom it takes a client for.
+    /// Returns the user or address that the server counts the client by.
     pub(crate) async fn who(&self, headers: &[&str]) -> Value {
         serde_json::from_str::<Value>(&self.get("/me", headers).await.body).unwrap()["user"].take()
     }
 
-    /// The value of a metric with its labels, as Prometheus reads it. `None`: it is not there.
+    /// Returns the value of a metric with its labels, in the text format of Prometheus, or `None` if it is missing.
     pub(crate) async fn metric(&self, name: &str) -> Option<f64> {
         let metrics = self.get("/metrics", &[]).await.body;
         metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
@@ -87,24 +87,24 @@ impl Server {
         }
     }
 
-    /// Waits until it has seen a signal.
+    /// Waits until the server has received a signal.
     pub(crate) async fn is_leaving(&self) {
         let until = Instant::now() + LIMIT;
         while self.get("/readyz", &[]).await.status != 503 {
-            assert!(Instant::now() < until, "it is still ready");
+            assert!(Instant::now() < until, "the server is still ready");
             sleep(Duration::from_millis(10)).await;
         }
     }
 
-    /// The log so far: each line, which must be JSON.
+    /// Returns the log so far: each line must be JSON.
     pub(crate) fn log(&self) -> Vec<Value> {
         let log = std::fs::read_to_string(&self.log).unwrap();
-        // One that has no end yet is being written.
+        // A line without an end is still being written.
         let whole = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         whole.map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
     }
 
-    /// The lines of the log that say this, as soon as there is one.
+    /// Returns the lines of the log with this message, as soon as there is one.
     pub(crate) async fn logged(&self, message: &str) -> Vec<Value> {
         let until = Instant::now() + LIMIT;
         loop {
@@ -113,13 +113,13 @@ impl Server {
             if !log.is_empty() {
                 return log;
             }
-            assert!(Instant::now() < until, "nobody says {message:?}");
+            assert!(Instant::now() < until, "no line has the message {message:?}");
             sleep(Duration::from_millis(10)).await;
         }
     }
 }
 
-/// The header that sends back the cookie of an answer.
+/// Returns the header that sends back the cookie of an answer.
 pub(crate) fn cookie_of(answer: &Answer) -> String {
     let cookie = answer.header("set-cookie").expect("a cookie");
     assert!(cookie.contains("; HttpOnly; SameSite=Strict; "), "{cookie}");

@@ -1,4 +1,4 @@
-//! The times that a connection, a request and its body may take.
+//! The time limits of a connection, a request and its body.
 
 use std::convert::Infallible;
 
@@ -20,20 +20,20 @@ use crate::server::Server;
 /// The first bytes of a client of HTTP/2.
 const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Waits until the server has closed a connection, and gives what it sent before.
+/// Waits until the server has closed a connection. Returns what the server sent before.
 async fn closed(stream: &mut TcpStream) -> String {
     let mut sent = Vec::new();
-    // A reset is an end too.
+    // A reset is an end, too.
     let _ = within(stream.read_to_end(&mut sent)).await;
     String::from_utf8_lossy(&sent).into_owned()
 }
 
-/// A server with a short time for requests, which is long for those of a test on a busy machine.
+/// Starts a server with a short time for requests, which is long for those of a test on a busy machine.
 async fn quick() -> Server {
     Server::start(&[("REQUEST_SECONDS", "5"), ("COOKIE_KEY", &KEY.repeat(64))]).await
 }
 
-/// A login at a server with as much time as it takes.
+/// Logs in at a server that grants as much time as it takes.
 async fn ann() -> String {
     Server::start(&[("COOKIE_KEY", &KEY.repeat(64))]).await.log_in("ann").await
 }
@@ -61,7 +61,7 @@ async fn incomplete_second_head_ends_the_connection() {
     }
 }
 
-/// RFC 9113, sections 3.4, 6.2 and 6.5: while the rest of a header block is owed, no other frame may come.
+/// RFC 9113, sections 3.4, 6.2 and 6.5: until a header block is complete, no other frame may be sent.
 #[tokio::test]
 async fn incomplete_http2_header_block_ends_the_connection() {
     let server = quick().await;
@@ -71,7 +71,7 @@ async fn incomplete_http2_header_block_ends_the_connection() {
     let whole = [0, 0, 3, 1, 5, 0, 0, 0, 1, 0x82, 0x84, 0x86];
     let half = [0, 0, 1, 1, 1, 0, 0, 0, 3, 0x82];
     connection.write_all(&[PREFACE.as_bytes(), &settings, &whole, &half].concat()).await.unwrap();
-    assert!(closed(&mut connection).await.contains("<title>"), "the first is answered");
+    assert!(closed(&mut connection).await.contains("<title>"), "the first request is answered");
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn incomplete_http2_body_is_refused() {
 async fn event_stream_outlives_the_request_timeout() {
     let server = quick().await;
     let mut stream = server.events(&[]).await;
-    // One each two seconds.
+    // One request each two seconds.
     stream.until_times("event: status\n", 5).await;
 }
 
@@ -118,6 +118,6 @@ async fn old_connection_takes_no_requests_and_keeps_its_stream() {
     assert!(closed(&mut idle).await.starts_with("HTTP/1.1 200 "));
 
     stream.until_times("event: status\n", 3).await;
-    // Neither does a connection that is new: it has an age of its own.
+    // A new connection is not affected: it has an age of its own.
     server.events(&[]).await.until_times("event: status\n", 3).await;
 }

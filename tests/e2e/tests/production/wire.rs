@@ -6,7 +6,7 @@ use tokio::{
 };
 use tower_sse_e2e::client::within;
 
-/// A whole answer.
+/// A complete answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -14,7 +14,7 @@ pub(crate) struct Answer {
     head: String,
 }
 
-/// An event stream that goes on.
+/// An open event stream.
 pub(crate) struct Stream {
     connection: BufReader<TcpStream>,
     head: String,
@@ -28,7 +28,7 @@ impl Answer {
     }
 }
 
-/// Asks, and reads the answer to its end, which must be clean.
+/// Sends a request, and reads the answer to its end, which must be clean.
 pub(crate) async fn request(address: &str, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
     let mut stream = Stream::send(address, method, path, headers, body).await;
     let status = stream.head.split(' ').nth(1).unwrap().parse().unwrap();
@@ -37,7 +37,7 @@ pub(crate) async fn request(address: &str, method: &str, path: &str, headers: &[
 }
 
 impl Stream {
-    /// Asks for an event stream, and gets one.
+    /// Requests an event stream.
     pub(crate) async fn open(address: &str, path: &str, headers: &[&str]) -> Self {
         let headers = [headers, &["accept: text/event-stream"]].concat();
         let stream = Self::send(address, "GET", path, &headers, "").await;
@@ -46,7 +46,7 @@ impl Stream {
         stream
     }
 
-    /// Reads on until this has come so many times.
+    /// Reads on until this text has arrived so many times.
     pub(crate) async fn until_times(&mut self, text: &str, times: usize) {
         let read = async {
             while self.text.matches(text).count() < times {
@@ -57,13 +57,13 @@ impl Stream {
         within(read).await;
     }
 
-    /// Reads on until this has come, and gives all that has come since the beginning.
+    /// Reads on until this text has arrived. Returns everything since the beginning.
     pub(crate) async fn until(&mut self, text: &str) -> &str {
         self.until_times(text, 1).await;
         &self.text
     }
 
-    /// Reads to the end, which must be clean, and gives all that has come since the beginning.
+    /// Reads to the end, which must be clean. Returns everything since the beginning.
     pub(crate) async fn rest(&mut self) -> &str {
         let read = async {
             while !self.is_over {
@@ -90,7 +90,7 @@ impl Stream {
         Self { connection, head, text: String::new(), is_over: !has_body }
     }
 
-    /// The next chunk, or the body whose length is known.
+    /// Returns the next chunk, or the body of known length.
     async fn chunk(&mut self) {
         let length = header(&self.head, "content-length").map(|length| length.parse().unwrap());
         let (size, end) = match length {

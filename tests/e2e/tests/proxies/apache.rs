@@ -24,7 +24,7 @@ async fn apache_reports_a_disconnect_with_the_second_event() {
     let front = Front::apache(&config(), &origin).await;
     let link = Link::open(&mut origin, &front, By::Http1, "/events", &[]).await;
     let events = link.leave_and_send().await;
-    println!("Apache, HTTP/1.1: the origin knows with event {events} after a client left");
+    println!("Apache, HTTP/1.1: the origin detects with event {events} that a client has left");
     assert!(events >= 2, "with event {events}");
 }
 

@@ -30,7 +30,7 @@ impl Client {
         Ok(Self { curl, output, decoder: Decoder::new(), read: Vec::new() })
     }
 
-    /// The next thing that a client acts on, comments included. `None`: the stream is at its end.
+    /// Returns the next item that a client acts on, comments included, or `None` at the end of the stream.
     pub(crate) async fn next(&mut self) -> Option<Item> {
         loop {
             let mut input = &self.read[..];
@@ -46,7 +46,7 @@ impl Client {
         }
     }
 
-    /// The data of the next event.
+    /// Returns the data of the next event.
     pub(crate) async fn event(&mut self) -> Option<String> {
         loop {
             if let Item::Event(message) = self.next().await? {

@@ -16,9 +16,9 @@ use tower_sse_e2e::{
 
 use crate::origin::Origin;
 
-/// A proxy that runs.
+/// A running proxy.
 pub(crate) struct Front {
-    // Before its directory, since it is dropped first.
+    // Dropped before the directory.
     _program: Program,
     place: Place,
 }
@@ -38,24 +38,24 @@ pub(crate) enum By {
     Http2Tls,
 }
 
-/// The configuration in `docs/proxies.md` that holds this line.
+/// Returns the configuration in `docs/proxies.md` that contains this line.
 pub(crate) fn documented(language: &str, line: &str) -> String {
     Document::read("proxies.md").block(language, line)
 }
 
-/// The same configuration with 6 s in the place of its timeouts: thirty heartbeats of an origin.
+/// Returns the same configuration with 6 s in place of its timeouts: thirty heartbeats of an origin.
 pub(crate) fn sooner(config: &str) -> String {
     with(config, "60s", "6s")
 }
 
 impl Front {
-    /// nginx with lines for a `server` out of the document, which clients ask in plain text.
+    /// Starts nginx with documented lines for a `server`, over plain text.
     pub(crate) async fn nginx(lines: &str, origin: &Origin) -> Self {
         let lines = origin.stands_in(lines);
         Self::start("nginx", |place| place.nginx(&format!("server {{ listen {};\n{lines}}}", place.plain))).await
     }
 
-    /// nginx with a whole `server` out of the document.
+    /// Starts nginx with a documented `server`.
     pub(crate) async fn nginx_server(server: &str, origin: &Origin) -> Self {
         let server = origin.stands_in(server);
         Self::start("nginx", |place| {
@@ -67,7 +67,7 @@ impl Front {
         .await
     }
 
-    /// haproxy with a whole configuration out of the document.
+    /// Starts haproxy with a documented configuration.
     pub(crate) async fn haproxy(config: &str, origin: &Origin) -> Self {
         let config = origin.stands_in(config);
         Self::start("haproxy", |place| {
@@ -78,13 +78,13 @@ impl Front {
         .await
     }
 
-    /// Apache with lines for its server out of the document, which clients ask in plain text.
+    /// Starts Apache with documented lines for its server, over plain text.
     pub(crate) async fn apache(lines: &str, origin: &Origin) -> Self {
         let lines = origin.stands_in(lines);
         Self::start("apache2", |place| place.apache(&lines)).await
     }
 
-    /// Varnish with a whole configuration out of the document, which clients ask in plain text.
+    /// Starts Varnish with a documented configuration, over plain text.
     pub(crate) async fn varnish(config: &str, origin: &Origin) -> Self {
         let config = with(config, "\"3000\"", &format!("\"{}\"", origin.port()));
         Self::start("varnishd", |_| config.clone()).await
@@ -106,7 +106,7 @@ impl Front {
         panic!("{name} does not start")
     }
 
-    /// The address of a path.
+    /// Returns the address of a path.
     pub(crate) fn url(&self, by: By, path: &str) -> String {
         match by {
             By::Http1 => format!("http://{}{path}", self.place.plain),
@@ -114,12 +114,12 @@ impl Front {
         }
     }
 
-    /// The certificate of whom a client has to trust.
+    /// Returns the certificate that a client has to trust.
     pub(crate) fn authority(&self) -> String {
         self.place.file(AUTHORITY)
     }
 
-    /// A file of the test's own, gone with this.
+    /// Writes a file of the test's own, which is removed with the proxy.
     pub(crate) fn file(&self, name: &str) -> String {
         self.place.file(name)
     }
@@ -142,7 +142,7 @@ impl Place {
             "haproxy" => vec!["-db", "-f", file],
             "apache2" => vec!["-X", "-f", file],
             "varnishd" => vec!["-F", "-j", "none", "-n", &directory, "-a", &self.plain, "-f", file, "-s", "malloc,16m"],
-            _ => panic!("{name} is none of them"),
+            _ => panic!("{name} is not one of the proxies"),
         };
         arguments.into_iter().map(str::to_owned).collect()
     }
@@ -151,7 +151,7 @@ impl Place {
         self.directory.path().join(name).to_string_lossy().into_owned()
     }
 
-    /// All that stands around the lines for a server in Apache, as Debian has its modules.
+    /// The rest of a configuration of Apache around the lines for a server, with the modules of Debian.
     fn apache(&self, lines: &str) -> String {
         let modules: String = ["mpm_event", "authz_core", "proxy", "proxy_http"]
             .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
@@ -165,7 +165,7 @@ impl Place {
         )
     }
 
-    /// All that stands around a `server` in nginx. One process: no other user whom the directory would have to let in.
+    /// The rest of a configuration of nginx around a `server`. One process: no other user, who could not read the directory.
     fn nginx(&self, server: &str) -> String {
         let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|name| format!("{name}_temp_path {};\n", self.file(name)))
@@ -201,7 +201,7 @@ fn free_address() -> io::Result<String> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.to_string())
 }
 
-/// Asks until it listens, or has ended.
+/// Waits until the proxy listens, or has ended.
 async fn is_up(program: &mut Program, address: &str) -> bool {
     let until = Instant::now() + LIMIT;
     while program.is_running() && Instant::now() < until {

@@ -81,7 +81,7 @@ async fn haproxy_reports_a_disconnect_to_a_silent_origin() {
     let front = Front::haproxy(&config(), &origin).await;
     for by in [By::Http1, By::Http1Tls, By::Http2Tls] {
         let link = Link::open(&mut origin, &front, by, "/events", &[]).await;
-        println!("haproxy, {by}: the origin knows {:?} after a client left", link.leave().await);
+        println!("haproxy, {by}: the origin detects {:?} later that a client has left", link.leave().await);
     }
 }
 
@@ -93,7 +93,7 @@ async fn haproxy_without_abortonclose_reports_a_disconnect_late() {
     for by in [By::Http1, By::Http1Tls, By::Http2Tls] {
         let link = Link::open(&mut origin, &front, by, "/events", &[]).await;
         let events = link.leave_and_send().await;
-        println!("haproxy without abortonclose, {by}: the origin knows with event {events} after a client left");
+        println!("haproxy without abortonclose, {by}: the origin detects with event {events} that a client has left");
         assert!(events >= 2, "{by}: with event {events}");
     }
 }

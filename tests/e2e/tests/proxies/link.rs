@@ -1,4 +1,4 @@
-//! A stream from the origin through a proxy to curl, and how long its events are on the way.
+//! A stream from the origin through a proxy to curl, and the delays of its events.
 
 use std::{
     fmt,
@@ -21,11 +21,11 @@ pub(crate) struct Link {
     pub(crate) client: Client,
 }
 
-/// When events were sent, and when they arrived.
+/// The times at which events were sent and received.
 pub(crate) struct Delays(Vec<(Instant, Instant)>);
 
 impl Link {
-    /// Asks the proxy for a path, with these further options of curl.
+    /// Requests a path of the proxy, with these further options of curl.
     pub(crate) async fn open(origin: &mut Origin, front: &Front, by: By, path: &str, further: &[&str]) -> Self {
         let authority = front.authority();
         let options = [&[by.option(), "--cacert", &authority], further].concat();
@@ -33,8 +33,8 @@ impl Link {
         Self { opened: within(origin.opened()).await, client }
     }
 
-    /// Sends each event only when the one before it has arrived: that this comes to an end shows that none is held back
-    /// for another.
+    /// Sends each event only when the one before it has arrived: if this completes, the proxy holds no event back for
+    /// another.
     pub(crate) async fn one_by_one(&mut self) -> Delays {
         let mut delays = Vec::new();
         for number in 0..EVENTS {
@@ -46,7 +46,7 @@ impl Link {
         Delays(delays)
     }
 
-    /// Sends events at a pace, whatever arrives, then the end.
+    /// Sends events at intervals, whatever arrives, then the end.
     pub(crate) async fn at_a_pace(mut self) -> Delays {
         let Opened { feed, .. } = self.opened;
         let sending = tokio::spawn(async move {
@@ -83,9 +83,9 @@ impl Link {
         within(self.client.event()).await.is_some()
     }
 
-    /// The client breaks the connection: how long until the origin knows.
+    /// Breaks the connection of the client. Returns the time until the origin detects it.
     pub(crate) async fn leave(mut self) -> Duration {
-        // It is there.
+        // The stream is open.
         self.send(0).await;
         assert!(within(self.client.event()).await.is_some(), "an event arrives");
         let left = Instant::now();
@@ -94,21 +94,21 @@ impl Link {
         left.elapsed()
     }
 
-    /// The client breaks the connection: with which of the next events the origin knows.
+    /// Breaks the connection of the client. Returns the number of the event with which the origin detects it.
     pub(crate) async fn leave_and_send(mut self) -> usize {
         self.send(0).await;
         assert!(within(self.client.event()).await.is_some(), "an event arrives");
         self.client.leave().await;
         for number in 1.. {
-            // Far longer than a proxy takes to see what it can see.
+            // Far longer than a proxy takes to detect what it can detect.
             if timeout(SETTLED, self.opened.feed.closed()).await.is_ok() {
                 return number - 1;
             }
-            assert!(number < 20, "the origin does not learn that a client has left");
-            // It may end while it is sent to.
+            assert!(number < 20, "the origin does not detect that a client has left");
+            // The stream may end while an event is sent.
             let _ = self.opened.feed.send(number.to_string()).await;
         }
-        unreachable!("it counts on")
+        unreachable!("the range has no end")
     }
 
     async fn send(&self, number: usize) {
@@ -149,7 +149,7 @@ impl Delays {
         self.0[0].1 >= self.0[1].0
     }
 
-    /// Returns whether some events in a row passed at once. A machine that is busy delays some, a proxy that waits delays each, or
+    /// Returns whether some events in a row passed at once. A busy machine delays some, a proxy that buffers delays each, or
     /// each second one.
     fn are_prompt(&self) -> bool {
         let delays: Vec<_> = self.each().collect();
@@ -184,7 +184,7 @@ pub(crate) async fn assert_prompt(through: &str, link: &mut Link) {
     panic!("{through}: no events pass at once");
 }
 
-/// As often as a machine that is busy may need for three events in a row.
+/// As often as a busy machine may need for three events in a row.
 const ROUNDS: usize = 50;
 
 /// The silence after which nothing more is expected.
@@ -196,5 +196,5 @@ pub(crate) const PROMPT: Duration = Duration::from_millis(50);
 
 /// The time that a silent origin waits between heartbeats.
 const BEAT: Duration = Duration::from_millis(200);
-/// The number of heartbeats after which more time is over than [`sooner`](crate::front::sooner) lets a proxy wait.
+/// The number of heartbeats that take longer than the timeout that [`sooner`](crate::front::sooner) sets.
 const BEATS: usize = 50;

@@ -1,7 +1,7 @@
-//! nginx, haproxy, Apache and Varnish in front, with the lines in `docs/proxies.md`, which are read out of it: what comes through, and when.
+//! nginx, haproxy, Apache and Varnish in front, with the lines that are read from `docs/proxies.md`: what passes, and when.
 //!
-//! Each prints how long events were on the way; the document's table has these numbers.
-#![expect(clippy::panic, reason = "a test tells so what is wrong")]
+//! Each test prints the delays of events; the document's table has these numbers.
+#![expect(clippy::panic, reason = "a test reports a failure by a panic")]
 
 mod apache;
 mod client;

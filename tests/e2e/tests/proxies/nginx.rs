@@ -86,6 +86,6 @@ async fn nginx_reports_a_disconnect_to_a_silent_origin() {
     let front = Front::nginx_server(&documented("nginx", "listen 443"), &origin).await;
     for by in [By::Http1, By::Http1Tls, By::Http2Tls] {
         let link = Link::open(&mut origin, &front, by, "/events", &[]).await;
-        println!("nginx, {by}: the origin knows {:?} after a client left", link.leave().await);
+        println!("nginx, {by}: the origin detects {:?} later that a client has left", link.leave().await);
     }
 }

@@ -1,4 +1,4 @@
-//! The origin behind the proxies: streams that a test feeds.
+//! The origin behind the proxies: streams that a test writes.
 
 use std::convert::Infallible;
 
@@ -18,17 +18,17 @@ use tower_sse_e2e::{
     site::{Protocol, Site},
 };
 
-/// A server whose streams are handed to the test when they are asked for: at `/events` by this crate's layer, at `/plain`
-/// by axum's own `Sse`, whose head says `no-cache` alone, at `/decorated` by the same behind this crate's layer.
+/// A server whose streams are handed to the test when they are requested: at `/events` by this crate's layer, at `/plain`
+/// by axum's own `Sse`, whose head has `no-cache` alone, at `/decorated` by the same behind this crate's layer.
 pub(crate) struct Origin {
     site: Site,
     opened: UnboundedReceiver<Opened>,
 }
 
-/// A requested stream. Each text that is sent is an event; it is closed when the client has left.
+/// A requested stream. Each sent text is an event; the channel is closed when the client has left.
 pub(crate) struct Opened {
     pub(crate) feed: Sender<String>,
-    /// In which version of HTTP it was asked for.
+    /// The HTTP version of the request.
     pub(crate) version: Version,
 }
 
@@ -60,7 +60,7 @@ impl Origin {
         self.site.origin().rsplit_once(':').expect("an address with a port").1.to_owned()
     }
 
-    /// The next stream that is asked for.
+    /// Returns the next requested stream.
     pub(crate) async fn opened(&mut self) -> Opened {
         self.opened.recv().await.expect("the server runs")
     }

@@ -47,7 +47,7 @@ async fn varnish_with_pipe_reports_a_disconnect_at_once() {
     let mut origin = Origin::start(Heartbeat::off()).await;
     let front = Front::varnish(&piped(), &origin).await;
     let link = Link::open(&mut origin, &front, By::Http1, "/events", &[]).await;
-    println!("Varnish with a pipe, HTTP/1.1: the origin knows {:?} after a client left", link.leave().await);
+    println!("Varnish with a pipe, HTTP/1.1: the origin detects {:?} later that a client has left", link.leave().await);
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn varnish_without_pipe_reports_a_disconnect_late() {
     let front = Front::varnish(&plain(), &origin).await;
     let link = Link::open(&mut origin, &front, By::Http1, "/events", &[]).await;
     let events = link.leave_and_send().await;
-    println!("Varnish as it is, HTTP/1.1: the origin knows with event {events} after a client left");
+    println!("Varnish as it is, HTTP/1.1: the origin detects with event {events} that a client has left");
     assert!(events >= 2, "with event {events}");
 }
 

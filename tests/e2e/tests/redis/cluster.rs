@@ -5,7 +5,7 @@ use std::{
     process::Command,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tower_sse::backplane::{conformance, redis::Redis as Backplane};
@@ -18,11 +18,8 @@ async fn cluster_of_three_conforms_to_the_contract() {
     let addresses: Vec<_> = servers.iter().map(|server| format!("127.0.0.1:{}", server.port())).collect();
     let made = Command::new("redis-cli").args(["--cluster", "create"]).args(&addresses).arg("--cluster-yes").output();
     assert!(made.expect("redis-cli is installed").status.success(), "the cluster is created");
-    for server in &servers {
-        while !server.cli(&["CLUSTER", "INFO"]).expect("the command succeeds").contains("cluster_state:ok") {
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
+    let deadline = Instant::now() + LIMIT;
+    servers.iter().for_each(|server| wait_until_joined(server, deadline));
     let hubs = AtomicUsize::new(0);
     let url = servers[0].url();
     conformance::run(|| {
@@ -35,8 +32,27 @@ async fn cluster_of_three_conforms_to_the_contract() {
     assert!(keys.iter().all(|keys| keys != "0"), "the hubs were spread over all nodes: {keys:?}");
 }
 
+/// Waits until the cluster is available at a member.
+fn wait_until_joined(server: &Redis, deadline: Instant) {
+    loop {
+        let info = server.cli(&["CLUSTER", "INFO"]).expect("the command succeeds");
+        if info.contains("cluster_state:ok") {
+            return;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "not joined after {LIMIT:?}: the member at {} reports {info}",
+            server.port()
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn member() -> Redis {
     let bus = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
     let bus = bus.expect("a free port").port().to_string();
     Redis::start(&["--cluster-enabled", "yes", "--cluster-port", &bus]).expect("the server starts")
 }
+
+/// A limit that only a failure reaches, also on a busy machine.
+const LIMIT: Duration = Duration::from_secs(120);

@@ -1,4 +1,4 @@
-//! A connection past its age, as a client sees it.
+//! A connection past its age, as a client observes it.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ impl Sender {
     }
 }
 
-/// A page, and a stream whose sender comes back by the channel.
+/// A page, and a stream whose sender is returned by the channel.
 fn app() -> (Router, mpsc::UnboundedReceiver<EventSender>) {
     let (senders, opened) = mpsc::unbounded_channel();
     let events = SseLayer::from_fn(move |_: Request<_>| {
@@ -80,7 +80,7 @@ async fn old_connection_ends_with_its_stream() {
     for version in [Version::HTTP_11, Version::HTTP_2] {
         let (app, mut opened) = app();
         let mut client = Sender::connect(version, app).await;
-        // Young: one request after the other.
+        // A young connection serves one request after the other.
         for _ in 0..2 {
             let page = client.get("/", "*/*").await.unwrap();
             assert_eq!(page.into_body().collect().await.unwrap().to_bytes(), "the page");

@@ -1,4 +1,4 @@
-//! Chromium and Firefox, whose streams end after their `lifetime`: over which connections they come back.
+//! Chromium and Firefox, whose streams end after their `lifetime`: the connections over which they reconnect.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -24,7 +24,7 @@ use tower_sse_e2e::{
 #[derive(Clone, Copy)]
 struct Connection(usize);
 
-/// A server whose streams end soon, and that notes which connection each came by.
+/// A server whose streams end soon, and that records the connection of each.
 struct Server {
     url: String,
     visits: mpsc::UnboundedReceiver<usize>,
@@ -83,7 +83,7 @@ async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, app: Router, age: Du
 fn app(note: mpsc::UnboundedSender<usize>) -> Router {
     let events = SseLayer::from_fn(move |request: Request<_>| {
         let Connection(number) = *request.extensions().get().expect("each connection has a number");
-        // A test that has seen enough does not listen.
+        // A test that has finished does not receive.
         let _ = note.send(number);
         async { Events::new(stream::pending::<Event>()) }
     })
@@ -120,7 +120,7 @@ async fn a_lifetime_alone_does_not_move_a_browser() {
     each_kind(Duration::from_secs(3600), |different| different.len() == 1).await;
 }
 
-/// A stream lives for four fifths of it at least: longer than a connection takes to be old.
+/// A stream lives for four fifths of it at least: longer than the maximum age of a connection.
 const LIFETIME: Duration = Duration::from_secs(1);
 
 const VISITS: usize = 4;

@@ -15,7 +15,7 @@ use tower_sse_e2e::{
     server,
 };
 
-/// A server whose connections are soon old, and the senders of its streams.
+/// A server whose connections soon reach their age, and the senders of its streams.
 async fn server() -> (server::Server, mpsc::UnboundedReceiver<EventSender>) {
     let (senders, opened) = mpsc::unbounded_channel();
     let layer = SseLayer::from_fn(move |_: http::Request<_>| {
@@ -31,7 +31,7 @@ async fn server() -> (server::Server, mpsc::UnboundedReceiver<EventSender>) {
     (start.await.unwrap(), opened)
 }
 
-/// Asks until the connection takes no more requests.
+/// Sends requests until the connection accepts no more.
 async fn is_closed(client: &mut Client) {
     while within(client.ask(Method::HEAD, "/")).await.is_ok() {}
 }

@@ -26,7 +26,7 @@ use tower_sse_e2e::client::{LIMIT, within};
 
 const LOOKS: usize = 50;
 
-/// Counts what goes out, and says when it ends.
+/// An observer that counts the sent bytes, and reports the end.
 #[derive(Clone)]
 struct Watch {
     bytes: Arc<AtomicU64>,
@@ -49,7 +49,7 @@ impl StreamObserver for Watch {
     }
 }
 
-/// A stream that has always more, to a client that does not read.
+/// An endless stream, to a client that does not read.
 struct Stalled {
     bytes: Arc<AtomicU64>,
     ended: mpsc::UnboundedReceiver<()>,
@@ -78,9 +78,9 @@ impl Stalled {
     async fn taken(&self) -> u64 {
         let until = Instant::now() + LIMIT;
         let (mut taken, mut same) = (0, 0);
-        // A machine that is busy has fewer looks in a second.
+        // A busy machine takes fewer samples in a second.
         while taken == 0 || same < LOOKS {
-            assert!(Instant::now() < until, "it does not stop");
+            assert!(Instant::now() < until, "the server does not stop sending");
             sleep(Duration::from_millis(20)).await;
             let now = self.bytes.load(SeqCst);
             same = if now == taken { same + 1 } else { 0 };

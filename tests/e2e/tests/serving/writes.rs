@@ -125,7 +125,7 @@ macro_rules! layer {
     }};
 }
 
-/// Serves a stream whose sender it gives back, until the test ends.
+/// Serves a stream whose sender it returns, until the test ends.
 async fn start(server: &'static str, calls: &Arc<Calls>) -> (SocketAddr, mpsc::UnboundedReceiver<EventSender>) {
     let (senders, opened) = mpsc::unbounded_channel();
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -174,7 +174,7 @@ async fn calls_for_ten_events(server: &'static str) -> [u64; 2] {
     let mut client = TcpStream::connect(address).await.unwrap();
     client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\naccept: text/event-stream\r\n\r\n").await.unwrap();
     let sender = within(opened.recv()).await.unwrap();
-    // The head may leave with the first event or before it.
+    // The head may be sent with the first event or before it.
     send_and_read(&sender, &mut client, "first").await;
     let before = calls.now();
     for number in 0..10 {

@@ -15,9 +15,8 @@ use tower_sse_e2e::{client::within, server::Server};
 
 use super::serve;
 
-/// An HTTP/2 server reads what a client sends as it likes; this client has a small window, and takes little at a time. h2
-/// closes a connection that holds more than about a hundred small frames that were not read yet, so each event in a frame
-/// of its own would end this one within the first window.
+/// This client has a small window, and reads little at a time. h2 closes a connection that holds more than about a hundred
+/// unread small frames, so each event in a frame of its own would end this one within the first window.
 #[tokio::test]
 async fn a_million_small_events_reach_a_slow_http_2_reader_in_order() {
     let server = serve(|_| {
@@ -41,8 +40,8 @@ async fn burst_of_decorated_frames_reaches_a_slow_http_2_reader() {
     reads_slowly(&server, DECORATED).await;
 }
 
-/// A connection of h2's was ended by the 130th heartbeat that was not read. Now its window is full before that: the server waits, and
-/// goes on when the client does.
+/// h2 closed a connection at the 130th unread heartbeat. Now its window is full before that: the server waits, and
+/// continues when the client does.
 #[tokio::test]
 async fn unread_heartbeats_do_not_end_an_http_2_connection() {
     let server = serve(|_| {
@@ -67,7 +66,7 @@ async fn unread_heartbeats_do_not_end_an_http_2_connection() {
     }
 }
 
-/// Reads all events of a server by a small window, and little at a time.
+/// Reads all events of a server with a small window, and little at a time.
 async fn reads_slowly(server: &Server, events: u64) {
     let mut body = open(server).await.expect("a stream");
     let mut expected = Expected { events: 0, text: ":\n".to_owned(), taken: 0 };
@@ -103,7 +102,7 @@ async fn open(server: &Server) -> io::Result<RecvStream> {
     Ok(response.await.map_err(io::Error::other)?.into_body())
 }
 
-/// The next expected bytes: written out here, not by the crate, and quickly, since it is a million times.
+/// Returns the next expected bytes: written out here, not by the crate, and quickly, since there are a million.
 struct Expected {
     events: u64,
     text: String,

@@ -1,4 +1,4 @@
-//! Errors and panics of a user's stream: earlier events arrive, the end is clean, other streams go on.
+//! Errors and panics of a user's stream: earlier events arrive, the end is clean, other streams continue.
 
 use std::task::Poll;
 
@@ -49,7 +49,7 @@ async fn other_streams_of_an_http_2_connection_continue() {
     for path in ["/error", "/panic", "/grenade", "/end"] {
         let mut body = within(client.ask(Method::GET, path)).await.expect("the same connection").into_body();
         within(body.frame()).await.expect("a prelude").expect("no error");
-        // The grenade explodes when its client leaves; the others have ended by themselves, or do so unread.
+        // The grenade explodes when its client leaves; the others have ended, or end unread.
         drop(body);
         within(alive.gone()).await;
         sender.send(Event::new(path)).await.expect("the stream is open");
@@ -57,7 +57,7 @@ async fn other_streams_of_an_http_2_connection_continue() {
     }
 }
 
-/// A client that would take a clean end for the whole answer has an error instead, after all that came before.
+/// A client that would take a clean end for the whole answer receives an error, after all events before it.
 #[tokio::test]
 async fn a_post_gets_all_events_and_the_last_one_before_it_is_aborted() {
     let server = aborting_server().await;
@@ -78,7 +78,7 @@ async fn a_post_gets_all_events_and_the_last_one_before_it_is_aborted() {
     }
 }
 
-/// hyper holds frames of a client that reads slowly. An error that overtook them would cost their events.
+/// hyper buffers frames of a client that reads slowly. An error that overtook them would cost their events.
 #[tokio::test]
 async fn slow_reader_receives_buffered_bytes_before_an_abort() {
     let server = aborting_server().await;
@@ -88,7 +88,7 @@ async fn slow_reader_receives_buffered_bytes_before_an_abort() {
         let mut read = 0;
         let pause = |bytes: usize| {
             read += bytes;
-            // Longer than the moment that an abort waits for by itself, where it matters.
+            // Longer than the time that an abort waits, where it matters.
             let millis = u64::from(read > MUCH * 9 / 10);
             tokio::time::sleep(std::time::Duration::from_millis(millis))
         };
@@ -105,12 +105,12 @@ fn last_of(path: &str) -> &'static str {
     if path == "/lifetime" { "retry: " } else { FAILED }
 }
 
-/// Each of these paths, over each version of HTTP.
+/// Returns each of these paths, over each version of HTTP.
 fn each_version(paths: &'static [&'static str]) -> impl Iterator<Item = (Version, &'static str)> {
     VERSIONS.into_iter().flat_map(|version| paths.iter().map(move |&path| (version, path)))
 }
 
-/// All data of a body, and its error.
+/// Returns all data of a body, and its error.
 async fn all<F: Future<Output = ()>>(
     mut body: hyper::body::Incoming,
     mut pause: impl FnMut(usize) -> F,
@@ -129,7 +129,7 @@ async fn all<F: Future<Output = ()>>(
     (all, None)
 }
 
-/// Streams that end early, by path, to any method.
+/// Returns streams that end early, by path, for any method.
 async fn aborting_server() -> Server {
     let events = |request: http::Request<hyper::body::Incoming>| {
         let path = request.uri().path().to_owned();
@@ -150,13 +150,13 @@ async fn aborting_server() -> Server {
     Server::hyper(layer.layer(tower::service_fn(super::page))).await.expect("a port")
 }
 
-/// More than hyper and the windows of HTTP/2 hold.
+/// More than hyper and the windows of HTTP/2 buffer.
 const MUCH: usize = 8 << 20;
 const EVENT: usize = 1 << 10;
 
 type Items = BoxStream<'static, Result<Event, BoxError>>;
 
-/// Streams that end in each way, by path, and those at `/live`, which the test feeds.
+/// Returns streams that end in each way, by path, and those at `/live`, which the test writes.
 async fn explosive_server(alive: &Alive) -> (Server, UnboundedReceiver<mpsc::Sender<Event>>) {
     let (made, senders) = unbounded_channel();
     let alive = alive.clone();
@@ -178,7 +178,7 @@ async fn explosive_server(alive: &Alive) -> (Server, UnboundedReceiver<mpsc::Sen
     (server, senders)
 }
 
-/// Three events that are ready together, and then.
+/// Returns three events that are ready together, and then this end.
 fn three_and<S>(then: S) -> impl stream::Stream<Item = Result<Event, BoxError>>
 where
     S: stream::Stream<Item = Result<Event, BoxError>>,
@@ -187,7 +187,7 @@ where
 }
 
 /// A silent stream whose destructor panics.
-struct Grenade(#[expect(dead_code, reason = "it is counted")] Guard);
+struct Grenade(#[expect(dead_code, reason = "its drop is counted")] Guard);
 
 impl stream::Stream for Grenade {
     type Item = Result<Event, BoxError>;
@@ -203,7 +203,7 @@ impl Drop for Grenade {
     }
 }
 
-#[expect(clippy::panic, reason = "what happens then is what is tested")]
+#[expect(clippy::panic, reason = "the test is about the panic")]
 fn bug() -> ! {
     panic!("a bug")
 }

@@ -1,4 +1,4 @@
-//! The head, byte by byte, and its equal for HEAD.
+//! The head, byte by byte, and the same for HEAD.
 
 use std::{
     sync::{
@@ -28,7 +28,7 @@ const OUR_HEADERS: &str = "content-type: text/event-stream\r\n\
 
 const PRELUDE: &str = ":\n";
 
-/// Reads up to the end of what is expected, and takes the date out.
+/// Reads as many bytes as expected, and removes the date.
 async fn raw_answer(server: &Server, request: &str, end: &str) -> String {
     let answer = read_until(&mut raw(server, request).await, end).await;
     let date = answer.split_inclusive("\r\n").find(|line| line.starts_with("date: ")).expect("hyper says the date");
@@ -91,7 +91,7 @@ async fn head_request_gets_the_head_of_get_without_events() {
         assert_eq!(within(head.into_body().collect()).await.expect("a clean end").to_bytes().len(), 0, "{version:?}");
         assert_eq!((polls.load(SeqCst), alive.count()), (0, 0), "{version:?}");
 
-        // The same connection is good for the stream itself.
+        // The same connection can be used for the stream itself.
         let get = within(client.ask(Method::GET, "/")).await.expect("an answer");
         assert_eq!(headers(&get), OUR_HEADERS, "{version:?}");
         within(get.into_body().frame()).await.expect("a prelude").expect("no error");
@@ -116,7 +116,7 @@ async fn head_request_gets_no_byte_after_the_head() {
     }
 }
 
-/// As HTTP/1.1 would write them, but for the server's own.
+/// The headers as HTTP/1.1 would write them, without the server's own.
 fn headers(response: &Response<Incoming>) -> String {
     let servers_own = [header::DATE, header::TRANSFER_ENCODING];
     let ours = response.headers().iter().filter(|(name, _)| !servers_own.contains(name));

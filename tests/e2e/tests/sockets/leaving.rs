@@ -41,7 +41,7 @@ async fn idle_sender_detects_that_its_client_has_left() {
         let sender = senders.recv().await.expect("a stream is open");
         assert!(!sender.is_closed(), "{version:?}");
         if version == Version::HTTP_2 {
-            // The connection stays, the stream is reset.
+            // The connection stays open, the stream is reset.
             drop(body);
         } else {
             drop(client);
@@ -51,7 +51,7 @@ async fn idle_sender_detects_that_its_client_has_left() {
     }
 }
 
-/// Endless events of 1 KiB; how many were taken is counted.
+/// Returns endless events of 1 KiB, and counts them.
 async fn endless_server(closed: Reasons) -> (Server, Arc<AtomicU64>) {
     let taken = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&taken);
@@ -101,8 +101,8 @@ async fn stalled_reader_is_distinguished_from_one_that_left() {
     }
 }
 
-/// So many requests that whatever a server goes on with by itself has long happened: on the same connection, where there can
-/// be more than one at a time.
+/// Sends so many requests that any background work of a server has happened: on the same connection, if it can have
+/// more than one at a time.
 async fn others_are_served(server: &Server, client: &mut Client, version: Version) {
     let mut other = Client::connect(server.address(), version).await.expect("a connection");
     let client = if version == Version::HTTP_2 { client } else { &mut other };
@@ -141,5 +141,5 @@ impl StreamObserver for Reasons {
 
 const EVENT_BYTES: usize = 1024;
 
-/// Sixteen times what the kernel keeps for a connection on loopback.
+/// Sixteen times the kernel's buffers for a connection on loopback.
 const HELD_BYTES: u64 = 64 << 20;

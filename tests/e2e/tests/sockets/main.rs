@@ -31,7 +31,7 @@ use tower_sse_e2e::{client::within, server::Server};
 
 const VERSIONS: [Version; 2] = [Version::HTTP_11, Version::HTTP_2];
 
-/// A hyper server whose events come from this function, with a page inside.
+/// Starts a hyper server whose events come from this function, with a page as inner service.
 async fn serve<S: Source + Send + 'static>(
     events: impl Fn(Request<Incoming>) -> Events<S> + Clone + Send + 'static,
 ) -> Server {
@@ -43,14 +43,14 @@ fn page(_: Request<Incoming>) -> Ready<Result<Response<Full<Bytes>>, Infallible>
     ready(Ok(Response::new("the page".into())))
 }
 
-/// A connection on which a request was written just so.
+/// A connection on which a request was written by hand.
 async fn raw(server: &Server, request: &str) -> tokio::net::TcpStream {
     let mut stream = tokio::net::TcpStream::connect(server.address()).await.expect("the server listens");
     stream.write_all(request.as_bytes()).await.expect("the server reads");
     stream
 }
 
-/// Reads until this has come, and gives all that has.
+/// Reads until this text has arrived. Returns all text.
 async fn read_until(stream: &mut tokio::net::TcpStream, end: &str) -> String {
     let mut read = Vec::new();
     while !String::from_utf8_lossy(&read).contains(end) {
@@ -60,7 +60,7 @@ async fn read_until(stream: &mut tokio::net::TcpStream, end: &str) -> String {
     String::from_utf8(read).expect("text")
 }
 
-/// The next thing in a stream, which is an event.
+/// Reads the next item of a stream, which is an event.
 async fn next_event(items: &mut EventReader<Incoming>) -> Message {
     match within(items.next()).await.expect("the stream continues").expect("no error") {
         Item::Event(event) => event,
@@ -68,13 +68,13 @@ async fn next_event(items: &mut EventReader<Incoming>) -> Message {
     }
 }
 
-/// The next thing in a stream, which is its prelude.
+/// Reads the next item of a stream, which is its prelude.
 async fn prelude(items: &mut EventReader<Incoming>) {
     let first = within(items.next()).await.expect("the stream continues").expect("no error");
     assert_eq!(first, Item::Comment(String::new()));
 }
 
-/// Counts those that are there.
+/// A count of live values.
 #[derive(Debug, Clone, Default)]
 struct Alive(Arc<AtomicUsize>);
 
@@ -91,7 +91,7 @@ impl Alive {
         self.0.load(SeqCst)
     }
 
-    /// Until none is there.
+    /// Waits until there are none.
     async fn gone(&self) {
         while self.count() > 0 {
             tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! Nothing waits for what comes after it.
+//! No bytes wait for those that follow.
 
 use futures_util::stream;
 use http::Method;

@@ -1,5 +1,5 @@
-//! Clients that close a stream and open another one at once, where each may have one: the place of the first is free a moment
-//! later than the second is asked for.
+//! Clients that close a stream and open another one at once, with a limit of one: the slot of the first is released a moment
+//! after the second is requested.
 
 use std::{
     convert::Infallible,
@@ -48,8 +48,8 @@ fn one_each<E>(layer: SseLayer<E>, refused: &Refused) -> SseLayer<E> {
     layer.streams(&streams).stream_key(|_| Some("a client".into())).observer(refused.clone())
 }
 
-/// Returns how many of a hundred were refused, in the best of several rounds. A place is waited for for 80 ms: on a machine that
-/// is busy, the end of the stream before may be seen later than that.
+/// Returns the refusals of a hundred openings, in the best of several rounds. A request waits 80 ms for a slot: on a busy
+/// machine, the end of the stream before may be detected later than that.
 async fn fewest_refusals(server: &Server, version: Version, refused: &Refused) -> usize {
     let mut fewest = usize::MAX;
     for _ in 0..ROUNDS {
@@ -61,14 +61,14 @@ async fn fewest_refusals(server: &Server, version: Version, refused: &Refused) -
     fewest
 }
 
-/// Returns how many of a hundred were refused.
+/// Returns the refusals of a hundred openings.
 async fn refusals(server: &Server, version: Version, refused: &Refused) -> usize {
     let before = refused.0.load(SeqCst);
     let mut client = Client::connect(server.address(), version).await.expect("a connection");
     for _ in 0..100 {
         let mut body = within(client.ask(Method::GET, "/")).await.expect("an answer").into_body();
         within(body.frame()).await.expect("a prelude").expect("no error");
-        // Over HTTP/2 the stream is reset and the connection stays, over HTTP/1.1 it goes with the stream.
+        // Over HTTP/2 the stream is reset and the connection stays open, over HTTP/1.1 it is closed with the stream.
         drop(body);
         if version != Version::HTTP_2 {
             drop(client);

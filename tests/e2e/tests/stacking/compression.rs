@@ -1,4 +1,4 @@
-//! `CompressionLayer`: by default it leaves event streams alone; with a predicate of one's own it does not.
+//! `CompressionLayer`: by default it passes event streams unchanged; with another predicate it does not.
 
 use http::HeaderMap;
 use tokio::sync::mpsc;
@@ -78,7 +78,7 @@ async fn decorate_counts_and_ends_a_compressed_stream() {
     }
 }
 
-/// Each of these flushes when its source has nothing more for now.
+/// Each coding flushes when its source is pending.
 #[tokio::test]
 async fn compression_of_everything_delays_no_event() {
     let codings = [
@@ -104,13 +104,13 @@ async fn compression_of_everything_delays_no_event() {
         for number in 0..100 {
             sender.send(Event::new(number.to_string())).await.expect("the stream is open");
             assert_eq!(ready_text(&mut body), format!("data: {number}\n\n"), "{coding}");
-            // tokio lets a task take only so much in one go.
+            // tokio limits the work of a task in one poll.
             tokio::task::yield_now().await;
         }
     }
 }
 
-/// The coding is incomplete then, from which the client sees that the answer is incomplete.
+/// The coding is incomplete then, so the client detects that the answer is incomplete.
 #[tokio::test]
 async fn compression_of_everything_passes_events_before_an_abort() {
     let failing = || {
@@ -137,7 +137,7 @@ async fn compression_of_everything_passes_events_before_an_abort() {
     }
 }
 
-/// Reads a body until it ends, by itself or by an error.
+/// Reads a body until it ends, or fails.
 async fn read_out(body: &mut Body) {
     while let Some(Ok(_)) = body.frame().await {}
 }

@@ -26,7 +26,7 @@ async fn cors_outside_admits_other_origins_to_streams() {
     let stream = ask(&app, from_elsewhere(for_events())).await;
     assert!(is_allowed(&stream));
     let vary = vary(&stream);
-    assert!(vary.contains("accept") && vary.contains("origin"), "each layer adds what it looks at: {vary}");
+    assert!(vary.contains("accept") && vary.contains("origin"), "each layer adds the headers that it reads: {vary}");
     assert!(is_allowed(&ask(&app, from_elsewhere(for_page())).await));
 }
 

@@ -23,12 +23,12 @@ use tower_sse_e2e::{
 
 use super::*;
 
-/// A site whose page never comes.
+/// A site whose page never completes.
 fn busy_site() -> Router {
     Router::new().route("/", get(std::future::pending::<()>))
 }
 
-/// axum's layers may not fail.
+/// axum's layers must be infallible.
 async fn overloaded(_: BoxError) -> StatusCode {
     StatusCode::SERVICE_UNAVAILABLE
 }
@@ -53,7 +53,7 @@ async fn limit_outside_holds_a_permit_until_the_answer() {
     let app: Router = site().layer(never).layer(ConcurrencyLimitLayer::new(1)).with_state(());
     let mut asking = Box::pin(ask(&app, for_events()));
     assert!((&mut asking).now_or_never().is_none());
-    assert!(ask(&app, for_page()).now_or_never().is_none(), "the place is taken");
+    assert!(ask(&app, for_page()).now_or_never().is_none(), "the permit is taken");
     drop(asking);
     assert!(ask(&app, for_page()).now_or_never().is_some());
 }
@@ -96,7 +96,7 @@ async fn load_shed_outside_refuses_while_event_services_are_called() {
     assert!(ask(for_events()).await.is_err_and(|error| error.is::<Overloaded>()));
 }
 
-/// A route of axum's says that it is ready, and waits when it is called.
+/// A route of axum is always ready, and waits when it is called.
 #[tokio::test]
 async fn full_axum_site_delays_no_stream() {
     let app: Router = busy_site().layer(ConcurrencyLimitLayer::new(1)).layer(events()).with_state(());
@@ -115,7 +115,7 @@ async fn a_buffer_changes_nothing_on_either_side() {
     }
 }
 
-/// `axum::serve(listener, app)` lays the layers anew for each connection.
+/// `axum::serve(listener, app)` applies the layers again for each connection.
 #[tokio::test]
 async fn axum_limit_counts_per_connection_without_into_make_service() {
     let both_in = Arc::new(Barrier::new(2));
@@ -152,7 +152,7 @@ async fn others_have_their_turn() {
     }
 }
 
-/// The same page by so many connections at once.
+/// Requests the same page by so many connections at once.
 async fn get_pages(server: &Server, clients: usize) -> Vec<String> {
     let get = |_| async {
         let mut client = Client::connect(server.address(), Version::HTTP_11).await.expect("a connection");

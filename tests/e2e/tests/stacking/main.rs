@@ -1,4 +1,4 @@
-//! Other layers of tower and tower-http, outside and inside of the layer, and around `decorate`: what `docs/stacking.md` says.
+//! Other layers of tower and tower-http, outside and inside of the layer, and around `decorate`, as `docs/stacking.md` describes.
 
 mod compression;
 mod cors;
@@ -27,7 +27,7 @@ use tower_sse::{Event, Events, SseLayer, middleware::FromFn, source::StreamSourc
 type Answer = BoxFuture<'static, Events<StreamSource<BoxStream<'static, Event>>>>;
 type EventLayer<B = Body> = SseLayer<FromFn<fn(Request<B>) -> Answer>>;
 
-/// Events for those who ask for them: one at once, and then nothing, for ever.
+/// An event service: one event at once, and then nothing.
 fn events<B>() -> EventLayer<B> {
     answering(|_| answer(stream::iter([Event::new("1")]).chain(stream::pending())))
 }
@@ -44,7 +44,7 @@ fn answer(events: impl stream::Stream<Item = Event> + Send + 'static) -> Answer 
 /// The outcome of such a stream once its client has read it.
 const ONE_EVENT: &str = ":\ndata: 1\n\n";
 
-/// A page, and an event stream that knows nothing of this crate.
+/// A page, and an event stream without this crate.
 fn site() -> Router {
     let foreign = || async {
         let chunks = stream::iter([Ok::<_, std::convert::Infallible>("data: 1\n\n")]).chain(stream::pending());
@@ -78,7 +78,7 @@ async fn ask(app: &Router, request: Request<Body>) -> Response<Body> {
     app.clone().oneshot(request).await.expect("the service is infallible")
 }
 
-/// All that a body has to give just now.
+/// Returns all ready data of a body.
 fn ready_text(body: &mut Body) -> String {
     let mut text = String::new();
     while let Some(Some(Ok(frame))) = body.frame().now_or_never() {

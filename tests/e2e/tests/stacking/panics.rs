@@ -9,7 +9,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::*;
 
-#[expect(clippy::panic, reason = "what happens then is what is tested")]
+#[expect(clippy::panic, reason = "the test is about the panic")]
 fn bug<T>() -> T {
     panic!("a bug")
 }

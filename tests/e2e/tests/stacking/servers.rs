@@ -1,5 +1,5 @@
-//! All of them at once, on both sides, in axum, in tonic and on plain hyper: that the types fit, and that events and pages
-//! come through.
+//! All layers at once, on both sides, in axum, in tonic and on plain hyper: the types fit, and events and pages
+//! arrive.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -23,7 +23,7 @@ use tower_sse_e2e::{
 
 use super::*;
 
-/// In the order that `docs/stacking.md` says. A macro, since the type is as long as the list.
+/// In the order of `docs/stacking.md`. A macro, since the type is as long as the list.
 macro_rules! around {
     () => {
         ServiceBuilder::new()

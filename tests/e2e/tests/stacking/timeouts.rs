@@ -1,4 +1,4 @@
-//! `TimeoutLayer`, which ends at the head, and `ResponseBodyTimeoutLayer`, which watches over the body.
+//! `TimeoutLayer`, which ends at the head, and `ResponseBodyTimeoutLayer`, which covers the body.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ async fn timeout_inside_does_not_affect_event_services() {
 async fn timeout_on_either_side_does_not_end_an_open_stream() {
     for app in [site().layer(events()).layer(timeout_after(1)), site().layer(timeout_after(1)).layer(events())] {
         let body = ask(&app, for_events()).await.into_body();
-        assert!(timeout(HOUR, body.collect()).await.is_err(), "it is still open");
+        assert!(timeout(HOUR, body.collect()).await.is_err(), "the body is still open");
     }
 }
 
@@ -59,7 +59,7 @@ async fn timeout_on_either_side_does_not_end_an_open_stream() {
 async fn body_timeout_outside_is_satisfied_by_heartbeats() {
     let bodies = || ResponseBodyTimeoutLayer::new(Duration::from_secs(20));
     let body = ask(&site().layer(events()).layer(bodies()), for_events()).await.into_body();
-    assert!(timeout(HOUR, body.collect()).await.is_err(), "it is still open");
+    assert!(timeout(HOUR, body.collect()).await.is_err(), "the body is still open");
 
     let silent = events().heartbeat(Heartbeat::off());
     let body = ask(&site().layer(silent).layer(bodies()), for_events()).await.into_body();
