@@ -1,6 +1,6 @@
 //! The control protocol of a server: a connection beside those of its clients, a command a line.
 //!
-//! One `read` for a command, whatever the number of clients, so what it costs is not seen among the deliveries.
+//! One `read` for a command, whatever the number of clients, so the cost of a command is small beside the deliveries.
 
 use std::{
     io::{self, Write},
@@ -15,7 +15,7 @@ use tokio::{
 /// Events to publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Command {
-    /// To the topic whose log is replayed, instead of the one that is watched.
+    /// Publishes to the topic whose log is replayed, instead of the watched one.
     pub(crate) to_log: bool,
     /// The number of events in one publish.
     pub(crate) events: u64,
@@ -24,7 +24,7 @@ pub(crate) struct Command {
 }
 
 impl Command {
-    /// One line.
+    /// A line of the protocol.
     pub(crate) fn new(to_log: bool, events: u64, size: usize) -> Self {
         Self { to_log, events, size }
     }
@@ -40,7 +40,7 @@ impl Command {
         Some(Self { to_log, events: words.next()?.parse().ok()?, size: words.next()?.parse().ok()? })
     }
 
-    /// As a line.
+    /// Encodes as a line.
     pub(crate) fn line(self) -> String {
         let Self { to_log, events, size } = self;
         format!("{} {events} {size}\n", if to_log { "log" } else { "publish" })
@@ -57,7 +57,7 @@ pub(crate) fn announce(server: SocketAddr, control: SocketAddr) -> io::Result<()
     out.flush()
 }
 
-/// Carries out commands until the control connection is closed.
+/// Executes commands until the control connection is closed.
 pub(crate) async fn obey(listener: TcpListener, mut act: impl FnMut(Command)) -> io::Result<()> {
     let (connection, _) = listener.accept().await?;
     let mut lines = BufReader::new(connection).lines();

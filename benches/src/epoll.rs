@@ -1,4 +1,4 @@
-//! epoll, with descriptors for what is known of an event.
+//! epoll, whose events carry descriptors.
 
 use std::{
     io,
@@ -27,7 +27,7 @@ impl Epoll {
         Ok(epoll::modify(&self.0, what, data(what), flags)?)
     }
 
-    /// Puts what is ready in place of what is there.
+    /// Replaces the list with the ready events.
     pub(crate) fn wait(&self, ready: &mut Vec<(RawFd, EventFlags)>, timeout: Option<Duration>) -> io::Result<()> {
         let timeout = timeout.map(|timeout| Timespec {
             tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),

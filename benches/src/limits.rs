@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the limit as far as it may be raised, for what is started too, and gives it.
+/// Raises the limit to its maximum, for child processes too, and returns it.
 pub(crate) fn descriptors() -> io::Result<u64> {
     let wanted = Rlimit { current: Some(WANTED), maximum: Some(WANTED) };
     let now = getrlimit(Resource::Nofile);

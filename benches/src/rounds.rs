@@ -1,4 +1,4 @@
-//! Pairs: a floor, a server, the floor again, so that what disturbs the machine disturbs both.
+//! Pairs: a floor, a server, the floor again, so that disturbances of the machine affect both.
 
 use std::{io, time::Instant};
 
@@ -11,9 +11,9 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Measured {
     pub(crate) value: f64,
-    /// The client was busy nearly all the time: the server may be faster than this says.
+    /// The client was busy nearly all the time: the server may be faster than the figure.
     pub(crate) is_limited: bool,
-    /// Which part of the window the client was busy.
+    /// The share of the window in which the client was busy.
     pub(crate) client: f64,
 }
 
@@ -22,7 +22,7 @@ pub(crate) struct Measured {
 pub(crate) struct Series {
     pub(crate) label: String,
     pub(crate) values: Vec<f64>,
-    /// To the floor, in the same rounds.
+    /// Returns the ratio to the floor, in the same rounds.
     pub(crate) ratios: Vec<f64>,
     pub(crate) is_limited: bool,
     pub(crate) client: f64,
@@ -49,7 +49,7 @@ impl Busy {
     }
 }
 
-/// Measures all in so many rounds. The first of the sessions is the floor. One that fails is named as missing.
+/// Measures all sessions in so many rounds. The first is the floor. A session that fails is listed as missing.
 pub(crate) fn paired(
     fleet: &mut Fleet,
     case: &str,
@@ -108,7 +108,7 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 
-/// Half of what the middle half of the values spans.
+/// Returns half of the interquartile range.
 pub(crate) fn spread(values: &[f64]) -> f64 {
     (quantile(values, 0.75) - quantile(values, 0.25)) / 2.0
 }
@@ -123,5 +123,5 @@ pub(crate) fn quantile(values: &[f64], q: f64) -> f64 {
     low + (high - low) * at.fract()
 }
 
-/// A client that is busier than this may be what limits.
+/// A client that is busier than this may be the bottleneck.
 const LIMIT: f64 = 0.95;

@@ -1,8 +1,8 @@
-//! The sent data, every byte of which the load client knows.
+//! The sent data, every byte of which the load client expects.
 
 use std::sync::LazyLock;
 
-/// The data of the event with this number: ten digits, then letters, `size` bytes in all, and at least the digits.
+/// Returns the data of the event with this number: ten digits, then letters, `size` bytes in all, and at least the digits.
 pub(crate) fn data(number: u64, size: usize) -> String {
     let mut data = String::with_capacity(size.max(DIGITS));
     push_number(number, &mut data);
@@ -10,7 +10,7 @@ pub(crate) fn data(number: u64, size: usize) -> String {
     data
 }
 
-/// So many letters, the same for every event.
+/// Returns so many letters, the same for every event.
 pub(crate) fn filling(size: usize) -> &'static str {
     &FILLING[..size.min(FILLING.len())]
 }
@@ -23,10 +23,10 @@ fn push_number(number: u64, to: &mut String) {
     to.push_str(&digits);
 }
 
-/// The digits of a number.
+/// Returns the digits of a number.
 pub(crate) const DIGITS: usize = 10;
 
-/// The number of events after which a flood begins again with number 0.
+/// The number of events after which a flood starts again with number 0.
 pub(crate) const FLOOD: u64 = 64;
 
 static FILLING: LazyLock<String> = LazyLock::new(|| ('a'..='z').cycle().take(64 * 1024).collect());

@@ -1,11 +1,11 @@
-//! The bytes that the floors send: those of tower-sse, made once.
+//! The bytes that the floors send: those of tower-sse, prepared once.
 
 use crate::{
     control::Command,
     text::{self, FLOOD},
 };
 
-/// The events of a command, from this number on.
+/// Returns the events of a command, from this number on.
 pub(crate) fn events(first: u64, command: Command) -> Vec<u8> {
     let mut bytes = Vec::new();
     for number in first..first + command.events {
@@ -14,7 +14,7 @@ pub(crate) fn events(first: u64, command: Command) -> Vec<u8> {
     bytes
 }
 
-/// The same in pieces of 8 KiB at most.
+/// Returns the same in pieces of 8 KiB at most.
 pub(crate) fn frames<T: From<Vec<u8>>>(first: u64, command: Command) -> Vec<T> {
     let (mut frames, mut bytes) = (Vec::new(), Vec::new());
     for number in first..first + command.events {
@@ -29,7 +29,7 @@ pub(crate) fn frames<T: From<Vec<u8>>>(first: u64, command: Command) -> Vec<T> {
     frames
 }
 
-/// As many whole floods as make about 64 KiB, without ids.
+/// Returns as many whole floods as make about 64 KiB, without ids.
 pub(crate) fn flood(size: usize) -> Vec<u8> {
     let mut once = Vec::new();
     for number in 0..FLOOD {
@@ -38,12 +38,12 @@ pub(crate) fn flood(size: usize) -> Vec<u8> {
     once.repeat((64 * 1024 / once.len()).max(1))
 }
 
-/// The size that a query asks for.
+/// Returns the size that a query requests.
 pub(crate) fn size(query: Option<&str>) -> usize {
     query.and_then(|query| query.strip_prefix("size=")?.split('&').next()?.parse().ok()).unwrap_or(64)
 }
 
-/// As one chunk of HTTP/1.1.
+/// Encodes as one chunk of HTTP/1.1.
 pub(crate) fn chunk(bytes: &[u8]) -> Vec<u8> {
     let mut chunk = format!("{:X}\r\n", bytes.len()).into_bytes();
     chunk.extend_from_slice(bytes);
@@ -52,12 +52,12 @@ pub(crate) fn chunk(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn push(number: u64, size: usize, bytes: &mut Vec<u8>) {
-    // As long as an id of a hub's.
+    // As long as an id of a hub.
     let event = format!("id: 0123456789abcdef-{number}\ndata: {}\n\n", text::data(number, size));
     bytes.extend_from_slice(event.as_bytes());
 }
 
-/// The first bytes for a new client.
+/// Returns the first bytes for a new client.
 pub(crate) const FIRST: &[u8] = b":\nid: 0123456789abcdef-0\nevent: subscribed\ndata: \n\n";
 
 const FRAME: usize = 8 * 1024;

@@ -1,4 +1,4 @@
-//! The API of a large language model, for the clients of OpenAI and of Anthropic. They ask for a stream in the body of a
+//! The API of a large language model, for the clients of OpenAI and of Anthropic. They request a stream in the body of a
 //! POST, not in `Accept`, so the event service reads the body and returns events or a document. When a client leaves, its
 //! stream is dropped, and the model stops.
 //!
@@ -52,7 +52,7 @@ trait Dialect: Sync {
     fn failure(&self, error: &Value) -> Result<Event, BoxError>;
 }
 
-/// Answers with a stream or a document, as the body of the request asks.
+/// Answers with a stream or a document, as the body of the request selects.
 async fn answer(model: Model, request: Request<Body>) -> Result<Reply<impl Source, Full<Bytes>>, Refusal> {
     let dialect: &'static dyn Dialect = match request.uri().path() {
         "/v1/chat/completions" => &openai::OpenAi,

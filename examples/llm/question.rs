@@ -6,7 +6,7 @@ use serde::Deserialize;
 pub(crate) struct Question {
     pub(crate) model: String,
     messages: Vec<Message>,
-    /// `true` if the client wants a stream.
+    /// `true` if the client requests a stream.
     #[serde(default)]
     pub(crate) stream: bool,
     #[serde(alias = "max_completion_tokens")]

@@ -17,13 +17,13 @@ struct Trade {
     is_final: bool,
 }
 
-/// Text of this size in so many lines.
+/// Returns text of this size in so many lines.
 pub(crate) fn encode(size: usize, lines: usize) -> Runs {
     let text = text(size, lines);
     Box::new(move |times| (0..times).for_each(|_| drop(black_box(Bytes::from(Event::new(black_box(&text)))))))
 }
 
-/// The same, and the event is kept beside its bytes.
+/// The same, with the event kept beside its bytes.
 pub(crate) fn share(size: usize) -> Runs {
     let text = text(size, 1);
     Box::new(move |times| {
@@ -34,7 +34,7 @@ pub(crate) fn share(size: usize) -> Runs {
     })
 }
 
-/// The same by hand and without an event: the breaks are looked for, and what is between them copied.
+/// The same by hand and without an event: searches the line breaks, and copies what is between them.
 pub(crate) fn by_hand(size: usize, lines: usize) -> Runs {
     let text = text(size, lines);
     Box::new(move |times| (0..times).for_each(|_| drop(black_box(written(black_box(&text))))))
@@ -55,13 +55,13 @@ fn written(text: &str) -> Bytes {
     buffer.into()
 }
 
-/// So many trades, each of about 70 bytes.
+/// Returns so many trades, each of about 70 bytes.
 pub(crate) fn json(trades: usize) -> Runs {
     let trades = value(trades);
     Box::new(move |times| (0..times).for_each(|_| drop(black_box(Event::json(black_box(&trades))))))
 }
 
-/// The same without an event, into a buffer that is made with the room that an event begins with.
+/// The same without an event, into a buffer with the initial capacity of an event.
 pub(crate) fn serde_json(trades: usize) -> Runs {
     let trades = value(trades);
     Box::new(move |times| {

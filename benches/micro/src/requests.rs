@@ -41,17 +41,17 @@ impl Body for Nothing {
     }
 }
 
-/// A request that goes inside since its `Accept` says so.
+/// A request that reaches the inner service because of its `Accept`.
 pub(crate) fn inside(accept: Option<HeaderValue>, negotiate: Negotiate) -> Runs {
     layered(accept, negotiate, false)
 }
 
-/// A request that goes inside since it is none that may ask for events.
+/// A request that reaches the inner service because its method cannot request events.
 pub(crate) fn untouched() -> Runs {
     layered(None, Negotiate::Listed, true)
 }
 
-/// A page by a layer that decorates, and that counts streams or not.
+/// A page through a layer that decorates, with or without a registry of streams.
 pub(crate) fn decorated(counts: bool) -> Runs {
     let layer = SseLayer::decorate();
     let layer = if counts { layer.streams(&Streams::new()).stream_key(|_| Some(Arc::from("a user"))) } else { layer };
@@ -59,7 +59,7 @@ pub(crate) fn decorated(counts: bool) -> Runs {
     Box::new(move |times| (0..times).for_each(|_| drop(black_box(run(&mut service, request(Some(&BROWSER)))))))
 }
 
-/// The service inside, by itself.
+/// The inner service alone.
 pub(crate) fn no_layer(accept: Option<HeaderValue>) -> Runs {
     let mut service = service_fn(answer);
     Box::new(move |times| (0..times).for_each(|_| drop(black_box(run(&mut service, request(accept.as_ref()))))))
@@ -102,7 +102,7 @@ fn request(accept: Option<&HeaderValue>) -> Request<()> {
     request
 }
 
-/// The answer, which is there at once.
+/// Returns the answer, which is ready at once.
 fn run<S: Service<Request<()>>>(service: &mut S, request: Request<()>) -> Option<Result<S::Response, S::Error>> {
     let mut cx = Context::from_waker(Waker::noop());
     if service.poll_ready(&mut cx).is_pending() {

@@ -18,7 +18,7 @@ pub fn serve(workers: usize) -> io::Result<()> {
     control::announce(listener.local_addr()?, control.local_addr()?)?;
     control.set_nonblocking(true)?;
     let feed = Feed::new();
-    // Publishing happens in a worker: from another thread each wake would cost a lock more.
+    // Publishing happens in a worker: from another thread each wake would cost another lock.
     let control = Arc::new(Mutex::new(Some(control)));
     let app = move || {
         if let Some(control) = control.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -26,7 +26,7 @@ pub fn serve(workers: usize) -> io::Result<()> {
             rt::spawn(async move {
                 let obeyed = control::obey(rt::net::TcpListener::from_std(control)?, publisher).await;
                 std::process::exit(i32::from(obeyed.is_err()));
-                #[expect(unreachable_code, reason = "says the type")]
+                #[expect(unreachable_code, reason = "the type requires it")]
                 io::Result::Ok(())
             });
         }

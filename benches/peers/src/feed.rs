@@ -1,4 +1,4 @@
-//! The published events, on their way to all clients of a peer.
+//! The published events, delivered to all clients of a peer.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -14,7 +14,7 @@ use tokio_stream::wrappers::BroadcastStream;
 #[derive(Clone)]
 pub struct Feed(broadcast::Sender<Item>);
 
-/// Number and data.
+/// A number and its data.
 pub type Item = (u64, Arc<str>);
 
 impl Feed {
@@ -22,7 +22,7 @@ impl Feed {
         Self(broadcast::channel(4096).0)
     }
 
-    /// Returns the function that carries out the commands of a control connection.
+    /// Returns the function that executes the commands of a control connection.
     pub fn publisher(&self) -> impl FnMut(Command) + Send + use<> {
         let (sender, mut next) = (self.0.clone(), 0);
         move |command| {
@@ -40,7 +40,7 @@ impl Feed {
     }
 }
 
-/// As many events as the client takes.
+/// Returns events as fast as the client reads.
 pub fn flood<E>(size: usize, event: impl Fn(&str) -> E) -> impl Stream<Item = Result<E, Infallible>> {
     let texts: Vec<String> = (0..FLOOD).map(|number| text::data(number, size)).collect();
     let mut at = 0;
@@ -50,7 +50,7 @@ pub fn flood<E>(size: usize, event: impl Fn(&str) -> E) -> impl Stream<Item = Re
     })
 }
 
-/// One event, and then none.
+/// Returns one event, and then none.
 pub fn first<E>(event: E) -> impl Stream<Item = Result<E, Infallible>> {
     stream::iter([Ok(event)]).chain(stream::pending())
 }

@@ -1,4 +1,4 @@
-//! A client comes, gets its first event, and leaves.
+//! A client connects, receives its first event, and leaves.
 
 use std::io;
 

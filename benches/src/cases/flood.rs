@@ -1,4 +1,4 @@
-//! As much as one client takes.
+//! The throughput of one client.
 
 use std::{io, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     rounds::{Busy, Measured},
 };
 
-/// Events of three sizes, each made for the client out of a text; for this crate also events that were all made before.
+/// Events of three sizes, each created for the client from a text; for this crate also events that were created before.
 pub(crate) fn flood(run: &mut Run) -> io::Result<()> {
     for (size, name) in [(64, "64 B"), (1024, "1 KiB"), (16 * 1024, "16 KiB")] {
         measure(
@@ -31,7 +31,7 @@ fn measure(run: &mut Run, case: &str, size: usize, names: &[&'static str], made:
     let begin = |_: &mut Session| Ok(());
     run.pairs(case, EVENTS_PER_SECOND, &servers(names), begin, |session| {
         session.load.open(1, Ask { target: &target, expect: Expect::Flood { size }, streams: None })?;
-        // TCP's window opens only with time.
+        // The window of TCP opens only with time.
         session.load.run_for(LEAD_IN)?;
         let (busy, events) = (Busy::begin(), session.load.tally.events);
         session.load.run_for(time)?;

@@ -1,4 +1,4 @@
-//! From the publish to the client, where the server has half of what it can.
+//! From the publish to the client, at half the capacity of the server.
 
 use std::{
     io,
@@ -25,11 +25,11 @@ pub(crate) fn latency(run: &mut Run) -> io::Result<()> {
     }
     let Some(&floor) = most.first() else { return Ok(()) };
     for (session, most) in sessions.iter_mut().zip(most) {
-        // Half of its own, and, for all the same, a quarter of the floor's.
+        // Half of its own capacity, and, the same for all, a quarter of the floor's.
         let rates = [(most / 2.0, "half load"), (floor / 4.0, "a quarter of the floor's load")];
         match rates.map(|(rate, name)| at(session, rate, time, name)).into_iter().collect::<io::Result<Vec<_>>>() {
             Ok(figures) => run.add(figures.concat())?,
-            // One that skips what its clients have no time for has no latency.
+            // A server that skips events for slow clients has no latency.
             Err(error) => run.fleet.note(&[&*format!("{} in latency", session.server.label())], Err(error)),
         }
     }
@@ -46,7 +46,7 @@ fn at(session: &mut Session, rate: f64, time: Duration, name: &str) -> io::Resul
     Ok(figures.into())
 }
 
-/// Publishes a second, one after the other.
+/// Returns the publishes in a second, one after the other.
 fn at_most(session: &mut Session, time: Duration) -> io::Result<f64> {
     let (begun, mut publishes) = (Instant::now(), 0);
     while begun.elapsed() < time {
@@ -65,7 +65,7 @@ pub(super) struct Feed {
     pub(super) time: Duration,
 }
 
-/// Publishes at this rate, whether the clients have the last one or not.
+/// Publishes at this rate, whether the clients have received the last event or not.
 pub(super) fn open_loop(session: &mut Session, feed: Feed) -> io::Result<Vec<f64>> {
     let Feed { clients, rate, time } = feed;
     session.load.tally.sent = Some((session.process.published[0], Vec::new()));

@@ -1,4 +1,4 @@
-//! Streams that are open, and nothing else.
+//! Streams that are open and idle.
 
 use std::{io, thread, time::Duration};
 
@@ -9,13 +9,13 @@ use crate::{
     limits,
 };
 
-/// 5,000 of all, and of some 20,000, or as many as there may be descriptors.
+/// 5,000 streams of all servers, and 20,000 of some, or as many as the limit of descriptors allows.
 pub(crate) fn memory(run: &mut Run) -> io::Result<()> {
     let mut all = servers(&["limit-E", "hyper", "us", "axum", "actix", "warp", "salvo", "nchan", "better-sse"]);
     let jemalloc = servers(&["hyper", "us", "axum"]).into_iter().map(|server| Server { jemalloc: true, ..server });
     all.extend(jemalloc);
     measure(run, 5_000, &all)?;
-    // A few descriptors are for other things.
+    // A few descriptors are needed for other purposes.
     let many = u32::try_from(limits::descriptors()?.min(21_000)).unwrap_or(0).saturating_sub(1_000);
     let few: Vec<_> =
         all.into_iter().filter(|server| ["limit-E", "hyper", "us", "axum"].contains(&server.name)).collect();
@@ -25,7 +25,7 @@ pub(crate) fn memory(run: &mut Run) -> io::Result<()> {
 fn measure(run: &mut Run, streams: u32, servers: &[Server]) -> io::Result<()> {
     let case = format!("memory, {streams} streams");
     for &server in servers {
-        // One after the other: ports are not so many.
+        // One after the other: there are not enough ports.
         for mut session in run.fleet.start(&[server])? {
             match idle(&mut session, streams) {
                 Ok(bytes) => run.add(vec![Figure::single(&case, &server.label(), BYTES_PER_STREAM, bytes)])?,
@@ -37,7 +37,7 @@ fn measure(run: &mut Run, streams: u32, servers: &[Server]) -> io::Result<()> {
 }
 
 fn idle(session: &mut Session, streams: u32) -> io::Result<f64> {
-    // What the first client brings with it is not the stream's.
+    // Memory that the first client initialises is not the stream's.
     session.watch(1, 64)?;
     thread::sleep(SETTLED);
     let before = session.process.memory()?;

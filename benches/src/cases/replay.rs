@@ -1,4 +1,4 @@
-//! A hundred clients come, and each is given the whole log.
+//! A hundred clients connect, and each receives the whole log.
 
 use std::{io, time::Duration};
 

@@ -52,7 +52,7 @@ fn measure(session: &mut Session, rounds: usize, time: Duration) -> io::Result<V
     ])
 }
 
-/// Events a second that the readers get.
+/// Returns the events a second that the readers receive.
 fn window(session: &mut Session, time: Duration) -> io::Result<Measured> {
     let (busy, events) = (Busy::begin(), session.load.tally.events);
     while busy.seconds() < time.as_secs_f64() {

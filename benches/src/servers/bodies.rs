@@ -1,4 +1,4 @@
-//! Bodies and streams that do as little as there is to do.
+//! Bodies and streams with a minimum of work.
 
 use std::{
     convert::Infallible,

@@ -1,6 +1,6 @@
 //! The floor under everything: epoll, one thread, and nothing but `read` and `write`.
 //!
-//! *limit-E* writes each event to each client by itself; *limit-B* writes to each client once for all events of a publish.
+//! *limit-E* writes each event to each client separately; *limit-B* writes to each client once for all events of a publish.
 
 use std::{
     collections::HashMap,
@@ -17,12 +17,12 @@ use crate::{epoll::Epoll, wire};
 struct Server {
     epoll: Epoll,
     listener: TcpListener,
-    /// By descriptor.
+    /// Clients by descriptor.
     clients: HashMap<RawFd, Client>,
     /// The watching clients, side by side.
     watching: Vec<RawFd>,
     control: TcpStream,
-    /// The received commands that were not carried out yet.
+    /// The received commands that were not executed yet.
     commands: Vec<u8>,
     next: [u64; 2],
     log: Vec<Vec<u8>>,
@@ -90,7 +90,7 @@ impl Server {
         }
     }
 
-    /// A request, the end of a client, or room for what is left.
+    /// Handles a request, the end of a client, or room for the unsent rest.
     fn serve(&mut self, fd: RawFd, flags: EventFlags) -> io::Result<()> {
         let Some(client) = self.clients.get_mut(&fd) else { return Ok(()) };
         if flags.contains(EventFlags::OUT) {
@@ -154,7 +154,7 @@ impl Server {
     fn send(&self, chunk: &[u8]) {
         for fd in &self.watching {
             if let Some(client) = self.clients.get(fd) {
-                // The client notices what does not fit.
+                // The client detects missing bytes.
                 let _ = (&client.stream).write(chunk);
             }
         }
@@ -162,13 +162,13 @@ impl Server {
 }
 
 impl Client {
-    /// Sends what is left, as far as it goes.
+    /// Sends as much of the rest as possible.
     fn go_on(&mut self, epoll: &Epoll) -> io::Result<()> {
         while !self.left.is_empty() {
             match (&self.stream).write(&self.left) {
                 Ok(written) => drop(self.left.drain(..written)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                // Its end is noticed elsewhere.
+                // The end of the connection is detected elsewhere.
                 Err(_) => self.left.clear(),
             }
         }
@@ -180,7 +180,7 @@ impl Client {
         Ok(())
     }
 
-    /// One client alone: nothing else goes on until it has left.
+    /// Serves one client alone, until it has left.
     fn flood(&mut self, events: &[u8]) -> io::Result<()> {
         self.stream.set_nonblocking(false)?;
         let chunk = wire::chunk(events);

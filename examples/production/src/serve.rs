@@ -77,7 +77,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, app: Router, times: Tim
     // The head of a request. This includes the idle time of an HTTP/1.1 connection.
     // One buffer for each write, which is cheaper for small events, and its limit.
     http.http1().timer(TokioTimer::new()).header_read_timeout(times.request).writev(false).max_buf_size(MAX_BUFFER);
-    // A client that owes the rest of a frame or of a head cannot answer a ping.
+    // A client that has not completed a frame or a head cannot answer a ping.
     http.http2().timer(TokioTimer::new()).keep_alive_interval(times.request).keep_alive_timeout(times.request);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app)));
     let mut first_request = pin!(sleep(times.request));
