@@ -3,7 +3,8 @@
 //! A sequence is assigned and its event appended under the registry's lock, and the topic's within it. A reader that loads
 //! the watermark first, and then reads the logs, finds every event up to it.
 //!
-//! Lock order: the registry, then a topic, then what is known of other nodes. The epoch's lock is taken within any other.
+//! Lock order: the registry, then a topic, then one of its lanes or what is known of other nodes. The epoch's lock is taken
+//! within any other.
 
 use std::{
     sync::{

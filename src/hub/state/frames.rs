@@ -93,6 +93,13 @@ pub(crate) struct EncodedFrame {
     index: Arc<[(u64, u32)]>,
 }
 
+impl EncodedFrame {
+    /// Returns the sequence of the last event.
+    pub(crate) fn through(&self) -> u64 {
+        self.through
+    }
+}
+
 /// Encodes these events into a frame. Needs no lock.
 pub(crate) fn encode(prefix: &[u8], events: &[FoundEvent]) -> Option<EncodedFrame> {
     let through = events.last()?.sequence;

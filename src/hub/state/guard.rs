@@ -2,14 +2,24 @@
 
 use std::{
     ops::{Deref, DerefMut},
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     task::Waker,
 };
 
 use super::{
-    counts::HubCounts, members::Members, rank::EvictionTicket, readers::Readers, retained::Retained, waiters::Waiters,
+    counts::HubCounts,
+    lane::{Face, Lane, Place},
+    members::Members,
+    rank::EvictionTicket,
+    readers::Readers,
+    retained::Retained,
+    rounds::News,
 };
-use crate::hub::{settings::Linger, sync::Guard};
+use crate::hub::{
+    settings::Linger,
+    sync::Guard,
+    wake::{queue::WakeQueue, wakes::QueuesToWake},
+};
 
 /// The state of a topic under its lock. `T` is the topic, as it stands in the queues of its waiters.
 #[derive(Debug)]
@@ -17,7 +27,8 @@ pub(super) struct TopicState<T> {
     pub(super) retained: Retained,
     /// The time for which the topic may gather events before its subscribers are woken.
     pub(super) linger: Linger,
-    pub(super) waiters: Waiters<T>,
+    /// The queues in which subscribers wait, each with its lane.
+    pub(super) lanes: Vec<(Arc<WakeQueue<T>>, Arc<Lane>)>,
     pub(super) readers: Readers,
     pub(super) members: Members,
     /// The registry knows the topic's oldest event. Changes under the registry's lock.
@@ -34,12 +45,47 @@ pub(super) struct TopicGuard<'a, T> {
     /// The bytes and the evicted keys when it was locked.
     before: (usize, u64),
     counts: &'a HubCounts,
+    face: &'a Face,
+    is_face_set: bool,
 }
 
 impl<T> TopicState<T> {
-    /// Advances a reader, if its epoch is current. Returns the publishers to wake.
-    pub(super) fn advance(&mut self, reader: usize, cursor: u64, is_current: bool) -> Vec<Waker> {
-        if is_current { self.readers.advance(reader, cursor) } else { Vec::new() }
+    /// Sets the cursor of a reader, or detaches it. Returns the publishers to wake, or `None` if it was detached before.
+    pub(super) fn set_cursor(&mut self, place: &Place, cursor: u64) -> Option<Vec<Waker>> {
+        let old = place.lane.report(place.seat, cursor)?;
+        Some(self.readers.moved(old, cursor))
+    }
+
+    /// Returns the lane of a queue. Creates it if there is none, unless the pump of the queue is gone.
+    pub(super) fn open_lane(&mut self, queue: &Arc<WakeQueue<T>>) -> Option<Arc<Lane>> {
+        if let Some((_, lane)) = self.lanes.iter().find(|(other, _)| other.id() == queue.id()) {
+            return Some(Arc::clone(lane));
+        }
+        // A pump that ends after this finds the lane.
+        if queue.is_closed() {
+            return None;
+        }
+        let lane = Lane::new(queue.id(), self.retained.log.last());
+        self.lanes.push((Arc::clone(queue), Arc::clone(&lane)));
+        Some(lane)
+    }
+
+    /// Records news in each lane. Returns the queues that the topic has to be added to.
+    #[inline]
+    pub(super) fn record(&self, news: Option<&News>) -> Option<QueuesToWake<T>> {
+        let evicted = self.retained.log.evicted_through();
+        self.queues(|lane| lane.record(evicted, news))
+    }
+
+    /// Makes the rounds due that have not begun. Returns the queues that the topic has to be added to.
+    pub(super) fn release(&self) -> Option<QueuesToWake<T>> {
+        self.queues(Lane::release)
+    }
+
+    #[inline]
+    fn queues(&self, is_to_wake: impl Fn(&Lane) -> bool) -> Option<QueuesToWake<T>> {
+        let to_wake = self.lanes.iter().filter(|(_, lane)| is_to_wake(lane));
+        to_wake.fold(None, |next, (queue, _)| Some(QueuesToWake { queue: Arc::clone(queue), next: next.map(Box::new) }))
     }
 
     /// Returns the time for which the topic lingers: no event may expire unread.
@@ -48,7 +94,7 @@ impl<T> TopicState<T> {
         if self.linger == Linger::default() {
             return self.linger;
         }
-        self.retained.bounds.age.map_or(self.linger, |age| self.linger.min(Linger::from(age / 2)))
+        self.retained.bounds().age.map_or(self.linger, |age| self.linger.min(Linger::from(age / 2)))
     }
 
     /// Returns the sequence of the oldest event, unless the registry knows it, or knew it once: it looks at it then.
@@ -60,8 +106,15 @@ impl<T> TopicState<T> {
 }
 
 impl<'a, T> TopicGuard<'a, T> {
-    pub(super) fn new(state: Guard<'a, TopicState<T>>, counts: &'a HubCounts) -> Self {
-        Self { before: (state.retained.bytes(), state.retained.latest.evicted_count()), state, counts }
+    pub(super) fn new(state: Guard<'a, TopicState<T>>, counts: &'a HubCounts, face: &'a Face) -> Self {
+        let before = (state.retained.bytes(), state.retained.latest.evicted_count());
+        Self { before, state, counts, face, is_face_set: false }
+    }
+
+    /// Sets the face of the topic before its lanes are told of a change. Nothing of it changes afterwards.
+    pub(super) fn set_face(&mut self) {
+        self.face.set(self.state.retained.numbers());
+        self.is_face_set = true;
     }
 }
 
@@ -81,6 +134,9 @@ impl<T> DerefMut for TopicGuard<'_, T> {
 
 impl<T> Drop for TopicGuard<'_, T> {
     fn drop(&mut self) {
+        if !self.is_face_set {
+            self.set_face();
+        }
         let (before, evicted_before) = self.before;
         let (now, evicted) = (self.state.retained.bytes(), self.state.retained.latest.evicted_count());
         if now != before && !self.state.is_removed {

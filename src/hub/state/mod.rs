@@ -1,6 +1,7 @@
-//! The state of a topic behind one lock: what it retains, who reads it, and who waits for it.
+//! The state of a topic: what it retains, and the publishers that wait, behind one lock; its subscribers, with their cursors and
+//! wakers, in a [lane] for each runtime.
 //!
-//! The lock is private to this folder: each method of [`TopicShared`] takes it and releases it. A method that owes
+//! The locks are private to this folder: each method of [`TopicShared`] takes and releases them. A method that owes
 //! wake-ups returns them as [`TopicWakes`], to be delivered once the caller holds no lock. Time is milliseconds by the hub's
 //! clock.
 
@@ -11,6 +12,7 @@ pub(crate) mod found;
 pub(crate) mod frames;
 mod guard;
 pub(crate) mod hold;
+pub(crate) mod lane;
 pub(crate) mod latest;
 pub(crate) mod log;
 pub(crate) mod members;
@@ -20,7 +22,6 @@ pub(crate) mod readers;
 mod retained;
 pub(crate) mod rounds;
 pub(crate) mod tombstone;
-pub(crate) mod waiters;
 
 use std::{
     fmt,
@@ -31,7 +32,6 @@ use std::{
     task::{Poll, Waker},
 };
 
-use slab::Slab;
 use tokio::sync::Notify;
 
 use self::{
@@ -39,6 +39,7 @@ use self::{
     counts::HubCounts,
     found::{Budget, FoundEvent},
     guard::{TopicGuard, TopicState},
+    lane::{Advance, DETACHED, Face, Lane, LaneClosed, LaneQuery, Place},
     latest::LatestEntry,
     log::Entry,
     members::{Members, PresenceDiff, TopicPresence},
@@ -46,9 +47,8 @@ use self::{
     read::{Query, ReadContext, SharedRead, TopicRead, WaitOutcome},
     readers::{PublisherWait, Readers},
     retained::Retained,
-    rounds::{Gathered, News, RoundStart},
+    rounds::{Gathered, News},
     tombstone::Tombstone,
-    waiters::{QueueClosed, Registration, Ticket, Waiters},
 };
 
 use super::{
@@ -83,6 +83,7 @@ pub(crate) struct TopicShared {
     read_at: AtomicU64,
     /// Notified when the presence changes, or the topic is closed.
     arrivals: Arc<Notify>,
+    face: Face,
     state: Mutex<TopicState<Arc<Self>>>,
 }
 
@@ -111,7 +112,7 @@ impl TopicShared {
         let state = TopicState {
             retained: Retained::new(tombstone, bounds, members.has_nodes()),
             linger,
-            waiters: Waiters::new(),
+            lanes: Vec::new(),
             readers: Readers::default(),
             members,
             is_tracked: false,
@@ -125,6 +126,7 @@ impl TopicShared {
             holds: AtomicUsize::new(0),
             read_at: AtomicU64::new(0),
             arrivals: Arc::default(),
+            face: Face::new(state.retained.numbers()),
             state: Mutex::new(state),
         })
     }
@@ -140,7 +142,7 @@ impl TopicShared {
 
     /// Locks the state for a change of what is retained.
     fn lock_retained(&self) -> TopicGuard<'_, Arc<Self>> {
-        TopicGuard::new(lock(&self.state), &self.counts)
+        TopicGuard::new(lock(&self.state), &self.counts, &self.face)
     }
 
     /// Locks the state, and evicts the events that are older than the bound of age.
@@ -150,7 +152,7 @@ impl TopicShared {
         if !state.retained.has_expired(now) {
             return state;
         }
-        TopicGuard::new(state, &self.counts).retained.evict_expired(now);
+        TopicGuard::new(state, &self.counts, &self.face).retained.evict_expired(now);
         self.lock()
     }
 
@@ -204,11 +206,11 @@ impl TopicShared {
         watermark.advance_to(through);
         let oldest = state.track_oldest();
         let publishers = if closes { state.readers.release_publishers() } else { Vec::new() };
+        state.set_face();
         let queues = if closes || lingers {
-            let news = if closes { News::DUE } else { News::of(gathered, &state.retained.bounds) };
-            state.waiters.queues_to_wake_with(&news)
+            state.record(Some(&if closes { News::DUE } else { News::of(gathered, &state.retained.bounds()) }))
         } else {
-            state.waiters.queues_to_wake()
+            state.record(None)
         };
         drop(state);
         let mut wakes = Wakes::of(publishers, self, queues);
@@ -236,8 +238,14 @@ impl TopicShared {
     pub(crate) fn poll_readers(self: &Arc<Self>, wait: &mut PublisherWait, waker: Waker) -> (Poll<()>, TopicWakes) {
         let mut state = self.lock();
         let is_closed = state.retained.closings.is_closed();
-        let unused = state.readers.poll_wait(wait, is_closed, waker);
-        let queues = if unused.is_ok() { state.waiters.release() } else { None };
+        let TopicState { readers, lanes, .. } = &mut *state;
+        let unused = readers.poll_wait(wait, is_closed, waker, |through| {
+            // Ordering: set before the cursors are counted, so that each is counted or reported.
+            self.face.set_awaited(true);
+            lanes.iter().map(|(_, lane)| lane.behind(through)).sum()
+        });
+        self.face.set_awaited(readers.is_awaited());
+        let queues = if unused.is_ok() { state.release() } else { None };
         drop(state);
         let polled = if unused.is_ok() { Poll::Pending } else { Poll::Ready(()) };
         (polled, Wakes::of(Vec::new(), self, queues))
@@ -246,8 +254,11 @@ impl TopicShared {
     /// Cancels a wait for readers.
     pub(crate) fn cancel_wait(&self, wait: &PublisherWait) {
         if let PublisherWait::Registered(publisher) = *wait {
-            // Dropped after the lock.
-            let _waker = self.lock().readers.cancel_wait(publisher);
+            let mut state = self.lock();
+            let waker = state.readers.cancel_wait(publisher);
+            self.face.set_awaited(state.readers.is_awaited());
+            drop(state);
+            drop(waker);
         }
     }
 }
@@ -259,23 +270,23 @@ impl TopicShared {
         let mut state = self.lock_retained();
         state.retained.begin_epoch(evicted_through);
         state.is_tracked = false;
-        let (queues, publishers) = (state.waiters.queues_to_wake_with(&News::DUE), state.readers.begin_epoch());
+        state.set_face();
+        state.lanes.iter().for_each(|(_, lane)| lane.begin_epoch(evicted_through));
+        let (queues, publishers) = (state.record(Some(&News::DUE)), state.readers.begin_epoch());
         drop(state);
         Wakes::of(publishers, self, queues)
     }
 
     /// Sets the bounds, and evicts what exceeds them.
     pub(crate) fn set_bounds(&self, bounds: Retention, now: u64) {
-        let mut state = self.lock_retained();
-        state.retained.bounds = bounds;
-        state.retained.evict_excess(now);
+        self.lock_retained().retained.set_bounds(bounds, now);
     }
 
     /// Sets the time for which the topic may gather events.
     pub(crate) fn set_linger(self: &Arc<Self>, linger: Linger) -> TopicWakes {
         let mut state = self.lock();
         state.linger = linger;
-        let queues = state.waiters.release();
+        let queues = state.release();
         drop(state);
         Wakes::of(Vec::new(), self, queues)
     }
@@ -288,9 +299,12 @@ impl TopicShared {
     /// Evicts the events that are older than the bound of age, unless the topic is locked: a topic in use expires its own.
     /// Returns whether it was not locked.
     pub(crate) fn try_evict_expired(&self, now: u64) -> bool {
+        if !self.face.has_expired(now) {
+            return true;
+        }
         let Some(state) = try_lock(&self.state) else { return false };
         if state.retained.has_expired(now) {
-            TopicGuard::new(state, &self.counts).retained.evict_expired(now);
+            TopicGuard::new(state, &self.counts, &self.face).retained.evict_expired(now);
         }
         true
     }
@@ -364,7 +378,7 @@ impl TopicShared {
     pub(crate) fn tombstone(&self, through: u64, default: TopicSettings) -> Tombstone {
         let state = self.lock();
         let retained = &state.retained;
-        let settings = TopicSettings { bounds: retained.bounds, linger: state.linger };
+        let settings = TopicSettings { bounds: retained.bounds(), linger: state.linger };
         Tombstone {
             through: retained.newest_through(through),
             closed_since: retained.closings.closed_since(),
@@ -373,52 +387,75 @@ impl TopicShared {
     }
 }
 
-/// Methods for readers. Each `is_current` is asked under the topic's lock: a cursor of an epoch that is over says nothing of the
-/// topic.
+/// Methods for readers. Each `is_current` is asked under a lock of the topic or of a lane: a cursor of an epoch that is over
+/// says nothing of the topic.
 impl TopicShared {
-    /// Adds a reader, and its member. Returns its number.
+    /// Adds a reader, and its member, that waits in a queue. Returns its place.
+    ///
+    /// # Errors
+    ///
+    /// Errors if the pump of the queue is gone.
     pub(crate) fn join(
         &self,
+        queue: &Arc<TopicQueue>,
         cursor: u64,
         is_current: impl FnOnce() -> bool,
         member: Option<&Arc<str>>,
-    ) -> (usize, TopicWakes) {
+    ) -> Result<(Place, TopicWakes), LaneClosed> {
         let mut state = self.lock();
-        let reader = state.readers.join(if is_current() { cursor } else { 0 });
+        let lane = state.open_lane(queue).ok_or(LaneClosed(None))?;
+        let cursor = if is_current() { cursor } else { 0 };
+        state.readers.join(cursor);
+        let seat = lane.join(cursor);
         state.members.join(member);
         drop(state);
-        (reader, Wakes::of_arrival(Vec::new(), &self.arrivals))
+        Ok((Place { lane, seat }, Wakes::of_arrival(Vec::new(), &self.arrivals)))
     }
 
-    /// Removes a reader, its waker and its member. Its number may become another's.
-    pub(crate) fn leave(&self, reader: usize, ticket: Ticket, member: Option<&Arc<str>>) -> TopicWakes {
+    /// Moves a reader to the lane of another queue. Returns its place there, and its waker.
+    ///
+    /// # Errors
+    ///
+    /// Errors if the pump of the queue is gone. The reader stays where it is.
+    pub(crate) fn move_to(&self, place: &Place, queue: &Arc<TopicQueue>) -> Result<(Place, Option<Waker>), LaneClosed> {
         let mut state = self.lock();
-        let waker = state.waiters.clear(ticket);
-        let publishers = state.readers.leave(reader);
-        if publishers.is_some() {
+        let lane = state.open_lane(queue).ok_or(LaneClosed(None))?;
+        let (waker, cursor) = place.lane.leave(place.seat);
+        let seat = lane.join(cursor.unwrap_or(DETACHED));
+        Ok((Place { lane, seat }, waker))
+    }
+
+    /// Removes a reader, its waker and its member. Its seat may become another's.
+    pub(crate) fn leave(&self, place: &Place, member: Option<&Arc<str>>) -> TopicWakes {
+        let mut state = self.lock();
+        let (waker, cursor) = place.lane.leave(place.seat);
+        state.readers.leave();
+        let publishers = cursor.map_or_else(Vec::new, |cursor| {
             state.members.leave(member);
-        }
+            state.readers.moved(cursor, DETACHED)
+        });
         drop(state);
         drop(waker);
-        Wakes::of_arrival(publishers.unwrap_or_default(), &self.arrivals)
+        Wakes::of_arrival(publishers, &self.arrivals)
     }
 
-    /// Removes a reader from the presence, and from what publishers wait for, though its number stays its own. Does nothing
-    /// if it was detached before, or has left, which is asked under the lock.
-    pub(crate) fn detach(
-        &self,
-        reader: usize,
-        has_left: impl FnOnce() -> bool,
-        member: Option<&Arc<str>>,
-    ) -> Option<TopicWakes> {
+    /// Removes a reader from the presence, and from what publishers wait for, though its seat stays its own. Does nothing if it
+    /// was detached before.
+    pub(crate) fn detach(&self, place: &Place, member: Option<&Arc<str>>) -> Option<TopicWakes> {
         let mut state = self.lock();
-        if has_left() {
-            return None;
-        }
-        let publishers = state.readers.detach(reader)?;
+        let publishers = state.set_cursor(place, DETACHED)?;
         state.members.leave(member);
         drop(state);
         Some(Wakes::of_arrival(publishers, &self.arrivals))
+    }
+
+    /// Reports the cursor of a reader, as a publisher waits for it.
+    #[cold]
+    fn report(&self, place: &Place, cursor: u64, is_current: impl FnOnce() -> bool) -> PublisherWakes {
+        let mut state = self.lock();
+        let publishers = if is_current() { state.set_cursor(place, cursor) } else { None };
+        drop(state);
+        PublisherWakes::new(publishers.unwrap_or_default())
     }
 
     /// Returns the sequence of the newest event that the query would have selected, had it not been evicted or hidden.
@@ -431,118 +468,112 @@ impl TopicShared {
         self.lock().retained.has_any(query, is_new)
     }
 
-    /// Advances a reader, and returns a slice of a shared frame after its cursor. Up to `acked_gap`, evicted events are no loss
-    /// to it.
+    /// Advances a reader, and returns a slice of a frame of its lane after its cursor. Up to `acked_gap`, evicted events are no
+    /// loss to it. Takes no lock of the topic, unless a publisher waits.
     #[inline]
     pub(crate) fn read_shared(
         &self,
-        reader: usize,
-        cursor: u64,
-        acked_gap: u64,
+        place: &Place,
+        (cursor, acked_gap): (u64, u64),
         now: u64,
-        is_current: impl FnOnce() -> bool,
-    ) -> (SharedRead, PublisherWakes) {
-        let mut state = self.lock_unexpired(now);
-        let publishers = state.advance(reader, cursor, is_current());
-        let read = state.retained.read_shared(cursor, acked_gap);
-        drop(state);
-        (read, PublisherWakes::new(publishers))
+        is_current: impl Fn() -> bool,
+    ) -> SharedRead {
+        let query = LaneQuery { seat: place.seat, cursor, acked_gap, now };
+        let (read, advance) = place.lane.read_shared(&self.face, query, &is_current);
+        self.finish(advance, place, cursor, is_current).wake();
+        read
     }
 
     /// Advances a reader, and appends the events that its query selects to `into`.
     pub(crate) fn read(
         &self,
-        reader: usize,
+        place: &Place,
         query: Query,
         budget: Budget,
-        context: ReadContext<'_, impl FnOnce() -> bool>,
+        context: &ReadContext<'_, impl Fn() -> bool>,
         into: &mut Vec<FoundEvent>,
     ) -> (TopicRead, PublisherWakes) {
-        let mut state = self.lock_unexpired(context.now);
-        let publishers = state.advance(reader, query.after, (context.is_current)());
+        let advance = place.lane.advance(&self.face, place.seat, query.after, &context.is_current);
+        let wakes = self.finish(advance, place, query.after, &context.is_current);
+        let state = self.lock_unexpired(context.now);
         let retained = &state.retained;
         let missed_through = retained.missed_through(query);
         let truncated_at = retained.read(query, budget, context.prefix, into);
         let closings = (retained.closings.last() > 0).then(|| retained.closings.beyond(query.after));
         drop(state);
-        (TopicRead { truncated_at, missed_through, closings }, PublisherWakes::new(publishers))
+        (TopicRead { truncated_at, missed_through, closings }, wakes)
     }
 
-    /// Advances a reader, and registers its waker under the lock under which there is no news for it.
+    /// Advances a reader, and registers its waker under the lock of its lane under which there is no news for it. Takes no lock
+    /// of the topic, unless a publisher waits.
     #[inline]
     pub(crate) fn wait(
         &self,
-        reader: usize,
+        place: &Place,
         cursor: u64,
         watermark: &Watermark,
+        is_current: impl Fn() -> bool,
+        waker: Waker,
+    ) -> Result<(WaitOutcome, PublisherWakes), LaneClosed> {
+        let (outcome, advance) = place.lane.wait(&self.face, (place.seat, cursor), watermark, &is_current, waker)?;
+        Ok((outcome, self.finish(advance, place, cursor, is_current)))
+    }
+
+    /// Reports a cursor that was not changed as a publisher waits.
+    #[inline]
+    fn finish(
+        &self,
+        advance: Advance,
+        place: &Place,
+        cursor: u64,
         is_current: impl FnOnce() -> bool,
-        registration: Registration<'_, Arc<Self>>,
-    ) -> (Result<WaitOutcome, QueueClosed>, PublisherWakes) {
-        let Registration { queue, ticket, waker } = registration;
-        let mut state = self.lock();
-        let is_current = is_current();
-        let publishers = state.advance(reader, cursor, is_current);
-        // Under the topic's lock, each of its events is below the watermark, unless it cannot be read yet: a reader that did
-        // not wait for that one would look again and again.
-        let has_news = state.retained.has_news(cursor) && watermark.get() > cursor;
-        let outcome = if has_news || !is_current { WaitOutcome::Ready } else { WaitOutcome::Registered };
-        let replaced = match outcome {
-            WaitOutcome::Registered => state.waiters.register(queue, ticket, waker),
-            WaitOutcome::Ready => Ok(Some(waker)),
-        };
-        drop(state);
-        (replaced.map(|_| outcome), PublisherWakes::new(publishers))
+    ) -> PublisherWakes {
+        match advance {
+            Advance::Done => PublisherWakes::default(),
+            Advance::Report => self.report(place, cursor, is_current),
+        }
     }
 }
 
 /// Methods for the pump.
 impl TopicShared {
-    /// Begins a round as the topic's turn in a queue comes, unless the topic has to be held. `now` is called only if it
-    /// lingers.
-    #[inline]
-    pub(crate) fn begin_round(&self, queue: &TopicQueue, now: impl FnOnce() -> u64) -> RoundStart {
-        let mut state = self.lock();
-        let linger = state.effective_linger();
-        state.waiters.begin_round(queue, linger, now)
+    /// Returns the lane of a queue, and the time for which the topic lingers.
+    pub(crate) fn lane(&self, queue: &TopicQueue) -> Option<(Arc<Lane>, Linger)> {
+        let state = self.lock();
+        let (_, lane) = state.lanes.iter().find(|(other, _)| other.id() == queue.id())?;
+        Some((Arc::clone(lane), state.effective_linger()))
     }
 
-    /// Begins a round as the time is over until which the topic was held. Returns `false` if the round was due earlier.
-    pub(crate) fn resume_round(&self, queue: &TopicQueue, until: u64, now: u64) -> bool {
-        self.lock().waiters.resume_round(queue, until, now)
-    }
-
-    /// Encodes the events since the last round into frames, if several subscribers wait in this queue. Stops if the epoch is
-    /// not current any more: the ids would not be those of the events, and another round is under way.
-    pub(crate) fn build_frames(&self, queue: &TopicQueue, prefix: &[u8], is_current: impl Fn() -> bool) {
-        let is_shared = self.lock().waiters.len(queue) > 1;
-        for _ in 0..if is_shared { FRAMES_A_ROUND } else { 0 } {
-            let (after, events) = self.lock().retained.unencoded(prefix);
-            let frame = frames::encode(prefix, &events);
-            if frame.is_none() {
+    /// Encodes the events since the last round into frames, if several subscribers wait in this lane. Stops if the epoch is not
+    /// current any more: another round is under way then.
+    pub(crate) fn build_frames(&self, lane: &Lane, prefix: &[u8], is_current: impl Fn() -> bool) {
+        let Some(mut after) = lane.encoded_through() else { return lane.skip(self.last(), is_current) };
+        for _ in 0..FRAMES_A_ROUND {
+            let events = self.lock().retained.unencoded(after, prefix);
+            let Some(frame) = frames::encode(prefix, &events) else { return };
+            let through = frame.through();
+            if !lane.push(after, frame, &is_current) {
                 return;
             }
-            let mut state = self.lock();
-            if !is_current() {
-                return;
-            }
-            state.retained.frames.push(after, frame);
+            after = through;
         }
         // Each subscriber encodes the rest for itself.
-        let mut state = self.lock();
-        let last = state.retained.log.last();
-        state.retained.frames.skip(last);
+        lane.skip(self.last(), is_current);
     }
 
-    /// Takes the wakers of a round. About as many subscribers will wait again, for which room is made outside of the lock.
-    pub(crate) fn take_round(&self, queue: &TopicQueue) -> OwedWakes {
-        // A guard within the call would be held while the room is allocated.
-        let waiting = self.lock().waiters.len(queue);
-        self.take_waiters(queue, Slab::with_capacity(waiting))
-    }
-
-    /// Removes a queue whose pump is gone. Returns its wakers.
+    /// Removes the lane of a queue whose pump is gone. Returns its wakers.
     pub(crate) fn remove_queue(&self, queue: &TopicQueue) -> OwedWakes {
-        OwedWakes::new(self.lock().waiters.remove(queue).unwrap_or_default())
+        let mut state = self.lock();
+        let at = state.lanes.iter().position(|(other, _)| other.id() == queue.id());
+        let lane = at.map(|at| state.lanes.swap_remove(at).1);
+        drop(state);
+        let Some(lane) = lane else { return OwedWakes::default() };
+        lane.close();
+        OwedWakes::new(lane.take_all())
+    }
+
+    fn last(&self) -> u64 {
+        self.lock().retained.log.last()
     }
 }
 
@@ -591,8 +622,9 @@ impl TopicShared {
 }
 
 impl WaitSet for TopicShared {
-    fn take_waiters(&self, queue: &TopicQueue, room: Slab<Waker>) -> OwedWakes {
-        OwedWakes::new(self.lock().waiters.take(queue, room))
+    fn take_waiters(&self, queue: &TopicQueue) -> OwedWakes {
+        let lane = self.lane(queue).map(|(lane, _)| lane);
+        OwedWakes::new(lane.map_or_else(Vec::new, |lane| lane.take_all()))
     }
 }
 

@@ -1,16 +1,17 @@
-//! The cursors of a topic's subscribers, and the publishers that wait for them.
+//! The publishers that wait for a topic's subscribers.
 //!
-//! Pure, under the topic's lock. A cursor advances when its subscriber is polled again: until then, the last events that it was
-//! given count as unread. It is rewound when another epoch has begun, or the client's id was no position.
+//! Pure, under the topic's lock. The cursors themselves are in the lanes. A cursor advances when its subscriber is polled
+//! again: until then, the last events that it was given count as unread. It is rewound when another epoch has begun, or the
+//! client's id was no position. While a publisher waits, each change of a cursor is reported here.
 
 use std::task::Waker;
 
 use slab::Slab;
 
-/// The cursors of a topic's subscribers, and the publishers that wait for the slowest.
+/// The number of a topic's subscribers, and the publishers that wait for the slowest.
 #[derive(Debug, Default)]
 pub(crate) struct Readers {
-    cursors: Slab<u64>,
+    count: usize,
     waiting: Slab<WaitingPublisher>,
     /// The number of epochs before this one.
     epochs_before: u64,
@@ -39,20 +40,21 @@ pub(crate) enum PublisherWait {
 }
 
 impl Readers {
-    /// Polls a publisher's wait. Returns a waker to drop after the lock: the replaced one, or, as an error, the given one if
+    /// Polls a publisher's wait. `behind` counts the cursors that are below a sequence. Returns a waker to drop after the lock: the replaced one, or, as an error, the given one if
     /// the wait is over.
     pub(crate) fn poll_wait(
         &mut self,
         wait: &mut PublisherWait,
         is_closed: bool,
         waker: Waker,
+        behind: impl FnOnce(u64) -> usize,
     ) -> Result<Option<Waker>, Waker> {
         match *wait {
             PublisherWait::Done => Err(waker),
             PublisherWait::Through { epoch_number, .. } if is_closed || epoch_number != self.epochs_before => {
                 Err(waker)
             }
-            PublisherWait::Through { through, .. } => self.wait(through, waker).map(|publisher| {
+            PublisherWait::Through { through, .. } => self.wait(through, behind(through), waker).map(|publisher| {
                 *wait = PublisherWait::Registered(publisher);
                 None
             }),
@@ -66,56 +68,45 @@ impl Readers {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.cursors.len()
+        self.count
     }
 
-    /// Adds a subscriber. Returns its number.
-    pub(crate) fn join(&mut self, cursor: u64) -> usize {
+    /// Returns whether a publisher waits, so that changes of cursors have to be reported.
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Adds a subscriber with this cursor.
+    pub(crate) fn join(&mut self, cursor: u64) {
+        self.count += 1;
         // A publisher whose wait is over, but that was not polled since, does not wait for another subscriber.
         for waiting in self.waiting.iter_mut().map(|(_, waiting)| waiting).filter(|waiting| waiting.behind > 0) {
             waiting.behind += usize::from(cursor < waiting.through);
         }
-        self.cursors.insert(cursor)
     }
 
-    /// Advances, or rewinds, a subscriber. Returns the publishers to wake.
-    pub(crate) fn advance(&mut self, reader: usize, cursor: u64) -> Vec<Waker> {
-        let Some(old) = self.cursors.get_mut(reader).filter(|cursor| **cursor != DETACHED) else {
-            return Vec::new();
-        };
-        let old = std::mem::replace(old, cursor);
-        if cursor < old {
-            self.rewound(old, cursor);
+    /// Records that a cursor was advanced, or rewound. Returns the publishers to wake.
+    pub(crate) fn moved(&mut self, from: u64, to: u64) -> Vec<Waker> {
+        if to < from {
+            self.rewound(from, to);
         }
-        self.passed(old, cursor)
+        self.passed(from, to)
     }
 
     /// Begins another epoch, of which no subscriber has read anything. Returns the publishers to wake.
     pub(crate) fn begin_epoch(&mut self) -> Vec<Waker> {
         self.epochs_before += 1;
-        let present = self.cursors.iter_mut().map(|(_, cursor)| cursor).filter(|cursor| **cursor != DETACHED);
-        present.for_each(|cursor| *cursor = 0);
         self.release_publishers()
     }
 
-    /// Detaches a subscriber, for which publishers do not wait from here on. Its number stays its own. Returns the publishers to
-    /// wake, or `None` if it was detached before.
-    pub(crate) fn detach(&mut self, reader: usize) -> Option<Vec<Waker>> {
-        let cursor = self.cursors.get_mut(reader).filter(|cursor| **cursor != DETACHED)?;
-        let cursor = std::mem::replace(cursor, DETACHED);
-        Some(self.passed(cursor, DETACHED))
+    /// Removes a subscriber, whose cursor was detached before.
+    pub(crate) fn leave(&mut self) {
+        self.count -= 1;
     }
 
-    /// Removes a subscriber, whose number may become another's. Returns the publishers to wake, or `None` if it was detached.
-    pub(crate) fn leave(&mut self, reader: usize) -> Option<Vec<Waker>> {
-        let wakers = self.detach(reader);
-        let _ = self.cursors.try_remove(reader);
-        wakers
-    }
-
-    /// Registers a publisher until all cursors are at `through` or beyond. Returns the waker as an error if they are already.
-    pub(crate) fn wait(&mut self, through: u64, waker: Waker) -> Result<usize, Waker> {
-        let behind = self.cursors.iter().filter(|&(_, &cursor)| cursor < through).count();
+    /// Registers a publisher until all cursors are at `through` or beyond, of which so many are not. Returns the waker as an
+    /// error if all are.
+    pub(crate) fn wait(&mut self, through: u64, behind: usize, waker: Waker) -> Result<usize, Waker> {
         if behind == 0 {
             return Err(waker);
         }
@@ -166,9 +157,6 @@ impl Readers {
     }
 }
 
-/// The cursor of a detached subscriber, which is never behind.
-const DETACHED: u64 = u64::MAX;
-
 #[cfg(test)]
 mod tests {
     use std::{
@@ -183,6 +171,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::hub::state::lane::DETACHED;
 
     #[derive(Default)]
     struct Count(AtomicUsize);
@@ -221,35 +210,36 @@ mod tests {
         };
         let woken = match step {
             Step::Join(cursor) => {
-                let reader = readers.join(*cursor);
-                assert_eq!(naive.insert(reader, *cursor), None);
+                readers.join(*cursor);
+                let reader = naive.last_key_value().map_or(0, |(last, _)| last + 1);
+                naive.insert(reader, *cursor);
                 Vec::new()
             }
             Step::Advance(index, ahead) => who(index).map_or_else(Vec::new, |reader| {
                 let was = naive[&reader];
-                if was != DETACHED {
-                    naive.insert(reader, was + ahead);
-                }
                 // A detached subscriber may be polled once more.
-                readers.advance(reader, if was == DETACHED { *ahead } else { was + ahead })
+                if was == DETACHED {
+                    return Vec::new();
+                }
+                naive.insert(reader, was + ahead);
+                readers.moved(was, was + ahead)
             }),
             Step::Detach(index) => who(index).map_or_else(Vec::new, |reader| {
-                let was = naive.insert(reader, DETACHED);
-                let wakers = readers.detach(reader);
-                assert_eq!(wakers.is_none(), was == Some(DETACHED));
-                wakers.unwrap_or_default()
+                let was = naive.insert(reader, DETACHED).unwrap_or(DETACHED);
+                readers.moved(was, DETACHED)
             }),
             Step::Move(index, to) => who(index).map_or_else(Vec::new, |reader| {
-                if naive[&reader] != DETACHED {
-                    naive.insert(reader, *to);
+                let was = naive[&reader];
+                if was == DETACHED {
+                    return Vec::new();
                 }
-                readers.advance(reader, *to)
+                naive.insert(reader, *to);
+                readers.moved(was, *to)
             }),
             Step::Leave(index) => who(index).map_or_else(Vec::new, |reader| {
-                let was = naive.remove(&reader);
-                let wakers = readers.leave(reader);
-                assert_eq!(wakers.is_none(), was == Some(DETACHED));
-                wakers.unwrap_or_default()
+                let was = naive.remove(&reader).unwrap_or(DETACHED);
+                readers.leave();
+                readers.moved(was, DETACHED)
             }),
         };
         woken.into_iter().for_each(Waker::wake);
@@ -265,7 +255,8 @@ mod tests {
             let (mut readers, mut naive, count) = (Readers::default(), BTreeMap::new(), Arc::new(Count::default()));
             first.iter().for_each(|step| take(step, &mut readers, &mut naive));
             let is_behind = |naive: &BTreeMap<usize, u64>| naive.values().any(|&cursor| cursor < through);
-            let Ok(publisher) = readers.wait(through, Arc::clone(&count).into()) else {
+            let behind = naive.values().filter(|&&cursor| cursor < through).count();
+            let Ok(publisher) = readers.wait(through, behind, Arc::clone(&count).into()) else {
                 assert!(!is_behind(&naive));
                 return Ok(());
             };
@@ -290,7 +281,7 @@ mod tests {
     fn a_finished_wait_ignores_readers_that_join_later() {
         let (mut readers, count) = (Readers::default(), Arc::new(Count::default()));
         readers.join(0);
-        let publisher = readers.wait(10, Arc::clone(&count).into()).unwrap();
+        let publisher = readers.wait(10, 1, Arc::clone(&count).into()).unwrap();
         assert_eq!(readers.release_publishers().len(), 1);
         readers.join(0);
         assert!(readers.wait_on(publisher, Arc::clone(&count).into()).is_err());

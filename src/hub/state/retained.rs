@@ -1,16 +1,16 @@
-//! The events, keyed values and frames that a topic retains, within its bounds.
+//! The events and keyed values that a topic retains, within its bounds.
 //!
 //! Pure. Time is milliseconds by the hub's clock.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     closings::Closings,
     found::{Budget, FoundEvent},
-    frames::FrameCache,
+    lane::Numbers,
     latest::{Latest, LatestEntry},
     log::{Entry, Log, size_of_event},
-    read::{Floor, Query, Selection, SharedRead},
+    read::{Floor, Query, Selection},
     tombstone::Tombstone,
 };
 use crate::hub::{error::PublishError, retention::Retention};
@@ -18,11 +18,17 @@ use crate::hub::{error::PublishError, retention::Retention};
 /// The content of a topic.
 #[derive(Debug)]
 pub(super) struct Retained {
-    pub(super) bounds: Retention,
+    bounds: Retention,
+    /// The bound of age in milliseconds, or `u64::MAX` if there is none.
+    age: u64,
     pub(super) log: Log,
     pub(super) latest: Latest,
     pub(super) closings: Closings,
-    pub(super) frames: FrameCache,
+}
+
+/// Returns a bound of age in milliseconds.
+fn in_millis(age: Option<Duration>) -> u64 {
+    age.map_or(u64::MAX, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl Retained {
@@ -33,11 +39,21 @@ impl Retained {
         latest.set_partial(is_partial);
         Self {
             bounds,
+            age: in_millis(bounds.age),
             log: Log::new(tombstone.through),
             latest,
             closings: Closings::since(tombstone.closed_since),
-            frames: FrameCache::new(tombstone.through),
         }
+    }
+
+    pub(super) fn bounds(&self) -> Retention {
+        self.bounds
+    }
+
+    /// Sets the bounds, and evicts what exceeds them.
+    pub(super) fn set_bounds(&mut self, bounds: Retention, now: u64) {
+        (self.bounds, self.age) = (bounds, in_millis(bounds.age));
+        self.evict_excess(now);
     }
 
     /// Returns the size of all events and keyed values, in bytes.
@@ -93,16 +109,12 @@ impl Retained {
     /// Returns whether the oldest event is older than the bound of age.
     #[inline]
     pub(super) fn has_expired(&self, now: u64) -> bool {
-        let Some(age) = self.bounds.age else { return false };
-        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-        self.log.oldest().is_some_and(|oldest| now.saturating_sub(oldest.at) > age)
+        self.log.oldest().is_some_and(|oldest| now.saturating_sub(oldest.at) > self.age)
     }
 
     /// Evicts the oldest event.
     pub(super) fn evict(&mut self) {
-        if self.log.evict().is_some() {
-            self.frames.evict_through(self.log.evicted_through());
-        }
+        let _ = self.log.evict();
     }
 
     /// Begins another epoch, in which everything up to a position is evicted.
@@ -112,18 +124,12 @@ impl Retained {
         // Only a hub with a backplane has more than one epoch.
         self.latest.set_partial(true);
         self.closings.begin_epoch();
-        self.frames = FrameCache::new(evicted_through);
     }
 
     /// Returns the sequence of the newest event or keyed value that the topic ever had up to a position.
     pub(super) fn newest_through(&self, through: u64) -> u64 {
         // Keys that a backplane has loaded are in no log, and may be ahead of all logs.
         self.log.last().max(self.latest.newest_through(through).unwrap_or(0))
-    }
-
-    /// Returns whether an event was published, or the topic closed, above this position.
-    pub(super) fn has_news(&self, position: u64) -> bool {
-        self.log.last() > position || self.closings.last() > position
     }
 
     /// Returns whether the query selects an event. To a reader that is not new, an event that it has missed counts too.
@@ -138,9 +144,8 @@ impl Retained {
         self.log.len() == 0 && self.latest.len() == 0
     }
 
-    /// Returns the position of the last frame, and the events of the next one.
-    pub(super) fn unencoded(&self, prefix: &[u8]) -> (u64, Vec<FoundEvent>) {
-        let after = self.frames.through();
+    /// Returns the events of the frame after a sequence.
+    pub(super) fn unencoded(&self, after: u64, prefix: &[u8]) -> Vec<FoundEvent> {
         let mut events = Vec::new();
         if self.log.last() > after {
             let floor = Floor::default();
@@ -148,7 +153,7 @@ impl Retained {
                 Query { selection: Selection::All, after, through: u64::MAX, floor, joined_at: 0, topic_index: 0 };
             self.read(query, Budget::FRAME, prefix, &mut events);
         }
-        (after, events)
+        events
     }
 
     /// Appends the events that the query selects to `into`. Returns the sequence of the last one if more may follow.
@@ -156,17 +161,11 @@ impl Retained {
         query.read(&self.log, &self.latest, budget, prefix, into)
     }
 
-    /// Returns a slice of a shared frame after a cursor. Up to `acked_gap`, evicted events are no loss to the reader.
-    pub(super) fn read_shared(&self, cursor: u64, acked_gap: u64) -> SharedRead {
-        let is_new = self.has_news(cursor);
-        // A slice may reach beyond a closing.
-        let is_behind = self.log.evicted_through() > cursor.max(acked_gap) || self.closings.last() > cursor;
-        let slice = if is_behind { None } else { self.frames.after(cursor) };
-        match slice {
-            Some(slice) => SharedRead::Frame(slice),
-            None if is_new => SharedRead::Fallback,
-            None => SharedRead::UpToDate,
-        }
+    /// Returns the numbers that subscribers read without the topic's lock.
+    pub(super) fn numbers(&self) -> Numbers {
+        let closed = self.closings.last();
+        let expires = self.log.oldest().map_or(u64::MAX, |oldest| oldest.at.saturating_add(self.age));
+        Numbers { news: self.log.last().max(closed), closed, evicted: self.log.evicted_through(), expires }
     }
 
     /// Returns the sequence of the newest event that the query would have selected, had it not been evicted or hidden by

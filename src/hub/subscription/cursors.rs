@@ -2,7 +2,11 @@
 //!
 //! Lock order: topics are locked one at a time.
 
-use std::{fmt, mem, slice, sync::Arc, task::Context};
+use std::{
+    fmt, slice,
+    sync::Arc,
+    task::{Context, Waker},
+};
 
 use tokio::time::Instant;
 
@@ -14,8 +18,8 @@ use crate::hub::{
         closings::{self, End},
         found::{Budget, FoundEvent},
         hold::Hold,
+        lane::{LaneClosed, Place},
         read::{Query, ReadContext, Selection, SharedRead, WaitOutcome},
-        waiters::{QueueClosed, Registration, Ticket},
     },
 };
 
@@ -33,9 +37,8 @@ struct TopicCursor {
     topic: Hold,
     /// The sequence up to which evicted events are not missing, as they were evicted before a new client subscribed.
     acked_gap: u64,
-    ticket: Ticket,
-    /// The number among the readers of the topic, or [`NOT_JOINED`].
-    reader: u32,
+    /// The place in the topic, once it is joined.
+    place: Option<Place>,
 }
 
 /// The outcome of a read of all topics.
@@ -66,7 +69,7 @@ impl Cursors {
     pub(crate) fn new(topics: Vec<Hold>, of_new: Option<Query>) -> Self {
         let cursor = |topic: Hold| {
             let acked_gap = of_new.map_or(0, |query| topic.missed_through(query));
-            TopicCursor { topic, acked_gap, ticket: Ticket::default(), reader: NOT_JOINED }
+            TopicCursor { topic, acked_gap, place: None }
         };
         Self(match <[_; 1]>::try_from(topics) {
             Ok([topic]) => CursorList::One(cursor(topic)),
@@ -100,28 +103,57 @@ impl Cursors {
 
     /// Returns whether the topics were joined, and not left since.
     pub(crate) fn has_joined(&self) -> bool {
-        self.all().first().is_some_and(TopicCursor::has_joined)
+        self.all().first().is_some_and(|cursor| cursor.place.is_some())
     }
 
-    /// Iterates over the topics, each with the number of the subscription among its readers.
-    pub(crate) fn registrations(&self) -> impl Iterator<Item = (&Arc<TopicShared>, usize)> {
-        self.all().iter().map(|cursor| (&*cursor.topic, cursor.reader as usize))
+    /// Iterates over the topics.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = &Arc<TopicShared>> {
+        self.all().iter().map(|cursor| &*cursor.topic)
     }
 
-    /// Joins all topics.
-    pub(crate) fn join(&mut self, core: &Core, epoch: &Epoch, sequence: u64, member: Option<&Arc<str>>) {
-        for cursor in self.all_mut() {
-            let (reader, wakes) = cursor.topic.join(sequence, || core.is_current(epoch), member);
-            cursor.reader = u32::try_from(reader).unwrap_or(NOT_JOINED);
+    /// Iterates over the joined topics, each with the place of the subscription in it.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (&Arc<TopicShared>, &Place)> {
+        self.all().iter().filter_map(|cursor| Some((&*cursor.topic, cursor.place.as_ref()?)))
+    }
+
+    /// Joins all topics that are not joined yet, in the lanes of a queue.
+    pub(crate) fn join(
+        &mut self,
+        core: &Core,
+        epoch: &Epoch,
+        queue: &Arc<TopicQueue>,
+        sequence: u64,
+        member: Option<&Arc<str>>,
+    ) -> Result<(), LaneClosed> {
+        for cursor in self.all_mut().iter_mut().filter(|cursor| cursor.place.is_none()) {
+            let (place, wakes) = cursor.topic.join(queue, sequence, || core.is_current(epoch), member)?;
+            cursor.place = Some(place);
             wakes.wake();
         }
+        Ok(())
+    }
+
+    /// Returns whether a topic was joined in the lane of another queue.
+    pub(crate) fn is_elsewhere(&self, queue: &TopicQueue) -> bool {
+        self.places().any(|(_, place)| place.lane.queue() != queue.id())
+    }
+
+    /// Moves to the lanes of a queue. Adds the wakers that were registered in others to `unused`.
+    pub(crate) fn move_to(&mut self, queue: &Arc<TopicQueue>, unused: &mut Vec<Waker>) -> Result<(), LaneClosed> {
+        for cursor in self.all_mut() {
+            if let Some(place) = cursor.place.as_mut().filter(|place| place.lane.queue() != queue.id()) {
+                let (moved, waker) = cursor.topic.move_to(place, queue)?;
+                *place = moved;
+                unused.extend(waker);
+            }
+        }
+        Ok(())
     }
 
     /// Takes over the registrations of other cursors in the same topics, which have not joined from then on.
     pub(crate) fn take_registrations(&mut self, other: &mut Self) {
         for (cursor, other) in self.all_mut().iter_mut().zip(other.all_mut()) {
-            cursor.ticket = mem::take(&mut other.ticket);
-            cursor.reader = mem::replace(&mut other.reader, NOT_JOINED);
+            cursor.place = other.place.take();
         }
     }
 
@@ -130,8 +162,8 @@ impl Cursors {
         let now = core.now();
         for cursor in self.all() {
             cursor.topic.read_at(now);
-            if cursor.has_joined() {
-                cursor.topic.leave(cursor.reader as usize, cursor.ticket, member).wake();
+            if let Some(place) = &cursor.place {
+                cursor.topic.leave(place, member).wake();
             }
         }
         self.0 = CursorList::Several(Box::default());
@@ -140,11 +172,10 @@ impl Cursors {
     /// Returns a slice of a frame that the subscribers of the only topic share, if a frame has what follows the cursor at this
     /// time.
     pub(crate) fn read_shared(&self, core: &Core, epoch: &Epoch, sequence: u64, at: Instant) -> SharedRead {
-        let CursorList::One(cursor) = &self.0 else { return SharedRead::Fallback };
-        let (reader, is_current) = (cursor.reader as usize, || core.is_current(epoch));
-        let (read, wakes) = cursor.topic.read_shared(reader, sequence, cursor.acked_gap, core.at(at), is_current);
-        wakes.wake();
-        read
+        let CursorList::One(TopicCursor { topic, acked_gap, place: Some(place) }) = &self.0 else {
+            return SharedRead::Fallback;
+        };
+        topic.read_shared(place, (sequence, *acked_gap), core.at(at), || core.is_current(epoch))
     }
 
     /// Reads all topics. Ends that are over by `ends_ignored_through` are ignored.
@@ -162,7 +193,8 @@ impl Cursors {
         for (index, cursor) in (0..).zip(self.all_mut()) {
             let context = ReadContext { now, prefix: epoch.prefix(), is_current: || core.is_current(epoch) };
             let query = Query { topic_index: index, ..query };
-            let (read, wakes) = cursor.topic.read(cursor.reader as usize, query, budget, context, &mut batch.events);
+            let Some(place) = &cursor.place else { continue };
+            let (read, wakes) = cursor.topic.read(place, query, budget, &context, &mut batch.events);
             wakes.wake();
             if read.missed_through > query.after.max(cursor.acked_gap) {
                 batch.missed_through = batch.missed_through.max(Some(read.missed_through));
@@ -183,20 +215,19 @@ impl Cursors {
     }
 
     /// Registers a waker in each topic, unless one of them has something after the cursor.
+    #[inline]
     pub(crate) fn wait(
-        &mut self,
+        &self,
         core: &Core,
         epoch: &Epoch,
-        queue: &Arc<TopicQueue>,
         sequence: u64,
         cx: &Context<'_>,
-    ) -> Result<WaitOutcome, QueueClosed> {
-        for cursor in self.all_mut() {
-            let registration = Registration { queue, ticket: &mut cursor.ticket, waker: cx.waker().clone() };
-            let (reader, is_current) = (cursor.reader as usize, || core.is_current(epoch));
-            let (outcome, wakes) = cursor.topic.wait(reader, sequence, &core.watermark, is_current, registration);
+    ) -> Result<WaitOutcome, LaneClosed> {
+        for (topic, place) in self.places() {
+            let waker = cx.waker().clone();
+            let (outcome, wakes) = topic.wait(place, sequence, &core.watermark, || core.is_current(epoch), waker)?;
             wakes.wake();
-            if outcome? == WaitOutcome::Ready {
+            if outcome == WaitOutcome::Ready {
                 return Ok(WaitOutcome::Ready);
             }
         }
@@ -209,17 +240,8 @@ impl Cursors {
     }
 }
 
-impl TopicCursor {
-    fn has_joined(&self) -> bool {
-        self.reader != NOT_JOINED
-    }
-}
-
 impl fmt::Debug for Cursors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.all().iter().map(|cursor| cursor.topic.name())).finish()
     }
 }
-
-/// The reader number of a cursor that has not joined its topic.
-const NOT_JOINED: u32 = u32::MAX;

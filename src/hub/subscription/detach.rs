@@ -3,72 +3,84 @@
 //! The server keeps the body of a connection whose client has stopped reading, but does not poll it. The watchdog that finds
 //! that out detaches the subscription, so that publishers do not wait for it and its member is not present any more.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{fmt, sync::Arc};
 
 use crate::{
-    hub::{core::Core, state::TopicShared},
+    hub::{
+        core::Core,
+        state::{TopicShared, TopicWakes, lane::Place},
+        sync::{Mutex, lock},
+    },
     streams::resources::Detach,
 };
 
-/// The registrations of a subscription in its topics: a cursor and a member in each.
+/// A handle to the places of a subscription in its topics: a cursor and a member in each.
 pub(crate) struct DetachHandle {
     core: Arc<Core>,
-    /// The topics, with the number of the subscription among the readers of each.
-    registrations: Box<[(Arc<TopicShared>, usize)]>,
     member: Option<Arc<str>>,
-    has_left: LeftFlag,
+    places: Places,
 }
 
-/// A flag that is set when a subscription leaves its topics.
+/// The places of a subscription in its topics, until it leaves them.
 ///
-/// Invariant: it is set before the first topic is locked. So while a topic is locked and the flag is not set, the
-/// subscription's reader number is its own and not yet that of another reader.
-#[derive(Clone, Default)]
-pub(crate) struct LeftFlag(Arc<AtomicBool>);
+/// Invariant: they are removed before the first topic is left, and changed together with a move to other lanes. So while they
+/// are locked, each seat is the subscription's own and not yet that of another one.
+///
+/// Lock order: places are locked before any topic.
+#[derive(Clone)]
+pub(crate) struct Places(Arc<Mutex<Vec<TopicPlace>>>);
 
-impl LeftFlag {
-    pub(crate) fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+type TopicPlace = (Arc<TopicShared>, Place);
+
+impl Places {
+    pub(crate) fn new<'a>(places: impl Iterator<Item = (&'a Arc<TopicShared>, &'a Place)>) -> Self {
+        Self(Arc::new(Mutex::new(cloned(places).collect())))
     }
 
-    fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// Removes the places.
+    pub(crate) fn clear(&self) {
+        let places = std::mem::take(&mut *lock(&self.0));
+        drop(places);
     }
+
+    /// Calls this, and sets the places to those that it returns beside its outcome.
+    pub(crate) fn change<'a, T, I>(&self, change: impl FnOnce() -> (T, I)) -> T
+    where
+        I: Iterator<Item = (&'a Arc<TopicShared>, &'a Place)>,
+    {
+        let mut places = lock(&self.0);
+        let (outcome, now) = change();
+        let before = std::mem::replace(&mut *places, cloned(now).collect());
+        drop(places);
+        drop(before);
+        outcome
+    }
+}
+
+fn cloned<'a>(places: impl Iterator<Item = (&'a Arc<TopicShared>, &'a Place)>) -> impl Iterator<Item = TopicPlace> {
+    places.map(|(topic, place)| (Arc::clone(topic), place.clone()))
 }
 
 impl DetachHandle {
-    pub(crate) fn new<'a>(
-        core: &Arc<Core>,
-        registrations: impl Iterator<Item = (&'a Arc<TopicShared>, usize)>,
-        member: Option<&Arc<str>>,
-        has_left: LeftFlag,
-    ) -> Self {
-        let registrations = registrations.map(|(topic, reader)| (Arc::clone(topic), reader)).collect();
-        Self { core: Arc::clone(core), registrations, member: member.cloned(), has_left }
+    pub(crate) fn new(core: &Arc<Core>, member: Option<&Arc<str>>, places: Places) -> Self {
+        Self { core: Arc::clone(core), member: member.cloned(), places }
     }
 }
 
 impl Detach for DetachHandle {
     fn detach(&self) {
-        for (topic, reader) in &self.registrations {
-            // Once the subscription has left, its reader number may be that of another one.
-            if let Some(wakes) = topic.detach(*reader, || self.has_left.get(), self.member.as_ref()) {
-                wakes.wake();
-            }
-        }
+        let places = lock(&self.places.0);
+        let detach = |(topic, place): &TopicPlace| topic.detach(place, self.member.as_ref());
+        let wakes: Vec<_> = places.iter().filter_map(detach).collect();
+        drop(places);
+        wakes.into_iter().for_each(TopicWakes::wake);
         self.core.presence_changed();
     }
 }
 
 impl fmt::Debug for DetachHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.registrations.iter().map(|(topic, _)| topic.name())).finish()
+        f.debug_list().entries(lock(&self.places.0).iter().map(|(topic, _)| topic.name())).finish()
     }
 }
 

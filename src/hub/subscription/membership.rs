@@ -6,15 +6,16 @@ use tokio::time::Instant;
 
 use super::{
     cursors::{Batch, Cursors},
-    detach::{DetachHandle, LeftFlag},
+    detach::{DetachHandle, Places},
 };
 use crate::hub::{
     core::Core,
     position::Epoch,
     state::{
+        TopicQueue,
         found::Budget,
+        lane::LaneClosed,
         read::{Query, SharedRead, WaitOutcome},
-        waiters::QueueClosed,
     },
     wake::pump::Placement,
 };
@@ -26,28 +27,38 @@ use crate::hub::{
 pub(super) struct Membership {
     cursors: Cursors,
     placement: Option<Placement>,
-    /// Shared with the handle that detaches the subscription while the body is not polled. Each stream that runs has one.
-    has_left: Option<LeftFlag>,
+    /// The places in the topics, shared with the handle that detaches the subscription while the body is not polled. Each
+    /// stream that runs has one.
+    places: Option<Places>,
 }
 
 impl Membership {
     /// Creates a membership that has not joined yet.
     pub(super) fn new(cursors: Cursors) -> Self {
-        Self { cursors, placement: None, has_left: None }
+        Self { cursors, placement: None, places: None }
     }
 
     /// Joins the topics, if that has not been done.
-    pub(super) fn join(&mut self, core: &Core, epoch: &Epoch, cursor: u64, member: Option<&Arc<str>>) {
-        if !self.cursors.has_joined() {
-            self.cursors.join(core, epoch, cursor, member);
-            core.presence_changed();
+    pub(super) fn join(&mut self, core: &Arc<Core>, epoch: &Epoch, cursor: u64, member: Option<&Arc<str>>) {
+        if self.cursors.has_joined() {
+            return;
         }
+        for _ in 0..PLACEMENTS_TRIED {
+            let placement = self.placement.insert(Placement::here(core));
+            if self.cursors.join(core, epoch, &placement.queue, cursor, member).is_ok() {
+                return core.presence_changed();
+            }
+        }
+        // The current runtime is shutting down, so the publisher wakes this subscription.
+        let joined = self.cursors.join(core, epoch, &core.wake_queues.without_pump(), cursor, member);
+        debug_assert!(joined.is_ok(), "a queue without a pump is not closed");
+        core.presence_changed();
     }
 
     /// Leaves the topics. Has no further effect if that has been done.
     pub(super) fn leave(&mut self, core: &Core, member: Option<&Arc<str>>) {
-        if let Some(has_left) = &self.has_left {
-            has_left.set();
+        if let Some(places) = &self.places {
+            places.clear();
         }
         self.cursors.leave(core, member);
         core.presence_changed();
@@ -59,7 +70,7 @@ impl Membership {
     pub(super) fn take_over(&mut self, other: &mut Self) {
         if other.cursors.has_joined() {
             self.cursors.take_registrations(&mut other.cursors);
-            (self.placement, self.has_left) = (other.placement.take(), other.has_left.take());
+            (self.placement, self.places) = (other.placement.take(), other.places.take());
         }
     }
 
@@ -68,13 +79,13 @@ impl Membership {
         if !self.cursors.has_joined() {
             return None;
         }
-        let has_left = self.has_left.get_or_insert_default().clone();
-        Some(DetachHandle::new(core, self.cursors.registrations(), member, has_left))
+        let places = self.places.get_or_insert_with(|| Places::new(self.cursors.places())).clone();
+        Some(DetachHandle::new(core, member, places))
     }
 
     /// Returns the names of the topics.
     pub(super) fn topics(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.cursors.registrations().map(|(topic, _)| topic.name())
+        self.cursors.topics().map(|topic| topic.name())
     }
 
     /// Returns the name of the topic with this index.
@@ -112,14 +123,36 @@ impl Membership {
         }
         for _ in 0..PLACEMENTS_TRIED {
             let placement = self.placement.get_or_insert_with(|| Placement::here(core));
-            match self.cursors.wait(core, epoch, &placement.queue, cursor, cx) {
+            let queue = &placement.queue;
+            let waited = if self.cursors.is_elsewhere(queue) {
+                Self::move_to(&mut self.cursors, self.places.as_ref(), queue)
+            } else {
+                Ok(())
+            };
+            match waited.and_then(|()| self.cursors.wait(core, epoch, cursor, cx)) {
                 Ok(outcome) => return outcome,
-                Err(QueueClosed { .. }) => self.placement = None,
+                Err(LaneClosed { .. }) => self.placement = None,
             }
         }
         // The current runtime is shutting down, so the publisher wakes this subscription.
-        let queue = core.wake_queues.without_pump();
-        self.cursors.wait(core, epoch, &queue, cursor, cx).unwrap_or(WaitOutcome::Ready)
+        let moved = Self::move_to(&mut self.cursors, self.places.as_ref(), &core.wake_queues.without_pump());
+        moved.and_then(|()| self.cursors.wait(core, epoch, cursor, cx)).unwrap_or(WaitOutcome::Ready)
+    }
+
+    /// Moves to the lanes of a queue.
+    #[cold]
+    fn move_to(cursors: &mut Cursors, places: Option<&Places>, queue: &Arc<TopicQueue>) -> Result<(), LaneClosed> {
+        let mut unused = Vec::new();
+        let moved = match places {
+            None => cursors.move_to(queue, &mut unused),
+            Some(places) => places.change(|| {
+                let moved = cursors.move_to(queue, &mut unused);
+                (moved, cursors.places())
+            }),
+        };
+        // Wakers are dropped after the locks.
+        drop(unused);
+        moved
     }
 }
 

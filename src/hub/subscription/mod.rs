@@ -53,7 +53,7 @@ use crate::observe::Reason;
 /// Convert it into [`Events`](crate::Events) with `Events::from(subscription)` to send it as an event stream. As a
 /// [`Stream`](futures_core::Stream) it yields [`Update`](crate::hub::Update)s, for any other use.
 ///
-/// A running subscription costs 64 bytes for each of its topics: 32 in the topic, and 32 in the subscription, in a box if there
+/// A running subscription costs 56 bytes for each of its topics: 24 in the topic, and 32 in the subscription, in a box if there
 /// are several. Dropping it leaves all topics.
 #[must_use = "a subscription yields nothing unless it is polled"]
 pub struct Subscription {

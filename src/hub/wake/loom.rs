@@ -18,7 +18,7 @@ use crate::{
         handle::Hub,
         registry::Publish,
         retention::Retention,
-        state::{TopicQueue, append::AfterAppend, found::Budget, waiters::Ticket},
+        state::{TopicQueue, append::AfterAppend, found::Budget},
         subscription::{
             Subscription,
             output::Output,
@@ -234,14 +234,14 @@ fn dropped_wakes_of_a_reader_wake_the_publisher() {
         let (hub, core, pump) = hub();
         drop(pump);
         let topic = core.topic("a", None).expect("the hub has room");
-        let (reader, wakes) = topic.join(0, || true, None);
+        let (place, wakes) = topic.join(&core.wake_queues.without_pump(), 0, || true, None).expect("the queue is open");
         wakes.wake();
         let publisher = hub.topic("a").expect("the hub has room");
         let publisher = thread::spawn(move || {
             ["1", "2"].into_iter().for_each(|data| publish(&publisher, data));
             block_on(publisher.wait_for_readers(0));
         });
-        drop(topic.leave(reader, Ticket::default(), None));
+        drop(topic.leave(&place, None));
         join(publisher);
         drop((topic, core));
     });

@@ -7,7 +7,7 @@
 use std::{
     future::poll_fn,
     sync::{Arc, Weak},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use tokio::{runtime, task};
@@ -15,8 +15,9 @@ use tokio::{runtime, task};
 use super::lingering::Lingering;
 use crate::hub::{
     core::Core,
-    state::{TopicQueue, TopicShared, rounds::RoundStart},
+    state::{TopicQueue, TopicShared, lane::Lane, rounds::RoundStart},
 };
+use crate::panic;
 
 /// The queue of the runtime in which a subscription is polled.
 #[derive(Debug)]
@@ -53,16 +54,13 @@ impl Pump {
     /// Wakes the subscribers of each topic in the queue, until the hub is gone.
     pub(super) async fn run(self) {
         let mut lingering = Lingering::new();
-        while let Some(topic) = poll_fn(|cx| self.poll_round(&mut lingering, cx)).await {
+        let mut wakers = Vec::new();
+        while let Some((topic, lane)) = poll_fn(|cx| self.poll_round(&mut lingering, cx)).await {
             let Some(core) = self.core.upgrade() else { return };
             let epoch = core.epoch();
-            topic.build_frames(&self.queue, epoch.prefix(), || core.is_current(&epoch));
-            drop(core);
-            let mut wakers = topic.take_round(&self.queue);
-            drop(topic);
-            while wakers.wake_batch() {
-                task::yield_now().await;
-            }
+            topic.build_frames(&lane, epoch.prefix(), || core.is_current(&epoch));
+            drop((core, topic));
+            wake(&lane, &mut wakers).await;
         }
     }
 
@@ -72,43 +70,48 @@ impl Pump {
         &self,
         lingering: &mut Lingering<TopicShared>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Arc<TopicShared>>> {
+    ) -> Poll<Option<(Arc<TopicShared>, Arc<Lane>)>> {
         loop {
             let (topic, until) = match lingering.poll_due(cx) {
                 Poll::Ready((topic, until)) => (Some(topic), Some(until)),
                 Poll::Pending => (ready!(self.queue.poll_next(cx)), None),
             };
             let (Some(topic), Some(core)) = (topic, self.core.upgrade()) else { return Poll::Ready(None) };
-            if self.begin_round(&core, &topic, until, lingering) {
-                return Poll::Ready(Some(topic));
+            let Some((lane, linger)) = topic.lane(&self.queue) else { continue };
+            let is_begun = match until {
+                Some(until) => lane.resume_round(until, core.now()),
+                None => match lane.begin_round(linger, || core.now()) {
+                    RoundStart::Now { held_until } => {
+                        lingering.release(&topic, held_until);
+                        true
+                    }
+                    // Without timers, nothing is gathered.
+                    RoundStart::Hold { until } => {
+                        !lingering.hold(&topic, until, core.instant(until)) && lane.resume_round(until, core.now())
+                    }
+                },
+            };
+            if is_begun {
+                return Poll::Ready(Some((topic, lane)));
             }
         }
     }
+}
 
-    /// Begins a round of a topic, which was held until the given time if there is one. Returns `false` if there is no round
-    /// now.
-    fn begin_round(
-        &self,
-        core: &Core,
-        topic: &Arc<TopicShared>,
-        was_held_until: Option<u64>,
-        lingering: &mut Lingering<TopicShared>,
-    ) -> bool {
-        if let Some(until) = was_held_until {
-            return topic.resume_round(&self.queue, until, core.now());
-        }
-        match topic.begin_round(&self.queue, || core.now()) {
-            RoundStart::Now { held_until } => {
-                if held_until > 0 {
-                    lingering.release(topic, held_until);
-                }
-                true
-            }
-            // Without timers, nothing is gathered.
-            RoundStart::Hold { until } => {
-                !lingering.hold(topic, until, core.instant(until)) && topic.resume_round(&self.queue, until, core.now())
-            }
-        }
+/// Wakes the subscribers that wait in a lane, batch by batch.
+///
+/// # Cancel safety
+///
+/// Wakers that are left in the lane are woken when the pump is dropped.
+async fn wake(lane: &Lane, wakers: &mut Vec<Waker>) {
+    lane.end_turn();
+    let mut next = lane.take_batch(0, wakers);
+    // A waker that panics ends neither the pump nor the wait of the others.
+    panic::wake_all(wakers.drain(..));
+    while let Some(from) = next {
+        task::yield_now().await;
+        next = lane.take_batch(from, wakers);
+        panic::wake_all(wakers.drain(..));
     }
 }
 
@@ -146,7 +149,7 @@ mod tests {
         event::Event,
         hub::{
             handle::Hub,
-            state::{found::Budget, read::SharedRead},
+            state::{found::Budget, lane::Place, read::SharedRead},
             subscription::Subscription,
         },
         panic::tests::Unreliable,
@@ -161,14 +164,15 @@ mod tests {
         subscriptions.iter_mut().for_each(wait);
         let core = hub.core();
         let [shared] = &*core.topics() else { panic!("there is one topic") };
-        let (queue, before) = (queue_here(core), core.epoch());
+        let ((lane, _), before) = (shared.lane(&queue_here(core)).unwrap(), core.epoch());
         core.renew(7, 100);
         topic.publish(Event::new("1")).try_result().unwrap();
-        shared.build_frames(&queue, before.prefix(), || core.is_current(&before));
-        let read = || shared.read_shared(usize::MAX, 100, 100, 0, || false).0;
+        shared.build_frames(&lane, before.prefix(), || core.is_current(&before));
+        let place = Place { lane: Arc::clone(&lane), seat: u32::MAX };
+        let read = || shared.read_shared(&place, (100, 100), 0, || false);
         assert!(matches!(read(), SharedRead::Fallback));
         let now = core.epoch();
-        shared.build_frames(&queue, now.prefix(), || core.is_current(&now));
+        shared.build_frames(&lane, now.prefix(), || core.is_current(&now));
         let SharedRead::Frame(slice) = read() else { panic!("there is a frame") };
         assert!(slice.bytes.starts_with(b"id: 0000000000000007-101\n"), "{:?}", slice.bytes);
     }

@@ -39,7 +39,7 @@ struct QueuedTopics<T> {
 
 impl<T> WakeQueue<T> {
     /// Creates a queue of no runtime, with a pump or without.
-    #[cfg(test)]
+    #[cfg(all(test, tower_sse_loom))]
     pub(crate) fn new(id: u32, is_pumped: bool) -> Arc<Self> {
         Self::with(id, is_pumped, None)
     }

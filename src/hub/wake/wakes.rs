@@ -6,7 +6,6 @@
 
 use std::{mem, sync::Arc, task::Waker};
 
-use slab::Slab;
 use tokio::sync::Notify;
 
 use super::{owed::OwedWakes, queue::WakeQueue};
@@ -14,8 +13,8 @@ use crate::{hub::sync::debug_assert_unlocked, panic};
 
 /// A set of wakers by queue, behind a lock of its own.
 pub(crate) trait WaitSet: Sized {
-    /// Takes the wakers that wait in this queue. `room` replaces the slab that they were in.
-    fn take_waiters(&self, queue: &WakeQueue<Arc<Self>>, room: Slab<Waker>) -> OwedWakes;
+    /// Takes the wakers that wait in this queue.
+    fn take_waiters(&self, queue: &WakeQueue<Arc<Self>>) -> OwedWakes;
 }
 
 /// Publishers that are owed a wake-up, as a reader has advanced. Dropping them wakes them too.
@@ -121,6 +120,6 @@ impl<T: WaitSet> Drop for Wakes<T> {
 fn deliver<T: WaitSet>(queue: &WakeQueue<Arc<T>>, topic: Arc<T>) {
     let unpumped = if queue.is_pumped() { queue.enqueue(topic).err() } else { Some(topic) };
     if let Some(topic) = unpumped {
-        drop(topic.take_waiters(queue, Slab::new()));
+        drop(topic.take_waiters(queue));
     }
 }
