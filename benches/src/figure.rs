@@ -125,11 +125,25 @@ pub(crate) const MICROSECONDS: &str = "µs";
 pub(crate) const NS: &str = "ns";
 /// The share that the others receive, relative to a run in which all clients read.
 pub(crate) const PART: &str = "part";
+/// Milliseconds.
+pub(crate) const MILLISECONDS: &str = "ms";
+/// A number of streams, or of times to reconnect.
+pub(crate) const COUNT: &str = "in number";
 /// Bytes.
 pub(crate) const BYTES: &str = "bytes";
 
-const UNITS: [&str; 8] =
-    [NS_PER_EVENT, US_PER_CONNECTION, EVENTS_PER_SECOND, BYTES_PER_STREAM, MICROSECONDS, NS, PART, BYTES];
+const UNITS: [&str; 10] = [
+    NS_PER_EVENT,
+    US_PER_CONNECTION,
+    EVENTS_PER_SECOND,
+    BYTES_PER_STREAM,
+    MICROSECONDS,
+    MILLISECONDS,
+    COUNT,
+    NS,
+    PART,
+    BYTES,
+];
 
 #[cfg(test)]
 mod tests {

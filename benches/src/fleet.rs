@@ -61,7 +61,7 @@ impl Fleet {
         fs::create_dir_all(&folder)?;
         let mut fleet = Self { folder, missing: Vec::new() };
         let peers = fleet.build_peers();
-        fleet.note(&["axum", "actix", "warp", "salvo"], peers);
+        fleet.note(&["axum", "axum-graceful", "actix", "warp", "salvo"], peers);
         let better_sse = fleet.install_better_sse();
         fleet.note(&["better-sse"], better_sse);
         let nchan = if Path::new(NCHAN).exists() { Ok(()) } else { Err("Debian's libnginx-mod-nchan is not there") };
@@ -94,7 +94,7 @@ impl Fleet {
                 command.arg(self.folder.join("outside/better-sse.mjs"));
                 command
             }
-            "axum" | "actix" | "warp" | "salvo" => {
+            "axum" | "axum-graceful" | "actix" | "warp" | "salvo" => {
                 let mut command = Command::new(self.folder.join("peers/release/tower-sse-peers"));
                 command.args([server.name, workers(server)]);
                 command

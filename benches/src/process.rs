@@ -97,6 +97,24 @@ impl Process {
         Ok(kilobytes * 1024)
     }
 
+    /// Asks it to end, as a service manager does.
+    pub(crate) fn terminate(&self) -> io::Result<()> {
+        let id = rustix::process::Pid::from_child(&self.child);
+        Ok(rustix::process::kill_process(id, rustix::process::Signal::TERM)?)
+    }
+
+    /// Returns `true` if it ends within this time.
+    pub(crate) fn ends_within(&mut self, at_most: Duration) -> io::Result<bool> {
+        let until = std::time::Instant::now() + at_most;
+        while self.child.try_wait()?.is_none() {
+            if std::time::Instant::now() > until {
+                return Ok(false);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(true)
+    }
+
     fn processes(&self) -> io::Result<Vec<u32>> {
         let id = self.child.id();
         let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();

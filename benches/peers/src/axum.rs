@@ -1,6 +1,6 @@
 //! axum's `Sse`.
 
-use std::{collections::HashMap, io};
+use std::{collections::HashMap, future::IntoFuture, io};
 
 use crate::control::{self, ANY};
 use axum::{
@@ -13,11 +13,15 @@ use axum::{
     routing::get,
     serve::ListenerExt,
 };
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
 
 use crate::feed::{self, Feed};
 
-pub async fn serve() -> io::Result<()> {
+/// Serves, with axum's graceful shutdown on SIGTERM if that is wanted: it costs each connection something.
+pub async fn serve(graceful: bool) -> io::Result<()> {
     let (listener, control) = (TcpListener::bind(ANY).await?, TcpListener::bind(ANY).await?);
     control::announce(listener.local_addr()?, control.local_addr()?)?;
     let feed = Feed::new();
@@ -29,10 +33,13 @@ pub async fn serve() -> io::Result<()> {
     let listener = listener.tap_io(|tcp| {
         let _ = tcp.set_nodelay(true);
     });
-    tokio::select! {
-        served = axum::serve(listener, app) => served,
-        obeyed = control::obey(control, feed.publisher()) => obeyed,
+    let (server, obeyed) = (axum::serve(listener, app), control::obey(control, feed.publisher()));
+    if graceful {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let server = server.with_graceful_shutdown(async move { terminate.recv().await.unwrap_or_default() });
+        return tokio::select! { served = server.into_future() => served, obeyed = obeyed => obeyed };
     }
+    tokio::select! { served = server.into_future() => served, obeyed = obeyed => obeyed }
 }
 
 async fn events(State(feed): State<Feed>) -> impl IntoResponse {

@@ -1,4 +1,4 @@
-//! One of the peers: `tower-sse-peers axum|actix|warp|salvo [WORKERS]`.
+//! One of the peers: `tower-sse-peers axum|axum-graceful|actix|warp|salvo [WORKERS]`.
 //!
 //! Each is written as its own documentation does it: tokio's broadcast channel for many clients, an event built for each
 //! of them out of the text that they share.
@@ -31,10 +31,11 @@ fn main() -> io::Result<()> {
     };
     runtime.block_on(async {
         match peer.as_str() {
-            "axum" => axum::serve().await,
+            "axum" => axum::serve(false).await,
+            "axum-graceful" => axum::serve(true).await,
             "warp" => warp::serve().await,
             "salvo" => salvo::serve().await,
-            _ => Err(io::Error::other("which peer: axum, actix, warp, salvo")),
+            _ => Err(io::Error::other("which peer: axum, axum-graceful, actix, warp, salvo")),
         }
     })
 }

@@ -6,6 +6,7 @@ mod fan_out;
 mod flood;
 mod latency;
 mod linger;
+mod many;
 mod memory;
 mod replay;
 mod stalled;
@@ -54,6 +55,7 @@ pub(crate) const ALL: &[(&str, Case)] = &[
     ("flood", flood::flood),
     ("connect", connect::connect),
     ("memory", memory::memory),
+    ("many", many::many),
     ("replay", replay::replay),
     ("stalled", stalled::stalled),
     ("latency", latency::latency),

@@ -1,6 +1,6 @@
 //! Checks that the received events are the sent ones: every event, in order, each byte of its data.
 
-use std::{io, time::Instant};
+use std::{fmt, io, time::Instant};
 
 use crate::text::{self, DIGITS, FLOOD};
 use memchr::memchr;
@@ -32,6 +32,22 @@ pub(crate) struct Tally {
     pub(crate) sent: Option<(u64, Vec<Instant>)>,
     /// The time that they took, in microseconds.
     pub(crate) took: Vec<u32>,
+    pub(crate) crowd: Crowd,
+}
+
+/// Streams that come and go.
+#[derive(Default)]
+pub(crate) struct Crowd {
+    /// The time from connecting to the first event of each stream that was begun alone, in microseconds.
+    pub(crate) firsts: Vec<u32>,
+    /// A stream may end; otherwise that is an error.
+    pub(crate) may_end: bool,
+    /// The clean end of each stream, and its last `retry:` in milliseconds.
+    pub(crate) ended: Vec<(Instant, Option<u32>)>,
+    /// The number of streams that ended otherwise.
+    pub(crate) cut: usize,
+    /// The number of streams whose connection was refused, or reset before their first event.
+    pub(crate) refused: usize,
 }
 
 /// One stream.
@@ -44,6 +60,10 @@ pub(crate) struct Check {
     line: Vec<u8>,
     has_data: bool,
     has_name: bool,
+    /// When the client connected, until there is an event, if that is measured.
+    begun: Option<Instant>,
+    /// The last time to reconnect, in milliseconds.
+    retry: Option<u32>,
     /// All events of a flood as most servers write them.
     flood: Vec<u8>,
 }
@@ -59,6 +79,7 @@ impl Default for Tally {
             now: Instant::now(),
             sent: None,
             took: Vec::new(),
+            crowd: Crowd::default(),
         }
     }
 }
@@ -94,10 +115,47 @@ impl Tally {
     }
 }
 
+impl Crowd {
+    /// So many streams end without their end.
+    pub(crate) fn cut(&mut self, streams: usize) -> io::Result<()> {
+        if streams > 0 && !self.may_end {
+            return Err(io::Error::other("the server has closed a stream"));
+        }
+        self.cut += streams;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Crowd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { firsts, ended, cut, refused, .. } = self;
+        write!(f, "Crowd({} have an event, {} ended, {cut} cut, {refused} refused)", firsts.len(), ended.len())
+    }
+}
+
 impl Check {
     pub(crate) fn new(expect: Expect) -> Self {
         let next = if let Expect::From { number, .. } = expect { number } else { 0 };
-        Self { expect, next, line: Vec::new(), has_data: false, has_name: false, flood: Vec::new() }
+        Self {
+            expect,
+            next,
+            line: Vec::new(),
+            has_data: false,
+            has_name: false,
+            begun: None,
+            retry: None,
+            flood: Vec::new(),
+        }
+    }
+
+    /// One that is measured from this time to its first event.
+    pub(crate) fn begun(expect: Expect, at: Instant) -> Self {
+        Self { begun: Some(at), ..Self::new(expect) }
+    }
+
+    /// Returns `true` if it is measured and has no event.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.begun.is_some()
     }
 
     /// Bytes of the event stream, cut anywhere.
@@ -141,6 +199,15 @@ impl Check {
         bytes
     }
 
+    /// The stream has ended cleanly.
+    pub(crate) fn end(&self, tally: &mut Tally) -> io::Result<()> {
+        if !tally.crowd.may_end {
+            return Err(io::Error::other("the server has ended a stream"));
+        }
+        tally.crowd.ended.push((tally.now, self.retry));
+        Ok(())
+    }
+
     fn line(&mut self, line: &[u8], tally: &mut Tally) -> io::Result<()> {
         match line.first() {
             Some(b'd') => {
@@ -150,6 +217,7 @@ impl Check {
                 }
             }
             Some(b'e') => self.has_name = value(line, b"event:") != b"message",
+            Some(b'r') => self.retry = retry(value(line, b"retry:")).or(self.retry),
             Some(_) => {}
             None => self.blank_line(tally),
         }
@@ -159,6 +227,10 @@ impl Check {
     fn blank_line(&mut self, tally: &mut Tally) {
         let (has_data, has_name) = (self.has_data, self.has_name);
         (self.has_data, self.has_name) = (false, false);
+        if let Some(begun) = self.begun.take_if(|_| has_data) {
+            let took = tally.now.saturating_duration_since(begun).as_micros();
+            tally.crowd.firsts.push(u32::try_from(took).unwrap_or(u32::MAX));
+        }
         if has_data && (!has_name || self.expect == Expect::Any) {
             tally.event(self.next, matches!(self.expect, Expect::From { .. }));
             self.next += 1;
@@ -185,6 +257,10 @@ impl Check {
 fn value<'a>(line: &'a [u8], name: &[u8]) -> &'a [u8] {
     let value = line.strip_prefix(name).unwrap_or_default();
     value.strip_prefix(b" ").unwrap_or(value)
+}
+
+fn retry(digits: &[u8]) -> Option<u32> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 fn event(number: u64, size: usize) -> String {

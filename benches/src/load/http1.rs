@@ -1,6 +1,6 @@
 //! One stream over HTTP/1.1: the head, and the chunks taken off.
 
-use std::io;
+use std::{io, time::Instant};
 
 use super::check::{Check, Expect, Tally};
 
@@ -21,6 +21,8 @@ enum State {
     End(usize),
     /// Everything is data.
     Plain,
+    /// The stream has ended.
+    Over,
 }
 
 pub(crate) fn request(target: &str) -> Vec<u8> {
@@ -51,6 +53,25 @@ impl Http1 {
         Self { state: State::Head, head: Vec::new(), check: Check::new(expect) }
     }
 
+    /// One that is measured from this time to its first event.
+    pub(crate) fn begun(expect: Expect, at: Instant) -> Self {
+        Self { state: State::Head, head: Vec::new(), check: Check::begun(expect, at) }
+    }
+
+    /// The number of streams that are measured and have no event.
+    pub(crate) fn waiting(&self) -> usize {
+        usize::from(self.check.is_waiting())
+    }
+
+    /// The connection has ended.
+    pub(crate) fn close(&self, tally: &mut Tally) -> io::Result<()> {
+        match self.state {
+            State::Over => Ok(()),
+            State::Plain => self.check.end(tally),
+            _ => tally.crowd.cut(1),
+        }
+    }
+
     pub(crate) fn feed(&mut self, mut bytes: &[u8], tally: &mut Tally) -> io::Result<()> {
         while let Some(&byte) = bytes.first() {
             let taken = match self.state {
@@ -65,7 +86,12 @@ impl Http1 {
                     self.state = State::Data(left - data.len()).after_data();
                     data.len()
                 }
-                State::Size(0, true) => return Err(io::Error::other("the server has ended a stream")),
+                State::Size(0, true) => {
+                    self.check.end(tally)?;
+                    self.state = State::Over;
+                    bytes.len()
+                }
+                State::Over => bytes.len(),
                 around => {
                     self.state = around.step(byte);
                     1

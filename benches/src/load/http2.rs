@@ -3,12 +3,15 @@
 use std::{
     io::{self, Write},
     net::TcpStream,
+    time::Instant,
 };
 
 use super::check::{Check, Expect, Tally};
 
 pub(crate) struct Http2 {
     streams: Vec<Check>,
+    /// The number of streams that have not ended.
+    open: usize,
     /// The received part of a frame's head.
     head: Vec<u8>,
     /// The frame whose payload comes.
@@ -34,21 +37,40 @@ pub(crate) fn requests(target: &str, streams: u32) -> Vec<u8> {
     window.extend_from_slice(&MAX_WINDOW.to_be_bytes());
     put(SETTINGS, 0, 0, &window, &mut bytes);
     put(WINDOW_UPDATE, 0, 0, &(MAX_WINDOW - 65_535).to_be_bytes(), &mut bytes);
+    (0..streams).for_each(|stream| put_request(target, stream, &mut bytes));
+    bytes
+}
+
+fn put_request(target: &str, stream: u32, to: &mut Vec<u8>) {
     // From the static table: GET, http; then literals, not indexed: path, authority, accept (RFC 7541).
     let mut head = vec![0x82, 0x86];
     put_literal(&[0x04], target, &mut head);
     put_literal(&[0x01], "localhost", &mut head);
     put_literal(&[0x0f, 0x04], "text/event-stream", &mut head);
-    for stream in 0..streams {
-        put(HEADERS, END_STREAM | END_HEADERS, stream * 2 + 1, &head, &mut bytes);
-    }
-    bytes
+    put(HEADERS, END_STREAM | END_HEADERS, stream * 2 + 1, &head, to);
 }
 
 impl Http2 {
     pub(crate) fn new(streams: u32, expect: Expect) -> Self {
-        let streams = (0..streams).map(|_| Check::new(expect)).collect();
-        Self { streams, head: Vec::new(), frame: None, payload: Vec::new(), received: 0 }
+        let streams: Vec<_> = (0..streams).map(|_| Check::new(expect)).collect();
+        Self { open: streams.len(), streams, head: Vec::new(), frame: None, payload: Vec::new(), received: 0 }
+    }
+
+    /// Requests one more stream, measured from this time to its first event.
+    pub(crate) fn request(&mut self, target: &str, expect: Expect, at: Instant, to: &mut Vec<u8>) {
+        put_request(target, u32::try_from(self.streams.len()).unwrap_or(0), to);
+        self.streams.push(Check::begun(expect, at));
+        self.open += 1;
+    }
+
+    /// The number of streams that are measured and have no event.
+    pub(crate) fn waiting(&self) -> usize {
+        self.streams.iter().filter(|stream| stream.is_waiting()).count()
+    }
+
+    /// The connection has ended.
+    pub(crate) fn close(&self, tally: &mut Tally) -> io::Result<()> {
+        tally.crowd.cut(self.open)
     }
 
     pub(crate) fn feed(&mut self, mut bytes: &[u8], mut to: &TcpStream, tally: &mut Tally) -> io::Result<()> {
@@ -62,8 +84,7 @@ impl Http2 {
             frame.left -= payload.len();
             self.frame = (frame.left > 0).then_some(frame);
             if frame.kind == DATA {
-                self.received += payload.len();
-                self.stream(frame)?.feed(payload, tally)?;
+                self.data(frame, payload, tally)?;
                 continue;
             }
             self.payload.extend_from_slice(payload);
@@ -82,6 +103,18 @@ impl Http2 {
         Ok(())
     }
 
+    /// Takes a part of a frame of data, of which so much is left.
+    fn data(&mut self, frame: Frame, payload: &[u8], tally: &mut Tally) -> io::Result<()> {
+        self.received += payload.len();
+        let stream = self.stream(frame)?;
+        stream.feed(payload, tally)?;
+        if frame.left == 0 && frame.flags & END_STREAM != 0 {
+            stream.end(tally)?;
+            self.open -= 1;
+        }
+        Ok(())
+    }
+
     /// Takes what there is of a frame's head.
     fn head<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let (head, rest) = bytes.split_at(bytes.len().min(HEAD - self.head.len()));
@@ -94,7 +127,7 @@ impl Http2 {
     }
 
     /// A frame that is no data, and what is said to it.
-    fn control(&self, frame: Frame, tally: &mut Tally) -> io::Result<Vec<u8>> {
+    fn control(&mut self, frame: Frame, tally: &mut Tally) -> io::Result<Vec<u8>> {
         let mut answer = Vec::new();
         match frame.kind {
             HEADERS => {
@@ -107,6 +140,11 @@ impl Http2 {
             }
             SETTINGS if frame.flags & ACK == 0 => put(SETTINGS, ACK, 0, &[], &mut answer),
             PING if frame.flags & ACK == 0 => put(PING, ACK, 0, &self.payload, &mut answer),
+            RST_STREAM if tally.crowd.may_end => {
+                tally.crowd.cut += 1;
+                self.open -= 1;
+            }
+            GOAWAY if tally.crowd.may_end => {}
             RST_STREAM | GOAWAY => return Err(io::Error::other("the server has ended a stream or all")),
             _ => {}
         }
@@ -114,8 +152,8 @@ impl Http2 {
     }
 
     fn stream(&mut self, frame: Frame) -> io::Result<&mut Check> {
-        if frame.flags & (END_STREAM | PADDED) != 0 {
-            return Err(io::Error::other("a stream has ended, or is padded"));
+        if frame.flags & PADDED != 0 {
+            return Err(io::Error::other("data is padded"));
         }
         let at = (frame.stream / 2) as usize;
         self.streams.get_mut(at).ok_or_else(|| io::Error::other("data of a stream that is not there"))

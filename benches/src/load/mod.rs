@@ -5,6 +5,7 @@
 mod check;
 mod http1;
 mod http2;
+mod storm;
 
 use std::{
     collections::HashMap,
@@ -37,6 +38,8 @@ pub(crate) struct Load {
 struct Connection {
     stream: TcpStream,
     protocol: Protocol,
+    /// The bytes that are to be written as soon as that is possible.
+    out: Vec<u8>,
 }
 
 enum Protocol {
@@ -128,7 +131,7 @@ impl Load {
         stream.set_nonblocking(true)?;
         self.epoll.add(&stream, EventFlags::IN)?;
         self.tally.join(ask.expect, u64::from(ask.streams.unwrap_or(1)));
-        self.connections.insert(stream.as_raw_fd(), Connection { stream, protocol });
+        self.connections.insert(stream.as_raw_fd(), Connection { stream, protocol, out: Vec::new() });
         Ok(())
     }
 
@@ -151,12 +154,29 @@ impl Load {
     }
 
     fn read(&mut self) -> io::Result<()> {
-        for &(fd, _) in &self.ready {
+        for &(fd, flags) in &self.ready {
             let Some(connection) = self.connections.get_mut(&fd) else { continue };
+            if flags.contains(EventFlags::OUT) {
+                connection.write(&self.epoll, &mut self.tally)?;
+            }
             let read = match connection.stream.read(&mut self.buffer) {
-                Ok(0) => return Err(io::Error::other("the server has closed a stream")),
+                Ok(0) => {
+                    connection.protocol.close(&mut self.tally)?;
+                    self.connections.remove(&fd);
+                    continue;
+                }
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+                Err(error) if error.kind() == ErrorKind::ConnectionReset && self.tally.crowd.may_end => {
+                    connection.protocol.close(&mut self.tally)?;
+                    self.connections.remove(&fd);
+                    continue;
+                }
+                Err(error) if error.kind() == ErrorKind::ConnectionReset && connection.protocol.waiting() > 0 => {
+                    self.tally.crowd.refused += connection.protocol.waiting();
+                    self.connections.remove(&fd);
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             let bytes = &self.buffer[..read];
@@ -166,6 +186,24 @@ impl Load {
             }
         }
         Ok(())
+    }
+}
+
+impl Protocol {
+    /// The number of streams that are measured and have no event.
+    fn waiting(&self) -> usize {
+        match self {
+            Self::Http1(http) => http.waiting(),
+            Self::Http2(http) => http.waiting(),
+        }
+    }
+
+    /// The connection has ended.
+    fn close(&self, tally: &mut Tally) -> io::Result<()> {
+        match self {
+            Self::Http1(http) => http.close(tally),
+            Self::Http2(http) => http.close(tally),
+        }
     }
 }
 

@@ -159,6 +159,7 @@ pub(super) const GROUPS: &[(&str, &str, &[&str])] = &[
     ("A flood to one client", "flood", &["flood"]),
     ("Connect to first event", "", &["connect"]),
     ("Memory of an idle stream", "memory", &["memory"]),
+    ("Many streams in one process", "", &["many"]),
     ("Replay of 10,000 events to 100 clients", "", &["replay"]),
     ("One of 101 does not read", "", &["stalled"]),
     ("Latency", "", &["latency"]),

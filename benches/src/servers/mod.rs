@@ -4,6 +4,7 @@ mod bodies;
 mod epoll;
 mod form;
 mod hyper_floor;
+mod leaving;
 mod plain;
 mod us;
 
@@ -42,6 +43,7 @@ async fn serve_hyper(base: &str, form: Form) -> io::Result<()> {
     match base {
         "hyper" => hyper_floor::serve(listener, control, form).await,
         "us" => us::serve(listener, control, form).await,
+        "us-streams" => leaving::serve(listener, control, form).await,
         name => Err(io::Error::other(format!("no server is called {name:?}"))),
     }
 }

@@ -75,14 +75,19 @@ where
         let connection = http2::Builder::new(TokioExecutor::new()).serve_connection(io, service);
         tokio::spawn(async { drop(connection.await) });
     } else {
-        let mut http = http1::Builder::new();
-        if !form.is_vectored {
-            http.writev(false).max_buf_size(MAX_BUFFER);
-        }
-        let connection = http.serve_connection(io, service);
+        let connection = http1(form).serve_connection(io, service);
         tokio::spawn(async { drop(connection.await) });
     }
     Ok(())
+}
+
+/// Returns hyper's builder in this form.
+pub(super) fn http1(form: Form) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    if !form.is_vectored {
+        http.writev(false).max_buf_size(MAX_BUFFER);
+    }
+    http
 }
 
 /// As `docs/serving.md` has it.

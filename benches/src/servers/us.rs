@@ -42,7 +42,7 @@ pub(crate) async fn serve(listener: TcpListener, control: TcpListener, form: For
     }
 }
 
-fn publisher(watched: Topic, log: Topic) -> impl FnMut(Command) {
+pub(super) fn publisher(watched: Topic, log: Topic) -> impl FnMut(Command) {
     let mut next = [0; 2];
     move |command| {
         let (topic, next) = if command.to_log { (&log, &mut next[1]) } else { (&watched, &mut next[0]) };
@@ -70,7 +70,7 @@ fn number(uri: &Uri, key: &str) -> Option<usize> {
     uri.query()?.split('&').find_map(|pair| pair.strip_prefix(key))?.parse().ok()
 }
 
-fn not_found() -> Response<Nothing> {
+pub(super) fn not_found() -> Response<Nothing> {
     let mut response = Response::new(Nothing);
     *response.status_mut() = StatusCode::NOT_FOUND;
     response
