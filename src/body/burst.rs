@@ -7,7 +7,8 @@ use tokio::time::Instant;
 use super::source::FRAME_BYTES;
 use crate::streams::control::StreamControl;
 
-/// The bytes of large frames since the stream last had nothing to send, or paused.
+/// The bytes of large frames since the stream last had nothing to send, or paused. [`FULL`] once another frame as large as the
+/// last does not fit.
 #[derive(Debug, Default)]
 pub(super) struct Burst {
     bytes: u32,
@@ -22,18 +23,23 @@ impl Burst {
         // The server has sent earlier frames meanwhile.
         let is_later = control.last_frame() + BURST_RESET < now;
         let before = if is_later { 0 } else { self.bytes };
-        self.bytes = before.saturating_add(u32::try_from(frame).unwrap_or(u32::MAX));
+        let frame = u32::try_from(frame).unwrap_or(FULL);
+        let bytes = before.saturating_add(frame);
+        self.bytes = if bytes.saturating_add(frame) > MAX_BURST { FULL } else { bytes };
     }
 
     /// Returns whether the stream is to pause, so that the server sends what it has, and other tasks run.
     pub(super) fn is_full(&self) -> bool {
-        self.bytes >= MAX_BURST
+        self.bytes == FULL
     }
 }
 
-/// The bytes of large frames that a stream sends before a pause. hyper holds up to sixteen frames of any size: over 128 KiB,
-/// glibc's allocator returns the memory to the system each time, and to get it again is a third of what large events cost.
-const MAX_BURST: u32 = 64 * 1024;
+/// The most bytes of large frames that a stream sends before a pause, unless one frame alone has more. hyper holds up to sixteen
+/// frames of any size: over 128 KiB, glibc's allocator returns the memory to the system each time, and to get it again is a third
+/// of what large events cost. With less than this, hyper makes more calls for the same bytes.
+const MAX_BURST: u32 = 120 * 1024;
+
+const FULL: u32 = u32::MAX;
 
 /// Longer than a server takes to poll a stream again whose client reads.
 const BURST_RESET: Duration = Duration::from_millis(100);

@@ -1,6 +1,6 @@
 //! Ready events are sent at once, in as few frames as possible.
 
-use std::time::Duration;
+use std::{error::Error, iter, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -57,22 +57,49 @@ async fn a_large_event_has_its_own_frame_and_is_not_copied() {
     assert_eq!(frames[2].as_ptr(), large.to_bytes().as_ptr());
 }
 
-/// hyper buffered up to sixteen of them, whatever their size.
+/// hyper buffered up to sixteen of them, whatever their size. glibc's allocator returns memory to the system above 128 KiB.
 #[tokio::test(start_paused = true)]
-async fn endless_large_events_yield_so_that_they_are_sent() {
-    let large = sized(16 * 1024);
-    let mut body = open(SseLayer::new(answers(Events::new(stream::repeat_with(move || large.clone()))))).await;
-    assert_eq!(body.next().await.unwrap(), ":\n");
-    for _ in 0..3 {
-        let mut given = 0;
-        while body.poll_once().is_ready() {
-            given += 1;
+async fn endless_large_events_yield_before_120_kib_unless_one_alone_has_more() {
+    const KIB: usize = 1024;
+    for (size, in_one) in [
+        (8 * KIB + 1, 14),
+        (16 * KIB, 7),
+        (40 * KIB, 3),
+        (60 * KIB, 2),
+        (60 * KIB + 1, 1),
+        (64 * KIB, 1),
+        (256 * KIB, 1),
+    ] {
+        let large = sized(size);
+        let mut body = open(SseLayer::new(answers(Events::new(stream::repeat_with(move || large.clone()))))).await;
+        assert_eq!(body.next().await.unwrap(), ":\n");
+        for _ in 0..3 {
+            assert_eq!(frames_before_pause(&mut body), in_one, "{size}");
         }
-        assert_eq!(given, 4);
+        // Nothing else wakes the task.
+        for _ in 0..20 {
+            assert_eq!(body.next().await.unwrap().len(), size);
+        }
     }
-    // Nothing else wakes the task.
-    for _ in 0..10 {
-        assert_eq!(body.next().await.unwrap().len(), 16 * 1024);
+}
+
+/// Returns the number of frames that are ready.
+fn frames_before_pause(body: &mut Reading<impl http_body::Body<Data = Bytes, Error: Error>>) -> usize {
+    iter::from_fn(|| body.poll_once().is_ready().then_some(())).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_events_of_several_sizes_yield_after_120_kib_and_one_of_them_at_most() {
+    let sizes = [9_000, 60_000, 50_000, 100_000, 9_000, 200_000, 9_000];
+    let mut left = sizes.into_iter().cycle();
+    let events = stream::repeat_with(move || sized(left.next().unwrap()));
+    let mut body = open(SseLayer::new(answers(Events::new(events)))).await;
+    assert_eq!(body.next().await.unwrap(), ":\n");
+    let mut frames = sizes.into_iter().cycle();
+    for _ in 0..20 {
+        let sent: Vec<_> = frames.by_ref().take(frames_before_pause(&mut body)).collect();
+        let (_, before_last) = sent.split_last().expect("a pause is one poll");
+        assert!(before_last.iter().sum::<usize>() <= 120 * 1024, "{sent:?}");
     }
 }
 
