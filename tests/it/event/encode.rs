@@ -249,6 +249,27 @@ fn many_line_breaks_arrive() {
     assert_eq!(decoded(&Event::new(&breaks).to_bytes()).data(), "\n".repeat(200_000));
 }
 
+/// Large data is searched for breaks and copied in parts of 8 KiB.
+#[test]
+fn line_break_anywhere_in_large_data_arrives() {
+    const PART: usize = 8 * 1024;
+    let all = "0123456789".repeat(5 * PART / 10);
+    let parts = (0..5).flat_map(|part| [part * PART, part * PART + 1, (part + 1) * PART - 1]);
+    for (at, text) in parts.flat_map(|at| ["\n", "\r", "\r\n", "\n\r\n"].map(|text| (at, text))) {
+        for data in
+            [format!("{}{text}{}", &all[..at], &all[at..]), format!("{}{text}", &all[..(PART * 4 + at).min(all.len())])]
+        {
+            let lines: Vec<_> = received(&data).split('\n').map(|line| format!("data: {line}\n")).collect();
+            assert_eq!(Event::new(&data).to_bytes(), format!("{}\n", lines.concat()), "{text:?} at {at}");
+        }
+    }
+    for len in [PART * 4 - 1, PART * 4, PART * 4 + 1, PART * 5 - 2] {
+        let data = &all[..len];
+        assert_eq!(Event::new(data).to_bytes(), format!("data: {data}\n\n"));
+        assert_arrives(Some("1"), Some("a"), data);
+    }
+}
+
 #[test]
 fn names_and_ids_with_line_breaks_are_rejected() {
     for hostile in ["\n", "\r", "a\nb", "a\rb", "a\r\n", "\u{feff}\n", "x\n\ndata: forged"] {
