@@ -123,6 +123,8 @@ pub(crate) const BYTES_PER_STREAM: &str = "bytes/stream";
 pub(crate) const MICROSECONDS: &str = "µs";
 /// Nanoseconds of a call.
 pub(crate) const NS: &str = "ns";
+/// Microseconds of the server's CPU for a stream and a second.
+pub(crate) const US_PER_STREAM: &str = "µs/stream/s";
 /// The share that the others receive, relative to a run in which all clients read.
 pub(crate) const PART: &str = "part";
 /// Milliseconds.
@@ -132,7 +134,7 @@ pub(crate) const COUNT: &str = "in number";
 /// Bytes.
 pub(crate) const BYTES: &str = "bytes";
 
-const UNITS: [&str; 10] = [
+const UNITS: [&str; 11] = [
     NS_PER_EVENT,
     US_PER_CONNECTION,
     EVENTS_PER_SECOND,
@@ -141,6 +143,7 @@ const UNITS: [&str; 10] = [
     MILLISECONDS,
     COUNT,
     NS,
+    US_PER_STREAM,
     PART,
     BYTES,
 ];

@@ -4,6 +4,7 @@ mod alone;
 mod connect;
 mod fan_out;
 mod flood;
+mod idle;
 mod latency;
 mod linger;
 mod many;
@@ -56,6 +57,7 @@ pub(crate) const ALL: &[(&str, Case)] = &[
     ("connect", connect::connect),
     ("memory", memory::memory),
     ("many", many::many),
+    ("idle", idle::idle),
     ("replay", replay::replay),
     ("stalled", stalled::stalled),
     ("latency", latency::latency),

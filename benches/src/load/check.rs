@@ -21,6 +21,7 @@ pub(crate) enum Expect {
 pub(crate) struct Tally {
     pub(crate) heads: u64,
     pub(crate) events: u64,
+    pub(crate) comments: u64,
     pub(crate) streams: u64,
     /// Numbers below this are waited for.
     pub(crate) through: u64,
@@ -73,6 +74,7 @@ impl Default for Tally {
         Self {
             heads: 0,
             events: 0,
+            comments: 0,
             streams: 0,
             through: 0,
             behind: 0,
@@ -216,6 +218,7 @@ impl Check {
                     self.data(value(line, b"data:"))?;
                 }
             }
+            Some(b':') => tally.comments += 1,
             Some(b'e') => self.has_name = value(line, b"event:") != b"message",
             Some(b'r') => self.retry = retry(value(line, b"retry:")).or(self.retry),
             Some(_) => {}

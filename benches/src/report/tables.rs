@@ -146,6 +146,7 @@ pub(crate) fn value(figure: &Figure) -> String {
         figure::BYTES_PER_STREAM => format!("{:.1} KB/stream", value / 1e3),
         figure::BYTES => format!("{:.1} MB", value / 1e6),
         figure::PART => format!("{:.1} %", value * 100.0),
+        figure::US_PER_STREAM => format!("{value:.2} {}", figure.unit),
         unit if value < 100.0 => format!("{value:.1} {unit}"),
         unit => format!("{value:.0} {unit}"),
     }
@@ -160,6 +161,7 @@ pub(super) const GROUPS: &[(&str, &str, &[&str])] = &[
     ("Connect to first event", "", &["connect"]),
     ("Memory of an idle stream", "memory", &["memory"]),
     ("Many streams in one process", "", &["many"]),
+    ("Idle streams with heartbeats", "", &["heartbeats"]),
     ("Replay of 10,000 events to 100 clients", "", &["replay"]),
     ("One of 101 does not read", "", &["stalled"]),
     ("Latency", "", &["latency"]),

@@ -9,13 +9,17 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use crate::control::{self, Command};
 use bytes::Bytes;
 use http::{Response, header::CONTENT_TYPE};
 use http_body::{Body, Frame};
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    time::{self, Instant, Interval},
+};
 use tower::service_fn;
 
 use super::{Form, plain};
@@ -41,6 +45,8 @@ struct Client {
     /// The number of publishes that it has.
     round: u64,
     phase: Phase,
+    /// A timer of its own, for comments at this interval. No client of other cases has one.
+    beat: Option<Box<Interval>>,
 }
 
 enum Phase {
@@ -96,7 +102,8 @@ impl Client {
             "/flood" => Phase::Flood(wire::flood(wire::size(uri.query())).into()),
             _ => Phase::Watch,
         };
-        Self { shared: Arc::clone(shared), seat, round, phase }
+        let beat = uri.query().and_then(|query| query.strip_prefix("ms=")?.parse().ok()).map(|ms| beat(seat, ms));
+        Self { shared: Arc::clone(shared), seat, round, phase, beat }
     }
 }
 
@@ -133,8 +140,16 @@ impl Body for Client {
             return Poll::Ready(Some(Ok(Frame::data(frame))));
         }
         state.waiting[this.seat] = Some(cx.waker().clone());
-        Poll::Pending
+        drop(state);
+        let Some(beat) = &mut this.beat else { return Poll::Pending };
+        beat.poll_tick(cx).map(|_| Some(Ok(Frame::data(Bytes::from_static(b":\n")))))
     }
+}
+
+/// Creates the timer of a client. Those of neighbours are spread over the interval, as if their clients had come then.
+fn beat(seat: usize, ms: u64) -> Box<Interval> {
+    let first = (seat as u64).wrapping_mul(7919) % ms;
+    Box::new(time::interval_at(Instant::now() + Duration::from_millis(first), Duration::from_millis(ms)))
 }
 
 /// The number of publishes that a client may be behind.

@@ -1,6 +1,6 @@
 //! tower-sse as its documentation has it: the layer, around a service that is not found, and a hub behind it.
 
-use std::{convert::Infallible, io, time::Duration};
+use std::{convert::Infallible, future::ready, io, time::Duration};
 
 use crate::{
     control::{self, Command},
@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tower::{Layer, service_fn};
 use tower_sse::{
     Event, Events, SseLayer,
-    hub::{Hub, Retention, Start, Subscribe, Topic},
+    hub::{Hub, Retention, Start, Subscribe, SubscribeError, Subscription, Topic},
 };
 
 use super::{
@@ -31,13 +31,15 @@ pub(crate) async fn serve(listener: TcpListener, control: TcpListener, form: For
         "/log" => Subscribe::to("log").start(Start::Beginning),
         _ => Subscribe::to("events"),
     }));
-    // Only where the path is another does the other layer come into play.
-    let events = events.when(|head| head.uri().path() != "/flood");
+    // Only where the path is another do the other layers come into play.
+    let events = events.when(|head| !["/flood", "/beat"].contains(&head.uri().path()));
+    let beats = SseLayer::from_fn(move |request: Request<_>| ready(beating(&hub, request.uri())));
+    let beats = beats.when(|head| head.uri().path() == "/beat");
     let flood = SseLayer::from_fn(async |request: Request<_>| flood(request.uri()));
     let nothing = service_fn(async |_| Ok::<_, Infallible>(not_found()));
 
     tokio::select! {
-        served = plain::serve(listener, events.layer(flood.layer(nothing)), form) => served,
+        served = plain::serve(listener, events.layer(beats.layer(flood.layer(nothing))), form) => served,
         obeyed = control::obey(control, publisher(watched, log)) => obeyed,
     }
 }
@@ -55,6 +57,12 @@ pub(super) fn publisher(watched: Topic, log: Topic) -> impl FnMut(Command) {
             _ => Some(topic.publish_all(events)),
         };
     }
+}
+
+/// The events that are published, with heartbeats at this interval.
+fn beating(hub: &Hub, uri: &Uri) -> Result<Events<Subscription>, SubscribeError> {
+    let interval = Duration::from_millis(number(uri, "ms=").unwrap_or(15_000) as u64);
+    hub.subscribe("events").map(|subscription| Events::from(subscription).heartbeat(interval))
 }
 
 /// Events without an end: made one by one, or all made before.
