@@ -32,6 +32,7 @@ pub(crate) struct Abort {
     last: Option<Bytes>,
     /// `None` once the server has dropped the last bytes.
     held: Option<Arc<ReleaseFlag>>,
+    timer: Option<Pin<Box<Sleep>>>,
     error: BoxError,
 }
 
@@ -53,10 +54,11 @@ impl Abort {
     pub(crate) fn new(last: Bytes, before: Option<Arc<ReleaseFlag>>, error: BoxError) -> Self {
         if last.is_empty() {
             // Without tracked bytes before, there is nothing to wait for.
-            return Self { last: None, held: Some(before.unwrap_or_else(ReleaseFlag::released)), error };
+            let held = Some(before.unwrap_or_else(ReleaseFlag::released));
+            return Self { last: None, held, timer: None, error };
         }
         let (last, held) = ReleaseFlag::track(last);
-        Self { last: Some(last), held: Some(held), error }
+        Self { last: Some(last), held: Some(held), timer: None, error }
     }
 
     /// Returns the last bytes, once.
@@ -65,21 +67,21 @@ impl Abort {
     }
 
     /// Waits until the server has dropped the last bytes, and then for [`SETTLES_AFTER`].
-    pub(crate) fn poll_sent(&mut self, mut timer: Pin<&mut Option<Sleep>>, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(held) = &self.held else {
-            return timer.as_pin_mut().map_or(Poll::Ready(()), |timer| timer.poll(cx));
+            return self.timer.as_mut().map_or(Poll::Ready(()), |timer| timer.as_mut().poll(cx));
         };
         held.waker.register(cx.waker());
         if !held.is_released.load(Ordering::Acquire) {
-            if timer.is_none() {
-                timer.set(timer_for(HELD_FOR));
+            if self.timer.is_none() {
+                self.timer = timer_for(HELD_FOR);
             }
-            return timer.as_pin_mut().map_or(Poll::Pending, |timer| timer.poll(cx));
+            return self.timer.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(cx));
         }
         self.held = None;
-        timer.set(timer_for(SETTLES_AFTER));
-        if let Some(timer) = timer.as_pin_mut() {
-            return timer.poll(cx);
+        self.timer = timer_for(SETTLES_AFTER);
+        if let Some(timer) = &mut self.timer {
+            return timer.as_mut().poll(cx);
         }
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -176,8 +178,8 @@ impl fmt::Display for EarlyEndError {
 impl Error for EarlyEndError {}
 
 /// Returns a timer, or `None` outside of a runtime.
-fn timer_for(time: Duration) -> Option<Sleep> {
-    Handle::try_current().is_ok().then(|| sleep(time))
+fn timer_for(time: Duration) -> Option<Pin<Box<Sleep>>> {
+    Handle::try_current().is_ok().then(|| Box::pin(sleep(time)))
 }
 
 /// The longest wait for a server to drop the last bytes: a slow client takes about this long for the bytes that hyper holds.

@@ -11,11 +11,14 @@ use crate::{
 
 /// The limits of one stream: its deadline or lifetime, its checks of access, and its grace period once it is ending.
 ///
-/// Most streams have none of these, so each is boxed.
+/// Most streams have none of these, so they are boxed.
 #[derive(Debug, Default)]
-pub(super) struct Deadlines {
+pub(super) struct Deadlines(Option<Box<Limits>>);
+
+#[derive(Debug, Default)]
+struct Limits {
     /// The earlier of deadline and end of lifetime, or the end of the grace period.
-    end: Option<Box<Deadline>>,
+    end: Option<Deadline>,
     checks: Option<Box<Checks>>,
     /// The limits of outer layers, which hold whatever the stream's own settings are.
     outer: Option<Box<OuterLimits>>,
@@ -49,10 +52,10 @@ impl Deadlines {
     /// Adds the limits and the checks of a layer.
     pub(super) fn add(&mut self, outer: &OuterLimits, checks: Option<Box<Checks>>) {
         if let Some(checks) = checks {
-            Checks::append(&mut self.checks, checks);
+            Checks::append(&mut self.0.get_or_insert_default().checks, checks);
         }
         if outer.is_any() {
-            let merged = self.outer.get_or_insert_default();
+            let merged = self.0.get_or_insert_default().outer.get_or_insert_default();
             merged.tighten(outer.ends_at, outer.leaves);
             merged.opened = merged.opened.or(outer.opened);
         }
@@ -63,40 +66,53 @@ impl Deadlines {
         if self.is_in_grace() {
             return;
         }
-        let outer = self.outer.as_deref();
+        let outer = self.outer();
         let opened = outer.and_then(|outer| outer.opened).unwrap_or(opened);
         let own = lifetime.and_then(|lifetime| opened.checked_add(lifetime));
         let lifetime = [own, outer.and_then(|outer| outer.ends_at)].into_iter().flatten().min();
         let deadline = deadline.map(|at| Deadline { at, kind: Kind::Explicit });
         let lifetime = lifetime.map(|at| Deadline { at, kind: Kind::Lifetime });
-        self.end = [deadline, lifetime].into_iter().flatten().min_by_key(|end| end.at).map(Box::new);
+        let end = [deadline, lifetime].into_iter().flatten().min_by_key(|end| end.at);
+        if end.is_some() || self.0.is_some() {
+            self.0.get_or_insert_default().end = end;
+        }
+    }
+
+    fn outer(&self) -> Option<&OuterLimits> {
+        self.0.as_ref()?.outer.as_deref()
+    }
+
+    fn end(&self) -> Option<&Deadline> {
+        self.0.as_ref()?.end.as_ref()
     }
 
     /// Returns whether an outer layer has the stream end when a drain begins.
     pub(super) fn leaves_on_drain(&self) -> bool {
-        self.outer.as_ref().is_some_and(|outer| outer.leaves)
+        self.outer().is_some_and(|outer| outer.leaves)
     }
 
     /// Returns the limits of outer layers, the time at which the stream ends, and the checks that are to be kept.
     pub(super) fn into_parts(
-        mut self,
+        self,
         keep: impl Fn(&Arc<AccessCheck>) -> bool,
     ) -> (OuterLimits, Option<Instant>, Option<Box<Checks>>) {
-        Checks::retain(&mut self.checks, keep);
-        (self.outer.map_or_else(OuterLimits::default, |outer| *outer), self.end.map(|end| end.at), self.checks)
+        let Limits { end, mut checks, outer } = self.0.map_or_else(Limits::default, |limits| *limits);
+        Checks::retain(&mut checks, keep);
+        (outer.map_or_else(OuterLimits::default, |outer| *outer), end.map(|end| end.at), checks)
     }
 
     /// Returns whether nothing but a request ends the stream.
     #[inline]
     pub(super) fn is_unlimited(&self) -> bool {
-        self.end.is_none() && self.checks.is_none()
+        self.0.is_none()
     }
 
     /// Returns the next time at which something is due, without requests.
     #[inline]
     pub(super) fn next(&self) -> Option<Instant> {
-        let check = self.checks.as_ref().map(|checks| checks.next_deadline());
-        [self.end.as_ref().map(|end| end.at), check].into_iter().flatten().min()
+        let limits = self.0.as_ref()?;
+        let check = limits.checks.as_ref().map(|checks| checks.next_deadline());
+        [limits.end.as_ref().map(|end| end.at), check].into_iter().flatten().min()
     }
 
     /// Returns the cause for which the stream is to end now. Polls checks of access that are in flight, and starts those
@@ -105,10 +121,11 @@ impl Deadlines {
         if let Some(cause) = self.requested(control) {
             return Some(cause);
         }
-        if let Some(end) = self.end.as_ref().filter(|end| end.at <= Instant::now()) {
+        let limits = self.0.as_mut()?;
+        if let Some(end) = limits.end.as_ref().filter(|end| end.at <= Instant::now()) {
             return Some(end.cause());
         }
-        let revoked = self.checks.as_mut()?.poll(Instant::now(), cx)?;
+        let revoked = limits.checks.as_mut()?.poll(Instant::now(), cx)?;
         Some(EndCause::Revoked(revoked))
     }
 
@@ -131,13 +148,14 @@ impl Deadlines {
     /// Starts the grace period of a stream that is to end for this cause, and is within an event.
     pub(super) fn start_grace(&mut self, cause: EndCause) {
         let grace = if matches!(cause, EndCause::DrainDeadline) { GRACE_AT_DRAIN_DEADLINE } else { GRACE };
-        self.checks = None;
-        self.end = Some(Box::new(Deadline { at: Instant::now() + grace, kind: Kind::Grace(Box::new(cause)) }));
+        let limits = self.0.get_or_insert_default();
+        limits.checks = None;
+        limits.end = Some(Deadline { at: Instant::now() + grace, kind: Kind::Grace(Box::new(cause)) });
     }
 
     /// Returns the cause for which the stream is ending, within its grace period.
     pub(super) fn grace(&self) -> Option<&EndCause> {
-        match &self.end.as_ref()?.kind {
+        match &self.end()?.kind {
             Kind::Grace(cause) => Some(cause),
             Kind::Explicit | Kind::Lifetime => None,
         }

@@ -13,7 +13,7 @@ use crate::{
         heartbeat::{self, COMMENT, Heartbeat},
     },
     streams::attached::ClientProfile,
-    time::jitter,
+    time::{alarm::Alarm, jitter},
 };
 
 /// The settings in effect for a stream.
@@ -90,7 +90,7 @@ impl EffectiveSettings {
     }
 
     /// Returns the time of the next heartbeat after a frame at this time.
-    pub(super) fn next_heartbeat(&self, last_frame: Instant) -> Option<Instant> {
+    pub(super) fn next_heartbeat(&self, last_frame: Instant) -> Option<Alarm> {
         self.heartbeat()?.next(last_frame)
     }
 

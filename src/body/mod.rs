@@ -3,7 +3,7 @@
 //! ```text
 //! SseBody ─┬─ a body that is no event stream, passed on
 //!          └─ Running ─┬─ source: a stream of events │ an event service that answers late │ a decorated body
-//!                      ├─ timer: one for each stream
+//!                      ├─ timer: an entry in the wheel of the runtime, or one of its own
 //!                      └─ state ─┬─ control block, shared with the registry, the watchdog and the layers
 //!                                ├─ deadlines: deadline, lifetime, checks of access, grace period
 //!                                └─ settings in effect, burst, registered task, tracked frames
@@ -61,4 +61,6 @@ pub(crate) mod never;
 pub(crate) mod running;
 pub(crate) mod source;
 pub(crate) mod state;
+mod timer;
 mod wakeup;
+mod wheel;

@@ -1,24 +1,21 @@
 //! Provides the polling of a running stream.
 
 use std::{
-    future::Future,
     ops::ControlFlow,
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use http_body::Frame;
 use pin_project_lite::pin_project;
-use tokio::{
-    task::unconstrained,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::time::Instant;
 
 use super::{
     error::BodyError,
     source::{PollSource, SourceOutput},
     state::{Phase, State},
+    timer::Timer,
 };
 use crate::{event::chunk::Chunk, observe::Reason};
 
@@ -28,8 +25,7 @@ pin_project! {
     pub struct Running<S> {
         #[pin]
         source: S,
-        #[pin]
-        timer: Option<Sleep>,
+        timer: Timer,
         state: State,
     }
 
@@ -58,7 +54,7 @@ impl<S: PollSource> Running<S> {
         if source.is_sealed() {
             state.effective.seal();
         }
-        Self { source, timer: None, state }
+        Self { source, timer: Timer::default(), state }
     }
 
     pub(crate) fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Item> {
@@ -74,7 +70,7 @@ impl<S: PollSource> Running<S> {
                 Phase::Aborting(abort) => match abort.take_last() {
                     Some(bytes) => data(bytes),
                     None => {
-                        ready!(abort.poll_sent(this.timer, cx));
+                        ready!(abort.poll_sent(cx));
                         Step::Break(this.state.take_error().map(|error| Err(BodyError::new(error))))
                     }
                 },
@@ -109,8 +105,8 @@ impl<S: PollSource> Running<S> {
             return Poll::Ready(self.handle_output(output));
         }
         // Then the heartbeat.
-        let (state, timer) = (this.state, this.timer.as_ref().as_pin_ref());
-        if state.wakeup.is_registered(cx.waker(), &state.control, timer, &state.deadlines) {
+        let state = this.state;
+        if state.wakeup.is_registered(cx.waker(), &state.control, this.timer, &state.deadlines) {
             state.control.mark_pending();
             return Poll::Pending;
         }
@@ -124,19 +120,19 @@ impl<S: PollSource> Running<S> {
 
     /// Ends a burst with a pause, and releases the source of a stream that has ended.
     fn after_poll(self: Pin<&mut Self>, is_pending: bool) {
-        let mut this = self.project();
+        let this = self.project();
         if is_pending {
             this.state.end_burst();
         } else if matches!(this.state.phase, Phase::Last(_) | Phase::Aborting(_) | Phase::Done) {
             this.source.release();
-            this.timer.set(None);
+            this.timer.disarm();
         }
     }
 
     /// Ends the stream if there is a cause to. Within an event the source is to stop at its end, for which there is a grace
     /// period. Returns whether the stream has ended.
     fn poll_end(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
-        let mut this = self.project();
+        let this = self.project();
         let Some(cause) = this.state.poll_end(cx) else { return false };
         let boundary = this.source.boundary();
         if this.state.deadlines.is_in_grace() {
@@ -148,7 +144,7 @@ impl<S: PollSource> Running<S> {
             return true;
         }
         this.source.stop_at_boundary();
-        this.timer.set(None);
+        this.timer.disarm();
         this.state.deadlines.start_grace(cause);
         false
     }
@@ -173,7 +169,7 @@ impl<S: PollSource> Running<S> {
                 return data(state.send(chunk.bytes, chunk.events, 0, Instant::now()));
             }
             SourceOutput::Attached(settings, stream) => {
-                this.timer.set(None);
+                this.timer.disarm();
                 if let Some(retry) = state.apply_answer(*settings, stream.as_deref()) {
                     return data(state.send(retry, 0, 0, Instant::now()));
                 }
@@ -205,42 +201,26 @@ impl<S: PollSource> Running<S> {
         Step::Continue(())
     }
 
-    /// Waits for the timer. Events do not re-arm it, which would take the timer's lock each time: when it fires, it is armed
-    /// for what is left.
-    ///
-    /// Panics outside of a runtime: a stream without the heartbeats and deadlines that are set would look like one that has
-    /// them.
+    /// Waits for the timer. Events do not re-arm it: when it fires, it is armed for what is left.
     fn poll_timer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step> {
         let mut this = self.project();
-        loop {
-            let last = this.state.control.last_frame();
-            if this.timer.is_none() {
-                this.timer.set(this.state.next_deadline(last).map(sleep_until));
-            }
-            let Some(mut timer) = this.timer.as_mut().as_pin_mut() else { return Poll::Pending };
-            // The next check of access may be sooner, once one has answered before its time was over.
-            if let Some(sooner) = this.state.deadlines.next().filter(|&at| at < timer.deadline()) {
-                timer.as_mut().reset(sooner);
-            }
-            // Unconstrained, since a timer of a task without budget registers no waker, and an event does not poll it again.
-            ready!(pin!(unconstrained(timer.as_mut())).poll(cx));
+        let (state, timer) = (this.state, this.timer);
+        while state.arm(timer) {
+            ready!(timer.poll(&state.control, cx));
             let now = Instant::now();
-            if this.state.deadlines.next().is_some_and(|at| at <= now) {
+            if state.deadlines.next().is_some_and(|at| at <= now) {
                 return Poll::Ready(Step::Continue(()));
             }
-            let due = this.state.heartbeat_due(now);
+            let Some(beat) = state.heartbeat_due(now) else { continue };
+            if let Some(bytes) = this.source.as_mut().beat(beat) {
+                // The timer is armed again when the stream next has nothing.
+                state.wakeup.invalidate();
+                return Poll::Ready(data(state.send(bytes, 0, 1, now)));
+            }
             // A heartbeat that the source has no room for is left out until the next one.
-            let from = if due.is_some() { now } else { last };
-            match this.state.next_deadline(from) {
-                Some(at) => timer.reset(at),
-                None => this.timer.set(None),
-            }
-            if let Some(bytes) = due.and_then(|beat| this.source.as_mut().beat(beat)) {
-                // The timer is polled again when the stream next has nothing.
-                this.state.wakeup.invalidate();
-                return Poll::Ready(data(this.state.send(bytes, 0, 1, now)));
-            }
+            state.arm_after(timer, now);
         }
+        Poll::Pending
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
     effective_settings::{EffectiveSettings, retry_line},
     handover,
     source::{Beat, PollSource},
+    timer::Timer,
     wakeup::Wakeup,
 };
 use crate::{
@@ -21,6 +22,7 @@ use crate::{
     observe::{Reason, Sent},
     settings::{OnDrain, StreamSettings},
     streams::{attached::ClientProfile, control::StreamControl, end_cause::EndCause},
+    time::alarm::Alarm,
 };
 
 /// The phase that a stream is in.
@@ -138,9 +140,31 @@ impl State {
         has_attached || self.deadlines.requested(&self.control).is_some()
     }
 
+    /// Arms the timer for what is next, unless it is armed for that. Returns whether it is armed then.
+    pub(super) fn arm(&self, timer: &mut Timer) -> bool {
+        if !timer.is_armed() {
+            self.arm_after(timer, self.control.last_frame());
+        }
+        // The next check of access may be sooner, once one has answered before its time was over.
+        if let Some(sooner) = self.deadlines.next().filter(|&at| timer.fires_after(at, &self.control)) {
+            timer.arm(Alarm::exact(sooner), &self.control);
+        }
+        timer.is_armed()
+    }
+
+    /// Arms the timer for what is next after a frame at this time.
+    pub(super) fn arm_after(&self, timer: &mut Timer, last_frame: Instant) {
+        if let Some(alarm) = self.next_alarm(last_frame) {
+            timer.arm(alarm, &self.control);
+        }
+    }
+
     /// Returns the next time at which the timer has to fire.
-    pub(super) fn next_deadline(&self, last_frame: Instant) -> Option<Instant> {
-        [self.effective.next_heartbeat(last_frame), self.deadlines.next()].into_iter().flatten().min()
+    fn next_alarm(&self, last_frame: Instant) -> Option<Alarm> {
+        let (heartbeat, deadline) =
+            (self.effective.next_heartbeat(last_frame), self.deadlines.next().map(Alarm::exact));
+        // A coarse heartbeat must not have a deadline wait for it.
+        [heartbeat, deadline].into_iter().flatten().min_by_key(Alarm::latest)
     }
 
     /// Returns the heartbeat, if one is due.

@@ -1,10 +1,8 @@
 //! Provides the registration of a stream's task for requests and for its timer.
 
-use std::{pin::Pin, task::Waker, time::Duration};
+use std::task::Waker;
 
-use tokio::time::Sleep;
-
-use super::deadlines::Deadlines;
+use super::{deadlines::Deadlines, timer::Timer};
 use crate::streams::control::StreamControl;
 
 /// The task that is registered with the control block, and with the timer.
@@ -29,22 +27,20 @@ impl Wakeup {
 
     /// Returns whether all is still registered for a stream that has sent a frame, and now has nothing more. To register
     /// again would be most of what an event costs here.
+    #[inline]
     pub(super) fn is_registered(
         &self,
         waker: &Waker,
         control: &StreamControl,
-        timer: Option<Pin<&Sleep>>,
+        timer: &Timer,
         deadlines: &Deadlines,
     ) -> bool {
-        let (Some(task), Some(timer)) = (&self.task, timer) else { return false };
+        let Some(task) = &self.task else { return false };
+        // A timer that has fired has to be armed again. The wheel's says so among the requests.
         control.last_poll_gave_frame()
             && task.will_wake(waker)
-            // A timer that has fired by then would have to be armed again.
-            && control.last_frame() + TIMER_STEP < timer.deadline()
+            && timer.is_waiting()
             // The next check of access may be sooner, once one has answered.
-            && deadlines.next().is_none_or(|at| timer.deadline() <= at)
+            && (deadlines.is_unlimited() || deadlines.next().is_none_or(|at| !timer.fires_after(at, control)))
     }
 }
-
-/// The resolution of the timer.
-const TIMER_STEP: Duration = Duration::from_millis(1);

@@ -7,7 +7,10 @@ use tokio::time::Instant;
 
 use crate::{
     event::{encode, field::EventName},
-    time::jitter,
+    time::{
+        alarm::{Alarm, TICK},
+        jitter,
+    },
 };
 
 /// The heartbeat of an idle stream. It keeps proxies from closing the connection, and detects clients that left.
@@ -68,9 +71,14 @@ impl Heartbeat {
         (now.saturating_duration_since(last) >= jitter::min(beat.interval)).then_some(&beat.bytes)
     }
 
-    /// Returns the time of the next check, or `None` if there is none.
-    pub(crate) fn next(&self, last: Instant) -> Option<Instant> {
-        last.checked_add(jitter::shorter(self.0.as_ref()?.interval))
+    /// Returns the time of the next check, or `None` if there is none. It is coarse if the jitter is longer than two ticks: then
+    /// a tick is taken off the jitter, so that the heartbeat is never late.
+    pub(crate) fn next(&self, last: Instant) -> Option<Alarm> {
+        let interval = self.0.as_ref()?.interval;
+        match (interval / 5).checked_sub(TICK).filter(|&left| left >= TICK) {
+            Some(left) => last.checked_add(jitter::up_to(jitter::min(interval), left)).map(Alarm::coarse),
+            None => last.checked_add(jitter::shorter(interval)).map(Alarm::exact),
+        }
     }
 }
 

@@ -32,9 +32,8 @@ pub(crate) struct StreamControl {
     opened: Instant,
     /// The microseconds from `opened` to the last frame. The lowest bit says whether the last poll returned a frame.
     last: AtomicU64,
-    /// The most severe end that was requested, one of the constants below. The lowest bit says whether layers have
-    /// attached something.
-    requested_end: AtomicU8,
+    /// The most severe end that was requested, and flags beside it: see the constants below.
+    requests: AtomicU8,
     /// Set if a drain lets the stream finish.
     finishes: AtomicBool,
     waker: AtomicWaker,
@@ -48,7 +47,7 @@ impl StreamControl {
             opened: Instant::now(),
             // The response head counts as a frame that is unread until the first poll.
             last: AtomicU64::new(1),
-            requested_end: AtomicU8::new(NONE),
+            requests: AtomicU8::new(NONE),
             finishes: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             resources: OnceLock::new(),
@@ -68,20 +67,20 @@ impl StreamControl {
     /// Attaches the requirements of a layer, which the stream takes with its next poll.
     pub(crate) fn attach(&self, attach: impl FnOnce(&mut Attached)) {
         self.add(|resources| resources.attach(attach));
-        if self.requested_end.fetch_or(ATTACHED, Ordering::AcqRel) & ATTACHED == 0 {
+        if self.requests.fetch_or(ATTACHED, Ordering::AcqRel) & ATTACHED == 0 {
             self.waker.wake();
         }
     }
 
-    /// Returns `true` if an end is requested, or layers have attached something that was not taken yet.
+    /// Returns `true` if an end is requested, layers have attached something that was not taken yet, or the timer has fired.
     #[inline]
     pub(crate) fn has_request(&self) -> bool {
-        self.requested_end.load(Ordering::Acquire) != NONE
+        self.requests.load(Ordering::Acquire) != NONE
     }
 
     /// Returns `true` if layers have attached something that was not taken yet.
     pub(crate) fn has_attached(&self) -> bool {
-        self.requested_end.load(Ordering::Relaxed) & ATTACHED != 0
+        self.requests.load(Ordering::Relaxed) & ATTACHED != 0
     }
 
     /// Takes the requirements that layers have attached.
@@ -89,7 +88,7 @@ impl StreamControl {
         if !self.has_attached() {
             return None;
         }
-        self.requested_end.fetch_and(!ATTACHED, Ordering::AcqRel);
+        self.requests.fetch_and(!ATTACHED, Ordering::AcqRel);
         self.resources()?.take_attached()
     }
 
@@ -126,11 +125,41 @@ impl StreamControl {
 
     /// Marks the stream as over, and releases its resources, as well as those that are added later.
     pub(crate) fn close(&self, reason: Reason, error: Option<&(dyn Error + Send + Sync + 'static)>) {
-        self.requested_end.store(OVER, Ordering::Relaxed);
+        self.requests.store(OVER, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if let Some(resources) = self.resources() {
             resources.close(reason, error);
         }
+    }
+
+    /// Wakes the stream, whose timer has fired.
+    pub(crate) fn fire_timer(&self) {
+        self.requests.fetch_or(FIRED, Ordering::AcqRel);
+        self.waker.wake();
+    }
+
+    /// Wakes the stream, whose timer is lost with its runtime.
+    pub(crate) fn lose_timer(&self) {
+        self.requests.fetch_or(LOST, Ordering::AcqRel);
+        self.waker.wake();
+    }
+
+    /// Returns whether the timer, which fires at this time, has fired, or is lost. An earlier timer that the stream has
+    /// replaced does not count.
+    #[inline]
+    pub(crate) fn has_timer_fired(&self, fires_at: impl FnOnce() -> u64) -> bool {
+        if self.requests.load(Ordering::Acquire) & (FIRED | LOST) == 0 {
+            return false;
+        }
+        // Ordering: a timer that fires after this sets the flag again, so the clock is read after it.
+        let flags = self.requests.fetch_and(!(FIRED | LOST), Ordering::AcqRel);
+        flags & LOST != 0 || self.micros_at(Instant::now()) >= fires_at()
+    }
+
+    /// Returns the microseconds from the creation of the stream to this time.
+    pub(crate) fn micros_at(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.opened);
+        since.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(since.subsec_micros()))
     }
 
     /// Returns the time at which the stream was created, which is before its head is sent.
@@ -145,9 +174,7 @@ impl StreamControl {
 
     /// Records a poll that returns a frame.
     pub(crate) fn note_frame(&self, now: Instant) {
-        let since = now.saturating_duration_since(self.opened);
-        let micros = since.as_secs().wrapping_mul(1_000_000).wrapping_add(u64::from(since.subsec_micros()));
-        self.last.store((micros << 1) | 1, Ordering::Relaxed);
+        self.last.store((self.micros_at(now) << 1) | 1, Ordering::Relaxed);
     }
 
     /// Records a poll that returns no frame.
@@ -185,14 +212,14 @@ impl StreamControl {
 
     /// Replaces the requested end if this one is more severe, and wakes the stream.
     fn request_end(&self, end: u8) {
-        let more_severe = |now: u8| (now & !ATTACHED < end).then_some(end | (now & ATTACHED));
-        if self.requested_end.fetch_update(Ordering::AcqRel, Ordering::Acquire, more_severe).is_ok() {
+        let more_severe = |now: u8| (now & SEVERITY < end).then_some(end | (now & !SEVERITY));
+        if self.requests.fetch_update(Ordering::AcqRel, Ordering::Acquire, more_severe).is_ok() {
             self.waker.wake();
         }
     }
 
     fn severity(&self, ordering: Ordering) -> u8 {
-        self.requested_end.load(ordering) & !ATTACHED
+        self.requests.load(ordering) & SEVERITY
     }
 
     /// Returns the cause of the requested end, if any. The stream decides whether a drain applies to it.
@@ -274,8 +301,17 @@ const REVOKE: u8 = 6;
 const STALL: u8 = 8;
 const OVER: u8 = 10;
 
-/// A flag beside any of these.
+/// The bits of these. The others are flags.
+const SEVERITY: u8 = 0b1110;
+
+/// Layers have attached something.
 const ATTACHED: u8 = 1;
+
+/// The timer has fired.
+const FIRED: u8 = 16;
+
+/// The timer is lost with its runtime.
+const LOST: u8 = 32;
 
 /// The time without a read after which a drain does not wait for a client whose stream is to leave. The client loses
 /// nothing: it reconnects after the cut of its connection as after the end of its stream.

@@ -1,4 +1,6 @@
-//! Deadlines that saturate, and jitter.
+//! Deadlines that saturate, jitter, and the times of timers.
 
+pub(crate) mod alarm;
+pub(crate) mod calendar;
 pub(crate) mod deadline;
 pub(crate) mod jitter;

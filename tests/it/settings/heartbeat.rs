@@ -1,8 +1,13 @@
 //! Heartbeats of an idle stream: in time, and not of all streams at once.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::join_all};
+use tokio::{
+    runtime::Builder,
+    task::LocalSet,
+    time::{Instant, sleep},
+};
 use tower_sse::{Event, Events, Heartbeat, SseLayer, event_name};
 
 use crate::support::{Hang, Wait, answers, event, events, open};
@@ -24,6 +29,39 @@ async fn idle_stream_has_a_heartbeat_within_its_jitter() {
     // The timer counts whole milliseconds and never fires early.
     assert!(gaps.iter().all(|gap| (8_000..=10_001).contains(gap)), "{gaps:?}");
     assert!(gaps.iter().max().unwrap() - gaps.iter().min().unwrap() > 500, "they are spread: {gaps:?}");
+}
+
+/// A runtime wakes its idle streams ten times a second, however many there are.
+#[tokio::test(start_paused = true)]
+async fn heartbeats_of_many_streams_come_at_common_times() {
+    let start = Instant::now();
+    let streams = (0..100).map(|number| async move {
+        sleep(Duration::from_millis(37 * number)).await;
+        let opened = start.elapsed().as_millis();
+        let frames = open(SseLayer::new(answers(events([Hang])))).await.frames_within(60 * SECOND).await;
+        frames[1..].iter().map(|(at, _)| (opened + u128::from(*at)) % 100).collect::<Vec<_>>()
+    });
+    let phases: BTreeSet<_> = join_all(streams).await.concat().into_iter().collect();
+    // The timer counts whole milliseconds.
+    assert!(phases.len() <= 2, "{phases:?}");
+}
+
+/// The wheel of a runtime ends with it, and the stream finds that of the runtime that polls it then.
+#[test]
+fn stream_that_outlives_its_runtime_keeps_heartbeats() {
+    let runtime = || Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let (first, second) = (runtime(), runtime());
+    let mut body = first.block_on(async {
+        let mut body = open(SseLayer::new(answers(events([Hang])))).await;
+        assert_eq!(body.frames_within(30 * SECOND).await.len(), 3, "the prelude and two heartbeats");
+        body
+    });
+    let tasks = LocalSet::new();
+    let watched = tasks.spawn_local(async move { body.frames_within(120 * SECOND).await.len() });
+    second.block_on(tasks.run_until(async { sleep(SECOND).await }));
+    drop(first);
+    // The paused clock of the first is half a minute ahead.
+    assert!((5..=11).contains(&second.block_on(tasks.run_until(watched)).unwrap()), "one within each 15 s");
 }
 
 #[tokio::test(start_paused = true)]
