@@ -16,7 +16,7 @@ use tokio::{
     runtime::{Handle, Id},
     sync::Notify,
     task,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 
 use crate::{
@@ -88,6 +88,8 @@ impl Wheel {
 
     /// Returns the wheel of a runtime from the list of all, or a new one, whose task is spawned.
     fn shared(runtime: &Handle, find: impl Fn(&(Id, Weak<Self>)) -> Option<Arc<Self>>) -> Arc<Self> {
+        // Panics in a runtime without timers. In the task it would do so too, and again for each stream that arms its timer anew.
+        drop(sleep(Duration::ZERO));
         let mut all = lock(&ALL);
         if let Some(wheel) = all.iter().find_map(find) {
             return wheel;
@@ -241,7 +243,7 @@ mod tests {
     use proptest::prelude::*;
     use tokio::{
         runtime::{Builder, Runtime},
-        time::{advance, sleep},
+        time::advance,
     };
 
     use super::*;
@@ -307,6 +309,16 @@ mod tests {
             sleep(LINGER * 2).await;
             assert_eq!(alive_tasks(), 0);
         }
+    }
+
+    /// The task panicked, and its streams began another, and so on.
+    #[test]
+    #[should_panic(expected = "timers are disabled")]
+    fn runtime_without_timers_has_no_wheel() {
+        let runtime = Builder::new_current_thread().build().expect("the runtime is built");
+        runtime.block_on(async {
+            let _ = arm(&stream(Waker::noop()), Alarm::coarse(Instant::now() + Duration::from_secs(1)), Instant::now());
+        });
     }
 
     #[test]
