@@ -4,6 +4,7 @@
 
 mod axum;
 mod chat;
+mod cores;
 mod dashboard;
 mod hyper;
 mod llm;
